@@ -1,0 +1,1 @@
+//! Canary controller that speaks Flagger's API on Istio.

@@ -1,0 +1,2 @@
+//! Canary controller that speaks Flagger's API on Istio.
+fn main() {}

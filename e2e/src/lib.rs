@@ -1,0 +1,1 @@
+//! End-to-end stories: run.sh, kubectl, Envoy and Prometheus, driven as a person would.

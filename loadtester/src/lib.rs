@@ -1,0 +1,1 @@
+//! Load generator with the command line of hey and the webhook API of Flagger's load tester.

@@ -1,0 +1,1 @@
+//! A Kubernetes API server on an embedded store, as a library.

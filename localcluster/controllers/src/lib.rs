@@ -1,0 +1,1 @@
+//! Deployment, ReplicaSet, EndpointSlice, garbage collection and namespace controllers.

@@ -1,0 +1,1 @@
+//! Runs the containers of pods as host processes from a local image store.

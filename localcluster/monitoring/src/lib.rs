@@ -1,0 +1,1 @@
+//! Runs a real Prometheus whose scrape configuration is written from PodMonitor objects.

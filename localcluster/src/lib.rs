@@ -1,0 +1,1 @@
+//! The embedded cluster: what Minikube, Istio and Prometheus do, on one machine, without containers.

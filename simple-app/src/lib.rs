@@ -1,0 +1,1 @@
+//! The app being released: answers its version, exports a request summary.

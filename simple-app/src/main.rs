@@ -1,0 +1,2 @@
+//! The app being released: answers its version, exports a request summary.
+fn main() {}

@@ -1,0 +1,97 @@
+//! Everything the shell read for one tick. The engine knows nothing else, not even the time of day.
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+
+use crate::status::Status;
+
+/// A snapshot of the world around one canary.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Observed {
+    /// The time of this tick.
+    pub now: Timestamp,
+    /// The status as last written to the Canary object.
+    pub status: Status,
+    /// The target workload, and the revision found in it.
+    pub target: TargetState,
+    /// The primary workload, if it exists.
+    pub primary: Option<PrimaryState>,
+    /// Generated objects other than the primary: which are missing or differ from what is wanted.
+    pub objects: Objects,
+    /// Live weights, read from the route object, not from the status; `None` while there is no route object.
+    pub route: Option<Weights>,
+}
+
+/// The target workload.
+#[derive(Debug, Clone, PartialEq)]
+pub struct TargetState {
+    /// Replica counts and conditions.
+    pub workload: Workload,
+    /// Digest of the canonical JSON of its pod template.
+    pub revision: String,
+    /// Tracked ConfigMaps and Secrets: `configmap/NAME` or `secret/NAME` to checksum.
+    pub configs: BTreeMap<String, String>,
+}
+
+/// The primary workload.
+#[derive(Debug, Clone, PartialEq)]
+pub struct PrimaryState {
+    /// Replica counts and conditions.
+    pub workload: Workload,
+    /// The target revision its template was copied from, kept as an annotation; `None` when unknown (made by
+    /// another controller).
+    pub copied_revision: Option<String>,
+}
+
+/// Replica counts and conditions of a workload.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Workload {
+    /// `spec.replicas`.
+    pub replicas_wanted: u32,
+    /// `status.replicas`.
+    pub replicas: u32,
+    /// `status.updatedReplicas`.
+    pub updated: u32,
+    /// `status.availableReplicas`.
+    pub available: u32,
+    /// `status.observedGeneration` has reached `metadata.generation`.
+    pub generation_observed: bool,
+    /// Condition Progressing has reason ProgressDeadlineExceeded.
+    pub deadline_exceeded: bool,
+    /// Since when condition Available has been False with reason MinimumReplicasUnavailable.
+    pub unavailable_since: Option<Timestamp>,
+}
+
+/// Percent of requests that each side gets; the two sum to 100.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Weights {
+    /// Percent to the primary.
+    pub primary: u8,
+    /// Percent to the canary.
+    pub canary: u8,
+}
+
+/// Presence of the generated objects other than the primary.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Objects {
+    /// Service `<service>-canary`.
+    pub canary_service: Presence,
+    /// Service `<service>-primary`.
+    pub primary_service: Presence,
+    /// Service `<service>`, selecting the primary.
+    pub apex_service: Presence,
+    /// The route object and what belongs to it (Istio: VirtualService and two DestinationRules), weights aside.
+    pub route: Presence,
+}
+
+/// Whether a generated object is as it should be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Presence {
+    /// It does not exist.
+    Missing,
+    /// It exists but differs from what is wanted.
+    Drifted,
+    /// It is as wanted.
+    Current,
+}

@@ -1,0 +1,78 @@
+//! The phases of a canary and the transitions between them that are legal.
+
+use std::fmt;
+
+/// Phase of a canary, `status.phase` (names and order as Flagger writes them).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Default)]
+pub enum Phase {
+    /// No status yet (written as an empty string).
+    #[default]
+    None,
+    /// The primary and the generated objects are being made.
+    Initializing,
+    /// The primary serves all traffic; no release has run yet.
+    Initialized,
+    /// A gate keeps a new revision from being scaled up.
+    Waiting,
+    /// A new revision is being analysed.
+    Progressing,
+    /// A gate keeps an analysed revision from being promoted.
+    WaitingPromotion,
+    /// The primary is rolling out the new revision.
+    Promoting,
+    /// All traffic is on the primary; the canary is about to be scaled down.
+    Finalising,
+    /// The last release was promoted.
+    Succeeded,
+    /// The last release was rolled back, or its promotion failed.
+    Failed,
+    /// The canary is being deleted and reverted.
+    Terminating,
+}
+
+impl Phase {
+    /// Every phase, in the order of the enum.
+    pub const ALL: [Phase; 11] = [
+        Phase::None,
+        Phase::Initializing,
+        Phase::Initialized,
+        Phase::Waiting,
+        Phase::Progressing,
+        Phase::WaitingPromotion,
+        Phase::Promoting,
+        Phase::Finalising,
+        Phase::Succeeded,
+        Phase::Failed,
+        Phase::Terminating,
+    ];
+
+    /// The text of `status.phase`.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Phase::None => "",
+            Phase::Initializing => "Initializing",
+            Phase::Initialized => "Initialized",
+            Phase::Waiting => "Waiting",
+            Phase::Progressing => "Progressing",
+            Phase::WaitingPromotion => "WaitingPromotion",
+            Phase::Promoting => "Promoting",
+            Phase::Finalising => "Finalising",
+            Phase::Succeeded => "Succeeded",
+            Phase::Failed => "Failed",
+            Phase::Terminating => "Terminating",
+        }
+    }
+
+    /// The phase that `text` names, if it is one of Flagger's.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Phase> {
+        Phase::ALL.into_iter().find(|phase| phase.as_str() == text)
+    }
+}
+
+impl fmt::Display for Phase {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}

@@ -1,1 +1,3 @@
 //! Runs the containers of pods as host processes from a local image store.
+
+pub mod process;

@@ -1,0 +1,36 @@
+//! The first step of every child: tie its life to its parent's, then become the real program.
+//!
+//! `SIGKILL` leaves a parent no moment to clean up, so the kernel is asked to do it: the shim sets
+//! its own parent-death signal, which `exec` keeps. (Setting it from the parent would need code
+//! between fork and exec, which cannot be written without `unsafe`.)
+
+use std::{ffi::OsString, io, os::unix::process::CommandExt, path::Path, process::Command};
+
+use rustix::process::{Signal, getppid, set_parent_process_death_signal};
+
+/// Name of the hidden subcommand that must call [`run`].
+pub const SUBCOMMAND: &str = "shim";
+
+/// The command line `shim --parent PID -- PROGRAM` that precedes the program's own arguments.
+pub fn arguments(parent: u32, program: &Path) -> Vec<OsString> {
+    vec![
+        SUBCOMMAND.into(),
+        "--parent".into(),
+        parent.to_string().into(),
+        "--".into(),
+        program.as_os_str().to_owned(),
+    ]
+}
+
+/// Become `program`, to be killed when process `parent` ends. Returns only when that failed.
+pub fn run(parent: u32, program: &Path, args: &[OsString]) -> io::Error {
+    if let Err(error) = set_parent_process_death_signal(Some(Signal::KILL)) {
+        return error.into();
+    }
+    // The parent may have died before the line above; then nobody will send the signal any more.
+    let actual = getppid().map(|pid| pid.as_raw_nonzero().get());
+    if actual != i32::try_from(parent).ok() {
+        return io::Error::other(format!("parent process {parent} is gone"));
+    }
+    Command::new(program).args(args).exec()
+}

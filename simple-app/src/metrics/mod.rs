@@ -1,0 +1,50 @@
+//! Metrics of the app, in the text that Python's Prometheus client prints.
+
+mod process;
+mod summary;
+mod text;
+
+use prometheus::{Encoder as _, Registry};
+
+pub use summary::Summary;
+pub use text::PythonTextEncoder;
+
+/// Content type of [`Metrics::text`].
+pub use prometheus::TEXT_FORMAT;
+
+/// The registry of one process and the summary that requests observe.
+pub struct Metrics {
+    registry: Registry,
+    /// Time spent processing `GET /`.
+    pub request_processing: Summary,
+}
+
+impl Metrics {
+    /// Registers the request summary, which prints zeros from the start, and the process metrics.
+    ///
+    /// # Errors
+    /// A name is registered twice or is no metric name.
+    pub fn new() -> prometheus::Result<Self> {
+        let registry = Registry::new();
+        let request_processing = Summary::new(
+            "request_processing_seconds",
+            "Time spent processing request",
+        )?;
+        registry.register(Box::new(request_processing.clone()))?;
+        registry.register(Box::new(process::ProcessCollector::new()?))?;
+        Ok(Self {
+            registry,
+            request_processing,
+        })
+    }
+
+    /// Everything registered, as text.
+    ///
+    /// # Errors
+    /// A metric cannot be encoded.
+    pub fn text(&self) -> prometheus::Result<Vec<u8>> {
+        let mut text = Vec::new();
+        PythonTextEncoder.encode(&self.registry.gather(), &mut text)?;
+        Ok(text)
+    }
+}

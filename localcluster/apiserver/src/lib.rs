@@ -1,1 +1,95 @@
 //! A Kubernetes API server on an embedded store, as a library.
+//!
+//! It speaks the Kubernetes API to kubectl, kube-rs and any other client, for one machine and without
+//! anything beside it: no etcd, no other processes.
+//!
+//! # Layout
+//!
+//! - [`store`]: one revision counter, an append-only log, watches, and a copy on disk.
+//! - `registry`: the kinds that are served and the rules for their objects.
+//! - `patch`: the patch formats, as pure functions on values.
+//! - `api`: HTTP, from a request to the verb that answers it.
+
+mod api;
+mod client;
+mod clock;
+mod error;
+mod object;
+mod registry;
+pub mod store;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use axum::Router;
+pub use clock::Clock;
+pub use error::Error;
+
+use api::{Server, User};
+use store::Store;
+
+/// How to open an [`ApiServer`].
+#[derive(Debug, Clone, Default)]
+pub struct Config {
+    /// Directory of the database; `None` keeps everything in memory.
+    pub data_dir: Option<PathBuf>,
+    /// Directory with the logs of containers, laid out
+    /// `<namespace>_<pod>_<uid>/<container>/<restart>.log`; `None` when there are none.
+    pub log_dir: Option<PathBuf>,
+    /// Source of timestamps.
+    pub clock: Clock,
+}
+
+/// An API server. Clones share their state.
+#[derive(Debug, Clone)]
+pub struct ApiServer {
+    server: Arc<Server>,
+}
+
+impl ApiServer {
+    /// Opens the server's database and makes the objects that every cluster has.
+    ///
+    /// # Errors
+    /// When the database cannot be used.
+    pub async fn open(config: Config) -> Result<Self, Error> {
+        let store = match &config.data_dir {
+            None => Store::in_memory(),
+            Some(directory) => {
+                std::fs::create_dir_all(directory).map_err(|source| Error::Directory {
+                    path: directory.clone(),
+                    source,
+                })?;
+                Store::open(&directory.join("objects.redb"))?
+            }
+        };
+        let server = Arc::new(Server::new(store, config.clock));
+        registry::bootstrap::ensure(&server).await?;
+        Ok(Self { server })
+    }
+
+    /// A client that calls this server directly, as the administrator.
+    #[must_use]
+    pub fn client(&self) -> kube::Client {
+        self.client_as("system:admin", &["system:masters"])
+    }
+
+    /// A client that calls this server directly, as the given user. The group of all authenticated users
+    /// is added.
+    #[must_use]
+    pub fn client_as(&self, user: &str, groups: &[&str]) -> kube::Client {
+        let groups = groups
+            .iter()
+            .copied()
+            .chain(["system:authenticated"])
+            .map(str::to_owned);
+        let user = User {
+            name: user.to_owned(),
+            groups: groups.collect(),
+        };
+        client::in_process(self.unauthenticated(), user)
+    }
+
+    fn unauthenticated(&self) -> Router {
+        api::router(self.server.clone())
+    }
+}

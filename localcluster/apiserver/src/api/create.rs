@@ -1,0 +1,107 @@
+//! `create`.
+
+use axum::response::Response;
+use http::StatusCode;
+use serde_json::{Value, json};
+
+use super::request::ResourceRequest;
+use super::server::Call;
+use super::{ApiError, body, render};
+use crate::object;
+use crate::registry::{Kind, custom, meta};
+use crate::store::Expect;
+
+/// Answers `create`.
+pub(crate) async fn create(
+    call: &Call,
+    kind: &Kind,
+    request: &ResourceRequest,
+) -> Result<Response, ApiError> {
+    if !request.name.is_empty() {
+        return Err(ApiError::method_not_allowed());
+    }
+    let mut object = body::decode(call)?;
+    body::check_identity(kind, request, &mut object)?;
+    let created = create_object(call, kind, object).await?;
+    Ok(render::json(StatusCode::CREATED, &kind.present(&created)))
+}
+
+/// Creates `object`, whose kind and namespace are already checked.
+pub(crate) async fn create_object(
+    call: &Call,
+    kind: &Kind,
+    mut object: Value,
+) -> Result<Value, ApiError> {
+    if !object::resource_version(&object).is_empty() {
+        return Err(ApiError::bad_request(
+            "resourceVersion should not be set on objects to be created",
+        ));
+    }
+    if kind.namespaced {
+        check_namespace(call, kind, &object)?;
+    }
+    if kind.status {
+        object::fields(&mut object).remove("status");
+    }
+    meta::initialise(kind, &mut object, &call.server.clock);
+    prepare(call, kind, &mut object);
+    let name = object::name(&object).to_owned();
+    let key = kind.key(object::namespace(&object), &name);
+    let store = &call.server.store;
+    if call.query.dry_run()? {
+        return match store.get(&key) {
+            Some(_) => Err(ApiError::already_exists(kind, &name)),
+            None => Ok(object),
+        };
+    }
+    let written = call.server.put(kind, &key, object, Expect::Absent).await;
+    let record = written.map_err(|error| error.answer(kind, &name))?;
+    Ok((*record.value).clone())
+}
+
+/// Fills in what follows from the rest of an object that is about to be stored.
+pub(crate) fn prepare(call: &Call, kind: &Kind, object: &mut Value) {
+    if kind.is("apiextensions.k8s.io", "customresourcedefinitions") {
+        custom::complete_names(object);
+        custom::accept(
+            object,
+            &custom::definitions(&call.server.store),
+            &call.server.clock,
+        );
+    }
+    if kind.is("", "namespaces") && object.get("status").is_none() {
+        let name = object::name(object).to_owned();
+        object::child(object::metadata(object), "labels")
+            .insert("kubernetes.io/metadata.name".to_owned(), name.into());
+        let fields = object::fields(object);
+        fields.insert("spec".to_owned(), json!({ "finalizers": ["kubernetes"] }));
+        fields.insert("status".to_owned(), json!({ "phase": "Active" }));
+    }
+}
+
+/// Objects are created only in namespaces that exist and are to stay.
+fn check_namespace(call: &Call, kind: &Kind, object: &Value) -> Result<(), ApiError> {
+    let namespace = object::namespace(object);
+    let namespaces = call.server.catalog().find("", "v1", "namespaces")?;
+    let record = call
+        .server
+        .store
+        .get(&namespaces.key("", namespace))
+        .ok_or_else(|| ApiError::not_found(&namespaces, namespace))?;
+    if object::is_deleting(&record.value) {
+        let mut error = ApiError::forbidden(
+            kind,
+            object::name(object),
+            &format!(
+                "unable to create new content in namespace {namespace} because it is being terminated"
+            ),
+        );
+        error.details["causes"] = json!([{
+            "reason": "NamespaceTerminating",
+            "message": format!("namespace {namespace} is being terminated"),
+            "field": "metadata.namespace",
+        }]);
+        return Err(error);
+    }
+    Ok(())
+}

@@ -1,0 +1,18 @@
+//! The HTTP side: from a request to the verb that answers it.
+
+mod body;
+mod create;
+mod delete;
+mod discovery;
+mod patch;
+mod read;
+mod render;
+mod request;
+mod server;
+mod status;
+mod update;
+mod watch;
+
+pub(crate) use request::Query;
+pub(crate) use server::{Server, User, router};
+pub(crate) use status::{ApiError, Cause};

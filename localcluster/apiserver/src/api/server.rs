@@ -1,0 +1,221 @@
+//! The shared state and the one entry point of all requests.
+
+use std::sync::{Arc, PoisonError, RwLock};
+
+use axum::Router;
+use axum::body::Body;
+use axum::extract::{Request, State};
+use axum::response::{IntoResponse, Response};
+use bytes::Bytes;
+use http::{HeaderMap, Method, StatusCode};
+use http_body_util::{BodyExt, LengthLimitError, Limited};
+use serde_json::Value;
+
+use super::request::{Query, ResourceRequest, Target, Verb};
+use super::{ApiError, create, delete, discovery, patch, read, update, watch};
+use crate::clock::Clock;
+use crate::registry::{Catalog, Kind, custom};
+use crate::store::disk::DiskError;
+use crate::store::{Expect, LogError, Record, Store};
+
+/// Largest request body, as upstream: three mebibytes.
+const MAX_BODY: usize = 3 * 1024 * 1024;
+
+/// Who asks.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct User {
+    pub(crate) name: String,
+    pub(crate) groups: Vec<String>,
+}
+
+/// State shared by all requests.
+#[derive(Debug)]
+pub(crate) struct Server {
+    pub(crate) store: Arc<Store>,
+    pub(crate) clock: Clock,
+    catalog: RwLock<Arc<Catalog>>,
+}
+
+impl Server {
+    pub(crate) fn new(store: Store, clock: Clock) -> Self {
+        let catalog = RwLock::new(Arc::new(custom::catalog(&store)));
+        Self {
+            store: Arc::new(store),
+            clock,
+            catalog,
+        }
+    }
+
+    /// What is served now.
+    pub(crate) fn catalog(&self) -> Arc<Catalog> {
+        self.catalog
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
+    }
+
+    /// Writes an object and waits until it is on disk.
+    pub(crate) async fn put(
+        &self,
+        kind: &Kind,
+        key: &str,
+        object: Value,
+        expect: Expect,
+    ) -> Result<Arc<Record>, WriteError> {
+        self.settle(kind, self.store.put(key, object, expect)?)
+            .await
+    }
+
+    /// Removes an object, in its last state, and waits until that is on disk.
+    pub(crate) async fn remove(
+        &self,
+        kind: &Kind,
+        key: &str,
+        last: Value,
+        revision: u64,
+    ) -> Result<Arc<Record>, WriteError> {
+        self.settle(kind, self.store.delete(key, Some(last), Some(revision))?)
+            .await
+    }
+
+    async fn settle(&self, kind: &Kind, record: Arc<Record>) -> Result<Arc<Record>, WriteError> {
+        if kind.is("apiextensions.k8s.io", "customresourcedefinitions") {
+            let mut served = self.catalog.write().unwrap_or_else(PoisonError::into_inner);
+            *served = Arc::new(custom::catalog(&self.store));
+        }
+        self.store.durable(record.revision).await?;
+        Ok(record)
+    }
+}
+
+/// Why a write failed.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum WriteError {
+    /// The object is not as expected; nothing was written.
+    #[error(transparent)]
+    Log(#[from] LogError),
+    /// The write may be lost.
+    #[error(transparent)]
+    Disk(#[from] DiskError),
+}
+
+impl WriteError {
+    /// The answer for a write of the object called `name`.
+    pub(crate) fn answer(self, kind: &Kind, name: &str) -> ApiError {
+        match self {
+            Self::Log(LogError::Exists(_)) => ApiError::already_exists(kind, name),
+            Self::Log(LogError::Missing(_)) => ApiError::not_found(kind, name),
+            Self::Log(LogError::Conflict { .. }) => ApiError::modified(kind, name),
+            Self::Log(other) => other.into(),
+            Self::Disk(error) => error.into(),
+        }
+    }
+
+    /// Whether somebody else wrote the object since it was read.
+    pub(crate) fn is_conflict(&self) -> bool {
+        matches!(self, Self::Log(LogError::Conflict { .. }))
+    }
+}
+
+/// A request on its way to its verb.
+#[derive(Debug)]
+pub(crate) struct Call {
+    pub(crate) server: Arc<Server>,
+    pub(crate) user: User,
+    pub(crate) headers: HeaderMap,
+    pub(crate) query: Query,
+    pub(crate) body: Bytes,
+}
+
+/// The router, for requests that carry a [`User`] as extension.
+pub(crate) fn router(server: Arc<Server>) -> Router {
+    Router::new().fallback(handle).with_state(server)
+}
+
+async fn handle(State(server): State<Arc<Server>>, request: Request) -> Response {
+    answer(server, request)
+        .await
+        .unwrap_or_else(IntoResponse::into_response)
+}
+
+async fn answer(server: Arc<Server>, request: Request) -> Result<Response, ApiError> {
+    let (parts, body) = request.into_parts();
+    let user = parts
+        .extensions
+        .get::<User>()
+        .cloned()
+        .ok_or_else(|| ApiError::internal("the request was not authenticated"))?;
+    let query = Query::parse(&parts.uri)?;
+    let target = Target::parse(&parts.method, parts.uri.path(), &query);
+    let body = read_body(body).await?;
+    let call = Call {
+        server,
+        user,
+        headers: parts.headers,
+        query,
+        body,
+    };
+    match target {
+        Target::Path if parts.method == Method::GET => discovery::answer(&call, parts.uri.path()),
+        Target::Path => Err(ApiError::method_not_allowed()),
+        Target::Resource(request) => dispatch(&call, &request).await,
+    }
+}
+
+async fn dispatch(call: &Call, request: &ResourceRequest) -> Result<Response, ApiError> {
+    let kind = call
+        .server
+        .catalog()
+        .find(&request.group, &request.version, &request.resource)?;
+    let request = normalised(&kind, request)?;
+    match (request.verb, request.subresource.as_str()) {
+        (Verb::Get, "" | "status") => read::get(call, &kind, &request),
+        (Verb::List, "") => read::list(call, &kind, &request),
+        (Verb::Watch, "") => watch::watch(call, &kind, &request),
+        (Verb::Create, "") => create::create(call, &kind, &request).await,
+        (Verb::Update, "" | "status") => update::update(call, &kind, &request).await,
+        (Verb::Patch, "" | "status") => patch::patch(call, &kind, &request).await,
+        (Verb::Delete, "") => delete::delete(call, &kind, &request).await,
+        (Verb::DeleteCollection, "") => delete::delete_collection(call, &kind, &request).await,
+        _ => Err(ApiError::method_not_allowed()),
+    }
+}
+
+/// Checks that the path fits the kind: namespaced or not, known subresource.
+fn normalised(kind: &Kind, request: &ResourceRequest) -> Result<ResourceRequest, ApiError> {
+    let mut request = request.clone();
+    if !kind.namespaced {
+        if !request.namespace.is_empty() && !kind.is("", "namespaces") {
+            return Err(ApiError::no_such_path());
+        }
+        request.namespace = String::new();
+    } else if request.namespace.is_empty() {
+        let across = matches!(request.verb, Verb::List | Verb::Watch);
+        if !request.name.is_empty() {
+            return Err(ApiError::no_such_path());
+        }
+        if !across {
+            return Err(ApiError::method_not_allowed());
+        }
+    }
+    match request.subresource.as_str() {
+        "" => {}
+        "status" if kind.status => {}
+        _ => return Err(ApiError::no_such_path()),
+    }
+    Ok(request)
+}
+
+async fn read_body(body: Body) -> Result<Bytes, ApiError> {
+    match Limited::new(body, MAX_BODY).collect().await {
+        Ok(collected) => Ok(collected.to_bytes()),
+        Err(error) if error.is::<LengthLimitError>() => Err(ApiError::new(
+            StatusCode::PAYLOAD_TOO_LARGE,
+            "RequestEntityTooLarge",
+            format!("Request entity too large: limit is {MAX_BODY}"),
+        )),
+        Err(error) => Err(ApiError::bad_request(format!(
+            "cannot read the request body: {error}"
+        ))),
+    }
+}

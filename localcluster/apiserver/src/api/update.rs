@@ -1,0 +1,142 @@
+//! `update`, and the read-change-write cycle that all changes of existing objects share.
+
+use axum::response::Response;
+use http::StatusCode;
+use serde_json::Value;
+
+use super::request::ResourceRequest;
+use super::server::Call;
+use super::{ApiError, body, create, render};
+use crate::object;
+use crate::registry::{Kind, meta};
+use crate::store::Expect;
+
+/// Answers `update`.
+pub(crate) async fn update(
+    call: &Call,
+    kind: &Kind,
+    request: &ResourceRequest,
+) -> Result<Response, ApiError> {
+    let mut object = body::decode(call)?;
+    body::check_identity(kind, request, &mut object)?;
+    let exists = call
+        .server
+        .store
+        .get(&kind.key(&request.namespace, &request.name))
+        .is_some();
+    if !exists && request.subresource.is_empty() && creates_on_update(kind) {
+        let created = create::create_object(call, kind, object).await?;
+        return Ok(render::json(StatusCode::CREATED, &kind.present(&created)));
+    }
+    let updated = change(call, kind, request, |_| Ok(object.clone())).await?;
+    Ok(render::json(StatusCode::OK, &kind.present(&updated)))
+}
+
+/// Whether `PUT` of an object that does not exist creates it.
+fn creates_on_update(kind: &Kind) -> bool {
+    kind.is("coordination.k8s.io", "leases") || kind.is("", "events")
+}
+
+/// Replaces an object by what `successor` makes of it, and repeats that when somebody else wrote it
+/// meanwhile, unless the successor names the resource version it was made from.
+pub(crate) async fn change(
+    call: &Call,
+    kind: &Kind,
+    request: &ResourceRequest,
+    successor: impl Fn(&Value) -> Result<Value, ApiError>,
+) -> Result<Value, ApiError> {
+    let store = &call.server.store;
+    let key = kind.key(&request.namespace, &request.name);
+    let dry_run = call.query.dry_run()?;
+    loop {
+        let record = store
+            .get(&key)
+            .ok_or_else(|| ApiError::not_found(kind, &request.name))?;
+        let old = &record.value;
+        let mut new = successor(&kind.present(old))?;
+        let pinned = check_preconditions(kind, request, old, &new)?;
+        settle(kind, &request.subresource, old, &mut new)?;
+        create::prepare(call, kind, &mut new);
+        if unchanged(old, &new) {
+            return Ok((**old).clone());
+        }
+        if dry_run {
+            return Ok(new);
+        }
+        let written = if object::is_deleting(&new) && may_go(&new) {
+            call.server.remove(kind, &key, new, record.revision).await
+        } else {
+            call.server
+                .put(kind, &key, new, Expect::Revision(record.revision))
+                .await
+        };
+        match written {
+            Ok(record) => return Ok((*record.value).clone()),
+            Err(error) if error.is_conflict() && !pinned => {}
+            Err(error) => return Err(error.answer(kind, &request.name)),
+        }
+    }
+}
+
+/// Checks uid and resource version; says whether the client pinned the version.
+fn check_preconditions(
+    kind: &Kind,
+    request: &ResourceRequest,
+    old: &Value,
+    new: &Value,
+) -> Result<bool, ApiError> {
+    let uid = object::uid(new);
+    if !uid.is_empty() && uid != object::uid(old) {
+        let why = format!(
+            "Precondition failed: UID in precondition: {uid}, UID in object meta: {}",
+            object::uid(old)
+        );
+        return Err(ApiError::conflict(kind, &request.name, &why));
+    }
+    let version = object::resource_version(new);
+    if !version.is_empty() && version != object::resource_version(old) {
+        return Err(ApiError::modified(kind, &request.name));
+    }
+    Ok(!version.is_empty())
+}
+
+/// Makes the successor what may be stored: fields outside the subresource and those the server owns come
+/// from the old object.
+fn settle(kind: &Kind, subresource: &str, old: &Value, new: &mut Value) -> Result<(), ApiError> {
+    if subresource == "status" {
+        let mut kept = old.clone();
+        object::copy_field(new, &mut kept, "status");
+        *new = kept;
+    } else if kind.status {
+        object::copy_field(old, new, "status");
+    }
+    meta::inherit(old, new);
+    let causes = meta::check_update(old, new);
+    if !causes.is_empty() {
+        return Err(ApiError::invalid(kind, object::name(old), &causes));
+    }
+    meta::count_generation(kind, old, new);
+    Ok(())
+}
+
+fn unchanged(old: &Value, new: &Value) -> bool {
+    let (Some(old), Some(new)) = (old.as_object(), new.as_object()) else {
+        return old == new;
+    };
+    let relevant = |key: &String| key != "kind" && key != "apiVersion";
+    old.iter()
+        .filter(|(key, _)| relevant(key))
+        .eq(new.iter().filter(|(key, _)| relevant(key)))
+}
+
+/// Whether nothing holds back an object that is being deleted.
+pub(crate) fn may_go(object: &Value) -> bool {
+    let grace = object
+        .pointer("/metadata/deletionGracePeriodSeconds")
+        .and_then(Value::as_i64);
+    let held_by_spec = object
+        .pointer("/spec/finalizers")
+        .and_then(Value::as_array)
+        .is_some_and(|list| object::text(object, "/kind") == "Namespace" && !list.is_empty());
+    object::finalizers(object).is_empty() && grace.unwrap_or(0) == 0 && !held_by_spec
+}

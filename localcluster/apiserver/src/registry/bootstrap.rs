@@ -1,0 +1,59 @@
+//! Objects that every cluster has.
+
+use serde_json::{Value, json};
+
+use crate::Error;
+use crate::api::Server;
+use crate::object;
+use crate::registry::meta;
+use crate::store::{Expect, LogError};
+
+const NAMESPACES: [&str; 4] = ["default", "kube-node-lease", "kube-public", "kube-system"];
+
+/// Creates what is missing.
+pub(crate) async fn ensure(server: &Server) -> Result<(), Error> {
+    let mut revision = 0;
+    for namespace in NAMESPACES {
+        let object = json!({
+            "kind": "Namespace",
+            "apiVersion": "v1",
+            "metadata": {
+                "name": namespace,
+                "labels": { "kubernetes.io/metadata.name": namespace },
+            },
+            "spec": { "finalizers": ["kubernetes"] },
+            "status": { "phase": "Active" },
+        });
+        revision = revision.max(put_if_absent(server, "", "v1", "namespaces", object)?);
+    }
+    Ok(server.store.durable(revision).await?)
+}
+
+/// Returns the revision at which the object was written, zero if it was there.
+fn put_if_absent(
+    server: &Server,
+    group: &str,
+    version: &str,
+    plural: &str,
+    mut object: Value,
+) -> Result<u64, Error> {
+    let name = object::name(&object).to_owned();
+    let failed = |reason: String| Error::Bootstrap {
+        object: format!("{plural}/{name}"),
+        reason,
+    };
+    let kind = server
+        .catalog()
+        .find(group, version, plural)
+        .map_err(|error| failed(error.message))?;
+    meta::initialise(&kind, &mut object, &server.clock);
+    match server.store.put(
+        &kind.key(object::namespace(&object), &name),
+        object,
+        Expect::Absent,
+    ) {
+        Ok(record) => Ok(record.revision),
+        Err(LogError::Exists(_)) => Ok(0),
+        Err(error) => Err(failed(error.to_string())),
+    }
+}

@@ -1,0 +1,87 @@
+//! Which program a container runs, with which arguments.
+
+use k8s_openapi::api::core::v1::Container;
+
+use super::{DEFAULT_PATH, env::Environment, expand};
+use crate::image::Image;
+
+/// Why a container's program cannot be run.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ContainerError {
+    /// The image has no such program. Programs of the machine itself are never run.
+    #[error(
+        "exec: \"{program}\": executable file not found in image {image}, which holds {files}; \
+         add it with `localcluster image build -t {image} --from …`"
+    )]
+    NotInImage {
+        /// What was asked for.
+        program: String,
+        /// Short name of the image.
+        image: String,
+        /// What the image has.
+        files: String,
+    },
+}
+
+/// A program of an image and its arguments.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Command {
+    /// Path in the image.
+    pub program: String,
+    /// Arguments after the program's name.
+    pub args: Vec<String>,
+}
+
+/// `command` replaces the image's entry point and its arguments, `args` replaces only its arguments
+/// (Kubernetes: "Define a Command and Arguments for a Container").
+///
+/// # Errors
+/// The program is not in the image.
+pub fn resolve_command(
+    container: &Container,
+    image: &Image,
+    env: &Environment,
+) -> Result<Command, ContainerError> {
+    let given = |list: &Option<Vec<String>>| -> Option<Vec<String>> {
+        let list = list.as_ref().filter(|list| !list.is_empty())?;
+        let value = |name: &str| env.from_pod.get(name).map(String::as_str);
+        Some(list.iter().map(|word| expand(word, value)).collect())
+    };
+    let words = match (given(&container.command), given(&container.args)) {
+        (Some(command), args) => [command, args.unwrap_or_default()].concat(),
+        (None, Some(args)) => [image.entrypoint.clone(), args].concat(),
+        (None, None) => [image.entrypoint.clone(), image.cmd.clone()].concat(),
+    };
+    find(&words, container, image, env)
+}
+
+/// The program of `words` (program and arguments) in the container's image.
+pub(crate) fn find(
+    words: &[String],
+    container: &Container,
+    image: &Image,
+    env: &Environment,
+) -> Result<Command, ContainerError> {
+    let (program, args) = words
+        .split_first()
+        .map_or(("", &[][..]), |(program, args)| (program.as_str(), args));
+    let path = env
+        .all
+        .iter()
+        .find(|(name, _)| name == "PATH")
+        .map_or(DEFAULT_PATH, |(_, path)| path);
+    match image.find_program(program, path) {
+        Some(found) => Ok(Command {
+            program: found,
+            args: args.to_vec(),
+        }),
+        None => Err(ContainerError::NotInImage {
+            program: program.to_owned(),
+            image: container
+                .image
+                .clone()
+                .unwrap_or_else(|| image.name.clone()),
+            files: image.files.keys().cloned().collect::<Vec<_>>().join(", "),
+        }),
+    }
+}

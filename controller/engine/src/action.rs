@@ -1,8 +1,14 @@
 //! What a plan consists of. Actions are ordered, idempotent, and leave the executor nothing to decide.
 
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 
-use crate::{canary::HookKind, observed::Weights, phase::Phase, status::Status};
+use crate::{
+    canary::{Canary, HookKind},
+    observed::Weights,
+    phase::Phase,
+    question::HookAnswer,
+    status::Status,
+};
 
 /// The outcome of one tick.
 #[derive(Debug, Clone, PartialEq)]
@@ -28,12 +34,16 @@ pub enum Action {
     CreatePrimary {
         /// The target revision to copy; if the live target differs, the executor fails the action.
         revision: String,
+        /// The tracked configuration to copy, by checksum; the executor fails the action if it differs.
+        configs: BTreeMap<String, String>,
     },
     /// Copy the target's template and tracked configuration to the primary (promotion).
     Promote {
         /// The analysed target revision; if the live target differs, the executor fails the action, so that
         /// unanalysed code is never promoted.
         revision: String,
+        /// The analysed tracked configuration, by checksum; the executor fails the action if it differs.
+        configs: BTreeMap<String, String>,
     },
     /// Scale the target from zero to the primary's replicas (or 1).
     ScaleUpTarget {
@@ -44,7 +54,8 @@ pub enum Action {
     ScaleDownTarget,
     /// Set the live weights.
     SetWeights(Weights),
-    /// Call the post-rollout webhook at `index`; its outcome becomes an event made by `render_post_rollout`.
+    /// Call the post-rollout webhook at `index` and publish [`post_rollout_event`] of its outcome. A refusal
+    /// does not fail the plan; it skips the `CallHook` actions that follow (Flagger: rest of the list skipped).
     CallHook {
         /// Index into `Analysis::hooks`.
         index: usize,
@@ -55,7 +66,7 @@ pub enum Action {
     },
     /// Publish an event on the Canary.
     Publish(Event),
-    /// Send an alert.
+    /// Send an alert; trouble with sending is logged and does not fail the plan.
     Alert(Alert),
     /// Count a finished release in the controller's own metrics.
     Count(Outcome),
@@ -107,4 +118,42 @@ pub enum Outcome {
     PromotedSkipped,
     /// Rolled back, or its promotion failed.
     Failed,
+}
+
+/// The event that tells how a post-rollout webhook went (Flagger's texts). `status` is the one observed for
+/// the tick whose plan contained the [`Action::CallHook`].
+#[must_use]
+pub fn post_rollout_event(
+    canary: &Canary,
+    status: &Status,
+    index: usize,
+    answer: &HookAnswer,
+) -> Event {
+    let name = canary
+        .analysis
+        .hooks
+        .get(index)
+        .map_or("unknown", |hook| hook.name.as_str());
+    let run = status
+        .run_started
+        .map(|at| at.to_string())
+        .unwrap_or_default();
+    let (warning, message, action) = match answer {
+        HookAnswer::Passed => (
+            false,
+            format!("Post-rollout check {name} passed"),
+            "HookPassed",
+        ),
+        HookAnswer::Refused(why) => (
+            true,
+            format!("Post-rollout hook {name} failed {why}"),
+            "HookFailed",
+        ),
+    };
+    Event {
+        warning,
+        message,
+        action,
+        key: format!("post-rollout/{run}/{index}"),
+    }
 }

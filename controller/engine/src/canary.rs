@@ -12,6 +12,8 @@ pub struct Canary {
     pub name: String,
     /// `metadata.namespace` of the Canary object.
     pub namespace: String,
+    /// `spec.provider` or the controller's default (`istio`); named in events only, never interpreted here.
+    pub provider: String,
     /// The workload being released.
     pub target: Target,
     /// `spec.suspend`: nothing is changed while it is set.
@@ -38,6 +40,16 @@ pub struct Target {
 pub enum TargetKind {
     /// An `apps/v1` Deployment.
     Deployment,
+}
+
+impl TargetKind {
+    /// The kind as manifests and conditions write it.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            TargetKind::Deployment => "Deployment",
+        }
+    }
 }
 
 /// How the new revision is judged (`spec.analysis`).

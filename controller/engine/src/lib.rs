@@ -11,9 +11,11 @@
 //! - [`phase`]: phases and legal transitions
 //! - [`question`]: what to ask before planning, and the answers
 //! - [`action`]: what a plan consists of
+//! - [`condition`]: the condition `Promoted`
 
 pub mod action;
 pub mod canary;
+pub mod condition;
 pub mod observed;
 pub mod phase;
 pub mod question;
@@ -22,16 +24,25 @@ pub mod status;
 use action::Plan;
 use canary::Canary;
 use observed::Observed;
-use question::{Answers, Questions};
+use question::{Answers, Question};
 
-/// What has to be asked before this tick can be planned.
+/// Every revision digest of this controller starts with this. A digest in `status.lastAppliedSpec` that does
+/// not (Flagger's, or that of a version with another scheme) is adopted as the current revision: changing the
+/// controller never starts a release.
+pub const REVISION_PREFIX: &str = "sha256:";
+
+/// What has to be asked next before this tick can be planned, given the answers so far; empty when nothing
+/// is missing. See [`question`] for the loop.
 #[must_use]
-pub fn questions(_canary: &Canary, _observed: &Observed) -> Questions {
-    Questions::default()
+pub fn questions(_canary: &Canary, _observed: &Observed, _answers: &Answers) -> Vec<Question> {
+    Vec::new()
 }
 
 /// What to do now.
 #[must_use]
 pub fn plan(_canary: &Canary, _observed: &Observed, _answers: &Answers) -> Plan {
-    Plan { actions: Vec::new(), requeue: None }
+    Plan {
+        actions: Vec::new(),
+        requeue: None,
+    }
 }

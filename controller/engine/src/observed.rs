@@ -42,6 +42,10 @@ pub struct PrimaryState {
     /// The target revision its template was copied from, kept as an annotation; `None` when unknown (made by
     /// another controller).
     pub copied_revision: Option<String>,
+    /// The tracked configuration copied together with it (same form as `TargetState::configs`), kept as an
+    /// annotation too; empty when unknown. Template and configuration together are what was promoted: without
+    /// the second, a release that changes only a ConfigMap could not be told from the one before.
+    pub copied_configs: BTreeMap<String, String>,
 }
 
 /// Replica counts and conditions of a workload.

@@ -1,8 +1,21 @@
 //! What the engine wants to know before it can plan, and the answers the shell brings.
+//!
+//! Whether a question is asked depends on earlier answers (a gate is not asked while a metric fails), so the
+//! engine is called again with the answers so far until it has no more questions:
+//!
+//! ```text
+//! let mut answers = Answers::default();
+//! loop {
+//!     let batch = questions(&canary, &observed, &answers);
+//!     if batch.is_empty() { break }
+//!     for question in batch { let answer = ask(&question).await; answers.given.push((question, answer)); }
+//! }
+//! let plan = plan(&canary, &observed, &answers);
+//! ```
 
 use crate::{canary::HookKind, phase::Phase};
 
-/// One thing to ask. The shell asks in the given order and stops as the question's group says.
+/// One thing to ask. Questions of one batch do not depend on each other and may be asked at the same time.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Question {
     /// Call the webhook at `index` of `Analysis::hooks`, saying `phase` in the payload.
@@ -21,38 +34,35 @@ pub enum Question {
     },
 }
 
-/// Questions in order; `stop_on` says which answer makes the rest of the group pointless.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Questions {
-    /// Groups in order. A group that stopped the round means later groups are not asked at all.
-    pub groups: Vec<Group>,
-}
-
-/// Questions that belong together.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Group {
-    /// The questions in order.
-    pub questions: Vec<Question>,
-    /// Which answer ends the whole round of questions.
-    pub stop_on: StopOn,
-}
-
-/// Which answer ends the round.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum StopOn {
-    /// Gates and checks: the first hook that does not pass ends the round.
-    Failure,
-    /// Rollback hooks: the first hook that passes ends the round.
-    Success,
-    /// Metrics: all are measured, so that the status shows every one.
-    Never,
-}
-
-/// The answers of one tick, in the order they were given; questions after a stop have none.
+/// The answers of one tick.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Answers {
     /// Question and answer.
     pub given: Vec<(Question, Answer)>,
+}
+
+impl Answers {
+    /// The answer to the webhook at `index`, if it was asked.
+    #[must_use]
+    pub fn hook(&self, index: usize) -> Option<&HookAnswer> {
+        self.given.iter().find_map(|given| match given {
+            (Question::Hook { index: asked, .. }, Answer::Hook(answer)) if *asked == index => {
+                Some(answer)
+            }
+            _ => None,
+        })
+    }
+
+    /// The answer to the metric at `index`, if it was asked.
+    #[must_use]
+    pub fn metric(&self, index: usize) -> Option<&MetricAnswer> {
+        self.given.iter().find_map(|given| match given {
+            (Question::Metric { index: asked }, Answer::Metric(answer)) if *asked == index => {
+                Some(answer)
+            }
+            _ => None,
+        })
+    }
 }
 
 /// One answer.
@@ -76,9 +86,9 @@ pub enum HookAnswer {
 /// What a measurement found.
 #[derive(Debug, Clone, PartialEq)]
 pub enum MetricAnswer {
-    /// One value per series, never empty, no NaN.
+    /// One value per series. An empty list is judged as no data; a NaN never passes.
     Values(Vec<Sample>),
-    /// The query worked and found nothing, with the provider's words.
+    /// The query worked and found nothing, with the provider's words (`no values found`).
     NoData(String),
     /// The query could not be run (server away, refused, not PromQL): complete event text, e.g.
     /// `Metric query failed for NAME: …` or `Metric template NAME.NS error: …`.

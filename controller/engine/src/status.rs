@@ -28,10 +28,79 @@ pub struct Status {
     pub last_check: Option<Timestamp>,
     /// Addition: when the current phase was entered.
     pub phase_since: Option<Timestamp>,
-    /// Addition: why nothing moves at present, in words; empty when it does.
-    pub waiting: Option<String>,
+    /// Addition: when the run in progress, or the last one, began; tells two runs of one revision apart.
+    pub run_started: Option<Timestamp>,
+    /// Addition: whether the pre-rollout webhooks of this run have passed; before that the new revision is not analysed at all.
+    pub pre_rollout_done: bool,
+    /// Addition: why nothing moves at present; empty when it does.
+    pub waiting: Option<Waiting>,
     /// Addition: the latest checks, newest last, a short history.
     pub checks: Vec<Check>,
+}
+
+/// Why nothing moves.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Waiting {
+    /// The cause, for machines.
+    pub reason: WaitingReason,
+    /// The cause, in words.
+    pub message: String,
+    /// Whether this message has been published as an event (each message is published once, not every tick).
+    pub announced: bool,
+}
+
+/// Causes of standing still.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum WaitingReason {
+    /// `spec.suspend` is set.
+    Suspended,
+    /// The primary is not ready.
+    PrimaryNotReady,
+    /// The canary is not ready.
+    CanaryNotReady,
+    /// A gate is closed.
+    Approval,
+    /// A check failed or found no data.
+    CheckFailed,
+    /// A metric could not be measured; this is not counted against the release.
+    MetricUnavailable,
+    /// Traffic was just moved and in-flight requests are given time.
+    Draining,
+}
+
+impl WaitingReason {
+    /// Every reason, in the order of the enum.
+    pub const ALL: [WaitingReason; 7] = [
+        WaitingReason::Suspended,
+        WaitingReason::PrimaryNotReady,
+        WaitingReason::CanaryNotReady,
+        WaitingReason::Approval,
+        WaitingReason::CheckFailed,
+        WaitingReason::MetricUnavailable,
+        WaitingReason::Draining,
+    ];
+
+    /// The text written to the status.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            WaitingReason::Suspended => "Suspended",
+            WaitingReason::PrimaryNotReady => "PrimaryNotReady",
+            WaitingReason::CanaryNotReady => "CanaryNotReady",
+            WaitingReason::Approval => "Approval",
+            WaitingReason::CheckFailed => "CheckFailed",
+            WaitingReason::MetricUnavailable => "MetricUnavailable",
+            WaitingReason::Draining => "Draining",
+        }
+    }
+
+    /// The reason that `text` names.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<WaitingReason> {
+        WaitingReason::ALL
+            .into_iter()
+            .find(|reason| reason.as_str() == text)
+    }
 }
 
 /// One check of one metric or webhook, as remembered in `status`.
@@ -64,4 +133,33 @@ pub enum Verdict {
     NoData,
     /// The query could not be run.
     Error,
+}
+
+impl Verdict {
+    /// Every verdict, in the order of the enum.
+    pub const ALL: [Verdict; 4] = [
+        Verdict::Pass,
+        Verdict::Fail,
+        Verdict::NoData,
+        Verdict::Error,
+    ];
+
+    /// The text written to the status.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Verdict::Pass => "Pass",
+            Verdict::Fail => "Fail",
+            Verdict::NoData => "NoData",
+            Verdict::Error => "Error",
+        }
+    }
+
+    /// The verdict that `text` names.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Verdict> {
+        Verdict::ALL
+            .into_iter()
+            .find(|verdict| verdict.as_str() == text)
+    }
 }

@@ -1,0 +1,127 @@
+//! The one condition of a Canary, `Promoted`, which `kubectl wait --for=condition=promoted` waits for.
+
+use crate::{canary::TargetKind, phase::Phase, status::Status};
+
+/// Type of the condition.
+pub const PROMOTED: &str = "Promoted";
+
+/// What the condition `Promoted` says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Condition {
+    /// `True`, `False` or `Unknown`.
+    pub status: &'static str,
+    /// The name of the phase.
+    pub reason: &'static str,
+    /// Flagger's sentence.
+    pub message: String,
+}
+
+/// The condition for a status; `None` before the first phase is written.
+///
+/// The texts are Flagger's, with one correction: after a failed promotion the canary keeps serving, so the
+/// condition does not claim that it was scaled to zero.
+#[must_use]
+pub fn promoted(status: &Status, kind: TargetKind) -> Option<Condition> {
+    let kind = kind.as_str();
+    let (state, message) = match status.phase {
+        Phase::None => return None,
+        Phase::Initializing | Phase::Terminating => (
+            "Unknown",
+            format!("New {kind} detected, starting initialization."),
+        ),
+        Phase::Initialized => ("True", format!("{kind} initialization completed.")),
+        Phase::Waiting | Phase::WaitingPromotion => ("Unknown", "Waiting for approval.".to_owned()),
+        Phase::Progressing => (
+            "Unknown",
+            "New revision detected, progressing canary analysis.".to_owned(),
+        ),
+        Phase::Promoting => (
+            "Unknown",
+            "Canary analysis completed, starting primary rolling update.".to_owned(),
+        ),
+        Phase::Finalising => (
+            "Unknown",
+            "Canary analysis completed, routing all traffic to primary.".to_owned(),
+        ),
+        Phase::Succeeded => (
+            "True",
+            "Canary analysis completed successfully, promotion finished.".to_owned(),
+        ),
+        Phase::Failed if status.canary_weight > 0 => (
+            "False",
+            format!("Release failed, {kind} keeps serving because the primary is not ready."),
+        ),
+        Phase::Failed => (
+            "False",
+            format!("Canary analysis failed, {kind} scaled to zero."),
+        ),
+    };
+    Some(Condition {
+        status: state,
+        reason: status.phase.as_str(),
+        message,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_phase_but_none_has_a_condition_named_after_it() {
+        for phase in Phase::ALL {
+            let condition = promoted(
+                &Status {
+                    phase,
+                    ..Status::default()
+                },
+                TargetKind::Deployment,
+            );
+            assert_eq!(
+                condition.map(|found| found.reason),
+                (phase != Phase::None).then_some(phase.as_str())
+            );
+        }
+    }
+
+    #[test]
+    fn only_initialized_and_succeeded_count_as_promoted() {
+        for phase in Phase::ALL.into_iter().skip(1) {
+            let status = Status {
+                phase,
+                ..Status::default()
+            };
+            let promoted = promoted(&status, TargetKind::Deployment).unwrap().status == "True";
+            assert_eq!(
+                promoted,
+                matches!(phase, Phase::Initialized | Phase::Succeeded),
+                "{phase}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_canary_that_still_serves_is_not_said_to_be_scaled_to_zero() {
+        let kept = Status {
+            phase: Phase::Failed,
+            canary_weight: 100,
+            ..Status::default()
+        };
+        let gone = Status {
+            phase: Phase::Failed,
+            ..Status::default()
+        };
+        assert!(
+            !promoted(&kept, TargetKind::Deployment)
+                .unwrap()
+                .message
+                .contains("scaled to zero")
+        );
+        assert!(
+            promoted(&gone, TargetKind::Deployment)
+                .unwrap()
+                .message
+                .contains("scaled to zero")
+        );
+    }
+}

@@ -15,6 +15,14 @@ pub enum Error {
         /// What the system says.
         source: std::io::Error,
     },
+    /// The server's secrets cannot be read or made.
+    #[error("cannot use the secrets in {path}: {source}; check its permissions")]
+    Secrets {
+        /// Directory of the secrets.
+        path: PathBuf,
+        /// What the system says.
+        source: std::io::Error,
+    },
     /// The database cannot be used.
     #[error(transparent)]
     Store(#[from] DiskError),

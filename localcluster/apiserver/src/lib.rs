@@ -14,10 +14,16 @@ mod api;
 mod client;
 mod clock;
 mod error;
+mod files;
+pub mod kubeconfig;
 mod object;
+pub mod pki;
 mod registry;
+mod serve;
 pub mod store;
+mod tokens;
 
+use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -26,7 +32,11 @@ pub use clock::Clock;
 pub use error::Error;
 
 use api::{Server, User};
+use rustls::ServerConfig;
 use store::Store;
+use tokens::Tokens;
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
 
 /// How to open an [`ApiServer`].
 #[derive(Debug, Clone, Default)]
@@ -62,7 +72,11 @@ impl ApiServer {
                 Store::open(&directory.join("objects.redb"))?
             }
         };
-        let server = Arc::new(Server::new(store, config.clock));
+        let tokens = Tokens::open(config.data_dir.as_deref()).map_err(|source| Error::Secrets {
+            path: config.data_dir.unwrap_or_default(),
+            source,
+        })?;
+        let server = Arc::new(Server::new(store, config.clock, tokens));
         registry::bootstrap::ensure(&server).await?;
         Ok(Self { server })
     }
@@ -77,19 +91,32 @@ impl ApiServer {
     /// is added.
     #[must_use]
     pub fn client_as(&self, user: &str, groups: &[&str]) -> kube::Client {
-        let groups = groups
-            .iter()
-            .copied()
-            .chain(["system:authenticated"])
-            .map(str::to_owned);
-        let user = User {
-            name: user.to_owned(),
-            groups: groups.collect(),
-        };
-        client::in_process(self.unauthenticated(), user)
+        let user = User::new(user, groups.iter().copied());
+        client::in_process(api::router(self.server.clone()), user)
     }
 
-    fn unauthenticated(&self) -> Router {
-        api::router(self.server.clone())
+    /// The administrator's bearer token. It is made once and kept in the data directory.
+    #[must_use]
+    pub fn admin_token(&self) -> &str {
+        self.server.tokens.admin()
+    }
+
+    /// The server's routes; requests must carry a bearer token.
+    pub fn router(&self) -> Router {
+        api::authenticating_router(self.server.clone())
+    }
+
+    /// Serves HTTP/1.1 and HTTP/2 over TLS until `shutdown`. The configuration comes from
+    /// [`pki::Authority::server_config`].
+    ///
+    /// # Errors
+    /// When the listener cannot be used.
+    pub async fn serve(
+        &self,
+        listener: TcpListener,
+        tls: Arc<ServerConfig>,
+        shutdown: CancellationToken,
+    ) -> io::Result<()> {
+        serve::run(self.router(), listener, tls, shutdown).await
     }
 }

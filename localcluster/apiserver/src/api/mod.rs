@@ -1,5 +1,6 @@
 //! The HTTP side: from a request to the verb that answers it.
 
+mod authn;
 mod body;
 mod create;
 mod delete;
@@ -10,9 +11,10 @@ mod render;
 mod request;
 mod server;
 mod status;
+mod token;
 mod update;
 mod watch;
 
 pub(crate) use request::Query;
-pub(crate) use server::{Server, User, router};
+pub(crate) use server::{Server, User, authenticating_router, router};
 pub(crate) use status::{ApiError, Cause};

@@ -12,11 +12,12 @@ use http_body_util::{BodyExt, LengthLimitError, Limited};
 use serde_json::Value;
 
 use super::request::{Query, ResourceRequest, Target, Verb};
-use super::{ApiError, create, delete, discovery, patch, read, update, watch};
+use super::{ApiError, authn, create, delete, discovery, patch, read, token, update, watch};
 use crate::clock::Clock;
 use crate::registry::{Catalog, Kind, custom};
 use crate::store::disk::DiskError;
 use crate::store::{Expect, LogError, Record, Store};
+use crate::tokens::Tokens;
 
 /// Largest request body, as upstream: three mebibytes.
 const MAX_BODY: usize = 3 * 1024 * 1024;
@@ -33,15 +34,17 @@ pub(crate) struct User {
 pub(crate) struct Server {
     pub(crate) store: Arc<Store>,
     pub(crate) clock: Clock,
+    pub(crate) tokens: Tokens,
     catalog: RwLock<Arc<Catalog>>,
 }
 
 impl Server {
-    pub(crate) fn new(store: Store, clock: Clock) -> Self {
+    pub(crate) fn new(store: Store, clock: Clock, tokens: Tokens) -> Self {
         let catalog = RwLock::new(Arc::new(custom::catalog(&store)));
         Self {
             store: Arc::new(store),
             clock,
+            tokens,
             catalog,
         }
     }
@@ -132,6 +135,12 @@ pub(crate) fn router(server: Arc<Server>) -> Router {
     Router::new().fallback(handle).with_state(server)
 }
 
+/// The router, for requests that carry a bearer token.
+pub(crate) fn authenticating_router(server: Arc<Server>) -> Router {
+    let check = axum::middleware::from_fn_with_state(server.clone(), authn::authenticate);
+    router(server).layer(check)
+}
+
 async fn handle(State(server): State<Arc<Server>>, request: Request) -> Response {
     answer(server, request)
         .await
@@ -173,6 +182,7 @@ async fn dispatch(call: &Call, request: &ResourceRequest) -> Result<Response, Ap
         (Verb::List, "") => read::list(call, &kind, &request),
         (Verb::Watch, "") => watch::watch(call, &kind, &request),
         (Verb::Create, "") => create::create(call, &kind, &request).await,
+        (Verb::Create, "token") => token::create(call, &kind, &request),
         (Verb::Update, "" | "status") => update::update(call, &kind, &request).await,
         (Verb::Patch, "" | "status") => patch::patch(call, &kind, &request).await,
         (Verb::Delete, "") => delete::delete(call, &kind, &request).await,
@@ -201,6 +211,7 @@ fn normalised(kind: &Kind, request: &ResourceRequest) -> Result<ResourceRequest,
     match request.subresource.as_str() {
         "" => {}
         "status" if kind.status => {}
+        name if kind.has_subresource(name) => {}
         _ => return Err(ApiError::no_such_path()),
     }
     Ok(request)

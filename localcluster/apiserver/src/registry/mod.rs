@@ -99,6 +99,14 @@ impl Kind {
         }
     }
 
+    /// Whether a subresource of its own is served.
+    pub(crate) fn has_subresource(&self, name: &str) -> bool {
+        match &self.behaviour {
+            Behaviour::Builtin(builtin) => builtin.extra.iter().any(|(extra, ..)| *extra == name),
+            Behaviour::Custom(_) => false,
+        }
+    }
+
     /// Whether this is the built-in resource `group/plural`.
     pub(crate) fn is(&self, group: &str, plural: &str) -> bool {
         self.group == group && self.plural == plural

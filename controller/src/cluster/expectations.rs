@@ -1,0 +1,135 @@
+//! Own writes that the local copies do not show yet. Planning on a copy that is older than the last write would
+//! repeat that write, or undo it.
+
+use std::{
+    collections::HashMap,
+    sync::{Mutex, PoisonError},
+    time::Duration,
+};
+
+use kube::ResourceExt;
+use tokio::time::Instant;
+
+use super::{Cluster, Key};
+
+/// After this time an outstanding write is looked up: the object may have been deleted meanwhile.
+const LOOK_UP_AFTER: Duration = Duration::from_secs(5);
+
+/// Whether the local copies show every own write.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Freshness {
+    /// They do.
+    Fresh,
+    /// This object does not yet.
+    Behind(Key),
+}
+
+/// Resource versions of own writes.
+#[derive(Debug, Default)]
+pub(super) struct Expectations(Mutex<HashMap<Key, Expected>>);
+
+#[derive(Debug, Clone)]
+struct Expected {
+    resource_version: String,
+    since: Instant,
+}
+
+impl Cluster {
+    /// Whether the local copies of the objects of `namespace` show every own write. An object that never will
+    /// (deleted by someone else right after the write) is looked up and forgotten.
+    ///
+    /// # Errors
+    /// When that look-up fails.
+    pub async fn freshness(&self, namespace: &str) -> Result<Freshness, kube::Error> {
+        for (key, expected) in self.expectations.of(namespace) {
+            let copy = self.get(key.kind, &key.namespace, &key.name);
+            let shown = copy.as_ref().and_then(|object| object.resource_version());
+            if shown
+                .as_deref()
+                .is_some_and(|shown| reached(shown, &expected.resource_version))
+            {
+                self.expectations.forget(&key, &expected.resource_version);
+                continue;
+            }
+            if expected.since.elapsed() >= LOOK_UP_AFTER {
+                let live = self
+                    .api(key.kind, &key.namespace)
+                    .get_opt(&key.name)
+                    .await?;
+                if live.and_then(|object| object.resource_version()) == shown {
+                    self.expectations.forget(&key, &expected.resource_version);
+                    continue;
+                }
+            }
+            return Ok(Freshness::Behind(key));
+        }
+        Ok(Freshness::Fresh)
+    }
+
+    /// Remembers that `key` was written and is now at `resource_version`.
+    pub(super) fn expect(&self, key: Key, resource_version: Option<String>) {
+        if let Some(resource_version) = resource_version {
+            self.expectations.add(
+                key,
+                Expected {
+                    resource_version,
+                    since: Instant::now(),
+                },
+            );
+        }
+    }
+}
+
+impl Expectations {
+    fn add(&self, key: Key, expected: Expected) {
+        self.0
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .insert(key, expected);
+    }
+
+    fn of(&self, namespace: &str) -> Vec<(Key, Expected)> {
+        let all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        all.iter()
+            .filter(|(key, _)| key.namespace == namespace)
+            .map(|(key, expected)| (key.clone(), expected.clone()))
+            .collect()
+    }
+
+    fn forget(&self, key: &Key, resource_version: &str) {
+        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if all
+            .get(key)
+            .is_some_and(|expected| expected.resource_version == resource_version)
+        {
+            all.remove(key);
+        }
+    }
+}
+
+/// Whether `shown` is `expected` or later. Resource versions are numbers that grow on every server in use; if
+/// they are not, only equality counts.
+fn reached(shown: &str, expected: &str) -> bool {
+    match (shown.parse::<u64>(), expected.parse::<u64>()) {
+        (Ok(shown), Ok(expected)) => shown >= expected,
+        _ => shown == expected,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::reached;
+
+    #[test]
+    fn a_later_version_shows_an_earlier_write() {
+        assert!(reached("12", "9"));
+        assert!(reached("9", "9"));
+        assert!(!reached("9", "12"));
+    }
+
+    #[test]
+    fn versions_that_are_no_numbers_count_only_when_equal() {
+        assert!(reached("a", "a"));
+        assert!(!reached("b", "a"));
+    }
+}

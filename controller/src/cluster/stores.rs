@@ -1,0 +1,230 @@
+//! One watch for each kind, kept in a store.
+
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use futures::StreamExt;
+use kube::{
+    Api, Resource, ResourceExt,
+    runtime::{
+        WatchStreamExt,
+        reflector::{self, Store},
+        utils::Backoff,
+        watcher::{self, Event},
+    },
+};
+use tokio::{sync::mpsc, time::Instant};
+use tokio_util::sync::CancellationToken;
+use tracing::{debug, warn};
+
+use super::{Key, Kind, Object};
+use crate::generate::digest;
+
+/// Where the checksum of a ConfigMap or Secret is kept in its local copy, whose data is not kept.
+pub const CHECKSUM_ANNOTATION: &str = "canary-controller.local/checksum";
+
+/// What a watch saw.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Touched {
+    /// One object was created, changed or deleted.
+    One(Key),
+    /// The kind was listed anew: anything may have changed or gone.
+    All(Kind),
+}
+
+/// Which watches are in order.
+#[derive(Debug)]
+pub(super) struct Health(Mutex<BTreeMap<Kind, State>>);
+
+/// State of one watch.
+#[derive(Debug)]
+enum State {
+    /// The first list, or a new one, is not complete.
+    Listing(String),
+    /// The watch could not be resumed. It is tried again and says nothing when that works, so it counts as
+    /// resumed once it has been quiet for longer than the wait before the next try.
+    Interrupted {
+        why: String,
+        failures: u32,
+        at: Instant,
+    },
+    /// The copy follows the server.
+    Following,
+}
+
+impl Default for Health {
+    fn default() -> Self {
+        let waiting = |kind| (kind, State::Listing("not listed yet".to_owned()));
+        Self(Mutex::new(Kind::ALL.into_iter().map(waiting).collect()))
+    }
+}
+
+impl Health {
+    pub(super) fn unready(&self) -> Vec<(Kind, String)> {
+        let states = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let unready = |(kind, state): (&Kind, &State)| match state {
+            State::Following => None,
+            State::Listing(why) => Some((*kind, why.clone())),
+            State::Interrupted { why, failures, at } => {
+                let quiet = longest_wait(*failures) + Duration::from_secs(1);
+                (at.elapsed() < quiet).then(|| (*kind, why.clone()))
+            }
+        };
+        states.iter().filter_map(unready).collect()
+    }
+
+    fn follows(&self, kind: Kind) {
+        self.0
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .insert(kind, State::Following);
+    }
+
+    fn fails_to_list(&self, kind: Kind, why: String) {
+        self.0
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .insert(kind, State::Listing(why));
+    }
+
+    fn is_interrupted(&self, kind: Kind, why: String) {
+        let mut states = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let failures = match states.get(&kind) {
+            Some(State::Interrupted { failures, .. }) => failures.saturating_add(1),
+            _ => 1,
+        };
+        states.insert(
+            kind,
+            State::Interrupted {
+                why,
+                failures,
+                at: Instant::now(),
+            },
+        );
+    }
+}
+
+/// Starts the watch of one kind and gives its store.
+pub(super) fn spawn(
+    kind: Kind,
+    api: Api<Object>,
+    health: &Arc<Health>,
+    touched: mpsc::UnboundedSender<Touched>,
+    shutdown: CancellationToken,
+) -> Store<Object> {
+    let writer = reflector::store::Writer::<Object>::new(kind.resource());
+    let store = writer.as_reader();
+    let health = Arc::clone(health);
+    let events = watcher::watcher(api, watcher::Config::default())
+        .backoff(Reconnect::default())
+        .modify(move |object| trim(kind, object))
+        .reflect(writer);
+    tokio::spawn(async move {
+        let mut events = std::pin::pin!(events.take_until(shutdown.cancelled()));
+        while let Some(event) = events.next().await {
+            let seen = match event {
+                Ok(Event::Init | Event::InitApply(_)) => continue,
+                Ok(Event::InitDone) => Touched::All(kind),
+                Ok(Event::Apply(object) | Event::Delete(object)) => {
+                    Touched::One(key_of(kind, &object))
+                }
+                Err(error) => {
+                    let why = describe(kind, &error);
+                    match error {
+                        // Ends of a connection: the watch resumes, or lists anew and says so.
+                        watcher::Error::WatchError(_) | watcher::Error::WatchFailed(_) => {
+                            debug!(kind = %kind.qualified(), why, "watch ended");
+                        }
+                        watcher::Error::WatchStartFailed(_) => {
+                            warn!(kind = %kind.qualified(), why, "cannot resume watch");
+                            health.is_interrupted(kind, why);
+                        }
+                        watcher::Error::InitialListFailed(_)
+                        | watcher::Error::NoResourceVersion => {
+                            warn!(kind = %kind.qualified(), why, "cannot list");
+                            health.fails_to_list(kind, why);
+                        }
+                    }
+                    continue;
+                }
+            };
+            health.follows(kind);
+            if touched.send(seen).is_err() {
+                break;
+            }
+        }
+    });
+    store
+}
+
+fn key_of(kind: Kind, object: &Object) -> Key {
+    Key {
+        kind,
+        namespace: object.namespace().unwrap_or_default(),
+        name: object.name_any(),
+    }
+}
+
+/// Names the next step for the two mistakes people make.
+fn describe(kind: Kind, error: &watcher::Error) -> String {
+    let status = match error {
+        watcher::Error::InitialListFailed(kube::Error::Api(status))
+        | watcher::Error::WatchStartFailed(kube::Error::Api(status)) => Some(status),
+        _ => None,
+    };
+    match status.map(|status| status.code) {
+        Some(404) => format!("{} is not served; apply its definition", kind.qualified()),
+        Some(403) => format!(
+            "may not list and watch {}; grant it by RBAC",
+            kind.qualified()
+        ),
+        _ => error.to_string(),
+    }
+}
+
+/// Keeps what decisions need. Values of ConfigMaps and Secrets are replaced by their checksum: this process
+/// holds no secret that it does not use at the moment.
+fn trim(kind: Kind, object: &mut Object) {
+    object.meta_mut().managed_fields = None;
+    if matches!(kind, Kind::ConfigMap | Kind::Secret) {
+        let checksum = digest::config_checksum(&object.data);
+        object
+            .annotations_mut()
+            .insert(CHECKSUM_ANNOTATION.to_owned(), checksum);
+        if let Some(fields) = object.data.as_object_mut() {
+            fields.retain(|field, _| field == "type");
+        }
+    }
+}
+
+/// Waits longer with each failure in a row, up to ten seconds, a little at random so that many watches do not
+/// return at once.
+#[derive(Debug, Default)]
+struct Reconnect {
+    failures: u32,
+}
+
+impl Iterator for Reconnect {
+    type Item = Duration;
+
+    fn next(&mut self) -> Option<Duration> {
+        self.failures = self.failures.saturating_add(1);
+        Some(longest_wait(self.failures).mul_f64(0.6 + fastrand::f64() * 0.4))
+    }
+}
+
+impl Backoff for Reconnect {
+    fn reset(&mut self) {
+        self.failures = 0;
+    }
+}
+
+/// The longest wait after so many failures in a row.
+fn longest_wait(failures: u32) -> Duration {
+    Duration::from_millis(200)
+        .saturating_mul(1 << failures.min(6))
+        .min(Duration::from_secs(10))
+}

@@ -1,0 +1,154 @@
+//! Live reads and guarded writes.
+
+use kube::{
+    ResourceExt,
+    api::{Patch, PatchParams, PostParams},
+};
+use serde_json::Value;
+
+use super::{Cluster, Key, Kind, Object};
+
+/// A read or write that the API server refused or did not answer.
+#[derive(Debug, thiserror::Error)]
+#[error("{verb} {kind} {namespace}/{name}: {source}")]
+pub struct WriteError {
+    verb: &'static str,
+    kind: Kind,
+    namespace: String,
+    name: String,
+    source: kube::Error,
+}
+
+impl WriteError {
+    /// Whether someone else wrote first; the next tick observes that and plans anew.
+    #[must_use]
+    pub fn is_conflict(&self) -> bool {
+        self.code() == Some(409)
+    }
+
+    /// The HTTP status of the answer, if there was one.
+    #[must_use]
+    pub fn code(&self) -> Option<u16> {
+        match &self.source {
+            kube::Error::Api(status) => Some(status.code),
+            _ => None,
+        }
+    }
+}
+
+impl Cluster {
+    /// The object as the API server has it now, data of Secrets included.
+    ///
+    /// # Errors
+    /// When the server refuses or does not answer; a missing object is `None`.
+    pub async fn live(
+        &self,
+        kind: Kind,
+        namespace: &str,
+        name: &str,
+    ) -> Result<Option<Object>, WriteError> {
+        let found = self.api(kind, namespace).get_opt(name).await;
+        found.map_err(|source| error("get", kind, namespace, name, source))
+    }
+
+    /// Creates an object.
+    ///
+    /// # Errors
+    /// When the server refuses (409 if it exists) or does not answer.
+    pub async fn create(
+        &self,
+        kind: Kind,
+        namespace: &str,
+        object: &Object,
+    ) -> Result<Object, WriteError> {
+        let name = object.name_any();
+        let written = self
+            .api(kind, namespace)
+            .create(&PostParams::default(), object)
+            .await;
+        self.written("create", kind, namespace, &name, written)
+    }
+
+    /// Replaces an object; its `resourceVersion` guards the write.
+    ///
+    /// # Errors
+    /// When the server refuses (409 if someone else wrote first) or does not answer.
+    pub async fn replace(
+        &self,
+        kind: Kind,
+        namespace: &str,
+        object: &Object,
+    ) -> Result<Object, WriteError> {
+        let name = object.name_any();
+        let written = self
+            .api(kind, namespace)
+            .replace(&name, &PostParams::default(), object)
+            .await;
+        self.written("update", kind, namespace, &name, written)
+    }
+
+    /// Changes some fields of an object by a merge patch.
+    ///
+    /// # Errors
+    /// When the server refuses or does not answer.
+    pub async fn merge(
+        &self,
+        kind: Kind,
+        namespace: &str,
+        name: &str,
+        patch: &Value,
+    ) -> Result<Object, WriteError> {
+        let api = self.api(kind, namespace);
+        let written = api
+            .patch(name, &PatchParams::default(), &Patch::Merge(patch))
+            .await;
+        self.written("patch", kind, namespace, name, written)
+    }
+
+    /// Changes some fields of an object's status by a merge patch.
+    ///
+    /// # Errors
+    /// When the server refuses or does not answer.
+    pub async fn merge_status(
+        &self,
+        kind: Kind,
+        namespace: &str,
+        name: &str,
+        patch: &Value,
+    ) -> Result<Object, WriteError> {
+        let api = self.api(kind, namespace);
+        let written = api
+            .patch_status(name, &PatchParams::default(), &Patch::Merge(patch))
+            .await;
+        self.written("patch status of", kind, namespace, name, written)
+    }
+
+    fn written(
+        &self,
+        verb: &'static str,
+        kind: Kind,
+        namespace: &str,
+        name: &str,
+        result: Result<Object, kube::Error>,
+    ) -> Result<Object, WriteError> {
+        let object = result.map_err(|source| error(verb, kind, namespace, name, source))?;
+        self.expect(Key::new(kind, namespace, name), object.resource_version());
+        Ok(object)
+    }
+}
+
+fn error(
+    verb: &'static str,
+    kind: Kind,
+    namespace: &str,
+    name: &str,
+    source: kube::Error,
+) -> WriteError {
+    WriteError {
+        verb,
+        kind,
+        namespace: namespace.to_owned(),
+        name: name.to_owned(),
+        source,
+    }
+}

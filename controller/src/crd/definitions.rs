@@ -1,0 +1,69 @@
+//! The three CustomResourceDefinitions, as objects and as YAML.
+
+use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
+use kube::CustomResourceExt;
+use serde_json::{Value, json};
+
+use super::{AlertProvider, Canary, MetricTemplate};
+
+/// The CustomResourceDefinitions as JSON, ready to be applied.
+///
+/// # Errors
+/// When a definition cannot be written as JSON; a defect of the types.
+pub fn definitions() -> Result<Vec<Value>, serde_json::Error> {
+    let mut canary = finish(Canary::crd(), true)?;
+    let spec =
+        &mut canary["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["spec"];
+    // Flagger's rule: an analysis has iterations, one step weight, or a list of them, and only one of these.
+    spec["required"] = json!(["targetRef", "analysis"]);
+    spec["properties"]["analysis"]["oneOf"] = json!([
+        { "required": ["interval", "threshold", "iterations"] },
+        { "required": ["interval", "threshold", "stepWeight"] },
+        { "required": ["interval", "threshold", "stepWeights"] },
+    ]);
+    Ok(vec![
+        canary,
+        finish(MetricTemplate::crd(), false)?,
+        finish(AlertProvider::crd(), false)?,
+    ])
+}
+
+/// The definitions as one YAML stream.
+///
+/// # Errors
+/// When a definition cannot be written; a defect of the types.
+pub fn definitions_yaml() -> anyhow::Result<String> {
+    let mut text = String::new();
+    for definition in definitions()? {
+        text.push_str("---\n");
+        text.push_str(&serde_yaml::to_string(&definition)?);
+    }
+    Ok(text)
+}
+
+/// Adds what the derive does not: the annotation by which Helm keeps the definition, and a status subresource
+/// on every kind.
+fn finish(crd: CustomResourceDefinition, has_status: bool) -> Result<Value, serde_json::Error> {
+    let mut value = serde_json::to_value(crd)?;
+    value["metadata"]["annotations"] = json!({ "helm.sh/resource-policy": "keep" });
+    let version = &mut value["spec"]["versions"][0];
+    version["subresources"] = json!({ "status": {} });
+    if !has_status {
+        version["schema"]["openAPIV3Schema"]["properties"]["status"] =
+            json!({ "type": "object", "x-kubernetes-preserve-unknown-fields": true });
+    }
+    drop_nulls(&mut value);
+    Ok(value)
+}
+
+/// An explicit `null` in a definition is noise, and `kubectl apply` would show it as a difference for ever.
+fn drop_nulls(value: &mut Value) {
+    match value {
+        Value::Object(map) => {
+            map.retain(|_, entry| !entry.is_null());
+            map.values_mut().for_each(drop_nulls);
+        }
+        Value::Array(list) => list.iter_mut().for_each(drop_nulls),
+        _ => {}
+    }
+}

@@ -1,0 +1,29 @@
+//! The custom resources of `flagger.app/v1beta1`, as serde types with their schemas.
+//!
+//! They accept what Flagger's own definitions accept, field by field, so that existing manifests apply
+//! unchanged. Additions are optional and only in `status`; status fields of others survive, because the
+//! definition preserves unknown ones and this controller patches only its own.
+
+mod alert_provider;
+mod analysis;
+mod canary;
+mod definitions;
+mod metric_template;
+mod schema;
+mod service;
+mod status;
+
+pub use alert_provider::{AlertProvider, AlertProviderSpec};
+pub use analysis::{
+    AlertSpec, AnalysisSpec, MetricSpec, NamespacedRef, SessionAffinity, ThresholdRange, Webhook,
+};
+pub use canary::{AutoscalerRef, Canary, CanarySpec, NamedRef, TargetRef, UpstreamRef};
+pub use definitions::{definitions, definitions_yaml};
+pub use metric_template::{MetricProviderSpec, MetricTemplate, MetricTemplateSpec, SecretRef};
+pub use service::{CustomMetadata, Headers, Retries, Rewrite, ServiceSpec, UnmanagedMetadata};
+pub use status::{CanaryStatus, CheckStatus, Condition, WaitingStatus};
+
+/// API group of the three kinds.
+pub const GROUP: &str = "flagger.app";
+/// API version of the three kinds.
+pub const VERSION: &str = "v1beta1";

@@ -1,1 +1,18 @@
 //! End-to-end stories: run.sh, kubectl, Envoy and Prometheus, driven as a person would.
+//!
+//! # Layout
+//! [`Cluster`] one `./run.sh up` in a directory of its own, taken down when dropped · [`http`] a
+//! small client that keeps its connection · [`Traffic`] users who never stop asking · [`Journal`]
+//! what `kubectl --watch` prints meanwhile · [`until`] waiting with a deadline. The stories are in
+//! `tests/`, one file per theme, one cluster per story.
+
+mod cluster;
+pub mod http;
+mod journal;
+mod traffic;
+mod wait;
+
+pub use cluster::{Cluster, Output, repository, run_sh};
+pub use journal::Journal;
+pub use traffic::{Sample, Traffic, burst};
+pub use wait::until;

@@ -1,1 +1,79 @@
 //! The embedded cluster: what Minikube, Istio and Prometheus do, on one machine, without containers.
+//!
+//! # Layout
+//! [`args`] what was typed · [`state`] the state directory and who owns it · [`block`] the
+//! addresses · [`up`] all parts in one process · [`parts`] one part beside any API server ·
+//! [`image`] the image store's commands · [`report`] what a person sees. The parts themselves are
+//! crates of their own in the folders beside this one.
+
+pub mod args;
+pub mod block;
+pub mod crds;
+pub mod image;
+pub mod parts;
+pub mod report;
+pub mod state;
+pub mod up;
+
+use std::{process::ExitCode, time::Duration};
+
+use anyhow::Context as _;
+use args::{Args, Command, StatusArgs};
+use state::StateDir;
+
+/// How long a cluster may take to stop before it is killed: longer than the 30 s of grace that a
+/// pod has by default.
+const STOP_GRACE: Duration = Duration::from_secs(40);
+/// Exit code of `status` when no cluster runs.
+const NOT_RUNNING: u8 = 3;
+
+/// Do what was typed.
+///
+/// # Errors
+/// Whatever stopped it, with the object and the next step in its text.
+pub fn run(args: Args) -> anyhow::Result<ExitCode> {
+    match args.command {
+        Command::Shim(args) => return shim(&args),
+        Command::Image(command) => image::run(command)?,
+        Command::Status(args) => return status(&args),
+        Command::Stop(args) => {
+            let stopped = StateDir::open(&args.state_dir)?.stop(STOP_GRACE)?;
+            println!(
+                "{}",
+                if stopped {
+                    "stopped"
+                } else {
+                    "no cluster was running"
+                }
+            );
+        }
+        Command::Up(args) => return parts::in_runtime(up::up(args)),
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn status(args: &StatusArgs) -> anyhow::Result<ExitCode> {
+    let state = StateDir::open(&args.state.state_dir)?;
+    let Some(description) = state.description()? else {
+        eprintln!("no cluster is ready in {}", state.root().display());
+        return Ok(ExitCode::from(NOT_RUNNING));
+    };
+    match &args.field {
+        None => println!("{}", serde_json::to_string_pretty(&description)?),
+        Some(name) => {
+            println!(
+                "{}",
+                description
+                    .field(name)
+                    .with_context(|| format!("there is no field {name}"))?
+            );
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn shim(args: &args::ShimArgs) -> anyhow::Result<ExitCode> {
+    let (program, rest) = args.program.split_first().context("shim needs a program")?;
+    let error = localcluster_kubelet::process::shim::run(args.parent, program.as_ref(), rest);
+    Err(error).with_context(|| format!("cannot become {}", program.display()))
+}

@@ -1,2 +1,15 @@
-//! The embedded cluster: what Minikube, Istio and Prometheus do, on one machine, without containers.
-fn main() {}
+//! The program `localcluster`: see the library's documentation.
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+fn main() -> ExitCode {
+    match localcluster::run(localcluster::args::Args::parse()) {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}

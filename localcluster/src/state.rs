@@ -1,0 +1,306 @@
+//! The state directory: who owns it, what is remembered in it, and where everything lies.
+
+use std::{
+    fs::{self, File},
+    io::{self, Read as _, Seek as _, Write as _},
+    path::{Path, PathBuf},
+    time::{Duration, Instant},
+};
+
+use rustix::process::{Pid, Signal, kill_process};
+use serde::{Deserialize, Serialize};
+
+/// How long a claim is tried for: [`StateDir::running`] holds a shared lock for a moment, and
+/// whoever asks must not keep a cluster from starting.
+const CLAIM: Duration = Duration::from_millis(300);
+
+fn pause() {
+    std::thread::sleep(Duration::from_millis(20));
+}
+
+/// What can go wrong with a state directory.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// A file of the directory cannot be used.
+    #[error("cannot {action} {}: {source}", path.display())]
+    Io {
+        /// What was being done.
+        action: &'static str,
+        /// To which file.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// Somebody else runs this cluster.
+    #[error("a cluster already runs in {} (process {pid}); stop it with `localcluster stop`", path.display())]
+    Running {
+        /// The state directory.
+        path: PathBuf,
+        /// Process id of the running cluster, 0 while it is only starting.
+        pid: u32,
+    },
+    /// A cluster that does not end.
+    #[error("process {pid} did not end within {} s of SIGKILL", waited.as_secs())]
+    Stuck {
+        /// Its process id.
+        pid: u32,
+        /// How long it was waited for.
+        waited: Duration,
+    },
+}
+
+fn io_error(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Error {
+    move |source| Error::Io {
+        action,
+        path: path.to_owned(),
+        source,
+    }
+}
+
+/// What a running cluster says about itself in `cluster.json`. Every field is text, so that
+/// `localcluster status --field NAME` can print any of them.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Description {
+    /// Process id of the cluster.
+    pub pid: String,
+    /// N of its address block 127.N.0.0/16.
+    pub block: String,
+    /// URL of the API server.
+    pub api_server: String,
+    /// Path of the administrator's kubeconfig.
+    pub kubeconfig: String,
+    /// URL of the ingress.
+    pub ingress: String,
+    /// URL of Envoy's outbound proxy, which pods get as `HTTP_PROXY`.
+    pub proxy: String,
+    /// URL of Envoy's admin page.
+    pub envoy_admin: String,
+    /// URL of Prometheus.
+    pub prometheus: String,
+}
+
+impl Description {
+    /// One field by its name in `cluster.json`.
+    pub fn field(&self, name: &str) -> Option<String> {
+        let all = serde_json::to_value(self).ok()?;
+        Some(all.get(name)?.as_str()?.to_owned())
+    }
+}
+
+/// Paths below one state directory.
+#[derive(Debug, Clone)]
+pub struct StateDir {
+    root: PathBuf,
+}
+
+impl StateDir {
+    /// Make the directory when it is missing; its path becomes absolute, because child processes
+    /// run in other directories.
+    ///
+    /// # Errors
+    /// The directory cannot be made.
+    pub fn open(root: &Path) -> Result<Self, Error> {
+        fs::create_dir_all(root).map_err(io_error("make", root))?;
+        let root = root.canonicalize().map_err(io_error("find", root))?;
+        Ok(Self { root })
+    }
+
+    /// The directory itself.
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+
+    /// A file or folder below it.
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.root.join(name)
+    }
+
+    /// Claim the directory for this process.
+    ///
+    /// # Errors
+    /// [`Error::Running`] when a living process has it; a dead one's claim is void.
+    pub fn lock(&self) -> Result<Lock, Error> {
+        let path = self.path("lock");
+        let mut file = File::options()
+            .create(true)
+            .truncate(false)
+            .read(true)
+            .write(true)
+            .open(&path)
+            .map_err(io_error("open", &path))?;
+        let deadline = Instant::now() + CLAIM;
+        loop {
+            match file.try_lock() {
+                Ok(()) => break,
+                Err(fs::TryLockError::WouldBlock) if Instant::now() < deadline => pause(),
+                Err(fs::TryLockError::WouldBlock) => {
+                    return Err(Error::Running {
+                        path: self.root.clone(),
+                        pid: read_pid(&mut file),
+                    });
+                }
+                Err(fs::TryLockError::Error(source)) => {
+                    return Err(io_error("lock", &path)(source));
+                }
+            }
+        }
+        file.set_len(0)
+            .and_then(|()| write!(file, "{}", std::process::id()))
+            .map_err(io_error("write", &path))?;
+        Ok(Lock { _file: file })
+    }
+
+    /// Process id of the cluster that runs here, if one does.
+    ///
+    /// # Errors
+    /// The lock file cannot be read.
+    pub fn running(&self) -> Result<Option<u32>, Error> {
+        let path = self.path("lock");
+        let mut file = match File::open(&path) {
+            Ok(file) => file,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(io_error("open", &path)(error)),
+        };
+        // A shared lock is enough to ask: it is refused exactly while somebody has the whole one.
+        match file.try_lock_shared() {
+            Ok(()) => Ok(None),
+            Err(fs::TryLockError::WouldBlock) => Ok(Some(read_pid(&mut file))),
+            Err(fs::TryLockError::Error(source)) => Err(io_error("lock", &path)(source)),
+        }
+    }
+
+    /// The description of the running cluster; `None` while there is none or it is not yet ready.
+    ///
+    /// # Errors
+    /// A file cannot be read.
+    pub fn description(&self) -> Result<Option<Description>, Error> {
+        let Some(pid) = self.running()? else {
+            return Ok(None);
+        };
+        let path = self.path("cluster.json");
+        let text = match fs::read(&path) {
+            Ok(text) => text,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(io_error("read", &path)(error)),
+        };
+        let description: Option<Description> = serde_json::from_slice(&text).ok();
+        // One left behind by a cluster that was killed names another process.
+        Ok(description.filter(|found| found.pid == pid.to_string()))
+    }
+
+    /// Say that the cluster is ready and where.
+    ///
+    /// # Errors
+    /// The file cannot be written.
+    pub fn describe(&self, description: &Description) -> Result<(), Error> {
+        let text = serde_json::to_string_pretty(description).map_err(io::Error::other);
+        let path = self.path("cluster.json");
+        write_atomically(&path, &text.map_err(io_error("write", &path))?)
+    }
+
+    /// Take the description back, as the first act of stopping.
+    ///
+    /// # Errors
+    /// The file cannot be removed.
+    pub fn forget_description(&self) -> Result<(), Error> {
+        let path = self.path("cluster.json");
+        match fs::remove_file(&path) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                Err(io_error("remove", &path)(error))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// N of the address block this cluster had last.
+    pub fn remembered_block(&self) -> Option<u8> {
+        fs::read_to_string(self.path("block"))
+            .ok()?
+            .trim()
+            .parse()
+            .ok()
+    }
+
+    /// Remember N for the next start.
+    ///
+    /// # Errors
+    /// The file cannot be written.
+    pub fn remember_block(&self, block: u8) -> Result<(), Error> {
+        write_atomically(&self.path("block"), &format!("{block}\n"))
+    }
+
+    /// End the cluster that runs here and wait until it is gone: SIGTERM, and SIGKILL once `grace`
+    /// has passed. Its children end with it. Says whether there was one.
+    ///
+    /// # Errors
+    /// The process cannot be signalled, or outlives SIGKILL.
+    pub fn stop(&self, grace: Duration) -> Result<bool, Error> {
+        let Some(pid) = self.running()? else {
+            return Ok(false);
+        };
+        self.signal(pid, Signal::TERM)?;
+        if self.wait_until_free(grace)? {
+            return Ok(true);
+        }
+        self.signal(pid, Signal::KILL)?;
+        let waited = Duration::from_secs(10);
+        if self.wait_until_free(waited)? {
+            Ok(true)
+        } else {
+            Err(Error::Stuck { pid, waited })
+        }
+    }
+
+    fn signal(&self, pid: u32, signal: Signal) -> Result<(), Error> {
+        let Some(target) = i32::try_from(pid).ok().and_then(Pid::from_raw) else {
+            return Ok(());
+        };
+        match kill_process(target, signal) {
+            Ok(()) | Err(rustix::io::Errno::SRCH) => Ok(()),
+            Err(error) => Err(io_error("signal the owner of", &self.path("lock"))(
+                error.into(),
+            )),
+        }
+    }
+
+    fn wait_until_free(&self, limit: Duration) -> Result<bool, Error> {
+        let deadline = Instant::now() + limit;
+        while Instant::now() < deadline {
+            if self.running()?.is_none() {
+                return Ok(true);
+            }
+            pause();
+        }
+        Ok(false)
+    }
+}
+
+/// The claim of a running cluster on its state directory; ends with the process, however it ends.
+#[derive(Debug)]
+pub struct Lock {
+    _file: File,
+}
+
+fn read_pid(file: &mut File) -> u32 {
+    let mut text = String::new();
+    let read = file.rewind().and_then(|()| file.read_to_string(&mut text));
+    read.ok()
+        .and_then(|_| text.trim().parse().ok())
+        .unwrap_or(0)
+}
+
+/// Replace a file in one move: a reader sees the old text or the new one.
+///
+/// # Errors
+/// The file cannot be written.
+pub fn write_atomically(path: &Path, text: &str) -> Result<(), Error> {
+    let temporary = path.with_extension(format!("new.{}", std::process::id()));
+    let write = || -> io::Result<()> {
+        let mut file = File::create(&temporary)?;
+        file.write_all(text.as_bytes())?;
+        file.sync_all()?;
+        fs::rename(&temporary, path)
+    };
+    write().map_err(io_error("write", path))
+}

@@ -1,0 +1,140 @@
+//! `localcluster up`: all parts in one process.
+
+use std::{
+    io,
+    net::{SocketAddr, TcpListener},
+    process::ExitCode,
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context as _, bail};
+use tokio::{net::TcpStream, time::sleep};
+
+use crate::{
+    args::{IngressArgs, UpArgs},
+    block::Block,
+    parts::{self, Parts},
+    report::step,
+    state::{Description, Error, StateDir, write_atomically},
+};
+
+/// How long Envoy and Prometheus may take to answer.
+const READY: Duration = Duration::from_secs(30);
+
+/// Run a whole cluster until a signal or until one of its parts fails.
+///
+/// A second `up` of the same directory says that the first one runs, and succeeds.
+///
+/// # Errors
+/// What keeps a part from starting, or why one ended.
+pub async fn up(args: UpArgs) -> anyhow::Result<ExitCode> {
+    let signals = parts::signals()?;
+    let state = StateDir::open(&args.state.state_dir)?;
+    let _lock = match state.lock() {
+        Err(Error::Running { pid, .. }) => {
+            println!(
+                "the cluster already runs in {} (process {pid})",
+                state.root().display()
+            );
+            return Ok(ExitCode::SUCCESS);
+        }
+        other => other?,
+    };
+    // One left by a cluster that was killed.
+    state.forget_description()?;
+    let started = Instant::now();
+    let (block, listener) =
+        Block::claim(state.remembered_block()).context("no address for the API server")?;
+    state.remember_block(block.0)?;
+    let ingress = ingress_address(&state, &args.ingress)?;
+
+    let mut parts = Parts::new();
+    let outcome = tokio::select! {
+        result = run(&mut parts, &state, block, listener, ingress, &args, started) => result,
+        () = signals => Ok(()),
+    };
+    println!("stopping");
+    let forgotten = state.forget_description();
+    parts.stop().await;
+    outcome
+        .and(forgotten.map_err(Into::into))
+        .map(|()| ExitCode::SUCCESS)
+}
+
+async fn run(
+    parts: &mut Parts,
+    state: &StateDir,
+    block: Block,
+    listener: TcpListener,
+    ingress: SocketAddr,
+    args: &UpArgs,
+    started: Instant,
+) -> anyhow::Result<()> {
+    let title = format!("API server https://{}", block.api_server());
+    let _client = step(&title, parts.start_api_server(state, block, listener)).await?;
+    state.describe(&describe(state, block, ingress))?;
+    println!("ready after {:.2} s", started.elapsed().as_secs_f64());
+    println!("export KUBECONFIG={}", state.path("kubeconfig").display());
+    parts.first_to_end().await
+}
+
+/// Wait until something listens, or until a part ends, which is then why nothing does.
+async fn ready(parts: &mut Parts, title: &str, address: SocketAddr) -> anyhow::Result<()> {
+    let listens = async {
+        let deadline = Instant::now() + READY;
+        while TcpStream::connect(address).await.is_err() {
+            if Instant::now() > deadline {
+                bail!("nothing listens on {address} after {} s", READY.as_secs());
+            }
+            sleep(Duration::from_millis(20)).await;
+        }
+        Ok(())
+    };
+    step(title, async {
+        tokio::select! {
+            result = listens => result,
+            ended = parts.first_to_end() => ended,
+        }
+    })
+    .await
+}
+
+fn describe(state: &StateDir, block: Block, ingress: SocketAddr) -> Description {
+    Description {
+        pid: std::process::id().to_string(),
+        block: block.0.to_string(),
+        api_server: format!("https://{}", block.api_server()),
+        kubeconfig: state.path("kubeconfig").display().to_string(),
+        ingress: format!("http://{ingress}/"),
+        proxy: format!("http://{}", block.proxy()),
+        envoy_admin: format!("http://{}/", block.envoy_admin()),
+        prometheus: format!("http://{}/", block.prometheus()),
+    }
+}
+
+/// The ingress address to use: as typed, and for port 0 a free one that the cluster keeps.
+///
+/// Whether it is free is found out here, because Envoy shares a port silently with whoever else
+/// asks for that.
+fn ingress_address(state: &StateDir, args: &IngressArgs) -> anyhow::Result<SocketAddr> {
+    let typed = args.ingress;
+    let file = state.path("ingress");
+    let remembered = std::fs::read_to_string(&file)
+        .ok()
+        .and_then(|text| text.trim().parse().ok());
+    if typed.port() == 0
+        && let Some(remembered) = remembered
+        && TcpListener::bind(remembered).is_ok()
+    {
+        return Ok(remembered);
+    }
+    let listener = TcpListener::bind(typed).map_err(|error| match error.kind() {
+        io::ErrorKind::AddrInUse => anyhow::anyhow!(
+            "something else listens on {typed}; choose another address with --ingress (run.sh: INGRESS=127.0.0.1:8081, or auto)"
+        ),
+        _ => anyhow::Error::new(error).context(format!("cannot listen on {typed}")),
+    })?;
+    let address = listener.local_addr()?;
+    write_atomically(&file, &format!("{address}\n"))?;
+    Ok(address)
+}

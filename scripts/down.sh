@@ -1,0 +1,21 @@
+# down: removes all that `up` made and nothing else.
+# shellcheck shell=bash
+
+verb_down() {
+  local kind
+  kind=$(cluster_kind)
+  case $kind in
+    '') say "nothing is up" ;;
+    local) down_local ;;
+    minikube) down_minikube ;;
+    current) down_current ;;
+  esac
+}
+
+# The fetched tools stay: they are no part of a cluster.
+down_local() {
+  if [ -x "$BIN_DIR/localcluster" ]; then
+    step "Stop the cluster" localcluster stop --state-dir "$STATE_DIR"
+  fi
+  rm -rf "$STATE_DIR" "$LOCAL_DIR/kubeconfig" "$CLUSTER_LOG" "$STEP_LOG" "$LOCAL_DIR/on"
+}

@@ -1,0 +1,180 @@
+# Shared by every verb: where things live, step lines, running commands, waiting.
+# bash 3.2 syntax throughout: macOS ships nothing newer.
+# shellcheck shell=bash
+
+# Where things live. A test sets LOCAL_DIR to a directory of its own and shares TOOLS_DIR.
+LOCAL_DIR=${LOCAL_DIR:-$ROOT/.local}
+TOOLS_DIR=${TOOLS_DIR:-$ROOT/.local/bin}
+# shellcheck disable=SC2034 # used by the verbs
+STATE_DIR=$LOCAL_DIR/cluster
+# shellcheck disable=SC2034
+CLUSTER_LOG=$LOCAL_DIR/localcluster.log
+STEP_LOG=$LOCAL_DIR/step.log
+PROFILE=${PROFILE:-dev}
+TARGET_DIR=${CARGO_TARGET_DIR:-$ROOT/target}
+case $PROFILE in
+  dev) BIN_DIR=$TARGET_DIR/debug ;;
+  *) BIN_DIR=$TARGET_DIR/$PROFILE ;;
+esac
+
+# shellcheck source=versions.env disable=SC1091
+. "$ROOT/scripts/versions.env"
+
+PATH=$TOOLS_DIR:$PATH
+DRY_RUN=${DRY_RUN:-no}
+
+# A step's own output goes to the step log; these two still lead to the person in front.
+exec 3>&1 4>&2
+
+say() { printf '%s\n' "$*"; }
+warn() { printf '%s\n' "$*" >&2; }
+
+# fail MESSAGE [EXIT_CODE]: ends the script with one sentence that says what to do next.
+fail() {
+  warn "error: $1"
+  exit "${2:-1}"
+}
+
+have() { command -v "$1" >/dev/null 2>&1; }
+
+# --- Steps --------------------------------------------------------------------------------------
+# step TITLE COMMAND…: one line per step with its duration. The command's output goes to the step
+# log and is shown only when the step fails, in which case the script ends.
+
+STEP_TITLE=
+STEP_STARTED=0
+TICKER=
+
+# Seconds since some fixed point, with decimals where bash has them.
+now() { printf '%s' "${EPOCHREALTIME:-$SECONDS}" | tr , .; }
+elapsed() { awk -v a="$1" -v b="$(now)" 'BEGIN { printf "%.1f s", b - a }'; }
+
+step() {
+  STEP_TITLE=$1
+  shift
+  if [ "$DRY_RUN" = yes ]; then
+    say "# $STEP_TITLE"
+    "$@"
+    STEP_TITLE=
+    return
+  fi
+  mkdir -p "$LOCAL_DIR"
+  STEP_STARTED=$(now)
+  show_progress &
+  TICKER=$!
+  disown # so that the shell says nothing when it is ended
+  "$@" >"$STEP_LOG" 2>&1 </dev/null
+  end_ticker
+  printf '%s\n' "  ok    $STEP_TITLE ($(elapsed "$STEP_STARTED"))"
+  STEP_TITLE=
+}
+
+# After two seconds says every five (on a terminal: every one) what the step is doing.
+show_progress() {
+  local waited=0 every=5 last
+  if [ -t 1 ]; then every=1; fi
+  while :; do
+    sleep 1 >/dev/null 2>&1 3>&- 4>&- # outlives its parent by up to a second; holds no pipe open
+    waited=$((waited + 1))
+    if [ "$waited" -lt 2 ] || [ $((waited % every)) -ne 0 ]; then continue; fi
+    last=$(tail -n 1 "$STEP_LOG" 2>/dev/null | tr -d '\r' | cut -c 1-80 || true)
+    if [ -t 1 ]; then
+      printf '\r\033[K  ...   %s (%s s) %s' "$STEP_TITLE" "$waited" "$last"
+    else
+      printf '  ...   %s (%s s) %s\n' "$STEP_TITLE" "$waited" "$last"
+    fi
+  done
+}
+
+end_ticker() {
+  if [ -z "$TICKER" ]; then return; fi
+  kill "$TICKER" 2>/dev/null || true
+  TICKER=
+  if [ -t 3 ]; then printf '\r\033[K' >&3; fi
+}
+
+# Runs when the script ends for whatever reason; names the step that did not come to its end.
+end_of_script() {
+  local code=$?
+  end_ticker
+  if [ "$code" -ne 0 ] && [ -n "$STEP_TITLE" ] && [ "$DRY_RUN" != yes ]; then
+    printf '%s\n' "  FAIL  $STEP_TITLE ($(elapsed "$STEP_STARTED"))" >&3
+    if [ -s "$STEP_LOG" ]; then
+      tail -n 30 "$STEP_LOG" | sed 's/^/        /' >&4
+      printf '%s\n' "        (all of it: $STEP_LOG)" >&4
+    fi
+  fi
+  exit "$code"
+}
+trap end_of_script EXIT
+
+# --- Commands -----------------------------------------------------------------------------------
+
+# run COMMAND…: runs it, or prints it when --dry-run was given.
+run() {
+  if [ "$DRY_RUN" = yes ]; then
+    quoted "$@"
+  else
+    "$@"
+  fi
+}
+
+# Prints a command so that it can be pasted into a shell.
+quoted() {
+  local word line=
+  for word in "$@"; do
+    case $word in
+      *[!A-Za-z0-9_./:=,@%+-]* | '') word="'$(printf '%s' "$word" | sed "s/'/'\\\\''/g")'" ;;
+    esac
+    line="$line${line:+ }$word"
+  done
+  say "$line"
+}
+
+# wait_until SECONDS WHAT COMMAND…: repeats the command until it succeeds or the time is over.
+wait_until() {
+  local limit=$1 what=$2 deadline
+  shift 2
+  deadline=$((SECONDS + limit))
+  until "$@" >/dev/null 2>&1; do
+    if [ "$SECONDS" -ge "$deadline" ]; then
+      warn "gave up after $limit s waiting for $what; last answer:"
+      "$@" >&2 || true
+      return 1
+    fi
+    printf 'waiting for %s\n' "$what"
+    sleep 0.1
+  done
+}
+
+# at_least WANTED FOUND: compares dotted version numbers.
+at_least() {
+  [ "$(printf '%s\n%s\n' "$1" "$2" | sort -t . -k 1,1n -k 2,2n -k 3,3n | head -n 1)" = "$1" ]
+}
+
+# The first dotted number in a command's output, e.g. `version_of envoy --version`.
+version_of() {
+  "$@" 2>&1 | sed -n 's/^[^0-9]*\([0-9][0-9]*\.[0-9][0-9.]*\).*/\1/p' | sed -n 1p
+}
+
+# --- The cluster at hand ------------------------------------------------------------------------
+
+# Which cluster `up` was last used on: local, minikube, current or nothing.
+cluster_kind() { printf '%s' "${CLUSTER_KIND:-$(cat "$LOCAL_DIR/on" 2>/dev/null || true)}"; }
+
+localcluster() { "$BIN_DIR/localcluster" "$@"; }
+
+# kubectl on the cluster that `up` made; never on anything else.
+k() {
+  case $(cluster_kind) in
+    local) run kubectl --kubeconfig "$LOCAL_DIR/kubeconfig" "$@" ;;
+    minikube) run kubectl --context minikube "$@" ;;
+    *) run kubectl "$@" ;;
+  esac
+}
+
+need_cluster() {
+  if [ -z "$(cluster_kind)" ]; then
+    fail "no cluster is up; start one with ./run.sh up" 1
+  fi
+}

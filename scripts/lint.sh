@@ -1,0 +1,25 @@
+# lint: everything that can be said about the sources without running them.
+# shellcheck shell=bash
+
+verb_lint() {
+  need_rust
+  step "Formatting" cargo fmt --all --check
+  step "Clippy" cargo clippy --workspace --all-targets --locked -- -D warnings
+  step "Generated files are up to date" check_generated
+  step "Shell scripts" lint_scripts
+}
+
+# manifests/base/crds.yaml is printed by the controller.
+check_generated() {
+  cargo run --quiet --locked --package controller --bin canary-controller -- crd >"$LOCAL_DIR/crds.yaml"
+  diff -u manifests/base/crds.yaml "$LOCAL_DIR/crds.yaml" || {
+    echo "write it again: cargo run -p controller --bin canary-controller -- crd > manifests/base/crds.yaml"
+    return 1
+  }
+  rm "$LOCAL_DIR/crds.yaml"
+}
+
+lint_scripts() {
+  need_tool shellcheck "$SHELLCHECK_MIN" fetch_shellcheck
+  shellcheck --external-sources run.sh scripts/*.sh .ci/run
+}

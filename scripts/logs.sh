@@ -1,0 +1,23 @@
+# logs NAME: the log of one part, followed on a terminal.
+# shellcheck shell=bash
+
+verb_logs() {
+  local follow=
+  need_cluster
+  if [ -t 1 ]; then follow=--follow; fi
+  case ${1:-} in
+    simple-app) pod_logs default app=simple-app-primary "$follow" ;;
+    simple-app-canary) pod_logs default app=simple-app "$follow" ;;
+    controller) pod_logs istio-system app.kubernetes.io/name=canary-controller "$follow" ;;
+    loadtester) pod_logs default app=flagger-loadtester "$follow" ;;
+    cluster)
+      if [ "$(cluster_kind)" != local ]; then fail "only the local cluster has a log of its own"; fi
+      cat "$CLUSTER_LOG"
+      ;;
+    *) fail "logs of what? simple-app, simple-app-canary, controller, loadtester or cluster" 64 ;;
+  esac
+}
+
+pod_logs() {
+  k logs --namespace "$1" --selector "$2" --prefix --tail 200 ${3:+"$3"}
+}

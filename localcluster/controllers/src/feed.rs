@@ -1,0 +1,179 @@
+//! One watch per kind, shared by everybody who needs that kind: a local copy of the objects, and
+//! word of every change with the state before and after it.
+
+use std::{collections::HashMap, fmt::Debug, hash::Hash, sync::Arc};
+
+use futures::{StreamExt, stream::BoxStream};
+use kube::{
+    Api, Resource, ResourceExt,
+    runtime::{
+        WatchStreamExt,
+        reflector::{ObjectRef, Store, store, store::Writer},
+        watcher::{self, Event, watcher},
+    },
+};
+use serde::de::DeserializeOwned;
+use tokio::sync::mpsc;
+use tokio_stream::wrappers::UnboundedReceiverStream;
+
+/// One change of an object: (before, after). At least one is present.
+type Listener<K> = Box<dyn Fn(Option<&K>, Option<&K>) + Send>;
+
+/// A watch of all objects of one kind.
+pub struct Feed<K: Resource<DynamicType = ()> + Clone + 'static> {
+    api: Api<K>,
+    store: Store<K>,
+    writer: Writer<K>,
+    listeners: Vec<Listener<K>>,
+}
+
+impl<K> Feed<K>
+where
+    K: Resource<DynamicType = ()> + Clone + DeserializeOwned + Debug + Send + Sync + 'static,
+{
+    /// A feed of what `api` lists.
+    pub fn new(api: Api<K>) -> Self {
+        let (store, writer) = store();
+        Self {
+            api,
+            store,
+            writer,
+            listeners: Vec::new(),
+        }
+    }
+
+    /// The local copy. Changed before listeners are told.
+    pub fn store(&self) -> Store<K> {
+        self.store.clone()
+    }
+
+    /// Call `listener` on every change. Once at the start for every object there is.
+    pub fn on_change(&mut self, listener: impl Fn(Option<&K>, Option<&K>) + Send + 'static) {
+        self.listeners.push(Box::new(listener));
+    }
+
+    /// Put the objects `keys` names for a changed object into `queue`.
+    pub fn enqueue<M>(
+        &mut self,
+        queue: &Queue<M>,
+        keys: impl Fn(&K) -> Vec<ObjectRef<M>> + Send + 'static,
+    ) where
+        M: Resource<DynamicType = ()> + 'static,
+    {
+        let queue = queue.clone();
+        self.on_change(move |before, after| {
+            let (before, after) = (
+                before.map(&keys).unwrap_or_default(),
+                after.map(&keys).unwrap_or_default(),
+            );
+            for key in before
+                .iter()
+                .filter(|key| !after.contains(key))
+                .chain(&after)
+            {
+                queue.push(key.clone());
+            }
+        });
+    }
+
+    /// Watch for ever. Lost connections are taken up again with back-off.
+    pub async fn run(mut self) {
+        let mut events = watcher(self.api.clone(), watcher::Config::default())
+            .default_backoff()
+            .boxed();
+        while let Some(event) = events.next().await {
+            match event {
+                Ok(Event::Init) => self.relist(&mut events).await,
+                Ok(event) => self.apply(&event),
+                Err(error) => tracing::warn!(kind = %K::kind(&()), %error, "watch interrupted"),
+            }
+        }
+    }
+
+    fn apply(&mut self, event: &Event<K>) {
+        let (Event::Apply(object) | Event::Delete(object)) = event else {
+            return;
+        };
+        let before = self.store.get(&ObjectRef::from_obj(object));
+        self.writer.apply_watcher_event(event);
+        let after = matches!(event, Event::Apply(_)).then_some(object);
+        self.tell(
+            before
+                .as_deref()
+                .or(Some(object).filter(|_| after.is_none())),
+            after,
+        );
+    }
+
+    /// Take the whole list in at once, so that nobody sees half of it, then tell what differs.
+    async fn relist(&mut self, events: &mut BoxStream<'_, Result<Event<K>, watcher::Error>>) {
+        let mut before: HashMap<ObjectRef<K>, Arc<K>> = self
+            .store
+            .state()
+            .into_iter()
+            .map(|object| (ObjectRef::from_obj(&*object), object))
+            .collect();
+        self.writer.apply_watcher_event(&Event::Init);
+        while let Some(event) = events.next().await {
+            match event {
+                Ok(event @ Event::InitDone) => {
+                    self.writer.apply_watcher_event(&event);
+                    break;
+                }
+                Ok(event) => self.writer.apply_watcher_event(&event),
+                Err(error) => tracing::warn!(kind = %K::kind(&()), %error, "listing interrupted"),
+            }
+        }
+        for object in self.store.state() {
+            let old = before.remove(&ObjectRef::from_obj(&*object));
+            self.tell(old.as_deref(), Some(&object));
+        }
+        for gone in before.into_values() {
+            self.tell(Some(&gone), None);
+        }
+    }
+
+    fn tell(&self, before: Option<&K>, after: Option<&K>) {
+        for listener in &self.listeners {
+            listener(before, after);
+        }
+    }
+}
+
+/// Keys of objects to look at again; the reading end removes duplicates.
+#[derive(Debug)]
+pub struct Queue<M: Resource>(mpsc::UnboundedSender<ObjectRef<M>>)
+where
+    M::DynamicType: Debug + Hash + Eq;
+
+impl<M: Resource<DynamicType = ()>> Clone for Queue<M> {
+    fn clone(&self) -> Self {
+        Self(self.0.clone())
+    }
+}
+
+impl<M: Resource<DynamicType = ()>> Queue<M> {
+    /// A queue and its reading end.
+    pub fn new() -> (Self, UnboundedReceiverStream<ObjectRef<M>>) {
+        let (sender, receiver) = mpsc::unbounded_channel();
+        (Self(sender), UnboundedReceiverStream::new(receiver))
+    }
+
+    /// Ask for a look at `key`.
+    pub fn push(&self, key: ObjectRef<M>) {
+        // The reader is gone only when the controllers shut down.
+        let _ = self.0.send(key);
+    }
+}
+
+/// The controlling owner of `object` when it is of kind `M`.
+pub fn controller_of<M: Resource<DynamicType = ()>>(
+    object: &impl ResourceExt,
+) -> Option<ObjectRef<M>> {
+    let owner = object
+        .owner_references()
+        .iter()
+        .find(|owner| owner.controller == Some(true))?;
+    let same = owner.kind == M::kind(&()) && owner.api_version == M::api_version(&());
+    same.then(|| ObjectRef::new(&owner.name).within(&object.namespace().unwrap_or_default()))
+}

@@ -304,3 +304,77 @@ pub fn write_atomically(path: &Path, text: &str) -> Result<(), Error> {
     };
     write().map_err(io_error("write", path))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn description(pid: u32) -> Description {
+        Description {
+            pid: pid.to_string(),
+            block: "10".into(),
+            api_server: "https://127.10.0.1:6443".into(),
+            kubeconfig: "/somewhere".into(),
+            ingress: "http://127.0.0.1:8080/".into(),
+            proxy: "http://127.10.0.2:15001".into(),
+            envoy_admin: "http://127.10.0.2:15000/".into(),
+            prometheus: "http://127.10.0.3:9090/".into(),
+        }
+    }
+
+    #[test]
+    fn a_directory_belongs_to_one_process_at_a_time() {
+        let folder = tempfile::tempdir().unwrap();
+        let state = StateDir::open(folder.path()).unwrap();
+        assert_eq!(state.running().unwrap(), None);
+        let lock = state.lock().unwrap();
+        let own = std::process::id();
+        assert_eq!(state.running().unwrap(), Some(own));
+        let refused = state.lock().unwrap_err();
+        assert!(
+            matches!(&refused, Error::Running { pid, .. } if *pid == own),
+            "{refused}"
+        );
+        drop(lock);
+        assert_eq!(state.running().unwrap(), None);
+        state.lock().unwrap();
+    }
+
+    #[test]
+    fn a_description_counts_only_while_the_cluster_that_wrote_it_runs() {
+        let folder = tempfile::tempdir().unwrap();
+        let state = StateDir::open(folder.path()).unwrap();
+        let own = description(std::process::id());
+        state.describe(&own).unwrap();
+        assert_eq!(state.description().unwrap(), None, "nobody runs");
+        let _lock = state.lock().unwrap();
+        assert_eq!(state.description().unwrap(), Some(own));
+        state.describe(&description(1)).unwrap();
+        assert_eq!(state.description().unwrap(), None, "it is another process'");
+        state.forget_description().unwrap();
+        state.forget_description().unwrap();
+        assert_eq!(state.description().unwrap(), None);
+    }
+
+    #[test]
+    fn every_field_of_a_description_can_be_asked_for_by_its_name() {
+        let description = description(7);
+        assert_eq!(
+            description.field("api-server").as_deref(),
+            Some("https://127.10.0.1:6443")
+        );
+        assert_eq!(description.field("pid").as_deref(), Some("7"));
+        assert_eq!(description.field("colour"), None);
+    }
+
+    #[test]
+    fn a_block_is_remembered_and_damage_is_as_good_as_nothing() {
+        let folder = tempfile::tempdir().unwrap();
+        let state = StateDir::open(folder.path()).unwrap();
+        assert_eq!(state.remembered_block(), None);
+        state.remember_block(42).unwrap();
+        assert_eq!(state.remembered_block(), Some(42));
+        fs::write(state.path("block"), "4z").unwrap();
+        assert_eq!(state.remembered_block(), None);
+    }
+}

@@ -30,6 +30,10 @@ pub enum Command {
     /// Build, list and remove images of the local store.
     #[command(subcommand)]
     Image(ImageCommand),
+    /// Run only the API server.
+    Apiserver(ApiserverArgs),
+    /// Run only the controllers, beside any conformant API server.
+    Controllers(ClientArgs),
     /// Become another program that ends when the given parent does.
     #[command(hide = true)]
     Shim(ShimArgs),

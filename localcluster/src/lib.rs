@@ -48,6 +48,8 @@ pub fn run(args: Args) -> anyhow::Result<ExitCode> {
             );
         }
         Command::Up(args) => return parts::in_runtime(up::up(args)),
+        Command::Apiserver(args) => return parts::in_runtime(parts::apiserver(args)),
+        Command::Controllers(args) => return parts::in_runtime(parts::controllers(args)),
     }
     Ok(ExitCode::SUCCESS)
 }

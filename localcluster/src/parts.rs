@@ -3,7 +3,10 @@
 use std::{future::Future, io, net::TcpListener, process::ExitCode};
 
 use anyhow::Context as _;
-use kube::Client;
+use kube::{
+    Client,
+    config::{KubeConfigOptions, Kubeconfig},
+};
 use localcluster_apiserver::{
     ApiServer, Config,
     kubeconfig::{self, Access},
@@ -15,7 +18,11 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-use crate::{block::Block, state::StateDir};
+use crate::{
+    args::{ApiserverArgs, ClientArgs},
+    block::Block,
+    state::StateDir,
+};
 
 /// Run a subcommand that needs threads.
 ///
@@ -53,6 +60,47 @@ pub fn signals() -> io::Result<impl Future<Output = ()>> {
             _ = terminate.recv() => {}
         }
     })
+}
+
+/// `localcluster apiserver`: the API server alone, on the first free address block.
+///
+/// # Errors
+/// The state directory is in use, or the server cannot start.
+pub async fn apiserver(args: ApiserverArgs) -> anyhow::Result<ExitCode> {
+    let signals = signals()?;
+    let state = StateDir::open(&args.state.state_dir)?;
+    let _lock = state.lock()?;
+    let (block, listener) =
+        Block::claim(state.remembered_block()).context("no address for the API server")?;
+    state.remember_block(block.0)?;
+    let mut parts = Parts::new();
+    parts.start_api_server(&state, block, listener).await?;
+    println!(
+        "https://{} with {}",
+        block.api_server(),
+        state.path("kubeconfig").display()
+    );
+    parts.until(signals).await
+}
+
+/// `localcluster controllers`
+///
+/// # Errors
+/// The kubeconfig cannot be used, or the controllers fail.
+pub async fn controllers(args: ClientArgs) -> anyhow::Result<ExitCode> {
+    let signals = signals()?;
+    let mut parts = Parts::new();
+    parts.start_controllers(client(&args).await?);
+    parts.until(signals).await
+}
+
+async fn client(args: &ClientArgs) -> anyhow::Result<Client> {
+    let path = &args.kubeconfig;
+    let kubeconfig =
+        Kubeconfig::read_from(path).with_context(|| format!("cannot use {}", path.display()))?;
+    let config =
+        kube::Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default()).await?;
+    Ok(Client::try_from(config)?)
 }
 
 /// The running parts of one process.
@@ -116,6 +164,16 @@ impl Parts {
         Ok(client)
     }
 
+    /// Start the controllers.
+    pub fn start_controllers(&mut self, client: Client) {
+        let shutdown = self.shutdown.clone();
+        self.running.spawn(async move {
+            localcluster_controllers::run(client, shutdown)
+                .await
+                .context("the controllers ended")
+        });
+    }
+
     /// Wait until a part ends before it was told to: with its error, or with one that says so.
     ///
     /// # Errors
@@ -128,6 +186,19 @@ impl Parts {
         };
         ended.context("a part panicked")??;
         anyhow::bail!("a part ended without having been told to")
+    }
+
+    /// Run until the signal or until a part fails, and end in order.
+    ///
+    /// # Errors
+    /// Why a part ended.
+    pub async fn until(mut self, signal: impl Future<Output = ()>) -> anyhow::Result<ExitCode> {
+        let outcome = tokio::select! {
+            ended = self.first_to_end() => ended,
+            () = signal => Ok(()),
+        };
+        self.stop().await;
+        outcome.map(|()| ExitCode::SUCCESS)
     }
 
     /// End all parts, the API server last: the others still report to it.

@@ -71,7 +71,8 @@ async fn run(
     started: Instant,
 ) -> anyhow::Result<()> {
     let title = format!("API server https://{}", block.api_server());
-    let _client = step(&title, parts.start_api_server(state, block, listener)).await?;
+    let client = step(&title, parts.start_api_server(state, block, listener)).await?;
+    parts.start_controllers(client.clone());
     state.describe(&describe(state, block, ingress))?;
     println!("ready after {:.2} s", started.elapsed().as_secs_f64());
     println!("export KUBECONFIG={}", state.path("kubeconfig").display());

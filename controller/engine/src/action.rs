@@ -1,6 +1,6 @@
 //! What a plan consists of. Actions are ordered, idempotent, and leave the executor nothing to decide.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{collections::BTreeMap, fmt, time::Duration};
 
 use crate::{
     canary::{Canary, HookKind},
@@ -74,6 +74,41 @@ pub enum Action {
     WriteStatus(Box<Status>),
 }
 
+impl fmt::Display for Action {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Action::EnsureCanaryService => f.write_str("ensure Service of the canary"),
+            Action::EnsurePrimaryService => f.write_str("ensure Service of the primary"),
+            Action::EnsureApexService => f.write_str("ensure apex Service"),
+            Action::EnsureRoute(weights) => write!(f, "ensure route {weights}"),
+            Action::CreatePrimary { revision, .. } => write!(f, "create primary from {revision}"),
+            Action::Promote { revision, .. } => write!(f, "copy {revision} to primary"),
+            Action::ScaleUpTarget { replicas } => write!(f, "scale target to {replicas}"),
+            Action::ScaleDownTarget => f.write_str("scale target to 0"),
+            Action::SetWeights(weights) => write!(f, "set weights {weights}"),
+            Action::CallHook { index, kind, phase } => {
+                write!(f, "call {kind:?} webhook {index} in {phase}")
+            }
+            Action::Publish(event) => {
+                let kind = if event.warning { "Warning" } else { "Normal" };
+                write!(f, "{kind} event {}: {}", event.action, event.message)
+            }
+            Action::Alert(alert) => write!(f, "{:?} alert: {}", alert.severity, alert.message),
+            Action::Count(outcome) => write!(f, "count {outcome:?}"),
+            Action::WriteStatus(status) => {
+                write!(f, "status {} weight {}", status.phase, status.canary_weight)?;
+                write!(f, " failed checks {}", status.failed_checks)?;
+                match &status.waiting {
+                    Some(waiting) => {
+                        write!(f, ", {}: {}", waiting.reason.as_str(), waiting.message)
+                    }
+                    None => Ok(()),
+                }
+            }
+        }
+    }
+}
+
 /// An event on the Canary object (reason `Synced`, as Flagger's).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Event {
@@ -83,7 +118,8 @@ pub struct Event {
     pub message: String,
     /// Typed cause for machines, the event's `action` (`NewRevision`, `Advance`, `Halt`, …).
     pub action: &'static str,
-    /// Equal keys are one event however often the plan is carried out (crash between event and status).
+    /// Equal keys are one event however often the plan is carried out (crash between event and status). Unique
+    /// within one Canary object: mix its UID in.
     pub key: String,
 }
 

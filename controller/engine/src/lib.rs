@@ -14,12 +14,18 @@
 //! - [`condition`]: the condition `Promoted`
 
 pub mod action;
+mod analysis;
 pub mod canary;
 pub mod condition;
 pub mod observed;
 pub mod phase;
+mod plan;
 pub mod question;
+mod readiness;
 pub mod status;
+mod text;
+mod tick;
+mod weights;
 
 use action::Plan;
 use canary::Canary;
@@ -34,15 +40,18 @@ pub const REVISION_PREFIX: &str = "sha256:";
 /// What has to be asked next before this tick can be planned, given the answers so far; empty when nothing
 /// is missing. See [`question`] for the loop.
 #[must_use]
-pub fn questions(_canary: &Canary, _observed: &Observed, _answers: &Answers) -> Vec<Question> {
-    Vec::new()
+pub fn questions(canary: &Canary, observed: &Observed, answers: &Answers) -> Vec<Question> {
+    plan::decide(canary, observed, answers)
+        .err()
+        .unwrap_or_default()
 }
 
-/// What to do now.
+/// What to do now. Called before [`questions`] has run dry, it plans nothing and looks again after an interval.
 #[must_use]
-pub fn plan(_canary: &Canary, _observed: &Observed, _answers: &Answers) -> Plan {
-    Plan {
+pub fn plan(canary: &Canary, observed: &Observed, answers: &Answers) -> Plan {
+    let nothing = Plan {
         actions: Vec::new(),
-        requeue: None,
-    }
+        requeue: Some(canary.analysis.interval),
+    };
+    plan::decide(canary, observed, answers).unwrap_or(nothing)
 }

@@ -71,6 +71,44 @@ impl Phase {
     }
 }
 
+/// Every legal change of phase. Staying in a phase is always legal, and deletion may come at any time.
+///
+/// Flagger's, with three additions: `Waiting` may end in `Failed` or `Succeeded` (a rollback webhook, or the
+/// revision that waited was withdrawn), and `Promoting` may go back to `Progressing` (the primary was changed
+/// behind the controller's back, so nothing that runs has been analysed).
+pub const TRANSITIONS: [(Phase, Phase); 22] = [
+    (Phase::None, Phase::Initializing),
+    (Phase::Initializing, Phase::Initialized),
+    (Phase::Initialized, Phase::Waiting),
+    (Phase::Initialized, Phase::Progressing),
+    (Phase::Waiting, Phase::Progressing),
+    (Phase::Waiting, Phase::Failed),
+    (Phase::Waiting, Phase::Succeeded),
+    (Phase::Progressing, Phase::WaitingPromotion),
+    (Phase::Progressing, Phase::Promoting),
+    (Phase::Progressing, Phase::Failed),
+    (Phase::WaitingPromotion, Phase::Progressing),
+    (Phase::WaitingPromotion, Phase::Promoting),
+    (Phase::WaitingPromotion, Phase::Failed),
+    (Phase::Promoting, Phase::Progressing),
+    (Phase::Promoting, Phase::Finalising),
+    (Phase::Promoting, Phase::Failed),
+    (Phase::Finalising, Phase::Succeeded),
+    (Phase::Finalising, Phase::Failed),
+    (Phase::Succeeded, Phase::Waiting),
+    (Phase::Succeeded, Phase::Progressing),
+    (Phase::Failed, Phase::Waiting),
+    (Phase::Failed, Phase::Progressing),
+];
+
+impl Phase {
+    /// Whether the phase may change from `self` to `next`.
+    #[must_use]
+    pub fn may_become(self, next: Phase) -> bool {
+        self == next || next == Phase::Terminating || TRANSITIONS.contains(&(self, next))
+    }
+}
+
 impl fmt::Display for Phase {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.as_str())

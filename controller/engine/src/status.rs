@@ -38,6 +38,9 @@ pub struct Status {
     pub checks: Vec<Check>,
 }
 
+/// Checks kept in the status: several rounds of a handful of metrics, and far from the size limit of an object.
+pub const CHECKS_KEPT: usize = 24;
+
 /// Why nothing moves.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Waiting {

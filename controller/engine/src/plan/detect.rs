@@ -1,0 +1,218 @@
+//! Between two releases: is there a new revision, and may it start?
+
+use crate::{
+    REVISION_PREFIX,
+    action::Severity,
+    canary::HookKind,
+    phase::Phase,
+    readiness::Readiness,
+    status::WaitingReason,
+    tick::{Ask, Hooks, Planned, Tick},
+};
+
+use super::{
+    repair::repair,
+    rollback::{Cause, roll_back},
+};
+
+/// Takes over a status written by another controller, or by a version with another digest: whatever the target
+/// holds is taken as the revision of the status, so that changing the controller starts no release.
+///
+/// Not in `Waiting`, where the other controller has already found that the target holds something new.
+pub(super) fn adopt_foreign_revision(tick: &mut Tick<'_>) {
+    let own = tick
+        .status
+        .last_applied
+        .as_ref()
+        .is_some_and(|text| text.starts_with(REVISION_PREFIX));
+    match tick.status.phase {
+        _ if own => {}
+        Phase::None | Phase::Initializing | Phase::Waiting | Phase::Terminating => {}
+        Phase::Initialized | Phase::Succeeded => {
+            tick.take_up_target();
+            tick.status
+                .last_promoted
+                .clone_from(&tick.status.last_applied);
+        }
+        Phase::Failed => tick.take_up_target(),
+        Phase::Progressing | Phase::WaitingPromotion | Phase::Promoting | Phase::Finalising => {
+            tick.take_up_target();
+            tick.status.run_started = Some(tick.now());
+            tick.status.pre_rollout_done = tick.live.canary > 0;
+            // Flagger writes weight 0 while it waits for approval of the promotion.
+            tick.status.canary_weight = tick.live.canary;
+            tick.checked();
+        }
+    }
+}
+
+/// Looks for a new revision and starts its run once primary and gates allow it. The revision is not noted before
+/// the run starts, so one that has to wait is not lost (Flagger loses it in phase Failed).
+pub(super) fn detect(tick: &mut Tick<'_>) -> Planned {
+    repair(tick);
+    if !tick.target_changed() {
+        rest(tick);
+        return Ok(());
+    }
+    if tick.target_is_promoted() {
+        // Noted, so that the revision that failed is new again when it is applied once more (Flagger).
+        tick.take_up_target();
+        rest(tick);
+        return Ok(());
+    }
+    // After a failed promotion the canary serves. What replaces it has not been analysed, so it keeps that
+    // traffic only as long as the primary cannot take it.
+    if tick.primary.is_ready() {
+        tick.set_canary_weight(0);
+    }
+    let mut stuck = None;
+    match tick.primary.clone() {
+        Readiness::Ready => {}
+        Readiness::Waiting(_) if tick.canary.skip_analysis => {}
+        Readiness::Waiting(why) => {
+            tick.wait_for_readiness(WaitingReason::PrimaryNotReady, why);
+            return Ok(());
+        }
+        // Waiting would not help, and a new revision is how a broken primary gets mended.
+        Readiness::Stuck(why) => stuck = Some(why),
+    }
+    tick.ready();
+    if tick.status.phase == Phase::Waiting && !tick.due() {
+        return Ok(());
+    }
+    if tick.status.phase == Phase::Waiting && rollback_asked(tick, Phase::Waiting)? {
+        tick.take_up_target();
+        roll_back(tick, Cause::Webhook);
+        return Ok(());
+    }
+    if confirmed(tick)? {
+        start(tick, stuck);
+    }
+    Ok(())
+}
+
+/// Nothing to release: traffic is where the status says, and nobody waits.
+fn rest(tick: &mut Tick<'_>) {
+    if tick.status.phase == Phase::Waiting {
+        // The revision that waited was withdrawn; the phase tells again how the last release ended.
+        let promoted = tick.status.last_applied == tick.status.last_promoted;
+        tick.status.phase = if promoted {
+            Phase::Succeeded
+        } else {
+            Phase::Failed
+        };
+    }
+    // A canary that failed kept its traffic because the primary could not take it. (One that was copied to the
+    // primary has passed; it goes on serving until the next release.)
+    let failed = tick.status.phase == Phase::Failed && tick.run_is_copied() != Some(true);
+    if failed && tick.live.canary > 0 && tick.primary.is_ready() {
+        tick.normal(
+            "RouteToPrimary",
+            "Routing all traffic to primary".to_owned(),
+        );
+        tick.set_canary_weight(0);
+        tick.scale_down_target();
+    }
+    let expected = if tick.status.phase == Phase::Failed {
+        tick.status.canary_weight
+    } else {
+        0
+    };
+    if tick.live.canary > expected && tick.primary_may_take_over() {
+        tick.set_canary_weight(expected);
+    }
+    tick.status.canary_weight = tick.live.canary;
+    tick.moving();
+}
+
+/// Asks the rollback webhooks; the first that passes wants a rollback.
+pub(super) fn rollback_asked(tick: &mut Tick<'_>, phase: Phase) -> Result<bool, Ask> {
+    use crate::question::{HookAnswer, Question};
+    let kind = HookKind::Rollback;
+    for index in tick.hooks(kind) {
+        let name = tick.hook_name(index);
+        match tick.answers.hook(index) {
+            None => return Err(Ask(vec![Question::Hook { index, kind, phase }])),
+            Some(HookAnswer::Passed) => {
+                tick.warning("RollbackWebhook", format!("Rollback check {name} passed"));
+                return Ok(true);
+            }
+            Some(HookAnswer::Refused(_)) => {
+                tick.normal(
+                    "RollbackWebhook",
+                    format!("Rollback hook {name} not signaling a rollback"),
+                );
+            }
+        }
+    }
+    Ok(false)
+}
+
+/// Asks the confirm-rollout gates. A closed one puts the canary into `Waiting`; event and alert come on entry.
+fn confirmed(tick: &mut Tick<'_>) -> Result<bool, Ask> {
+    let mut passed = Vec::new();
+    let phase = tick.status.phase;
+    let gates = tick.ask_hooks(HookKind::ConfirmRollout, phase, |index| passed.push(index))?;
+    for index in passed {
+        let name = tick.hook_name(index);
+        tick.normal("GatePassed", format!("Confirm-rollout check {name} passed"));
+    }
+    let Hooks::Refused { index, why } = gates else {
+        return Ok(true);
+    };
+    let name = tick.hook_name(index);
+    tick.checked();
+    if phase != Phase::Waiting {
+        let id = tick.canary_id();
+        tick.warning(
+            "GateClosed",
+            format!("Halt {id} advancement waiting for approval {name}"),
+        );
+        if !tick.canary.analysis.hooks[index].mute_alert {
+            tick.alert(
+                Severity::Warn,
+                false,
+                "Canary is waiting for approval.".to_owned(),
+            );
+        }
+        tick.status.phase = Phase::Waiting;
+    }
+    let message = format!("waiting for approval of the rollout by {name}: {why}");
+    tick.hold(WaitingReason::Approval, message);
+    Ok(false)
+}
+
+/// Starts the run of what the target holds.
+fn start(tick: &mut Tick<'_>, stuck: Option<String>) {
+    if let Some(why) = stuck {
+        tick.warning("NotReady", why);
+    }
+    let target = tick.target_id();
+    tick.normal(
+        "NewRevision",
+        format!("New revision detected! Scaling up {target}"),
+    );
+    tick.scale_up_target();
+    let message = "New revision detected, progressing canary analysis.".to_owned();
+    tick.alert(Severity::Info, true, message);
+    tick.status.phase = Phase::Progressing;
+    begin_run(tick);
+}
+
+/// Resets what the status remembers of a run. The weight is the live one: 0, unless the primary could not take
+/// the traffic.
+pub(super) fn begin_run(tick: &mut Tick<'_>) {
+    tick.take_up_target();
+    let now = tick.now();
+    let live = tick.live.canary;
+    let status = &mut tick.status;
+    status.failed_checks = 0;
+    status.iterations = 0;
+    status.canary_weight = live;
+    status.last_check = None;
+    status.run_started = Some(now);
+    status.phase_since = Some(now);
+    status.pre_rollout_done = false;
+    status.checks.clear();
+    tick.moving();
+}

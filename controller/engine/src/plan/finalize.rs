@@ -1,0 +1,72 @@
+//! The end of a successful release: the primary serves everything, the target is scaled down.
+
+use std::time::Duration;
+
+use crate::{
+    action::{Action, Outcome, Severity},
+    canary::HookKind,
+    phase::Phase,
+    readiness::Readiness,
+    status::WaitingReason,
+    tick::Tick,
+};
+
+use super::{promote::fail_promotion, repair::repair};
+
+/// Why `Finalising` lasts an interval.
+pub(super) const DRAINING: &str = "requests under way to the canary are given one interval";
+
+/// Scales the target down one interval after the traffic has left it, so that requests under way are answered.
+pub(super) fn finalize(tick: &mut Tick<'_>) {
+    repair(tick);
+    match tick.primary.clone() {
+        Readiness::Waiting(why) => {
+            tick.wait_for_readiness(WaitingReason::PrimaryNotReady, why);
+            return;
+        }
+        Readiness::Stuck(why) => return fail_promotion(tick, &why),
+        Readiness::Ready => tick.ready(),
+    }
+    // Normally nothing is left to move; someone may have changed the route.
+    tick.set_canary_weight(0);
+    if !tick.canary.skip_analysis && !tick.due() {
+        tick.hold(WaitingReason::Draining, DRAINING.to_owned());
+        return;
+    }
+    tick.scale_down_target();
+    tick.status.phase = Phase::Succeeded;
+    tick.status
+        .last_promoted
+        .clone_from(&tick.status.last_applied);
+    tick.moving();
+    call_post_rollout(tick, Phase::Succeeded);
+    let target = tick.target_id();
+    let (event, alert, outcome) = if tick.canary.skip_analysis {
+        (
+            format!("Promotion completed! Canary analysis was skipped for {target}"),
+            "Canary analysis was skipped, promotion finished.",
+            Outcome::PromotedSkipped,
+        )
+    } else {
+        (
+            format!("Promotion completed! Scaling down {target}"),
+            "Canary analysis completed successfully, promotion finished.",
+            Outcome::Promoted,
+        )
+    };
+    tick.normal("Promoted", event);
+    tick.alert(Severity::Info, false, alert.to_owned());
+    tick.act(Action::Count(outcome));
+    if tick.target_changed() {
+        // A revision that came during the promotion starts its own run now.
+        tick.wake_in(Duration::ZERO);
+    }
+}
+
+/// Calls the post-rollout webhooks, naming how the release ended.
+pub(super) fn call_post_rollout(tick: &mut Tick<'_>, phase: Phase) {
+    let kind = HookKind::PostRollout;
+    for index in tick.hooks(kind) {
+        tick.act(Action::CallHook { index, kind, phase });
+    }
+}

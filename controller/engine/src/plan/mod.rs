@@ -1,0 +1,64 @@
+//! From what was observed and answered to what is to be done: one module per stretch of a release.
+//!
+//! Every function here adds to a [`Tick`] and may stop with questions. [`questions`](crate::questions) and
+//! [`plan`](crate::plan) run the same code and differ only in which of the two outcomes they look at, so that
+//! what is asked and what is decided cannot drift apart.
+
+mod analyse;
+mod detect;
+mod finalize;
+mod initialize;
+mod progress;
+mod promote;
+mod repair;
+mod rollback;
+mod suspend;
+
+use crate::{
+    action::Plan,
+    canary::Canary,
+    observed::Observed,
+    phase::Phase,
+    question::{Answers, Question},
+    tick::{Ask, Tick},
+};
+
+/// Decides one tick, or says what must be asked first.
+pub(crate) fn decide(
+    canary: &Canary,
+    observed: &Observed,
+    answers: &Answers,
+) -> Result<Plan, Vec<Question>> {
+    let mut tick = Tick::new(canary, observed, answers);
+    let planned = if canary.suspend {
+        suspend::suspend(&mut tick);
+        Ok(())
+    } else {
+        suspend::resume(&mut tick);
+        detect::adopt_foreign_revision(&mut tick);
+        match observed.status.phase {
+            Phase::None | Phase::Initializing => {
+                initialize::initialize(&mut tick);
+                Ok(())
+            }
+            Phase::Initialized | Phase::Waiting | Phase::Succeeded | Phase::Failed => {
+                detect::detect(&mut tick)
+            }
+            Phase::Progressing | Phase::WaitingPromotion => progress::progress(&mut tick),
+            Phase::Promoting => {
+                promote::roll_out(&mut tick);
+                Ok(())
+            }
+            Phase::Finalising => {
+                finalize::finalize(&mut tick);
+                Ok(())
+            }
+            // Reverting a deleted canary is not the engine's work.
+            Phase::Terminating => Ok(()),
+        }
+    };
+    match planned {
+        Ok(()) => Ok(tick.finish()),
+        Err(Ask(questions)) => Err(questions),
+    }
+}

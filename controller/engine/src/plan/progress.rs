@@ -1,0 +1,143 @@
+//! A run: a new revision is up, or coming up, and gets traffic step by step.
+
+use std::time::Duration;
+
+use crate::{
+    phase::Phase,
+    readiness::Readiness,
+    status::WaitingReason,
+    tick::{Planned, Tick},
+};
+
+use super::{
+    analyse::analyse,
+    detect::begin_run,
+    promote,
+    repair::repair,
+    rollback::{Cause, roll_back},
+};
+
+/// Reacts at once to what changed; checks and steps when they are due.
+pub(super) fn progress(tick: &mut Tick<'_>) -> Planned {
+    repair(tick);
+    if tick.run_is_copied() == Some(true) {
+        // Copied to the primary, but the controller died before it could note it.
+        promote::note_copied(tick);
+        return Ok(());
+    }
+    if tick.target_changed() {
+        if tick.target_is_promoted() {
+            tick.take_up_target();
+            roll_back(tick, Cause::Withdrawn);
+        } else {
+            restart(tick);
+        }
+        return Ok(());
+    }
+    note_live_weight(tick);
+    if let Readiness::Stuck(why) = tick.target.clone() {
+        roll_back(tick, Cause::Deadline(why));
+        return Ok(());
+    }
+    // Also a pause of one interval after the last failure would be legal (Flagger has it), but a release that
+    // is known to be bad keeps no traffic for the sake of a rhythm.
+    let failed = tick.status.failed_checks >= tick.canary.analysis.threshold.max(1);
+    if failed && !tick.canary.skip_analysis {
+        roll_back(tick, Cause::Threshold);
+        return Ok(());
+    }
+    if let Some(why) = not_ready(tick) {
+        canary_not_ready(tick, why);
+        return Ok(());
+    }
+    if !tick.status.pre_rollout_done && tick.live.canary > 0 && tick.primary.is_ready() {
+        // The run began with traffic because the primary could not take it; now it can.
+        tick.set_canary_weight(0);
+    }
+    if let (Readiness::Waiting(why), false) = (tick.primary.clone(), tick.canary.skip_analysis) {
+        tick.wait_for_readiness(WaitingReason::PrimaryNotReady, why);
+        return Ok(());
+    }
+    tick.ready();
+    if tick.canary.skip_analysis {
+        promote::copy(tick);
+        return Ok(());
+    }
+    if tick.due() { analyse(tick) } else { Ok(()) }
+}
+
+/// Another revision came during the run: traffic back to the primary, and the run begins anew.
+pub(super) fn restart(tick: &mut Tick<'_>) {
+    let target = tick.target_id();
+    tick.normal(
+        "NewRevision",
+        format!("New revision detected! Restarting analysis for {target}"),
+    );
+    if tick.primary_may_take_over() {
+        tick.set_canary_weight(0);
+    }
+    tick.scale_up_target();
+    tick.status.phase = Phase::Progressing;
+    begin_run(tick);
+}
+
+/// The route is the truth about the weight. A step that was made but not noted (the controller died in between)
+/// is noted now, with its event, and the next one is an interval away. A weight lowered by someone else is noted
+/// too, and the run goes on from there.
+fn note_live_weight(tick: &mut Tick<'_>) {
+    let (live, noted) = (tick.live.canary, tick.status.canary_weight);
+    if live == noted {
+        return;
+    }
+    if live > noted {
+        let id = tick.canary_id();
+        tick.normal("Advance", format!("Advance {id} canary weight {live}"));
+        // The engine makes the first step only after the pre-rollout webhooks have passed.
+        tick.status.pre_rollout_done |= tick.canary.analysis.steps.next(noted) == Some(live);
+    }
+    tick.status.canary_weight = live;
+    tick.moving();
+    tick.checked();
+}
+
+/// What keeps the canary from being ready. A target at zero counts: Flagger calls zero of zero replicas ready and
+/// routes to nothing.
+fn not_ready(tick: &mut Tick<'_>) -> Option<String> {
+    if tick.observed.target.workload.replicas_wanted == 0 {
+        tick.scale_up_target();
+        let target = tick.target_id();
+        return Some(format!(
+            "canary deployment {target} not ready: it is scaled to zero"
+        ));
+    }
+    match tick.target.clone() {
+        Readiness::Ready => None,
+        Readiness::Waiting(why) | Readiness::Stuck(why) => Some(why),
+    }
+}
+
+/// Waits for the canary. If none of its replicas is left, its traffic goes to the primary at once, and since it fell
+/// over under traffic, that counts as a failed check. (Flagger leaves the traffic where nobody answers.)
+fn canary_not_ready(tick: &mut Tick<'_>, why: String) {
+    let primary_answers = tick
+        .observed
+        .primary
+        .as_ref()
+        .is_some_and(|primary| primary.workload.available > 0);
+    if tick.live.canary == 0 || !tick.canary_is_down() || !primary_answers {
+        tick.wait_for_readiness(WaitingReason::CanaryNotReady, why);
+        return;
+    }
+    tick.warning("NotReady", why.clone());
+    tick.normal(
+        "RouteToPrimary",
+        "Routing all traffic to primary".to_owned(),
+    );
+    tick.set_canary_weight(0);
+    tick.status.failed_checks += 1;
+    tick.checked();
+    tick.hold(WaitingReason::CanaryNotReady, why);
+    if tick.status.failed_checks >= tick.canary.analysis.threshold {
+        tick.wake_in(Duration::ZERO);
+    }
+}

@@ -1,0 +1,141 @@
+//! Promotion: the analysed revision is copied to the primary, and traffic goes there once it is ready.
+
+use std::time::Duration;
+
+use crate::{
+    action::{Action, Severity},
+    phase::Phase,
+    readiness::Readiness,
+    status::WaitingReason,
+    tick::Tick,
+};
+
+use super::{finalize::DRAINING, progress::restart, repair::repair, rollback::finish_failed};
+
+/// Copies exactly the revision of this run to the primary. The executor refuses if the target holds something else by
+/// now (Flagger copies whatever is there).
+pub(super) fn copy(tick: &mut Tick<'_>) {
+    announce_copy(tick);
+    let (revision, configs) = tick.run();
+    tick.act(if tick.observed.primary.is_some() {
+        Action::Promote { revision, configs }
+    } else {
+        Action::CreatePrimary { revision, configs }
+    });
+    enter_promoting(tick);
+}
+
+/// Notes a copy that was made but not noted.
+pub(super) fn note_copied(tick: &mut Tick<'_>) {
+    announce_copy(tick);
+    tick.status.canary_weight = tick.live.canary;
+    enter_promoting(tick);
+}
+
+fn announce_copy(tick: &mut Tick<'_>) {
+    let (name, namespace) = (&tick.canary.target.name, &tick.canary.namespace);
+    let message = format!("Copying {name}.{namespace} template spec to {name}-primary.{namespace}");
+    tick.normal("Promote", message);
+}
+
+fn enter_promoting(tick: &mut Tick<'_>) {
+    tick.status.phase = Phase::Promoting;
+    tick.moving();
+    tick.checked();
+}
+
+/// Waits until the primary runs the promoted revision, then moves the traffic there: at once, or by
+/// `stepWeightPromotion` per interval. Until then the canary may be the only healthy copy.
+pub(super) fn roll_out(tick: &mut Tick<'_>) {
+    repair(tick);
+    if tick.run_is_copied() == Some(false) {
+        // Someone changed the primary. What was analysed is copied again, if it is still there.
+        if tick.target_changed() {
+            restart(tick);
+        } else {
+            copy(tick);
+        }
+        return;
+    }
+    note_live_weight(tick);
+    // The target holds something that nobody has analysed, or does not answer: it keeps no traffic that the
+    // primary can serve, even in the middle of its rollout.
+    let unfit = tick.target_changed() || tick.canary_is_down();
+    if unfit && tick.live.canary > 0 && tick.primary_may_take_over() {
+        route_to_primary(tick);
+    }
+    match tick.primary.clone() {
+        Readiness::Waiting(why) => {
+            tick.wait_for_readiness(WaitingReason::PrimaryNotReady, why);
+            return;
+        }
+        Readiness::Stuck(why) => return fail_promotion(tick, &why),
+        Readiness::Ready => tick.ready(),
+    }
+    if !tick.canary.skip_analysis && !tick.due() {
+        return;
+    }
+    tick.moving();
+    tick.checked();
+    if tick.canary.analysis.promotion_step == 0 && tick.live.canary > 0 {
+        route_to_primary(tick);
+    } else if tick.live.canary > 0 {
+        let weight = tick
+            .live
+            .canary
+            .saturating_sub(tick.canary.analysis.promotion_step);
+        tick.set_canary_weight(weight);
+        announce_primary_weight(tick);
+    }
+    if tick.live.canary == 0 {
+        tick.status.phase = Phase::Finalising;
+        if tick.canary.skip_analysis {
+            tick.wake_in(Duration::ZERO);
+        } else {
+            tick.hold(WaitingReason::Draining, DRAINING.to_owned());
+        }
+    }
+}
+
+fn route_to_primary(tick: &mut Tick<'_>) {
+    tick.normal(
+        "RouteToPrimary",
+        "Routing all traffic to primary".to_owned(),
+    );
+    tick.set_canary_weight(0);
+}
+
+fn announce_primary_weight(tick: &mut Tick<'_>) {
+    let (id, weight) = (tick.canary_id(), tick.live.primary);
+    tick.normal("Advance", format!("Advance {id} primary weight {weight}"));
+}
+
+/// A step back to the primary that was made but not noted is noted now, and the next is an interval away.
+fn note_live_weight(tick: &mut Tick<'_>) {
+    let (live, noted) = (tick.live.canary, tick.status.canary_weight);
+    if live == noted {
+        return;
+    }
+    if live < noted && tick.canary.analysis.promotion_step > 0 {
+        announce_primary_weight(tick);
+    }
+    tick.status.canary_weight = live;
+    tick.checked();
+}
+
+/// The primary does not come up with the promoted revision: the canary, which has been analysed and is ready, serves
+/// everything and stays up (Flagger since 1.44).
+pub(super) fn fail_promotion(tick: &mut Tick<'_>, why: &str) {
+    let target = tick.target_id();
+    let text = format!("Promotion of {target} failed, primary not ready: {why}");
+    tick.warning("PromotionFailed", text);
+    if !tick.target_changed() && tick.target.is_ready() && !tick.canary_is_down() {
+        tick.set_canary_weight(100);
+    }
+    tick.status.canary_weight = tick.live.canary;
+    if tick.live.canary == 0 {
+        tick.scale_down_target();
+    }
+    let alert = format!("Promotion failed, primary not ready: {why}");
+    finish_failed(tick, Severity::Error, alert);
+}

@@ -1,0 +1,58 @@
+//! Generated objects that are missing or were changed by someone else.
+
+use crate::{
+    action::Action,
+    observed::{Presence, Weights},
+    phase::Phase,
+    readiness::Readiness,
+    tick::Tick,
+};
+
+/// Repairs what an initialized canary consists of. Weights survive: a route that drifted keeps its live weights,
+/// and one that was deleted in a run comes back with the weight of the status (Flagger restarts at 100/0).
+pub(super) fn repair(tick: &mut Tick<'_>) {
+    let objects = &tick.observed.objects;
+    let services = [
+        (objects.canary_service, Action::EnsureCanaryService),
+        (objects.primary_service, Action::EnsurePrimaryService),
+    ];
+    for (presence, action) in services {
+        if presence != Presence::Current {
+            tick.act(action);
+        }
+    }
+    recreate_primary(tick);
+    if objects.apex_service != Presence::Current {
+        tick.act(Action::EnsureApexService);
+    }
+    if tick.observed.route.is_none() {
+        // Without a route the primary serves everything; the canary gets its share back only if it is ready
+        // or if there is no one else.
+        let keep = tick.target.is_ready() || !tick.primary_may_take_over();
+        let weights = Weights::canary(if keep { tick.status.canary_weight } else { 0 });
+        tick.act(Action::EnsureRoute(weights));
+        tick.live = weights;
+    } else if objects.route != Presence::Current {
+        tick.act(Action::EnsureRoute(tick.live));
+    }
+}
+
+/// A primary that was deleted is made again, but only from code that has been promoted, or is just being: the
+/// target may hold a revision that nobody has analysed. Otherwise it stays away until the target holds the
+/// promoted revision again or a release makes a new primary.
+fn recreate_primary(tick: &mut Tick<'_>) {
+    if tick.observed.primary.is_some() {
+        return;
+    }
+    let target = &tick.observed.target;
+    let promoted = tick.status.last_promoted.as_ref() == Some(&target.revision);
+    let promoting =
+        matches!(tick.status.phase, Phase::Promoting | Phase::Finalising) && !tick.target_changed();
+    if promoted || promoting {
+        let (revision, configs) = (target.revision.clone(), target.configs.clone());
+        tick.act(Action::CreatePrimary { revision, configs });
+        let (name, namespace) = (&tick.canary.target.name, &tick.canary.namespace);
+        let why = format!("{name}-primary.{namespace} not ready: it has just been created");
+        tick.primary = Readiness::Waiting(why);
+    }
+}

@@ -1,0 +1,78 @@
+//! The end of a release that failed.
+
+use crate::{
+    action::{Action, Outcome, Severity},
+    phase::Phase,
+    readiness::Readiness,
+    tick::Tick,
+};
+
+use super::finalize::call_post_rollout;
+
+/// Why a release is rolled back.
+pub(super) enum Cause {
+    /// Too many failed checks.
+    Threshold,
+    /// A rollback webhook passed.
+    Webhook,
+    /// The canary did not become ready in time; with what was missing.
+    Deadline(String),
+    /// The target was set back to what the primary runs: there is nothing left to release.
+    Withdrawn,
+}
+
+/// Routes everything to the primary, then scales the canary down, and always says why (Flagger is silent about a
+/// deadline). If the primary cannot take the traffic and the canary can, traffic and canary stay where they are:
+/// a bad answer may be better than none, and the next revision mends it.
+pub(super) fn roll_back(tick: &mut Tick<'_>, cause: Cause) {
+    let id = tick.canary_id();
+    let (event, severity, alert) = match cause {
+        Cause::Threshold => {
+            let failed = tick.status.failed_checks;
+            (
+                format!("Rolling back {id} failed checks threshold reached {failed}"),
+                Severity::Error,
+                format!("Failed checks threshold reached {failed}"),
+            )
+        }
+        Cause::Webhook => (
+            format!("Rolling back {id} manual webhook invoked"),
+            Severity::Warn,
+            "Rolling back manual webhook invoked".to_owned(),
+        ),
+        Cause::Deadline(why) => (
+            format!("Rolling back {id} progress deadline exceeded {why}"),
+            Severity::Error,
+            format!("Progress deadline exceeded {why}"),
+        ),
+        Cause::Withdrawn => (
+            format!("Rolling back {id} target is back at the promoted revision"),
+            Severity::Warn,
+            "Rolling back, the target is back at the promoted revision".to_owned(),
+        ),
+    };
+    tick.warning("Rollback", event);
+    if tick.live.canary == 0 || tick.primary_may_take_over() {
+        tick.set_canary_weight(0);
+        tick.warning("Failed", format!("Canary failed! Scaling down {id}"));
+        tick.scale_down_target();
+    } else {
+        let why = match &tick.primary {
+            Readiness::Waiting(why) | Readiness::Stuck(why) => why.clone(),
+            Readiness::Ready => String::new(),
+        };
+        tick.status.canary_weight = tick.live.canary;
+        tick.warning("Failed", format!("Canary failed! Keeping {id} up, {why}"));
+    }
+    finish_failed(tick, severity, alert);
+}
+
+/// Webhooks, alert, count and phase of a failed release. The count of failed checks stays readable (Flagger clears it).
+pub(super) fn finish_failed(tick: &mut Tick<'_>, severity: Severity, alert: String) {
+    call_post_rollout(tick, Phase::Failed);
+    tick.alert(severity, false, alert);
+    tick.act(Action::Count(Outcome::Failed));
+    tick.status.phase = Phase::Failed;
+    tick.status.iterations = 0;
+    tick.moving();
+}

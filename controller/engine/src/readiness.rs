@@ -1,0 +1,187 @@
+//! Whether a workload is ready to take its share of traffic (Flagger's rules for a Deployment).
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+
+use crate::observed::Workload;
+
+/// What is to be said about the readiness of a workload.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Readiness {
+    /// Rolled out, and enough replicas are available.
+    Ready,
+    /// Not yet; the text says what is missing.
+    Waiting(String),
+    /// Not ready, and its deadline has passed.
+    Stuck(String),
+}
+
+impl Readiness {
+    pub(crate) fn is_ready(&self) -> bool {
+        *self == Readiness::Ready
+    }
+}
+
+/// Replicas that must be available for `percent` of `of`. Rounded up, so that any percentage above zero
+/// asks for at least one of one replica (Flagger cuts off, so that 50 percent of one replica asks for none).
+pub(crate) fn replicas_needed(of: u32, percent: u8) -> u32 {
+    let needed = (u64::from(of) * u64::from(percent)).div_ceil(100);
+    u32::try_from(needed).unwrap_or(u32::MAX)
+}
+
+/// Judges `workload`, called `name` in the text. The order of the rules and the texts are Flagger's:
+/// generation, progress deadline, updated, terminating, available.
+pub(crate) fn readiness(
+    workload: &Workload,
+    name: &str,
+    percent: u8,
+    deadline: Duration,
+    now: Timestamp,
+) -> Readiness {
+    let Workload {
+        replicas_wanted,
+        replicas,
+        updated,
+        available,
+        ..
+    } = *workload;
+    if !workload.generation_observed {
+        // What the conditions say is about an older generation, so no deadline is read from them.
+        return Readiness::Waiting(
+            "waiting for rollout to finish: observed deployment generation less than desired generation"
+                .to_owned(),
+        );
+    }
+    if workload.deadline_exceeded {
+        return Readiness::Stuck(format!(
+            "deployment \"{name}\" exceeded its progress deadline"
+        ));
+    }
+    let missing = if updated < replicas_wanted {
+        format!("{updated} out of {replicas_wanted} new replicas have been updated")
+    } else if replicas > updated {
+        format!(
+            "{} old replicas are pending termination",
+            replicas - updated
+        )
+    } else if available < replicas_needed(updated, percent) {
+        format!(
+            "{available} of {updated} (readyThreshold {percent}%) updated replicas are available"
+        )
+    } else {
+        return Readiness::Ready;
+    };
+    let text = format!("waiting for rollout to finish: {missing}");
+    let overdue = workload
+        .unavailable_since
+        .and_then(|since| elapsed(now, since))
+        .is_some_and(|unavailable| unavailable > deadline);
+    if overdue {
+        Readiness::Stuck(text)
+    } else {
+        Readiness::Waiting(text)
+    }
+}
+
+/// Time from `since` to `now`; `None` while `since` is in the future (the clock went back).
+pub(crate) fn elapsed(now: Timestamp, since: Timestamp) -> Option<Duration> {
+    Duration::try_from(now.duration_since(since)).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const DEADLINE: Duration = Duration::from_secs(600);
+
+    fn workload(wanted: u32, replicas: u32, updated: u32, available: u32) -> Workload {
+        Workload {
+            replicas_wanted: wanted,
+            replicas,
+            updated,
+            available,
+            generation_observed: true,
+            deadline_exceeded: false,
+            unavailable_since: None,
+        }
+    }
+
+    fn judge(workload: &Workload, percent: u8) -> Readiness {
+        readiness(
+            workload,
+            "app",
+            percent,
+            DEADLINE,
+            "2026-01-01T01:00:00Z".parse().unwrap(),
+        )
+    }
+
+    #[test]
+    fn half_of_one_replica_is_one_replica() {
+        assert_eq!(replicas_needed(1, 50), 1);
+        assert_eq!(replicas_needed(3, 50), 2);
+        assert_eq!(replicas_needed(3, 100), 3);
+        assert_eq!(replicas_needed(3, 0), 0);
+        assert_eq!(replicas_needed(u32::MAX, 100), u32::MAX);
+        assert!(!judge(&workload(1, 1, 1, 0), 50).is_ready());
+    }
+
+    #[test]
+    fn each_reason_has_flaggers_text() {
+        let cases = [
+            (
+                workload(3, 3, 1, 3),
+                "1 out of 3 new replicas have been updated",
+            ),
+            (
+                workload(3, 4, 3, 3),
+                "1 old replicas are pending termination",
+            ),
+            (
+                workload(3, 3, 3, 2),
+                "2 of 3 (readyThreshold 100%) updated replicas are available",
+            ),
+        ];
+        for (state, expected) in cases {
+            let expected = format!("waiting for rollout to finish: {expected}");
+            assert_eq!(judge(&state, 100), Readiness::Waiting(expected));
+        }
+        assert!(judge(&workload(3, 3, 3, 2), 66).is_ready());
+    }
+
+    #[test]
+    fn a_deadline_of_an_older_generation_is_not_read() {
+        let exceeded = Workload {
+            deadline_exceeded: true,
+            ..workload(1, 1, 1, 0)
+        };
+        let expected = "deployment \"app\" exceeded its progress deadline".to_owned();
+        assert_eq!(judge(&exceeded, 100), Readiness::Stuck(expected));
+        let newer = Workload {
+            generation_observed: false,
+            ..exceeded
+        };
+        assert!(matches!(judge(&newer, 100), Readiness::Waiting(_)));
+    }
+
+    #[test]
+    fn being_unavailable_for_longer_than_the_deadline_is_stuck_and_a_clock_gone_back_is_not() {
+        let since = |text: &str| Workload {
+            unavailable_since: Some(text.parse().unwrap()),
+            ..workload(1, 1, 1, 0)
+        };
+        assert!(matches!(
+            judge(&since("2026-01-01T00:49:59Z"), 100),
+            Readiness::Stuck(_)
+        ));
+        assert!(matches!(
+            judge(&since("2026-01-01T00:50:01Z"), 100),
+            Readiness::Waiting(_)
+        ));
+        assert!(matches!(
+            judge(&since("2027-01-01T00:00:00Z"), 100),
+            Readiness::Waiting(_)
+        ));
+    }
+}

@@ -7,6 +7,7 @@
 //!
 //! - [`store`]: one revision counter, an append-only log, watches, and a copy on disk.
 //! - `registry`: the kinds that are served and the rules for their objects.
+//! - `schema`: structure of the kinds: decoding, pruning, defaulting, validation, merging.
 //! - `patch`: the patch formats, as pure functions on values.
 //! - `api`: HTTP, from a request to the verb that answers it.
 
@@ -17,8 +18,10 @@ mod error;
 mod files;
 pub mod kubeconfig;
 mod object;
+mod patch;
 pub mod pki;
 mod registry;
+mod schema;
 mod serve;
 pub mod store;
 mod tokens;

@@ -1,31 +1,30 @@
-//! Decoding request bodies.
+//! Decoding request bodies into objects of a kind.
 
 use http::header::CONTENT_TYPE;
 use http::{HeaderMap, StatusCode};
 use serde_json::Value;
 
 use super::ApiError;
+use super::parse::{self, Parsed};
 use super::request::ResourceRequest;
 use super::server::Call;
 use crate::object;
-use crate::registry::{Kind, events};
+use crate::registry::{Behaviour, Kind, events};
+use crate::schema::conform::{self, Misfits};
 
 /// The media type of the body without parameters, JSON when none is named.
 pub(crate) fn media_type(headers: &HeaderMap) -> String {
     let header = headers
         .get(CONTENT_TYPE)
-        .and_then(|value| value.to_str().ok())
-        .unwrap_or_default();
+        .and_then(|value| value.to_str().ok());
     let media_type = header
+        .unwrap_or_default()
         .split(';')
         .next()
-        .unwrap_or_default()
-        .trim()
-        .to_lowercase();
-    if media_type.is_empty() {
-        "application/json".to_owned()
-    } else {
-        media_type
+        .unwrap_or_default();
+    match media_type.trim() {
+        "" => "application/json".to_owned(),
+        named => named.to_lowercase(),
     }
 }
 
@@ -42,7 +41,7 @@ pub(crate) fn unsupported_media_type(supported: &[&str]) -> ApiError {
 }
 
 /// The body as a value, from JSON or YAML.
-pub(crate) fn decode(call: &Call) -> Result<Value, ApiError> {
+pub(crate) fn decode(call: &Call) -> Result<Parsed, ApiError> {
     match media_type(&call.headers).as_str() {
         "application/json" => parse_json(&call.body),
         "application/yaml" => parse_yaml(&call.body),
@@ -58,21 +57,84 @@ pub(crate) fn decode_optional(call: &Call) -> Result<Value, ApiError> {
     if call.body.is_empty() {
         Ok(Value::Null)
     } else {
-        decode(call)
+        decode(call).map(|parsed| parsed.value)
     }
 }
 
-pub(crate) fn parse_json(bytes: &[u8]) -> Result<Value, ApiError> {
-    serde_json::from_slice(bytes).map_err(|error| {
+pub(crate) fn parse_json(bytes: &[u8]) -> Result<Parsed, ApiError> {
+    parse::json(bytes).map_err(|error| {
         ApiError::bad_request(format!(
             "the object provided is unrecognized (must be of type JSON): {error}"
         ))
     })
 }
 
-pub(crate) fn parse_yaml(bytes: &[u8]) -> Result<Value, ApiError> {
-    serde_yaml::from_slice(bytes)
+pub(crate) fn parse_yaml(bytes: &[u8]) -> Result<Parsed, ApiError> {
+    parse::yaml(bytes)
         .map_err(|error| ApiError::bad_request(format!("error parsing YAML: {error}")))
+}
+
+/// The object that the body holds, checked for being one of `kind` at the place that the path names.
+pub(crate) fn decode_object(
+    call: &Call,
+    kind: &Kind,
+    request: &ResourceRequest,
+) -> Result<Value, ApiError> {
+    let Parsed {
+        value: mut object,
+        duplicates,
+    } = decode(call)?;
+    check_identity(kind, request, &mut object)?;
+    fit(call, kind, &mut object, &duplicates).map_err(|message| {
+        ApiError::bad_request(format!(
+            "{} in version {:?} cannot be handled as a {}: {message}",
+            kind.kind, kind.version, kind.kind
+        ))
+    })?;
+    Ok(object)
+}
+
+/// Fits an object to its kind. What is unknown or double is dropped, and is an error, a warning or
+/// nothing, as the request's `fieldValidation` says; the error is a message.
+pub(crate) fn fit(
+    call: &Call,
+    kind: &Kind,
+    object: &mut Value,
+    duplicates: &[String],
+) -> Result<(), String> {
+    let misfits = match &kind.behaviour {
+        Behaviour::Builtin(_) => conform::builtin(kind.schema(), object),
+        Behaviour::Custom(_) => {
+            let metadata = conform::metadata(object);
+            let mut rest = conform::prune(kind.schema(), object);
+            rest.unknown.splice(..0, metadata.unknown);
+            Misfits {
+                undecodable: metadata.undecodable,
+                ..rest
+            }
+        }
+    };
+    if let Some(message) = misfits.undecodable {
+        return Err(message);
+    }
+    let unknown = misfits
+        .unknown
+        .iter()
+        .map(|path| format!("unknown field \"{path}\""));
+    let problems: Vec<String> = unknown
+        .chain(
+            duplicates
+                .iter()
+                .map(|path| format!("duplicate field \"{path}\"")),
+        )
+        .collect();
+    match call.query.get("fieldValidation") {
+        _ if problems.is_empty() => {}
+        Some("Strict") => return Err(format!("strict decoding error: {}", problems.join(", "))),
+        Some("Ignore") => {}
+        _ => problems.into_iter().for_each(|problem| call.warn(problem)),
+    }
+    Ok(())
 }
 
 /// Checks that a decoded object is of the kind and at the place that the path names, and fills in what
@@ -106,10 +168,9 @@ pub(crate) fn check_identity(
     }
     let namespace = object::namespace(object).to_owned();
     if kind.namespaced && !namespace.is_empty() && namespace != request.namespace {
-        return Err(ApiError::bad_request(format!(
-            "the namespace of the provided object does not match the namespace sent on the request: {namespace} is not {}",
-            request.namespace
-        )));
+        return Err(ApiError::bad_request(
+            "the namespace of the provided object does not match the namespace sent on the request",
+        ));
     }
     let name = object::name(object).to_owned();
     if !request.name.is_empty() && !name.is_empty() && name != request.name {
@@ -117,9 +178,6 @@ pub(crate) fn check_identity(
             "the name of the object ({name}) does not match the name on the URL ({})",
             request.name
         )));
-    }
-    if events::is_view(kind) {
-        events::from_view(object);
     }
     let metadata = object::metadata(object);
     if kind.namespaced {
@@ -134,4 +192,11 @@ pub(crate) fn check_identity(
     fields.insert("kind".to_owned(), kind.kind.clone().into());
     fields.insert("apiVersion".to_owned(), wanted.into());
     Ok(())
+}
+
+/// Turns what clients send into what is stored, for the kind whose objects are stored as another.
+pub(crate) fn to_stored(kind: &Kind, object: &mut Value) {
+    if events::is_view(kind) {
+        events::from_view(object);
+    }
 }

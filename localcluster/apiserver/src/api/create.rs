@@ -8,7 +8,7 @@ use super::request::ResourceRequest;
 use super::server::Call;
 use super::{ApiError, body, render};
 use crate::object;
-use crate::registry::{Kind, custom, meta};
+use crate::registry::{Kind, meta, prepare};
 use crate::store::Expect;
 
 /// Answers `create`.
@@ -20,8 +20,7 @@ pub(crate) async fn create(
     if !request.name.is_empty() {
         return Err(ApiError::method_not_allowed());
     }
-    let mut object = body::decode(call)?;
-    body::check_identity(kind, request, &mut object)?;
+    let object = body::decode_object(call, kind, request)?;
     let created = create_object(call, kind, object).await?;
     Ok(render::json(StatusCode::CREATED, &kind.present(&created)))
 }
@@ -44,7 +43,8 @@ pub(crate) async fn create_object(
         object::fields(&mut object).remove("status");
     }
     meta::initialise(kind, &mut object, &call.server.clock);
-    prepare(call, kind, &mut object);
+    body::to_stored(kind, &mut object);
+    prepare(&call.server, kind, &mut object, None)?;
     let name = object::name(&object).to_owned();
     let key = kind.key(object::namespace(&object), &name);
     let store = &call.server.store;
@@ -57,26 +57,6 @@ pub(crate) async fn create_object(
     let written = call.server.put(kind, &key, object, Expect::Absent).await;
     let record = written.map_err(|error| error.answer(kind, &name))?;
     Ok((*record.value).clone())
-}
-
-/// Fills in what follows from the rest of an object that is about to be stored.
-pub(crate) fn prepare(call: &Call, kind: &Kind, object: &mut Value) {
-    if kind.is("apiextensions.k8s.io", "customresourcedefinitions") {
-        custom::complete_names(object);
-        custom::accept(
-            object,
-            &custom::definitions(&call.server.store),
-            &call.server.clock,
-        );
-    }
-    if kind.is("", "namespaces") && object.get("status").is_none() {
-        let name = object::name(object).to_owned();
-        object::child(object::metadata(object), "labels")
-            .insert("kubernetes.io/metadata.name".to_owned(), name.into());
-        let fields = object::fields(object);
-        fields.insert("spec".to_owned(), json!({ "finalizers": ["kubernetes"] }));
-        fields.insert("status".to_owned(), json!({ "phase": "Active" }));
-    }
 }
 
 /// Objects are created only in namespaces that exist and are to stay.

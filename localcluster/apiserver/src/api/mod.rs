@@ -5,6 +5,7 @@ mod body;
 mod create;
 mod delete;
 mod discovery;
+mod parse;
 mod patch;
 mod read;
 mod render;

@@ -6,8 +6,9 @@ use serde_json::Value;
 
 use super::request::ResourceRequest;
 use super::server::Call;
-use super::{ApiError, body, render, update};
-use crate::registry::Kind;
+use super::{ApiError, Cause, body, render, update};
+use crate::patch::{self, PatchError};
+use crate::registry::{Behaviour, Kind};
 
 const JSON: &str = "application/json-patch+json";
 const MERGE: &str = "application/merge-patch+json";
@@ -20,29 +21,28 @@ pub(crate) async fn patch(
     kind: &Kind,
     request: &ResourceRequest,
 ) -> Result<Response, ApiError> {
-    let patched = match body::media_type(&call.headers).as_str() {
+    let media_type = body::media_type(&call.headers);
+    let patched = match media_type.as_str() {
         JSON => {
-            let patch: json_patch::Patch = serde_json::from_slice(&call.body)
-                .map_err(|error| ApiError::bad_request(format!("error decoding patch: {error}")))?;
             update::change(call, kind, request, |current| {
-                let mut object = current.clone();
-                json_patch::patch(&mut object, &patch).map_err(|error| {
-                    ApiError::new(
-                        StatusCode::UNPROCESSABLE_ENTITY,
-                        "Invalid",
-                        format!("the server rejected our request due to an error in our request: {error}"),
-                    )
-                })?;
-                identified(kind, request, object)
+                let object = patch::json::apply(current, &call.body);
+                finish(call, kind, request, object, &[])
             })
             .await?
         }
         MERGE | STRATEGIC => {
-            let patch = body::parse_json(&call.body)?;
+            let strategic = media_type == STRATEGIC;
+            if strategic && matches!(kind.behaviour, Behaviour::Custom(_)) {
+                return Err(body::unsupported_media_type(&[JSON, MERGE, APPLY]));
+            }
+            let parsed = body::parse_json(&call.body)?;
             update::change(call, kind, request, |current| {
-                let mut object = current.clone();
-                json_patch::merge(&mut object, &patch);
-                identified(kind, request, object)
+                let object = if strategic {
+                    patch::strategic::apply(kind.schema(), current, &parsed.value)
+                } else {
+                    Ok(patch::json::merge(current, &parsed.value))
+                };
+                finish(call, kind, request, object, &parsed.duplicates)
             })
             .await?
         }
@@ -55,11 +55,27 @@ pub(crate) async fn patch(
     Ok(render::json(StatusCode::OK, &kind.present(&patched)))
 }
 
-fn identified(
+/// Checks a patched object as one that was sent whole.
+fn finish(
+    call: &Call,
     kind: &Kind,
     request: &ResourceRequest,
-    mut object: Value,
+    patched: Result<Value, PatchError>,
+    duplicates: &[String],
 ) -> Result<Value, ApiError> {
+    let mut object = patched.map_err(|error| match error {
+        PatchError::Malformed(message) => ApiError::bad_request(message),
+        PatchError::Inapplicable(message) => ApiError::new(
+            StatusCode::UNPROCESSABLE_ENTITY,
+            "Invalid",
+            format!("the server rejected our request due to an error in our request: {message}"),
+        ),
+    })?;
     body::check_identity(kind, request, &mut object)?;
+    body::fit(call, kind, &mut object, duplicates).map_err(|message| {
+        let shown = String::from_utf8_lossy(&call.body).into_owned();
+        let cause = Cause::invalid("patch", &Value::String(shown), &message);
+        ApiError::invalid_named("", "", "", &[cause])
+    })?;
     Ok(object)
 }

@@ -1,13 +1,14 @@
 //! The shared state and the one entry point of all requests.
 
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use axum::Router;
 use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
-use http::{HeaderMap, Method, StatusCode};
+use http::header::WARNING;
+use http::{HeaderMap, HeaderValue, Method, StatusCode};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use serde_json::Value;
 
@@ -128,6 +129,33 @@ pub(crate) struct Call {
     pub(crate) headers: HeaderMap,
     pub(crate) query: Query,
     pub(crate) body: Bytes,
+    warnings: Mutex<Vec<String>>,
+}
+
+impl Call {
+    /// Tells the client something that is no error; each text once.
+    pub(crate) fn warn(&self, text: impl Into<String>) {
+        let mut warnings = self.warnings.lock().unwrap_or_else(PoisonError::into_inner);
+        let text = text.into();
+        if !warnings.contains(&text) {
+            warnings.push(text);
+        }
+    }
+
+    /// Adds the warnings to an answer.
+    fn add_warnings(&self, response: &mut Response) {
+        for text in self
+            .warnings
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .iter()
+        {
+            let quoted = text.replace('\\', "\\\\").replace('"', "\\\"");
+            if let Ok(value) = HeaderValue::from_str(&format!("299 - \"{quoted}\"")) {
+                response.headers_mut().append(WARNING, value);
+            }
+        }
+    }
 }
 
 /// The router, for requests that carry a [`User`] as extension.
@@ -163,12 +191,16 @@ async fn answer(server: Arc<Server>, request: Request) -> Result<Response, ApiEr
         headers: parts.headers,
         query,
         body,
+        warnings: Mutex::default(),
     };
-    match target {
+    let answered = match target {
         Target::Path if parts.method == Method::GET => discovery::answer(&call, parts.uri.path()),
         Target::Path => Err(ApiError::method_not_allowed()),
         Target::Resource(request) => dispatch(&call, &request).await,
-    }
+    };
+    let mut response = answered.unwrap_or_else(IntoResponse::into_response);
+    call.add_warnings(&mut response);
+    Ok(response)
 }
 
 async fn dispatch(call: &Call, request: &ResourceRequest) -> Result<Response, ApiError> {

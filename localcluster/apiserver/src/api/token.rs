@@ -24,7 +24,7 @@ pub(crate) fn create(
     kind: &Kind,
     request: &ResourceRequest,
 ) -> Result<Response, ApiError> {
-    let mut answer = body::decode(call)?;
+    let mut answer = body::decode(call)?.value;
     let account = call
         .server
         .store

@@ -8,7 +8,7 @@ use super::request::ResourceRequest;
 use super::server::Call;
 use super::{ApiError, body, create, render};
 use crate::object;
-use crate::registry::{Kind, meta};
+use crate::registry::{Kind, meta, prepare};
 use crate::store::Expect;
 
 /// Answers `update`.
@@ -17,8 +17,7 @@ pub(crate) async fn update(
     kind: &Kind,
     request: &ResourceRequest,
 ) -> Result<Response, ApiError> {
-    let mut object = body::decode(call)?;
-    body::check_identity(kind, request, &mut object)?;
+    let object = body::decode_object(call, kind, request)?;
     let exists = call
         .server
         .store
@@ -54,9 +53,10 @@ pub(crate) async fn change(
             .ok_or_else(|| ApiError::not_found(kind, &request.name))?;
         let old = &record.value;
         let mut new = successor(&kind.present(old))?;
+        body::to_stored(kind, &mut new);
         let pinned = check_preconditions(kind, request, old, &new)?;
         settle(kind, &request.subresource, old, &mut new)?;
-        create::prepare(call, kind, &mut new);
+        prepare(&call.server, kind, &mut new, Some(old))?;
         if unchanged(old, &new) {
             return Ok((**old).clone());
         }

@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 use super::{Behaviour, Catalog, Kind, ScalePaths};
 use crate::clock::Clock;
 use crate::object;
+use crate::schema::Schema;
 use crate::store::Store;
 
 /// What a CustomResourceDefinition says about one of its versions.
@@ -16,6 +17,8 @@ pub(crate) struct Custom {
     pub(crate) definition: String,
     /// `spec.versions[]`.
     pub(crate) version: Value,
+    /// Its schema, compiled.
+    pub(crate) schema: Schema,
 }
 
 /// Prefix of the keys of the definitions.
@@ -75,6 +78,8 @@ fn kinds(definition: &Value) -> Vec<Kind> {
             behaviour: Behaviour::Custom(Arc::new(Custom {
                 definition: object::name(definition).to_owned(),
                 version: version.clone(),
+                // Definitions whose schema does not compile are refused when they are created.
+                schema: Schema::compile(&version["schema"]["openAPIV3Schema"]).unwrap_or_default(),
             })),
         })
         .collect()

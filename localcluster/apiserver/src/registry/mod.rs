@@ -3,10 +3,15 @@
 
 pub(crate) mod bootstrap;
 pub(crate) mod custom;
+mod defaults;
 pub(crate) mod events;
 pub(crate) mod kinds;
 pub(crate) mod meta;
+mod prepare;
 pub(crate) mod select;
+mod validation;
+
+pub(crate) use prepare::prepare;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -14,6 +19,7 @@ use std::sync::Arc;
 use serde_json::Value;
 
 use crate::api::ApiError;
+use crate::schema::{self, Schema};
 
 /// A resource in one version.
 #[derive(Debug, Clone)]
@@ -59,6 +65,16 @@ pub(crate) enum Behaviour {
 }
 
 impl Kind {
+    /// Structure of objects.
+    pub(crate) fn schema(&self) -> &Schema {
+        match &self.behaviour {
+            Behaviour::Builtin(builtin) => {
+                schema::builtin::schema(builtin.group, builtin.version, builtin.kind)
+            }
+            Behaviour::Custom(custom) => &custom.schema,
+        }
+    }
+
     /// `apiVersion` of objects.
     pub(crate) fn api_version(&self) -> String {
         if self.group.is_empty() {

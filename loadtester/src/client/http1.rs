@@ -1,0 +1,376 @@
+//! Plain HTTP/1.1 on the [`Reactor`]: per request one write of bytes made beforehand and, as a rule, one read.
+
+use std::cell::RefCell;
+use std::io;
+use std::time::{Duration, Instant};
+
+use http::{Method, Uri};
+use rustix::fd::OwnedFd;
+use rustix::io::Errno;
+use rustix::net::{
+    AddressFamily, RecvFlags, SendFlags, SocketAddrUnix, SocketFlags, SocketType, connect, recv,
+    send, socket_with, sockopt,
+};
+
+use super::response::ResponseReader;
+use super::{Client, Exchange, Failure, MOST_REDIRECTS, Resolver};
+use crate::engine::Reactor;
+use crate::plan::{Address, Plan, Redirects, Request, Route, address};
+use crate::recorder::{Answer, Timing};
+
+const READ_AT_ONCE: usize = 32 * 1024;
+/// Servers close idle connections after seconds; one that rested this long is looked at before it is used.
+const RESTED: Duration = Duration::from_millis(500);
+
+/// What the clients of one thread share.
+pub(crate) struct Shared<'p> {
+    plan: &'p Plan,
+    targets: Vec<Prepared>,
+    routes: Vec<Route>,
+    buffer: RefCell<Vec<u8>>,
+    resolver: RefCell<Resolver>,
+}
+
+/// A target with its bytes.
+struct Prepared {
+    wire: Vec<u8>,
+    route: usize,
+    is_head: bool,
+    may_repeat: bool,
+}
+
+impl<'p> Shared<'p> {
+    pub(crate) fn new(plan: &'p Plan) -> Self {
+        let mut routes: Vec<Route> = Vec::new();
+        let targets = plan.targets.iter().map(|target| {
+            let route = routes
+                .iter()
+                .position(|route| *route == target.route)
+                .unwrap_or_else(|| {
+                    routes.push(target.route.clone());
+                    routes.len() - 1
+                });
+            prepare(&target.request, &target.route, route, plan.keep_alive)
+        });
+        Self {
+            plan,
+            targets: targets.collect(),
+            routes,
+            buffer: RefCell::new(vec![0; READ_AT_ONCE]),
+            resolver: RefCell::default(),
+        }
+    }
+}
+
+fn prepare(request: &Request, to: &Route, route: usize, keep_alive: bool) -> Prepared {
+    Prepared {
+        wire: request.wire(to.proxied, keep_alive, to.proxy_auth.as_ref()),
+        route,
+        is_head: request.method == Method::HEAD,
+        may_repeat: request.is_idempotent(),
+    }
+}
+
+/// One worker's connections: at most one to each route.
+pub(crate) struct Http1<'s> {
+    worker: usize,
+    reactor: &'s Reactor,
+    shared: &'s Shared<'s>,
+    connections: Vec<Option<Connection>>,
+}
+
+struct Connection {
+    socket: OwnedFd,
+    used: Instant,
+}
+
+/// One answer with what decides how to go on.
+struct Reply {
+    reader: ResponseReader,
+    timing: Timing,
+    done: Instant,
+}
+
+impl<'s> Http1<'s> {
+    pub(crate) fn new(worker: usize, reactor: &'s Reactor, shared: &'s Shared<'s>) -> Self {
+        let connections = shared.routes.iter().map(|_| None).collect();
+        Self {
+            worker,
+            reactor,
+            shared,
+            connections,
+        }
+    }
+
+    /// Sends prepared bytes over the connection kept for its route, or over a new one.
+    async fn send_prepared(
+        &mut self,
+        prepared: &Prepared,
+        started: Instant,
+    ) -> Result<Reply, Failure> {
+        let route = prepared.route;
+        if let Some(kept) = self.connections[route].take()
+            && (started.saturating_duration_since(kept.used) < RESTED || kept.is_open())
+        {
+            match self
+                .converse(&kept.socket, prepared, started, Timing::default())
+                .await
+            {
+                Err(failure) if failure.is_stale_connection() && prepared.may_repeat => {}
+                other => return self.keep(route, kept.socket, other),
+            }
+        }
+        let (socket, timing) = self.connect(&self.shared.routes[route].address).await?;
+        let result = self
+            .converse(&socket, prepared, Instant::now(), timing)
+            .await;
+        self.keep(route, socket, result)
+    }
+
+    /// Keeps the connection if the answer leaves it usable.
+    fn keep(
+        &mut self,
+        route: usize,
+        socket: OwnedFd,
+        result: Result<Reply, Failure>,
+    ) -> Result<Reply, Failure> {
+        if let Ok(reply) = &result
+            && reply.reader.keep_alive()
+            && self.shared.plan.keep_alive
+        {
+            self.connections[route] = Some(Connection {
+                socket,
+                used: reply.done,
+            });
+        }
+        result
+    }
+
+    async fn connect(&self, to: &Address) -> Result<(OwnedFd, Timing), Failure> {
+        let started = Instant::now();
+        let mut timing = Timing::default();
+        let (host, port) = match to {
+            Address::Unix(path) => {
+                let failure = |error: Errno| Failure::Connect(to.clone(), error.into());
+                let address = SocketAddrUnix::new(path).map_err(failure)?;
+                let socket = stream(AddressFamily::UNIX).map_err(failure)?;
+                connect(&socket, &address).map_err(failure)?;
+                let registered = self.reactor.register(self.worker, &socket);
+                registered.map_err(|error| Failure::Connect(to.clone(), error))?;
+                timing.dial = started.elapsed();
+                return Ok((socket, timing));
+            }
+            Address::Tcp(host, port) => (host, *port),
+        };
+        let (addresses, lookup) = self.shared.resolver.borrow_mut().resolve(host, port)?;
+        timing.lookup = lookup;
+        let mut last = io::Error::from(io::ErrorKind::AddrNotAvailable);
+        for address in addresses {
+            match self.connect_tcp(address).await {
+                Ok(socket) => {
+                    timing.dial = started.elapsed();
+                    return Ok((socket, timing));
+                }
+                Err(error) => last = error,
+            }
+        }
+        self.shared.resolver.borrow_mut().forget(host, port);
+        Err(Failure::Connect(to.clone(), last))
+    }
+
+    async fn connect_tcp(&self, address: std::net::SocketAddr) -> io::Result<OwnedFd> {
+        let family = if address.is_ipv4() {
+            AddressFamily::INET
+        } else {
+            AddressFamily::INET6
+        };
+        let socket = stream(family)?;
+        sockopt::set_tcp_nodelay(&socket, true)?;
+        let begun = connect(&socket, &address);
+        self.reactor.register(self.worker, &socket)?;
+        match begun {
+            Ok(()) => {}
+            Err(Errno::INPROGRESS) => {
+                self.reactor.ready(self.worker).await;
+                // A stale wake-up of an earlier socket comes before the connection is made or refused.
+                while let Err(Errno::NOTCONN) = rustix::net::getpeername(&socket) {
+                    sockopt::socket_error(&socket)??;
+                    self.reactor.ready(self.worker).await;
+                }
+            }
+            Err(error) => return Err(error.into()),
+        }
+        Ok(socket)
+    }
+
+    /// Writes the request and reads the answer.
+    async fn converse(
+        &self,
+        socket: &OwnedFd,
+        prepared: &Prepared,
+        started: Instant,
+        mut timing: Timing,
+    ) -> Result<Reply, Failure> {
+        let mut reader = ResponseReader::new(
+            prepared.is_head,
+            !matches!(self.shared.plan.redirects, Redirects::Off),
+        );
+        self.write(socket, &prepared.wire).await?;
+        let written = Instant::now();
+        timing.write = written.saturating_duration_since(started);
+        let mut first_byte = None;
+        self.reactor.ready(self.worker).await;
+        loop {
+            // Only what is read and understood without waiting borrows the thread's buffer.
+            let read = {
+                let mut buffer = self.shared.buffer.borrow_mut();
+                match recv(socket, &mut **buffer, RecvFlags::empty()) {
+                    Ok((0, _)) => reader.end().map(|()| Some(true)).map_err(Failure::from),
+                    Ok((length, _)) => {
+                        first_byte.get_or_insert_with(Instant::now);
+                        let complete = reader.feed(&buffer[..length])?;
+                        // Less than there was room for: the socket is empty, and the next bytes make an event.
+                        Ok(if complete {
+                            Some(true)
+                        } else {
+                            (length == READ_AT_ONCE).then_some(false)
+                        })
+                    }
+                    Err(Errno::AGAIN) => Ok(None),
+                    Err(Errno::INTR) => Ok(Some(false)),
+                    Err(error) => Err(Failure::Read(error.into())),
+                }
+            }?;
+            match read {
+                Some(true) => break,
+                Some(false) => {}
+                None => self.reactor.ready(self.worker).await,
+            }
+        }
+        let done = Instant::now();
+        let first_byte = first_byte.unwrap_or(done);
+        timing.wait = first_byte.saturating_duration_since(written);
+        timing.read = done.saturating_duration_since(first_byte);
+        Ok(Reply {
+            reader,
+            timing,
+            done,
+        })
+    }
+
+    async fn write(&self, socket: &OwnedFd, mut bytes: &[u8]) -> Result<(), Failure> {
+        loop {
+            match send(socket, bytes, SendFlags::NOSIGNAL) {
+                Ok(sent) if sent == bytes.len() => return Ok(()),
+                Ok(sent) => bytes = &bytes[sent..],
+                Err(Errno::AGAIN) => self.reactor.ready(self.worker).await,
+                Err(Errno::INTR) => {}
+                Err(error) => return Err(Failure::Write(error.into())),
+            }
+        }
+    }
+
+    /// Follows redirects from `reply` on; their connections are not kept unless they lead to a known route.
+    async fn follow(&mut self, target: usize, mut reply: Reply) -> Result<Reply, Failure> {
+        let first = &self.shared.plan.targets[target];
+        let mut request = first.request.clone();
+        for _ in 0..MOST_REDIRECTS {
+            let Some(location) = redirect(&reply) else {
+                return Ok(reply);
+            };
+            request = request
+                .redirected(reply.reader.status(), location)
+                .map_err(Failure::Redirect)?;
+            check_redirect(&self.shared.plan.redirects, &request.uri)?;
+            let mut to = first.route.clone();
+            if !to.proxied && !matches!(to.address, Address::Unix(_)) {
+                to.address = address(&request.uri);
+            }
+            let before = reply.timing;
+            let route = self.shared.routes.iter().position(|route| *route == to);
+            let keep_alive = self.shared.plan.keep_alive && route.is_some();
+            let prepared = prepare(&request, &to, route.unwrap_or_default(), keep_alive);
+            reply = match route {
+                Some(_) => self.send_prepared(&prepared, Instant::now()).await?,
+                None => {
+                    let (socket, timing) = self.connect(&to.address).await?;
+                    self.converse(&socket, &prepared, Instant::now(), timing)
+                        .await?
+                }
+            };
+            for (sum, part) in [
+                (&mut reply.timing.dial, before.dial),
+                (&mut reply.timing.lookup, before.lookup),
+                (&mut reply.timing.write, before.write),
+                (&mut reply.timing.wait, before.wait),
+                (&mut reply.timing.read, before.read),
+            ] {
+                *sum += part;
+            }
+        }
+        if redirect(&reply).is_some() {
+            Err(Failure::TooManyRedirects)
+        } else {
+            Ok(reply)
+        }
+    }
+}
+
+impl Client for Http1<'_> {
+    async fn exchange(&mut self, target: usize, started: Instant) -> Result<Exchange, Failure> {
+        let shared = self.shared;
+        let mut reply = self.send_prepared(&shared.targets[target], started).await?;
+        if redirect(&reply).is_some() && !matches!(shared.plan.redirects, Redirects::Off) {
+            reply = self.follow(target, reply).await?;
+        }
+        let Reply {
+            reader,
+            timing,
+            done,
+        } = reply;
+        let answer = Answer {
+            status: reader.status(),
+            bytes: reader.bytes(),
+            timing,
+        };
+        Ok(Exchange { answer, done })
+    }
+}
+
+impl Connection {
+    /// Whether the server has neither closed the connection nor sent anything unasked.
+    fn is_open(&self) -> bool {
+        matches!(
+            recv(&self.socket, &mut [0; 1], RecvFlags::PEEK),
+            Err(Errno::AGAIN)
+        )
+    }
+}
+
+fn stream(family: AddressFamily) -> rustix::io::Result<OwnedFd> {
+    socket_with(
+        family,
+        SocketType::STREAM,
+        SocketFlags::NONBLOCK | SocketFlags::CLOEXEC,
+        None,
+    )
+}
+
+/// Where the answer leads to, if it is a redirect.
+fn redirect(reply: &Reply) -> Option<&str> {
+    matches!(reply.reader.status(), 301 | 302 | 303 | 307 | 308).then(|| reply.reader.location())?
+}
+
+fn check_redirect(redirects: &Redirects, uri: &Uri) -> Result<(), Failure> {
+    if let Redirects::Within(policy) = redirects {
+        policy
+            .check(uri)
+            .map_err(|refusal| Failure::Redirect(format!("redirect: {refusal}")))?;
+    }
+    if uri.scheme_str() == Some("https") {
+        return Err(Failure::Redirect(format!(
+            "redirect to {uri} (ask for that URL instead)"
+        )));
+    }
+    Ok(())
+}

@@ -1,0 +1,429 @@
+//! Reads one HTTP/1.1 response out of pieces of any size: head, then the body, which is counted and dropped.
+
+use super::chunked::Chunked;
+
+/// A head beyond this is no head.
+const LARGEST_HEAD: usize = 256 * 1024;
+/// Headers that are looked at without asking for more memory.
+const USUAL_HEADERS: usize = 64;
+const MOST_HEADERS: usize = 1024;
+
+/// Why what arrived is no HTTP/1.1 response.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum BadResponse {
+    /// The head is malformed.
+    #[error("the answer is not HTTP/1.1")]
+    Head,
+    /// The head does not end.
+    #[error("the head of the answer is larger than 256 KiB")]
+    HeadTooLarge,
+    /// `Content-Length` is no number, or two of them differ.
+    #[error("the answer has a bad Content-Length")]
+    Length,
+    /// The chunks of the body are malformed.
+    #[error("the answer has bad chunks")]
+    Chunks,
+    /// The connection ended within the answer.
+    #[error("the connection was closed within the answer")]
+    Truncated,
+    /// The connection ended before the answer.
+    #[error("the connection was closed without an answer")]
+    Closed,
+}
+
+#[derive(Debug)]
+enum State {
+    Head,
+    Length(u64),
+    Chunked(Chunked),
+    UntilClose,
+    Complete,
+}
+
+/// One response in the making.
+#[derive(Debug)]
+pub(super) struct ResponseReader {
+    state: State,
+    /// Start of a head that came in more than one piece.
+    partial: Vec<u8>,
+    answers_head: bool,
+    wants_location: bool,
+    status: u16,
+    bytes: u64,
+    keep_alive: bool,
+    location: Option<String>,
+}
+
+impl ResponseReader {
+    /// Reads the answer to a request; a HEAD request's answer has no body, and `Location` is only kept if wanted.
+    pub(super) fn new(answers_head: bool, wants_location: bool) -> Self {
+        Self {
+            state: State::Head,
+            partial: Vec::new(),
+            answers_head,
+            wants_location,
+            status: 0,
+            bytes: 0,
+            keep_alive: true,
+            location: None,
+        }
+    }
+
+    /// Takes the bytes that came; true once the response is complete.
+    ///
+    /// # Errors
+    /// The bytes are no HTTP/1.1 response.
+    pub(super) fn feed(&mut self, mut bytes: &[u8]) -> Result<bool, BadResponse> {
+        loop {
+            match &mut self.state {
+                State::Head => {
+                    let Some(rest) = self.feed_head(bytes)? else {
+                        return Ok(false);
+                    };
+                    bytes = rest;
+                }
+                State::Length(left) => {
+                    let taken = (*left).min(bytes.len() as u64);
+                    *left -= taken;
+                    self.bytes += taken;
+                    if *left > 0 {
+                        return Ok(false);
+                    }
+                    bytes = &bytes[taken as usize..];
+                    self.state = State::Complete;
+                }
+                State::Chunked(chunked) => {
+                    let progress = chunked.feed(bytes).ok_or(BadResponse::Chunks)?;
+                    self.bytes += progress.data;
+                    if !progress.complete {
+                        return Ok(false);
+                    }
+                    bytes = &bytes[progress.taken..];
+                    self.state = State::Complete;
+                }
+                State::UntilClose => {
+                    self.bytes += bytes.len() as u64;
+                    return Ok(false);
+                }
+                State::Complete => {
+                    // Bytes nobody asked for: whatever they are, the next answer would be mistaken.
+                    self.keep_alive &= bytes.is_empty();
+                    return Ok(true);
+                }
+            }
+        }
+    }
+
+    /// The connection has ended.
+    ///
+    /// # Errors
+    /// The response is not complete by that.
+    pub(super) fn end(&mut self) -> Result<(), BadResponse> {
+        match self.state {
+            State::UntilClose | State::Complete => {
+                self.state = State::Complete;
+                Ok(())
+            }
+            State::Head if self.partial.is_empty() => Err(BadResponse::Closed),
+            _ => Err(BadResponse::Truncated),
+        }
+    }
+
+    /// Status code, once the head is read.
+    pub(super) fn status(&self) -> u16 {
+        self.status
+    }
+
+    /// Bytes of the body so far, without framing.
+    pub(super) fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
+    /// Whether the connection may be used again.
+    pub(super) fn keep_alive(&self) -> bool {
+        self.keep_alive
+    }
+
+    /// Where a redirect leads to.
+    pub(super) fn location(&self) -> Option<&str> {
+        self.location.as_deref()
+    }
+
+    /// Reads the head if it is whole; gives back what follows it.
+    fn feed_head<'a>(&mut self, bytes: &'a [u8]) -> Result<Option<&'a [u8]>, BadResponse> {
+        if self.partial.is_empty() {
+            return match self.parse_head(bytes)? {
+                Some(length) => Ok(Some(&bytes[length..])),
+                None => {
+                    self.partial.extend_from_slice(bytes);
+                    Ok(None)
+                }
+            };
+        }
+        let before = self.partial.len();
+        let mut head = std::mem::take(&mut self.partial);
+        head.extend_from_slice(bytes);
+        match self.parse_head(&head)? {
+            // The head ends within the new bytes, else it had been whole before.
+            Some(length) => Ok(Some(&bytes[length - before..])),
+            None => {
+                self.partial = head;
+                Ok(None)
+            }
+        }
+    }
+
+    /// Length of the head if it is whole, interim heads (1xx) before it included.
+    fn parse_head(&mut self, bytes: &[u8]) -> Result<Option<usize>, BadResponse> {
+        let mut interim = 0;
+        loop {
+            let mut usual = [httparse::EMPTY_HEADER; USUAL_HEADERS];
+            let length = match self.read_head(&bytes[interim..], &mut usual) {
+                Err(HeadError::TooMany) => {
+                    let mut many = vec![httparse::EMPTY_HEADER; MOST_HEADERS];
+                    self.read_head(&bytes[interim..], &mut many)
+                }
+                other => other,
+            };
+            match length {
+                Ok(Some(length)) if (100..200).contains(&self.status) => interim += length,
+                Ok(Some(length)) => return Ok(Some(interim + length)),
+                Ok(None) if bytes.len() > LARGEST_HEAD => return Err(BadResponse::HeadTooLarge),
+                Ok(None) => return Ok(None),
+                Err(HeadError::TooMany) => return Err(BadResponse::HeadTooLarge),
+                Err(HeadError::Bad(bad)) => return Err(bad),
+            }
+        }
+    }
+
+    fn read_head<'b>(
+        &mut self,
+        bytes: &'b [u8],
+        headers: &mut [httparse::Header<'b>],
+    ) -> Result<Option<usize>, HeadError> {
+        let mut head = httparse::Response::new(headers);
+        let length = match head.parse(bytes) {
+            Ok(httparse::Status::Complete(length)) => length,
+            Ok(httparse::Status::Partial) => return Ok(None),
+            Err(httparse::Error::TooManyHeaders) => return Err(HeadError::TooMany),
+            Err(_) => return Err(HeadError::Bad(BadResponse::Head)),
+        };
+        self.status = head.code.unwrap_or_default();
+        self.keep_alive = head.version == Some(1);
+        let mut content_length = None;
+        let mut chunked = false;
+        for header in head.headers.iter() {
+            match header.name.len() {
+                10 if header.name.eq_ignore_ascii_case("connection") => {
+                    if has_token(header.value, "close") {
+                        self.keep_alive = false;
+                    } else if has_token(header.value, "keep-alive") {
+                        self.keep_alive = true;
+                    }
+                }
+                14 if header.name.eq_ignore_ascii_case("content-length") => {
+                    let length = parse_length(header.value)?;
+                    if content_length.is_some_and(|other| other != length) {
+                        return Err(HeadError::Bad(BadResponse::Length));
+                    }
+                    content_length = Some(length);
+                }
+                17 if header.name.eq_ignore_ascii_case("transfer-encoding") => {
+                    chunked |= has_token(header.value, "chunked");
+                }
+                8 if self.wants_location && header.name.eq_ignore_ascii_case("location") => {
+                    self.location = str::from_utf8(header.value).ok().map(str::to_owned);
+                }
+                _ => {}
+            }
+        }
+        // RFC 9112 section 6.3, in its order.
+        self.state = match (self.status, chunked, content_length) {
+            (204 | 304, ..) => State::Complete,
+            _ if self.answers_head => State::Complete,
+            (_, true, _) => State::Chunked(Chunked::new()),
+            (_, false, Some(length)) => State::Length(length),
+            (_, false, None) => {
+                self.keep_alive = false;
+                State::UntilClose
+            }
+        };
+        if (100..200).contains(&self.status) {
+            self.state = State::Head;
+        }
+        Ok(Some(length))
+    }
+}
+
+enum HeadError {
+    TooMany,
+    Bad(BadResponse),
+}
+
+fn parse_length(value: &[u8]) -> Result<u64, HeadError> {
+    str::from_utf8(value)
+        .ok()
+        .filter(|text| text.bytes().all(|byte| byte.is_ascii_digit()))
+        .and_then(|text| text.parse().ok())
+        .ok_or(HeadError::Bad(BadResponse::Length))
+}
+
+fn has_token(value: &[u8], token: &str) -> bool {
+    value
+        .split(|byte| *byte == b',')
+        .any(|part| part.trim_ascii().eq_ignore_ascii_case(token.as_bytes()))
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// Reads `text` in pieces of `piece` bytes.
+    fn read(text: &str, piece: usize) -> Result<Read, BadResponse> {
+        let mut reader = ResponseReader::new(false, true);
+        let mut complete = false;
+        for part in text.as_bytes().chunks(piece) {
+            complete = reader.feed(part)?;
+        }
+        Ok((
+            complete,
+            reader.status(),
+            reader.bytes(),
+            reader.keep_alive(),
+        ))
+    }
+
+    /// Complete?, status, bytes, reusable.
+    type Read = (bool, u16, u64, bool);
+
+    const ANSWERS: [(&str, Read); 12] = [
+        (
+            "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello",
+            (true, 200, 5, true),
+        ),
+        (
+            "HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\nhel",
+            (false, 200, 3, true),
+        ),
+        (
+            "HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: Close\r\n\r\n",
+            (true, 200, 0, false),
+        ),
+        ("HTTP/1.1 204 No Content\r\n\r\n", (true, 204, 0, true)),
+        (
+            "HTTP/1.1 304 Not Modified\r\nContent-Length: 5\r\n\r\n",
+            (true, 304, 0, true),
+        ),
+        (
+            "HTTP/1.1 500 \r\ntransfer-encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n",
+            (true, 500, 3, true),
+        ),
+        (
+            "HTTP/1.1 200 OK\r\n\r\nuntil the end",
+            (false, 200, 13, false),
+        ),
+        (
+            "HTTP/1.0 200 OK\r\nContent-Length: 2\r\n\r\nok",
+            (true, 200, 2, false),
+        ),
+        (
+            "HTTP/1.0 200 OK\r\nContent-Length: 2\r\nConnection: keep-alive\r\n\r\nok",
+            (true, 200, 2, true),
+        ),
+        (
+            "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 201 Created\r\nContent-Length: 1\r\n\r\na",
+            (true, 201, 1, true),
+        ),
+        (
+            "HTTP/1.1 200 OK\r\nContent-Length: 2\r\nContent-Length: 2\r\n\r\nok",
+            (true, 200, 2, true),
+        ),
+        ("HTTP/1.1 200 OK\r\nConte", (false, 0, 0, true)),
+    ];
+
+    #[test]
+    fn answers_are_framed_as_the_rules_say_whatever_the_pieces() {
+        for (text, expected) in ANSWERS {
+            for piece in [1, 2, 3, 7, 1000] {
+                assert_eq!(read(text, piece), Ok(expected), "{text:?} by {piece}");
+            }
+        }
+    }
+
+    #[test]
+    fn the_answer_to_head_has_no_body() {
+        let mut reader = ResponseReader::new(true, false);
+        assert_eq!(
+            reader.feed(b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n"),
+            Ok(true)
+        );
+        assert!(reader.keep_alive());
+    }
+
+    #[test]
+    fn bytes_after_the_answer_spoil_the_connection() {
+        let text = "HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\naHTTP/1.1";
+        assert_eq!(read(text, 1000), Ok((true, 200, 1, false)));
+    }
+
+    #[test]
+    fn what_is_no_answer_is_refused() {
+        for (text, reason) in [
+            ("SSH-2.0-OpenSSH\r\n", BadResponse::Head),
+            (
+                "HTTP/1.1 200 OK\r\nContent-Length: five\r\n\r\n",
+                BadResponse::Length,
+            ),
+            (
+                "HTTP/1.1 200 OK\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n",
+                BadResponse::Length,
+            ),
+            (
+                "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nx\r\n",
+                BadResponse::Chunks,
+            ),
+        ] {
+            assert_eq!(read(text, 1000), Err(reason), "{text:?}");
+        }
+        let endless = format!("HTTP/1.1 200 OK\r\nX: {}", "a".repeat(LARGEST_HEAD));
+        assert_eq!(read(&endless, 1 << 16), Err(BadResponse::HeadTooLarge));
+    }
+
+    #[test]
+    fn many_headers_are_read() {
+        let headers: String = (0..500).map(|i| format!("X-{i}: y\r\n")).collect();
+        let text = format!("HTTP/1.1 200 OK\r\n{headers}Content-Length: 2\r\n\r\nok");
+        assert_eq!(read(&text, 100), Ok((true, 200, 2, true)));
+    }
+
+    #[test]
+    fn the_end_of_the_connection_completes_only_a_body_without_length() {
+        let end = |text: &str| {
+            let mut reader = ResponseReader::new(false, false);
+            reader.feed(text.as_bytes()).unwrap();
+            reader.end()
+        };
+        assert_eq!(end("HTTP/1.1 200 OK\r\n\r\nabc"), Ok(()));
+        assert_eq!(
+            end("HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nabc"),
+            Err(BadResponse::Truncated)
+        );
+        assert_eq!(end("HTTP/1.1 200 OK\r\nCon"), Err(BadResponse::Truncated));
+        assert_eq!(end(""), Err(BadResponse::Closed));
+    }
+
+    proptest! {
+        #[test]
+        fn any_bytes_get_an_answer(
+            bytes in proptest::collection::vec(any::<u8>(), 0..80), prefix in 0usize..60,
+        ) {
+            let start = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n";
+            let mut reader = ResponseReader::new(false, true);
+            let _ = reader.feed(&start[..prefix.min(start.len())]);
+            let _ = reader.feed(&bytes);
+            let _ = reader.end();
+        }
+    }
+}

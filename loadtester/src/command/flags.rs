@@ -1,0 +1,331 @@
+//! The table of flags: name, value, help, and where it goes.
+
+use std::fmt::Write as _;
+use std::str::FromStr;
+use std::time::Duration;
+
+use super::{Output, Typed, UsageError, parse_duration};
+
+/// Takes a value, or says what was expected instead.
+type Take = fn(&mut Typed, String) -> Result<(), String>;
+
+enum Kind {
+    /// `-x`, or `-x=true` and `-x=false`.
+    Switch(fn(&mut Typed, bool)),
+    /// `-x VALUE`; the text names the value in the help.
+    Value(&'static str, Take),
+}
+
+pub(super) struct Flag {
+    name: &'static str,
+    help: &'static str,
+    kind: Kind,
+}
+
+const fn value(name: &'static str, what: &'static str, help: &'static str, take: Take) -> Flag {
+    Flag {
+        name,
+        help,
+        kind: Kind::Value(what, take),
+    }
+}
+
+const fn switch(name: &'static str, help: &'static str, set: fn(&mut Typed, bool)) -> Flag {
+    Flag {
+        name,
+        help,
+        kind: Kind::Switch(set),
+    }
+}
+
+/// hey's flags.
+static HEY: &[Flag] = &[
+    value("n", "N", "Requests in all, exactly (200)", |t, v| {
+        set(&mut t.requests, at_least_one(&v))
+    }),
+    value(
+        "c",
+        "N",
+        "Workers, each with one request at a time (50)",
+        |t, v| set(&mut t.workers, at_least_one(&v).and_then(at_most(100_000))),
+    ),
+    value(
+        "q",
+        "RATE",
+        "Requests per second of each worker (no limit)",
+        |t, v| set(&mut t.worker_rate, positive(&v)),
+    ),
+    value(
+        "z",
+        "DURATION",
+        "Send for this long, such as 10s or 3m; -n is then ignored",
+        |t, v| set(&mut t.duration, parse_duration(&v)),
+    ),
+    value(
+        "o",
+        "FORMAT",
+        "Write `csv` (one line per request) or `json` instead of the summary",
+        |t, v| {
+            t.output = match v.as_str() {
+                "csv" => Output::Csv,
+                "json" => Output::Json,
+                _ => {
+                    return Err(format!(
+                        "`{v}` is neither csv nor json (templates are not supported)"
+                    ));
+                }
+            };
+            Ok(())
+        },
+    ),
+    value("m", "METHOD", "HTTP method (GET)", |t, v| {
+        text(&mut t.method, v)
+    }),
+    value(
+        "H",
+        "HEADER",
+        "Header such as 'Accept: text/plain'; may be repeated, the last of a name wins",
+        |t, v| {
+            t.headers.push(v);
+            Ok(())
+        },
+    ),
+    value(
+        "t",
+        "SECONDS",
+        "Limit of one request (20); 0 is none; durations such as 500ms are read too",
+        |t, v| {
+            let limit = v
+                .parse()
+                .map(Duration::from_secs)
+                .or_else(|_| parse_duration(&v));
+            set(&mut t.timeout, limit)
+        },
+    ),
+    value("A", "TYPES", "Accept header", |t, v| text(&mut t.accept, v)),
+    value("d", "BODY", "Body of each request", |t, v| {
+        text(&mut t.body, v)
+    }),
+    value("D", "FILE", "File with the body of each request", |t, v| {
+        text(&mut t.body_file, v)
+    }),
+    value("T", "TYPE", "Content-Type header (text/html)", |t, v| {
+        text(&mut t.content_type, v)
+    }),
+    value("U", "AGENT", "User-Agent header", |t, v| {
+        text(&mut t.user_agent, v)
+    }),
+    value("a", "USER:PASSWORD", "Basic authentication", |t, v| {
+        text(&mut t.basic_auth, v)
+    }),
+    value(
+        "x",
+        "URL",
+        "HTTP proxy (else HTTP_PROXY, HTTPS_PROXY and NO_PROXY count)",
+        |t, v| text(&mut t.proxy, v),
+    ),
+    value("host", "HOST", "Host header", |t, v| text(&mut t.host, v)),
+    switch("h2", "HTTP/2 by TLS", |t, on| t.http2 = on),
+    switch("disable-compression", "Do not ask for gzip", |t, on| {
+        t.disable_compression = on;
+    }),
+    switch(
+        "disable-keepalive",
+        "A new connection for every request",
+        |t, on| t.disable_keepalive = on,
+    ),
+    switch("disable-redirects", "Do not follow redirects", |t, on| {
+        t.disable_redirects = on;
+    }),
+    value(
+        "cpus",
+        "N",
+        "Threads (chosen by cores, workers and rate)",
+        |t, v| set(&mut t.threads, at_least_one(&v).and_then(at_most(1024))),
+    ),
+];
+
+/// What hey has not.
+static MORE: &[Flag] = &[
+    value(
+        "rate",
+        "RATE",
+        "Requests per second of all workers together, sent on schedule; latency then counts \
+           from the intended moment too",
+        |t, v| set(&mut t.total_rate, positive(&v)),
+    ),
+    value(
+        "warmup",
+        "DURATION",
+        "Send this long before anything is recorded",
+        |t, v| {
+            t.warmup = parse_duration(&v)?;
+            Ok(())
+        },
+    ),
+    value(
+        "drain",
+        "DURATION",
+        "Wait at most this long for requests still running after -z (until -t)",
+        |t, v| set(&mut t.drain, parse_duration(&v)),
+    ),
+    switch("json", "Write the result as one JSON object", |t, on| {
+        t.output = if on { Output::Json } else { Output::Summary };
+    }),
+    value(
+        "fail-on",
+        "CONDITIONS",
+        "Exit with 2 unless all hold, such as 'p99<50ms,errors<1%,rate>900'",
+        |t, v| text(&mut t.fail_on, v),
+    ),
+    switch("h2c", "HTTP/2 without TLS", |t, on| t.http2_plain = on),
+    value(
+        "cacert",
+        "FILE",
+        "Check TLS certificates against these (not checked by default, as in hey)",
+        |t, v| text(&mut t.ca_file, v),
+    ),
+    value(
+        "unix-socket",
+        "PATH",
+        "Connect to this socket whatever the URL's host",
+        |t, v| text(&mut t.unix_socket, v),
+    ),
+    value(
+        "urls",
+        "FILE",
+        "File of URLs, one a line, requested in turn",
+        |t, v| text(&mut t.urls_file, v),
+    ),
+    switch("quiet", "No progress line", |t, on| t.quiet = on),
+];
+
+impl Flag {
+    pub(super) fn apply(
+        &self,
+        typed: &mut Typed,
+        attached: Option<String>,
+        next: impl FnOnce() -> Option<String>,
+    ) -> Result<(), UsageError> {
+        let name = self.spelled();
+        match self.kind {
+            Kind::Switch(set) => {
+                let on = match attached.as_deref() {
+                    None | Some("true" | "1" | "t") => true,
+                    Some("false" | "0" | "f") => false,
+                    Some(other) => {
+                        return Err(UsageError(format!(
+                            "{name}: `{other}` is neither true nor false"
+                        )));
+                    }
+                };
+                set(typed, on);
+                Ok(())
+            }
+            Kind::Value(what, take) => {
+                let value = attached
+                    .or_else(next)
+                    .ok_or_else(|| UsageError(format!("{name} needs a value: {name} {what}")))?;
+                take(typed, value).map_err(|reason| UsageError(format!("{name}: {reason}")))
+            }
+        }
+    }
+
+    /// As the help and messages write it: hey's flags with one dash, others with two.
+    fn spelled(&self) -> String {
+        let dashes = if HEY.iter().any(|flag| flag.name == self.name) {
+            "-"
+        } else {
+            "--"
+        };
+        format!("{dashes}{}", self.name)
+    }
+}
+
+pub(super) fn find(name: &str) -> Option<&'static Flag> {
+    HEY.iter().chain(MORE).find(|flag| flag.name == name)
+}
+
+/// Refuses a flag, naming the one that was probably meant.
+pub(super) fn unknown(word: &str, name: &str) -> UsageError {
+    let meant = match name {
+        "concurrency" | "connections" => find("c"),
+        "requests" => find("n"),
+        "duration" => find("z"),
+        _ => HEY.iter().chain(MORE).find(|flag| {
+            flag.name.len() > 2 && (name.starts_with(flag.name) || flag.name.starts_with(name))
+        }),
+    };
+    let hint = meant.map_or_else(String::new, |flag| {
+        format!("; did you mean {}?", flag.spelled())
+    });
+    UsageError(format!("there is no flag {word}{hint} (-h lists them)"))
+}
+
+/// The text of `hey -h`.
+pub fn usage() -> String {
+    let mut text = String::from(
+        "Usage: hey [flags] URL...\n\n\
+         Sends requests to the URL with several workers at once and reports how it answered.\n\n",
+    );
+    list(&mut text, "Flags of hey", HEY);
+    list(&mut text, "Further flags", MORE);
+    text.push_str(
+        "Examples:\n  \
+         hey -n 1000 -c 10 http://localhost:8080/\n  \
+         hey -z 2m -q 1000 -c 2 http://simple-app-canary.default:80/\n  \
+         hey -z 30s --rate 2000 -c 20 --fail-on 'p99<50ms,errors<1%' http://localhost:8080/\n\n\
+         Exit code: 0 after a run, 2 if a condition of --fail-on does not hold, 1 if nothing could be run.\n",
+    );
+    text
+}
+
+fn list(text: &mut String, title: &str, flags: &[Flag]) {
+    // Writing into a String cannot fail.
+    let _ = writeln!(text, "{title}:");
+    for flag in flags {
+        let left = match flag.kind {
+            Kind::Switch(_) => flag.spelled(),
+            Kind::Value(what, _) => format!("{} {what}", flag.spelled()),
+        };
+        let _ = writeln!(text, "  {left:<22} {}", flag.help);
+    }
+    text.push('\n');
+}
+
+fn set<T>(place: &mut Option<T>, value: Result<T, String>) -> Result<(), String> {
+    *place = Some(value?);
+    Ok(())
+}
+
+fn text(place: &mut Option<String>, value: String) -> Result<(), String> {
+    *place = Some(value);
+    Ok(())
+}
+
+fn at_least_one<T: FromStr + PartialOrd + From<u8>>(text: &str) -> Result<T, String> {
+    match text.parse::<T>() {
+        Ok(number) if number >= T::from(1) => Ok(number),
+        _ => Err(format!("`{text}` is no whole number from 1 up")),
+    }
+}
+
+fn at_most(most: usize) -> impl Fn(usize) -> Result<usize, String> {
+    move |number| {
+        if number <= most {
+            Ok(number)
+        } else {
+            Err(format!("{number} is more than {most}"))
+        }
+    }
+}
+
+fn positive(text: &str) -> Result<f64, String> {
+    const MOST: f64 = 1e9;
+    match text.parse::<f64>() {
+        Ok(rate) if rate > 0.0 && rate <= MOST => Ok(rate),
+        _ => Err(format!(
+            "`{text}` is no rate: write a number of requests per second above 0"
+        )),
+    }
+}

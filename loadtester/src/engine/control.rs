@@ -1,0 +1,110 @@
+//! A handle on a running load: look at it, end it.
+
+use std::io;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use rustix::event::{EventfdFlags, eventfd};
+use rustix::fd::OwnedFd;
+
+use crate::recorder::Totals;
+
+/// Shared by a run and whoever watches it. Threads publish what they saw when asked, and at their end; asking costs
+/// them one copy of their totals.
+#[derive(Default)]
+pub struct Control {
+    cancelled: AtomicBool,
+    begin: Mutex<Option<Instant>>,
+    seats: Mutex<Vec<Arc<Shared>>>,
+}
+
+struct Shared {
+    wake: Arc<OwnedFd>,
+    published: Mutex<Option<Totals>>,
+}
+
+/// One thread's side of [`Control`].
+pub(super) struct Seat {
+    control: Arc<Control>,
+    shared: Arc<Shared>,
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Control {
+    /// Ends the run: no new requests, those running are cut off.
+    pub fn cancel(&self) {
+        self.cancelled.store(true, Ordering::Release);
+        self.wake_all();
+    }
+
+    /// Whether [`Control::cancel`] was called.
+    pub fn is_cancelled(&self) -> bool {
+        self.cancelled.load(Ordering::Acquire)
+    }
+
+    /// Asks every thread to publish; the next [`Control::look`] sees it.
+    pub fn ask(&self) {
+        self.wake_all();
+    }
+
+    /// What was published last, and the time since recording began.
+    pub fn look(&self) -> Option<(Totals, Duration)> {
+        let begin = (*lock(&self.begin))?;
+        let mut seen: Option<Totals> = None;
+        for seat in lock(&self.seats).iter() {
+            if let Some(totals) = &*lock(&seat.published) {
+                match &mut seen {
+                    Some(seen) => seen.merge(totals),
+                    None => seen = Some(totals.clone()),
+                }
+            }
+        }
+        Some((seen?, begin.elapsed()))
+    }
+
+    pub(super) fn begin(&self, at: Instant) {
+        *lock(&self.begin) = Some(at);
+    }
+
+    pub(super) fn seat(self: &Arc<Self>) -> io::Result<Seat> {
+        let wake = Arc::new(eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?);
+        let shared = Arc::new(Shared {
+            wake,
+            published: Mutex::default(),
+        });
+        lock(&self.seats).push(Arc::clone(&shared));
+        // A cancel that came before must not be missed.
+        if self.is_cancelled() {
+            self.wake_all();
+        }
+        Ok(Seat {
+            control: Arc::clone(self),
+            shared,
+        })
+    }
+
+    fn wake_all(&self) {
+        for seat in lock(&self.seats).iter() {
+            // Full means that a wake-up is pending, which is all that is wanted.
+            let _ = rustix::io::write(&*seat.wake, &1u64.to_ne_bytes());
+        }
+    }
+}
+
+impl Seat {
+    pub(super) fn waker(&self) -> Arc<OwnedFd> {
+        Arc::clone(&self.shared.wake)
+    }
+
+    pub(super) fn is_cancelled(&self) -> bool {
+        self.control.is_cancelled()
+    }
+
+    pub(super) fn publish(&self, totals: &Totals) {
+        *lock(&self.shared.published) = Some(totals.clone());
+    }
+}

@@ -1,0 +1,151 @@
+//! Runs a plan: starts the threads, lets others look at it or end it, merges what the threads saw.
+
+mod control;
+mod reactor;
+mod runtime;
+
+use std::cell::RefCell;
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+pub use control::Control;
+pub(crate) use reactor::Reactor;
+pub(crate) use runtime::{Runtime, Stopped};
+
+use crate::client::http1;
+use crate::plan::Plan;
+use crate::recorder::Totals;
+use crate::report::csv;
+use crate::schedule::{Pacing, Schedule, workers_of};
+use crate::worker::Crew;
+use control::Seat;
+
+/// A run that could not be made.
+#[derive(Debug, thiserror::Error)]
+pub enum EngineError {
+    /// The system has no thread or descriptor left.
+    #[error("cannot start the load: {0} (ulimit -n and -u say how much is allowed)")]
+    Start(io::Error),
+    /// Waiting for sockets failed.
+    #[error("the load broke off: {0}")]
+    Wait(io::Error),
+    /// A thread panicked: a defect.
+    #[error("the load broke off by a defect of this program")]
+    Defect,
+}
+
+/// A finished run.
+#[derive(Clone, Debug)]
+pub struct Outcome {
+    /// What all threads saw.
+    pub totals: Totals,
+    /// From the end of the warm-up to the last answer.
+    pub elapsed: Duration,
+}
+
+/// Runs the plan to its end; blocks. `rows` takes one line per answer.
+///
+/// # Errors
+/// See [`EngineError`]; a target that cannot be reached is none, but is counted in the result.
+pub fn run(
+    plan: &Plan,
+    control: &Arc<Control>,
+    rows: Option<csv::Sink>,
+) -> Result<Outcome, EngineError> {
+    let seats: Vec<Seat> = (0..plan.threads)
+        .map(|_| control.seat())
+        .collect::<io::Result<_>>()
+        .map_err(EngineError::Start)?;
+    let start = Instant::now();
+    control.begin(start + plan.limit.warmup);
+    let results = std::thread::scope(|scope| {
+        let threads: Vec<_> = seats
+            .into_iter()
+            .enumerate()
+            .map(|(thread, seat)| {
+                let rows = rows.clone();
+                std::thread::Builder::new()
+                    .name(format!("load-{thread}"))
+                    .spawn_scoped(scope, move || run_thread(plan, thread, start, &seat, rows))
+            })
+            .collect();
+        threads
+            .into_iter()
+            .map(|thread| match thread {
+                Ok(thread) => thread.join().unwrap_or(Err(EngineError::Defect)),
+                Err(error) => {
+                    control.cancel();
+                    Err(EngineError::Start(error))
+                }
+            })
+            .collect::<Vec<_>>()
+    });
+    let mut elapsed = start.elapsed().saturating_sub(plan.limit.warmup);
+    if let Some(duration) = plan.limit.duration
+        && !control.is_cancelled()
+    {
+        // The last beat lies before the end, and yet the schedule took all of its time.
+        elapsed = elapsed.max(duration);
+    }
+    let mut totals = Totals::new(is_scheduled(plan));
+    for result in results {
+        totals.merge(&result?);
+    }
+    Ok(Outcome { totals, elapsed })
+}
+
+/// Whether requests have a moment they are due at.
+fn is_scheduled(plan: &Plan) -> bool {
+    plan.pacing != Pacing::Unpaced
+}
+
+fn run_thread(
+    plan: &Plan,
+    thread: usize,
+    start: Instant,
+    seat: &Seat,
+    rows: Option<csv::Sink>,
+) -> Result<Totals, EngineError> {
+    let workers = workers_of(thread, plan.threads, plan.workers);
+    let reactor = Reactor::new(workers, seat.waker()).map_err(EngineError::Start)?;
+    let shared = http1::Shared::new(plan);
+    let crew = Crew {
+        plan,
+        runtime: &reactor,
+        start,
+        schedule: RefCell::new(Schedule::new(
+            plan.pacing,
+            plan.limit,
+            plan.workers,
+            thread,
+            plan.threads,
+        )),
+        totals: RefCell::new(Totals::new(is_scheduled(plan))),
+        rows: rows.map(|sink| RefCell::new(csv::Rows::new(sink))),
+    };
+    let futures = (0..workers)
+        .map(|worker| {
+            let client = http1::Http1::new(worker, &reactor, &shared);
+            Box::pin(crew.work(worker, client)) as Pin<Box<dyn Future<Output = ()> + '_>>
+        })
+        .collect();
+    let waited = reactor.run(futures, |reactor| {
+        if seat.is_cancelled() {
+            reactor.cancel();
+        }
+        seat.publish(&crew.totals.borrow());
+    });
+    waited.map_err(EngineError::Wait)?;
+    if let Some(rows) = &crew.rows {
+        rows.borrow_mut().flush();
+    }
+    let mut totals = crew.totals.into_inner();
+    if !reactor.is_cancelled() {
+        totals.add_unsent(crew.schedule.borrow().unsent());
+    }
+    // A look at the run after this thread's end sees all of it.
+    seat.publish(&totals);
+    Ok(totals)
+}

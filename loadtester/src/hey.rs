@@ -1,0 +1,95 @@
+//! `loadtester hey`: one run at a terminal.
+
+use std::io::Write as _;
+use std::process::ExitCode;
+use std::sync::{Arc, Mutex};
+
+use crate::cli::refuse;
+use crate::command::{self, Asked, Output};
+use crate::engine::{self, Control, EngineError, Outcome};
+use crate::plan::{Origin, Plan, Proxies};
+use crate::report::json::Report;
+use crate::report::{csv, text};
+
+/// Exit code when a condition of `--fail-on` does not hold.
+const CONDITION_FAILED: u8 = 2;
+
+/// Parses, runs, reports.
+pub(crate) fn run(words: &[String]) -> ExitCode {
+    let typed = match command::parse(words) {
+        Ok(Asked::Run(typed)) => typed,
+        Ok(Asked::Help) => {
+            print!("{}", command::usage());
+            return ExitCode::SUCCESS;
+        }
+        Err(error) => return refuse(&error),
+    };
+    let plan = match Plan::new(&typed, &Origin::Person, &Proxies::from_environment()) {
+        Ok(plan) => plan,
+        Err(error) => return refuse(&error),
+    };
+    match run_interruptibly(&plan) {
+        Ok(outcome) => report(&plan, &outcome),
+        Err(error) => {
+            eprintln!("hey: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Runs the plan; Ctrl-C ends it early, with its report, a second one ends the process.
+fn run_interruptibly(plan: &Plan) -> Result<Outcome, EngineError> {
+    let control = Arc::new(Control::default());
+    let rows: Option<csv::Sink> = (plan.output == Output::Csv).then(|| {
+        let mut out = std::io::stdout();
+        // A closed output shows when the rows are written.
+        let _ = out.write_all(csv::HEADER.as_bytes());
+        Arc::new(Mutex::new(out)) as csv::Sink
+    });
+    watch_for_interrupt(Arc::clone(&control)).map_err(EngineError::Start)?;
+    engine::run(plan, &control, rows)
+}
+
+fn watch_for_interrupt(control: Arc<Control>) -> std::io::Result<()> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
+    let mut interrupt = {
+        let _inside = runtime.enter();
+        tokio::signal::unix::signal(tokio::signal::unix::SignalKind::interrupt())?
+    };
+    std::thread::Builder::new()
+        .name("signals".into())
+        .spawn(move || {
+            runtime.block_on(async {
+                interrupt.recv().await;
+                control.cancel();
+                interrupt.recv().await;
+                std::process::exit(130);
+            });
+        })?;
+    Ok(())
+}
+
+fn report(plan: &Plan, outcome: &Outcome) -> ExitCode {
+    let text = match plan.output {
+        Output::Summary => text::summary(outcome),
+        Output::Csv => String::new(),
+        Output::Json => {
+            let report = Report::new(&outcome.totals, outcome.elapsed, &plan.thresholds);
+            serde_json::to_string_pretty(&report).unwrap_or_else(|error| error.to_string()) + "\n"
+        }
+    };
+    let mut out = std::io::stdout();
+    // Nobody reads a closed output; the exit code still tells.
+    let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
+    let breaches = plan.thresholds.breaches(&outcome.totals, outcome.elapsed);
+    for breach in &breaches {
+        eprintln!("hey: {breach}");
+    }
+    if breaches.is_empty() {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::from(CONDITION_FAILED)
+    }
+}

@@ -1,0 +1,314 @@
+//! A run that can start: what was typed, checked and resolved.
+
+mod proxy;
+mod request;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{HeaderValue, Uri};
+
+use crate::command::{Output, Typed, UsageError};
+use crate::report::thresholds::Thresholds;
+use crate::schedule::{Limit, Pacing};
+use crate::server::policy::TargetPolicy;
+
+pub use proxy::Proxies;
+pub use request::Request;
+
+/// Above this rate, one thread may not be enough to keep a schedule.
+const RATE_OF_ONE_THREAD: f64 = 30_000.0;
+
+/// A run that can start.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    /// What to request, in turn.
+    pub targets: Vec<Target>,
+    /// Requests that may run at the same time.
+    pub workers: usize,
+    /// Threads to spread the workers over; at most as many as workers.
+    pub threads: usize,
+    /// Rate.
+    pub pacing: Pacing,
+    /// End.
+    pub limit: Limit,
+    /// Limit of one request, connecting included; none is no limit.
+    pub timeout: Option<Duration>,
+    /// How long after the end requests still running are awaited; none is as long as `timeout` allows.
+    pub drain: Option<Duration>,
+    /// Whether connections are used again.
+    pub keep_alive: bool,
+    /// Which redirects are followed.
+    pub redirects: Redirects,
+    /// HTTP version.
+    pub protocol: Protocol,
+    /// Certificates to trust; with none, none is checked.
+    pub ca_file: Option<PathBuf>,
+    /// Form of the result.
+    pub output: Output,
+    /// Conditions that decide the exit code.
+    pub thresholds: Thresholds,
+    /// Whether no progress line is wanted.
+    pub quiet: bool,
+}
+
+/// One URL, ready to be requested.
+#[derive(Clone, Debug)]
+pub struct Target {
+    /// What is sent.
+    pub request: Request,
+    /// Where to connect to.
+    pub route: Route,
+}
+
+/// How the server of a URL is reached.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Route {
+    /// Where to connect to.
+    pub address: Address,
+    /// Whether `address` is a proxy.
+    pub proxied: bool,
+    /// Credentials for the proxy.
+    pub proxy_auth: Option<HeaderValue>,
+}
+
+/// Where to connect to.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Address {
+    /// Name or address, and port.
+    Tcp(String, u16),
+    /// Unix socket.
+    Unix(PathBuf),
+}
+
+/// Which redirects are followed.
+#[derive(Clone, Debug)]
+pub enum Redirects {
+    /// None: the redirect is the result.
+    Off,
+    /// Any.
+    Follow,
+    /// Only to hosts that the policy allows.
+    Within(Arc<TargetPolicy>),
+}
+
+/// HTTP version and how it is agreed upon.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Protocol {
+    /// HTTP/1.1.
+    Http1,
+    /// HTTP/2 by TLS.
+    Http2,
+    /// HTTP/2 without TLS, known beforehand.
+    Http2Plain,
+}
+
+/// Who typed the command.
+#[derive(Clone, Debug)]
+pub enum Origin {
+    /// A person at a terminal, who may name files and any host.
+    Person,
+    /// A request from the network, which may only name hosts that the policy allows.
+    Network(Arc<TargetPolicy>),
+}
+
+impl Plan {
+    /// Checks and resolves what was typed; reads the files it names.
+    ///
+    /// # Errors
+    /// A value that cannot be used, a file that cannot be read, or something its origin may not ask for.
+    pub fn new(typed: &Typed, origin: &Origin, proxies: &Proxies) -> Result<Self, UsageError> {
+        if let Origin::Network(_) = origin {
+            refuse_local_resources(typed)?;
+        }
+        let body = match (&typed.body, &typed.body_file) {
+            (Some(body), _) => Bytes::from(body.clone()),
+            (None, Some(file)) => Bytes::from(read_file("-D", file)?),
+            (None, None) => Bytes::new(),
+        };
+        let mut urls = typed.urls.clone();
+        if let Some(file) = &typed.urls_file {
+            let text = String::from_utf8_lossy(&read_file("--urls", file)?).into_owned();
+            let lines = text
+                .lines()
+                .map(str::trim)
+                .filter(|l| !l.is_empty() && !l.starts_with('#'));
+            urls.extend(lines.map(str::to_owned));
+        }
+        let mut targets = Vec::with_capacity(urls.len());
+        for url in &urls {
+            let uri = parse_url(url)?;
+            if let Origin::Network(policy) = origin {
+                policy
+                    .check(&uri)
+                    .map_err(|refusal| UsageError(refusal.to_string()))?;
+            }
+            let request = Request::new(typed, uri, body.clone())?;
+            let route = route(typed, &request.uri, proxies)?;
+            targets.push(Target { request, route });
+        }
+        if targets.is_empty() {
+            return Err(UsageError("--urls: the file names no URL".to_owned()));
+        }
+
+        let limit = Limit {
+            requests: typed
+                .duration
+                .is_none()
+                .then(|| typed.requests.unwrap_or(200)),
+            duration: typed.duration,
+            warmup: typed.warmup,
+        };
+        let most = limit
+            .requests
+            .map_or(usize::MAX, |n| usize::try_from(n).unwrap_or(usize::MAX));
+        let workers = typed.workers.unwrap_or(50).min(most);
+        let pacing = match (typed.worker_rate, typed.total_rate) {
+            (Some(rate), _) => Pacing::PerWorker(rate),
+            (None, Some(rate)) => Pacing::Total(rate),
+            (None, None) => Pacing::Unpaced,
+        };
+        let threads = typed
+            .threads
+            .unwrap_or_else(|| match pacing.total_rate(workers) {
+                Some(rate) if rate <= RATE_OF_ONE_THREAD => 1,
+                _ => std::thread::available_parallelism().map_or(1, usize::from),
+            });
+        let redirects = match origin {
+            _ if typed.disable_redirects => Redirects::Off,
+            Origin::Person => Redirects::Follow,
+            Origin::Network(policy) => Redirects::Within(Arc::clone(policy)),
+        };
+        let protocol = match (typed.http2, typed.http2_plain) {
+            (true, _) => Protocol::Http2,
+            (false, true) => Protocol::Http2Plain,
+            (false, false) => Protocol::Http1,
+        };
+        let timeout = typed.timeout.unwrap_or(Duration::from_secs(20));
+        Ok(Self {
+            targets,
+            workers,
+            threads: threads.min(workers),
+            pacing,
+            limit,
+            timeout: (!timeout.is_zero()).then_some(timeout),
+            drain: typed.drain,
+            keep_alive: !typed.disable_keepalive,
+            redirects,
+            protocol,
+            ca_file: typed.ca_file.clone().map(PathBuf::from),
+            output: typed.output,
+            thresholds: typed
+                .fail_on
+                .as_deref()
+                .unwrap_or_default()
+                .parse()
+                .map_err(|error: crate::report::thresholds::BadCondition| {
+                    UsageError(format!("--fail-on: {error}"))
+                })?,
+            quiet: typed.quiet,
+        })
+    }
+}
+
+fn refuse_local_resources(typed: &Typed) -> Result<(), UsageError> {
+    for (flag, used) in [
+        ("-D", typed.body_file.is_some()),
+        ("-x", typed.proxy.is_some()),
+        ("--urls", typed.urls_file.is_some()),
+        ("--cacert", typed.ca_file.is_some()),
+        ("--unix-socket", typed.unix_socket.is_some()),
+    ] {
+        if used {
+            return Err(UsageError(format!(
+                "{flag} names something of the machine the load tester runs on, which a webhook may not"
+            )));
+        }
+    }
+    Ok(())
+}
+
+fn read_file(flag: &str, path: &str) -> Result<Vec<u8>, UsageError> {
+    std::fs::read(path).map_err(|error| UsageError(format!("{flag}: cannot read {path}: {error}")))
+}
+
+fn parse_url(text: &str) -> Result<Uri, UsageError> {
+    let bad = |why: &str| UsageError(format!("`{}` is no URL: {why}", text.escape_debug()));
+    let uri: Uri = text
+        .parse()
+        .map_err(|_| bad("write it as http://HOST:PORT/PATH"))?;
+    match uri.scheme_str() {
+        Some("http" | "https") if uri.host().is_some_and(|host| !host.is_empty()) => Ok(uri),
+        _ => Err(bad(
+            "it must start with http:// or https:// and name a host",
+        )),
+    }
+}
+
+fn route(typed: &Typed, uri: &Uri, proxies: &Proxies) -> Result<Route, UsageError> {
+    if let Some(path) = &typed.unix_socket {
+        let address = Address::Unix(path.into());
+        return Ok(Route {
+            address,
+            proxied: false,
+            proxy_auth: None,
+        });
+    }
+    let Some(proxy) = typed.proxy.as_deref().or_else(|| proxies.for_uri(uri)) else {
+        return Ok(Route {
+            address: address(uri),
+            proxied: false,
+            proxy_auth: None,
+        });
+    };
+    let bad = || {
+        UsageError(format!(
+            "`{proxy}` is no proxy: write it as http://HOST:PORT"
+        ))
+    };
+    // Many people set a proxy without a scheme.
+    let text = if proxy.contains("://") {
+        proxy.to_owned()
+    } else {
+        format!("http://{proxy}")
+    };
+    let proxy_uri: Uri = text.parse().map_err(|_| bad())?;
+    if proxy_uri.scheme_str() != Some("http") || proxy_uri.host().is_none() {
+        return Err(bad());
+    }
+    let user = proxy_uri
+        .authority()
+        .and_then(|a| a.as_str().rsplit_once('@'))
+        .map(|(user, _)| user);
+    let proxy_auth = user.map(request::basic).transpose()?;
+    Ok(Route {
+        address: address(&proxy_uri),
+        proxied: true,
+        proxy_auth,
+    })
+}
+
+/// Host and port to connect to for a URI that has a host.
+pub(crate) fn address(uri: &Uri) -> Address {
+    let port = uri
+        .port_u16()
+        .unwrap_or(if uri.scheme_str() == Some("https") {
+            443
+        } else {
+            80
+        });
+    let host = uri.host().unwrap_or_default().trim_matches(['[', ']']);
+    Address::Tcp(host.to_owned(), port)
+}
+
+impl std::fmt::Display for Address {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Tcp(host, port) if host.contains(':') => write!(f, "[{host}]:{port}"),
+            Self::Tcp(host, port) => write!(f, "{host}:{port}"),
+            Self::Unix(path) => write!(f, "{}", path.display()),
+        }
+    }
+}

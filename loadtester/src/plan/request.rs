@@ -1,0 +1,345 @@
+//! One request as it will be sent, built once and sent many times.
+
+use bytes::Bytes;
+use http::header::{
+    ACCEPT, ACCEPT_ENCODING, AUTHORIZATION, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, HOST,
+    HeaderMap, HeaderName, HeaderValue, PROXY_AUTHORIZATION, USER_AGENT,
+};
+use http::{Method, Uri};
+
+use crate::command::{Typed, UsageError};
+
+/// Method, absolute URI, headers (`Host` among them) and body.
+#[derive(Clone, Debug)]
+pub struct Request {
+    /// HTTP method.
+    pub method: Method,
+    /// Absolute URI without user information.
+    pub uri: Uri,
+    /// All headers but those that frame the connection.
+    pub headers: HeaderMap,
+    /// Body; empty is none.
+    pub body: Bytes,
+}
+
+impl Request {
+    /// Builds the request for one URL out of the flags.
+    pub(super) fn new(typed: &Typed, uri: Uri, body: Bytes) -> Result<Self, UsageError> {
+        let method = typed
+            .method
+            .as_deref()
+            .unwrap_or("GET")
+            .to_ascii_uppercase();
+        let method = Method::from_bytes(method.as_bytes())
+            .map_err(|_| UsageError(format!("-m: `{method}` is no HTTP method")))?;
+        let (uri, user_information) = split_user_information(uri)?;
+
+        let mut headers = HeaderMap::new();
+        headers.insert(HOST, host_header(&uri)?);
+        headers.insert(
+            USER_AGENT,
+            HeaderValue::from_static(concat!("loadtester/", env!("CARGO_PKG_VERSION"))),
+        );
+        // hey sends it with every method, and so do its users' tests expect.
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/html"));
+        if !typed.disable_compression {
+            headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("gzip"));
+        }
+        for header in &typed.headers {
+            let (name, value) = parse_header(header)?;
+            headers.insert(name, value);
+        }
+        for (name, flag, value) in [
+            (ACCEPT, "-A", &typed.accept),
+            (CONTENT_TYPE, "-T", &typed.content_type),
+            (USER_AGENT, "-U", &typed.user_agent),
+            (HOST, "-host", &typed.host),
+        ] {
+            if let Some(value) = value {
+                headers.insert(name, header_value(flag, value)?);
+            }
+        }
+        if let Some(credentials) = typed.basic_auth.as_deref().or(user_information.as_deref()) {
+            if !credentials.contains(':') {
+                return Err(UsageError("-a: write it as USER:PASSWORD".to_owned()));
+            }
+            headers.insert(AUTHORIZATION, basic(credentials)?);
+        }
+        // Framing is ours: a wrong length or a second encoding would break every connection.
+        for framing in ["content-length", "transfer-encoding", "connection"] {
+            headers.remove(framing);
+        }
+        Ok(Self {
+            method,
+            uri,
+            headers,
+            body,
+        })
+    }
+
+    /// The bytes of the request in HTTP/1.1; `absolute_form` is what a proxy wants.
+    pub fn wire(
+        &self,
+        absolute_form: bool,
+        keep_alive: bool,
+        proxy_auth: Option<&HeaderValue>,
+    ) -> Vec<u8> {
+        let path = self.uri.path_and_query().map_or("/", |path| path.as_str());
+        let mut wire = Vec::with_capacity(512 + self.body.len());
+        wire.extend_from_slice(self.method.as_str().as_bytes());
+        wire.push(b' ');
+        if absolute_form {
+            wire.extend_from_slice(self.uri.to_string().as_bytes());
+        } else {
+            wire.extend_from_slice(path.as_bytes());
+        }
+        wire.extend_from_slice(b" HTTP/1.1\r\n");
+        let mut line = |name: &HeaderName, value: &[u8]| {
+            wire.extend_from_slice(title_case(name.as_str()).as_bytes());
+            wire.extend_from_slice(b": ");
+            wire.extend_from_slice(value);
+            wire.extend_from_slice(b"\r\n");
+        };
+        for (name, value) in &self.headers {
+            line(name, value.as_bytes());
+        }
+        if let Some(credentials) = proxy_auth {
+            line(&PROXY_AUTHORIZATION, credentials.as_bytes());
+        }
+        if self.has_length() {
+            line(&CONTENT_LENGTH, self.body.len().to_string().as_bytes());
+        }
+        if !keep_alive {
+            line(&CONNECTION, b"close");
+        }
+        wire.extend_from_slice(b"\r\n");
+        wire.extend_from_slice(&self.body);
+        wire
+    }
+
+    /// Whether a length is announced: with any body, and with methods that usually have one.
+    pub fn has_length(&self) -> bool {
+        !self.body.is_empty() || [Method::POST, Method::PUT, Method::PATCH].contains(&self.method)
+    }
+
+    /// Whether sending it twice does no harm, so that it may be sent again on a new connection when the server
+    /// closed an idle one at the same moment.
+    pub fn is_idempotent(&self) -> bool {
+        self.method.is_idempotent()
+    }
+
+    /// The request to follow a redirect with, by the rules of RFC 9110 section 15.4; credentials stay with the
+    /// host they were given for.
+    ///
+    /// # Errors
+    /// `location` is no URL that can be requested; the text says so.
+    pub fn redirected(&self, status: u16, location: &str) -> Result<Self, String> {
+        let uri =
+            resolve(&self.uri, location).ok_or_else(|| format!("redirect to `{location}`"))?;
+        let mut next = self.clone();
+        let keeps_method = matches!(status, 307 | 308) || self.method == Method::HEAD;
+        if !keeps_method {
+            next.method = Method::GET;
+            next.body = Bytes::new();
+        }
+        if uri.authority() != self.uri.authority() {
+            next.headers.remove(AUTHORIZATION);
+            next.headers
+                .insert(HOST, host_header(&uri).map_err(|error| error.0)?);
+        }
+        next.uri = uri;
+        Ok(next)
+    }
+}
+
+/// `Basic …` for `USER:PASSWORD`.
+pub(super) fn basic(credentials: &str) -> Result<HeaderValue, UsageError> {
+    use base64::Engine as _;
+    let encoded = base64::engine::general_purpose::STANDARD.encode(credentials);
+    header_value("-a", &format!("Basic {encoded}"))
+}
+
+/// A reference resolved against the URI of the request: absolute, `//host/…`, `/path` or a relative path.
+fn resolve(base: &Uri, location: &str) -> Option<Uri> {
+    let location = location.split('#').next()?;
+    let (scheme, authority) = (base.scheme_str()?, base.authority()?);
+    let text = if location.contains("://") {
+        location.to_owned()
+    } else if location.starts_with("//") {
+        format!("{scheme}:{location}")
+    } else if location.starts_with('/') {
+        format!("{scheme}://{authority}{location}")
+    } else {
+        let folder = base
+            .path()
+            .rsplit_once('/')
+            .map_or("", |(folder, _)| folder);
+        format!("{scheme}://{authority}{folder}/{location}")
+    };
+    let uri: Uri = text.parse().ok()?;
+    matches!(uri.scheme_str(), Some("http" | "https")).then_some(())?;
+    Some(uri)
+}
+
+fn split_user_information(uri: Uri) -> Result<(Uri, Option<String>), UsageError> {
+    let Some(authority) = uri.authority() else {
+        return Ok((uri, None));
+    };
+    let Some((user, host)) = authority.as_str().rsplit_once('@') else {
+        return Ok((uri, None));
+    };
+    let (user, host) = (user.to_owned(), host.to_owned());
+    let mut parts = uri.into_parts();
+    parts.authority = Some(
+        host.parse()
+            .map_err(|_| UsageError(format!("`{host}` is no host")))?,
+    );
+    let uri = Uri::from_parts(parts).map_err(|error| UsageError(error.to_string()))?;
+    Ok((uri, Some(user)))
+}
+
+fn host_header(uri: &Uri) -> Result<HeaderValue, UsageError> {
+    header_value(
+        "Host",
+        uri.authority().map_or("", |authority| authority.as_str()),
+    )
+}
+
+fn header_value(what: &str, value: &str) -> Result<HeaderValue, UsageError> {
+    HeaderValue::from_str(value).map_err(|_| {
+        UsageError(format!(
+            "{what}: `{}` is no header value",
+            value.escape_debug()
+        ))
+    })
+}
+
+fn parse_header(text: &str) -> Result<(HeaderName, HeaderValue), UsageError> {
+    let (name, value) = text.split_once(':').ok_or_else(|| {
+        UsageError(format!(
+            "-H: `{}` is no header: write it as 'Name: value'",
+            text.escape_debug()
+        ))
+    })?;
+    let header = HeaderName::from_bytes(name.as_bytes())
+        .map_err(|_| UsageError(format!("-H: `{}` is no header name", name.escape_debug())))?;
+    Ok((header, header_value("-H", value.trim())?))
+}
+
+/// `user-agent` as `User-Agent`: some servers compare names as written, and HTTP/1.1 tools write them so.
+fn title_case(name: &str) -> String {
+    let mut start = true;
+    name.chars()
+        .map(|c| {
+            let c = if start { c.to_ascii_uppercase() } else { c };
+            start = c == '-';
+            c
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn request(typed: &Typed, url: &str) -> Request {
+        Request::new(typed, url.parse().unwrap(), Bytes::new()).unwrap()
+    }
+
+    fn wire(typed: &Typed, url: &str) -> String {
+        String::from_utf8(request(typed, url).wire(false, true, None)).unwrap()
+    }
+
+    #[test]
+    fn the_request_on_the_wire_is_heys() {
+        let expected = format!(
+            "GET /a?b=1 HTTP/1.1\r\nHost: app:81\r\nUser-Agent: loadtester/{}\r\n\
+             Content-Type: text/html\r\nAccept-Encoding: gzip\r\n\r\n",
+            env!("CARGO_PKG_VERSION")
+        );
+        assert_eq!(wire(&Typed::default(), "http://app:81/a?b=1"), expected);
+    }
+
+    #[test]
+    fn a_proxy_gets_the_absolute_form() {
+        let request = request(&Typed::default(), "http://app.default:80/");
+        let wire = String::from_utf8(request.wire(true, true, None)).unwrap();
+        assert!(
+            wire.starts_with("GET http://app.default:80/ HTTP/1.1\r\nHost: app.default:80\r\n")
+        );
+    }
+
+    #[test]
+    fn headers_replace_what_would_be_sent_and_the_last_of_a_name_wins() {
+        let typed = Typed {
+            headers: vec!["x-a: 1".into(), "X-A: 2".into(), "host: other".into()],
+            accept: Some("text/plain".into()),
+            content_type: Some("application/json".into()),
+            user_agent: Some("mine".into()),
+            basic_auth: Some("u:p".into()),
+            disable_compression: true,
+            ..Typed::default()
+        };
+        let wire = wire(&typed, "http://app/");
+        for line in [
+            "Host: other",
+            "X-A: 2",
+            "Accept: text/plain",
+            "Content-Type: application/json",
+            "User-Agent: mine",
+            "Authorization: Basic dTpw",
+        ] {
+            assert!(
+                wire.contains(&format!("\r\n{line}\r\n")),
+                "{line} is missing in: {wire}"
+            );
+        }
+        assert!(!wire.contains("X-A: 1") && !wire.contains("gzip"), "{wire}");
+    }
+
+    #[test]
+    fn a_header_can_neither_break_the_framing_nor_smuggle_a_line() {
+        let typed = Typed {
+            headers: vec!["Content-Length: 7".into()],
+            ..Typed::default()
+        };
+        assert!(!wire(&typed, "http://app/").contains("Content-Length"));
+        for bad in ["a", "a b: c", "a: b\r\nc: d"] {
+            let typed = Typed {
+                headers: vec![bad.into()],
+                ..Typed::default()
+            };
+            let result = Request::new(&typed, Uri::from_static("http://app/"), Bytes::new());
+            assert!(result.is_err(), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn credentials_in_the_url_are_sent_as_a_header_only() {
+        let wire = wire(&Typed::default(), "http://u:p@app/");
+        assert!(
+            wire.contains("Host: app\r\n") && wire.contains("Basic dTpw"),
+            "{wire}"
+        );
+    }
+
+    #[test]
+    fn redirects_change_method_and_host_as_the_rules_say() {
+        let typed = Typed {
+            method: Some("POST".into()),
+            basic_auth: Some("u:p".into()),
+            ..Typed::default()
+        };
+        let post = Request::new(&typed, Uri::from_static("http://a/x/y"), "body".into()).unwrap();
+        let same_host = post.redirected(302, "z").unwrap();
+        assert_eq!(same_host.uri, "http://a/x/z");
+        assert_eq!((same_host.method, same_host.body.len()), (Method::GET, 0));
+        assert!(same_host.headers.contains_key(AUTHORIZATION));
+        let elsewhere = post.redirected(307, "//b/z#part").unwrap();
+        assert_eq!(elsewhere.uri, "http://b/z");
+        assert_eq!((elsewhere.method, elsewhere.body.len()), (Method::POST, 4));
+        assert!(!elsewhere.headers.contains_key(AUTHORIZATION));
+        assert_eq!(elsewhere.headers[HOST], "b");
+        assert!(post.redirected(302, "ftp://b/").is_err());
+    }
+}

@@ -1,0 +1,434 @@
+//! What happened: counts, sums and latency histograms whose size does not depend on the number of requests.
+//!
+//! Each thread fills a [`Totals`] of its own; they are merged at the end, or for a look at a running load.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use hdrhistogram::Histogram;
+
+/// Latencies above an hour are counted as an hour.
+const LONGEST_NANOSECONDS: u64 = 3_600_000_000_000;
+
+/// Durations of the phases of one request.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Timing {
+    /// Name lookup and connecting (TLS included); zero on a connection used again.
+    pub dial: Duration,
+    /// Name lookup alone.
+    pub lookup: Duration,
+    /// Writing the request.
+    pub write: Duration,
+    /// From the request written to the first byte of the answer.
+    pub wait: Duration,
+    /// From the first byte to the last.
+    pub read: Duration,
+}
+
+/// An answer that came.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Answer {
+    /// HTTP status code.
+    pub status: u16,
+    /// Bytes of the body as transferred, without framing.
+    pub bytes: u64,
+    /// Phases.
+    pub timing: Timing,
+}
+
+/// Exact sum, least and greatest of durations.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Span {
+    count: u64,
+    sum: Duration,
+    least: Duration,
+    greatest: Duration,
+}
+
+impl Default for Span {
+    fn default() -> Self {
+        Self {
+            count: 0,
+            sum: Duration::ZERO,
+            least: Duration::MAX,
+            greatest: Duration::ZERO,
+        }
+    }
+}
+
+impl Span {
+    fn add(&mut self, value: Duration) {
+        self.count += 1;
+        self.sum += value;
+        self.least = self.least.min(value);
+        self.greatest = self.greatest.max(value);
+    }
+
+    fn merge(&mut self, other: &Self) {
+        self.count += other.count;
+        self.sum += other.sum;
+        self.least = self.least.min(other.least);
+        self.greatest = self.greatest.max(other.greatest);
+    }
+
+    /// Mean, if anything was added.
+    pub fn average(&self) -> Option<Duration> {
+        (self.count > 0)
+            .then(|| Duration::from_secs_f64(self.sum.as_secs_f64() / self.count as f64))
+    }
+
+    /// Least value, if anything was added.
+    pub fn fastest(&self) -> Option<Duration> {
+        (self.count > 0).then_some(self.least)
+    }
+
+    /// Greatest value, if anything was added.
+    pub fn slowest(&self) -> Option<Duration> {
+        (self.count > 0).then_some(self.greatest)
+    }
+}
+
+/// Latencies: exact count, sum and extremes; percentiles to three digits.
+#[derive(Clone, Debug)]
+pub struct Latency {
+    histogram: Histogram<u64>,
+    span: Span,
+}
+
+impl Latency {
+    fn new() -> Self {
+        let histogram = Histogram::new_with_bounds(1, LONGEST_NANOSECONDS, 3)
+            .expect("constant bounds that the histogram accepts");
+        Self {
+            histogram,
+            span: Span::default(),
+        }
+    }
+
+    fn add(&mut self, latency: Duration) {
+        self.histogram.saturating_record(nanoseconds(latency));
+        self.span.add(latency);
+    }
+
+    fn merge(&mut self, other: &Self) {
+        // Both have the same bounds, so nothing is lost.
+        let _ = self.histogram.add(&other.histogram);
+        self.span.merge(&other.span);
+    }
+
+    /// How many were recorded.
+    pub fn count(&self) -> u64 {
+        self.span.count
+    }
+
+    /// Mean.
+    pub fn average(&self) -> Option<Duration> {
+        self.span.average()
+    }
+
+    /// Least.
+    pub fn fastest(&self) -> Option<Duration> {
+        self.span.fastest()
+    }
+
+    /// Greatest.
+    pub fn slowest(&self) -> Option<Duration> {
+        self.span.slowest()
+    }
+
+    /// The value that `percentile` percent do not exceed, never beyond the extremes recorded.
+    pub fn percentile(&self, percentile: f64) -> Option<Duration> {
+        let (fastest, slowest) = (self.fastest()?, self.slowest()?);
+        let value = Duration::from_nanos(self.histogram.value_at_percentile(percentile));
+        Some(value.clamp(fastest, slowest))
+    }
+
+    /// How many lie at or below each mark, for ascending marks.
+    pub fn at_or_below(&self, marks: &[Duration]) -> Vec<u64> {
+        let mut counts = vec![0; marks.len()];
+        for entry in self.histogram.iter_recorded() {
+            // An entry stands for a range; its lowest value decides, so that the least latency counts as such.
+            let value =
+                Duration::from_nanos(self.histogram.lowest_equivalent(entry.value_iterated_to()));
+            for (mark, count) in marks.iter().zip(&mut counts) {
+                if value <= *mark {
+                    *count += entry.count_since_last_iteration();
+                }
+            }
+        }
+        counts
+    }
+
+    /// What was recorded here since `earlier`, as far as counts and percentiles go.
+    fn since(&self, earlier: &Self) -> Self {
+        let mut later = self.clone();
+        if later.histogram.subtract(&earlier.histogram).is_err() {
+            return self.clone();
+        }
+        later.span.count -= earlier.span.count.min(later.span.count);
+        later.span.sum = later.span.sum.saturating_sub(earlier.span.sum);
+        later
+    }
+}
+
+fn nanoseconds(duration: Duration) -> u64 {
+    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
+}
+
+/// What one thread, or all together, saw.
+#[derive(Clone, Debug)]
+pub struct Totals {
+    latency: Latency,
+    corrected: Option<Latency>,
+    phases: [Span; 5],
+    statuses: Vec<(u16, u64)>,
+    errors: BTreeMap<String, u64>,
+    error_count: u64,
+    bytes: u64,
+    cut_off: u64,
+    unsent: u64,
+}
+
+impl Totals {
+    /// Nothing yet; `scheduled` runs keep latencies from the intended moment as well.
+    pub fn new(scheduled: bool) -> Self {
+        Self {
+            latency: Latency::new(),
+            corrected: scheduled.then(Latency::new),
+            phases: [Span::default(); 5],
+            statuses: Vec::new(),
+            errors: BTreeMap::new(),
+            error_count: 0,
+            bytes: 0,
+            cut_off: 0,
+            unsent: 0,
+        }
+    }
+
+    /// Records an answer: `latency` from sending, `corrected` from the moment it was due.
+    pub fn answered(&mut self, answer: &Answer, latency: Duration, corrected: Option<Duration>) {
+        self.latency.add(latency);
+        if let (Some(into), Some(corrected)) = (&mut self.corrected, corrected) {
+            into.add(corrected);
+        }
+        let Timing {
+            dial,
+            lookup,
+            write,
+            wait,
+            read,
+        } = answer.timing;
+        for (phase, value) in self
+            .phases
+            .iter_mut()
+            .zip([dial, lookup, write, wait, read])
+        {
+            phase.add(value);
+        }
+        self.bytes += answer.bytes;
+        // Almost always the first: a list beats a map here.
+        match self
+            .statuses
+            .iter_mut()
+            .find(|(status, _)| *status == answer.status)
+        {
+            Some((_, count)) => *count += 1,
+            None => self.statuses.push((answer.status, 1)),
+        }
+    }
+
+    /// Records a request that got no answer.
+    pub fn failed(&mut self, error: &impl ToString) {
+        self.error_count += 1;
+        *self.errors.entry(error.to_string()).or_default() += 1;
+    }
+
+    /// Records a request still running when the run was ended.
+    pub fn cut_off(&mut self) {
+        self.cut_off += 1;
+    }
+
+    /// Records beats that no worker was free for.
+    pub fn add_unsent(&mut self, beats: u64) {
+        self.unsent += beats;
+    }
+
+    /// Adds what another thread saw.
+    pub fn merge(&mut self, other: &Self) {
+        self.latency.merge(&other.latency);
+        match (&mut self.corrected, &other.corrected) {
+            (Some(own), Some(other)) => own.merge(other),
+            (None, Some(other)) => self.corrected = Some(other.clone()),
+            (_, None) => {}
+        }
+        for (own, other) in self.phases.iter_mut().zip(&other.phases) {
+            own.merge(other);
+        }
+        for (status, count) in &other.statuses {
+            match self.statuses.iter_mut().find(|(own, _)| own == status) {
+                Some((_, own)) => *own += count,
+                None => self.statuses.push((*status, *count)),
+            }
+        }
+        for (error, count) in &other.errors {
+            *self.errors.entry(error.clone()).or_default() += count;
+        }
+        self.error_count += other.error_count;
+        self.bytes += other.bytes;
+        self.cut_off += other.cut_off;
+        self.unsent += other.unsent;
+    }
+
+    /// Latencies from the moment of sending.
+    pub fn latency(&self) -> &Latency {
+        &self.latency
+    }
+
+    /// Latencies from the moment each request was due, if there was a schedule.
+    pub fn corrected(&self) -> Option<&Latency> {
+        self.corrected.as_ref()
+    }
+
+    /// Spans of dial, lookup, write, wait and read.
+    pub fn phases(&self) -> &[Span; 5] {
+        &self.phases
+    }
+
+    /// Answers by status code, ascending.
+    pub fn statuses(&self) -> BTreeMap<u16, u64> {
+        self.statuses.iter().copied().collect()
+    }
+
+    /// Requests without an answer, by reason.
+    pub fn errors(&self) -> &BTreeMap<String, u64> {
+        &self.errors
+    }
+
+    /// Requests that got an answer.
+    pub fn responses(&self) -> u64 {
+        self.latency.count()
+    }
+
+    /// Requests that ended: with an answer or without one.
+    pub fn requests(&self) -> u64 {
+        self.responses() + self.error_count
+    }
+
+    /// Requests without an answer, and answers of 400 and above.
+    pub fn failures(&self) -> u64 {
+        let refused = self.statuses.iter().filter(|(status, _)| *status >= 400);
+        self.error_count + refused.map(|(_, count)| count).sum::<u64>()
+    }
+
+    /// Bytes of all bodies.
+    pub fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
+    /// Requests still running when the run was ended.
+    pub fn cut_off_count(&self) -> u64 {
+        self.cut_off
+    }
+
+    /// Beats of the schedule that no worker was free for.
+    pub fn unsent(&self) -> u64 {
+        self.unsent
+    }
+
+    /// The part that came after `earlier`, for figures of the last moment: counts and percentiles.
+    pub fn since(&self, earlier: &Self) -> Self {
+        let mut later = self.clone();
+        later.latency = self.latency.since(&earlier.latency);
+        later.error_count = self.error_count.saturating_sub(earlier.error_count);
+        let before = earlier.statuses();
+        for (status, count) in &mut later.statuses {
+            *count = count.saturating_sub(before.get(status).copied().unwrap_or(0));
+        }
+        later
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn answer(status: u16) -> Answer {
+        Answer {
+            status,
+            bytes: 14,
+            timing: Timing::default(),
+        }
+    }
+
+    #[test]
+    fn two_million_results_are_counted_exactly_in_the_same_memory() {
+        let mut totals = Totals::new(false);
+        let cells = totals.latency.histogram.distinct_values();
+        for i in 0..2_000_000u64 {
+            let latency = Duration::from_nanos(1000 + i);
+            totals.answered(&answer(if i % 4 == 0 { 500 } else { 200 }), latency, None);
+        }
+        assert_eq!(
+            totals.statuses(),
+            BTreeMap::from([(200, 1_500_000), (500, 500_000)])
+        );
+        assert_eq!(totals.failures(), 500_000);
+        assert_eq!(totals.bytes(), 28_000_000);
+        let average = totals.latency().average().unwrap().as_nanos();
+        assert!((1_000_999..=1_001_000).contains(&average), "{average}");
+        assert_eq!(totals.latency.histogram.distinct_values(), cells);
+    }
+
+    proptest! {
+        #[test]
+        fn percentiles_are_within_one_percent_of_the_sorted_list(
+            mut values in proptest::collection::vec(1_000u64..10_000_000_000, 1..500),
+            percentile in 0.0f64..=100.0,
+        ) {
+            let mut totals = Totals::new(false);
+            for value in &values {
+                totals.answered(&answer(200), Duration::from_nanos(*value), None);
+            }
+            values.sort_unstable();
+            let rank = ((percentile / 100.0 * values.len() as f64).ceil() as usize).max(1);
+            let exact = values[rank - 1] as f64;
+            let found = totals.latency().percentile(percentile).unwrap().as_nanos() as f64;
+            // The rank itself may be off by one for rounding; its neighbours then bound the value.
+            let low = values[rank.saturating_sub(2)] as f64;
+            let high = values[rank.min(values.len() - 1)] as f64;
+            prop_assert!(found >= low * 0.99 && found <= high * 1.01, "{} for {}", found, exact);
+        }
+
+        #[test]
+        fn merged_threads_equal_one(
+            values in proptest::collection::vec((1u64..1_000_000_000, 0usize..3), 0..200),
+        ) {
+            let mut one = Totals::new(true);
+            let mut threads = [Totals::new(true), Totals::new(true), Totals::new(true)];
+            for (value, thread) in &values {
+                let latency = Duration::from_nanos(*value);
+                for totals in [&mut one, &mut threads[*thread]] {
+                    if value % 7 == 0 {
+                        totals.failed(&format!("error {}", value % 3));
+                    } else {
+                        totals.answered(&answer(200 + (value % 5) as u16), latency, Some(latency * 2));
+                    }
+                }
+            }
+            let mut merged = Totals::new(true);
+            for totals in &threads {
+                merged.merge(totals);
+            }
+            prop_assert_eq!(merged.statuses(), one.statuses());
+            prop_assert_eq!(merged.errors(), one.errors());
+            prop_assert_eq!(merged.phases(), one.phases());
+            for p in [0.0, 50.0, 99.0, 100.0] {
+                prop_assert_eq!(merged.latency().percentile(p), one.latency().percentile(p));
+                let (merged, one) = (merged.corrected().unwrap(), one.corrected().unwrap());
+                prop_assert_eq!(merged.percentile(p), one.percentile(p));
+            }
+        }
+    }
+}

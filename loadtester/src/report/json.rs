@@ -1,0 +1,119 @@
+//! The result as JSON; `report.schema.json` beside this crate's manifest describes it.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use serde::Serialize;
+
+use super::text::PERCENTILES;
+use super::thresholds::Thresholds;
+use crate::recorder::{Latency, Span, Totals};
+
+/// A finished run, or a look at a running one. Durations are in seconds.
+#[derive(Clone, Debug, Serialize)]
+pub struct Report {
+    /// Version of this form; it changes when a field changes its meaning or goes.
+    version: u32,
+    /// From the end of the warm-up to the last answer.
+    elapsed: f64,
+    /// Requests that ended, with or without an answer.
+    requests: u64,
+    /// Requests with an answer.
+    responses: u64,
+    /// Answers per second.
+    rate: f64,
+    /// Bytes of all bodies.
+    bytes: u64,
+    /// Answers by status code.
+    statuses: BTreeMap<String, u64>,
+    /// Requests without an answer, by reason.
+    errors: BTreeMap<String, u64>,
+    /// Latency from sending; none without an answer.
+    latency: Option<Latencies>,
+    /// Latency from the moment each request was due; none without a schedule.
+    latency_from_due: Option<Latencies>,
+    /// Phases of the requests that got an answer.
+    phases: Option<BTreeMap<&'static str, Phase>>,
+    /// Requests still running when the run was ended.
+    cut_off: u64,
+    /// Requests that were due while every worker waited for an answer.
+    not_sent: u64,
+    /// Conditions that do not hold, as sentences.
+    failed_conditions: Vec<String>,
+}
+
+#[derive(Clone, Debug, Serialize)]
+struct Latencies {
+    fastest: f64,
+    average: f64,
+    slowest: f64,
+    percentiles: BTreeMap<String, f64>,
+}
+
+#[derive(Clone, Debug, Serialize)]
+struct Phase {
+    average: f64,
+    fastest: f64,
+    slowest: f64,
+}
+
+impl Report {
+    /// The report of what was seen in `elapsed`.
+    pub fn new(totals: &Totals, elapsed: Duration, thresholds: &Thresholds) -> Self {
+        let seconds = elapsed.as_secs_f64();
+        let names = ["connect", "lookup", "write", "wait", "read"];
+        let phases: Option<BTreeMap<_, _>> = names
+            .into_iter()
+            .zip(totals.phases())
+            .map(|(name, span)| Some((name, phase(span)?)))
+            .collect();
+        Self {
+            version: 1,
+            elapsed: seconds,
+            requests: totals.requests(),
+            responses: totals.responses(),
+            rate: if seconds > 0.0 {
+                totals.responses() as f64 / seconds
+            } else {
+                0.0
+            },
+            bytes: totals.bytes(),
+            statuses: totals
+                .statuses()
+                .into_iter()
+                .map(|(k, v)| (k.to_string(), v))
+                .collect(),
+            errors: totals.errors().clone(),
+            latency: latencies(totals.latency()),
+            latency_from_due: totals.corrected().and_then(latencies),
+            phases,
+            cut_off: totals.cut_off_count(),
+            not_sent: totals.unsent(),
+            failed_conditions: thresholds
+                .breaches(totals, elapsed)
+                .iter()
+                .map(ToString::to_string)
+                .collect(),
+        }
+    }
+}
+
+fn phase(span: &Span) -> Option<Phase> {
+    Some(Phase {
+        average: span.average()?.as_secs_f64(),
+        fastest: span.fastest()?.as_secs_f64(),
+        slowest: span.slowest()?.as_secs_f64(),
+    })
+}
+
+fn latencies(latency: &Latency) -> Option<Latencies> {
+    Some(Latencies {
+        fastest: latency.fastest()?.as_secs_f64(),
+        average: latency.average()?.as_secs_f64(),
+        slowest: latency.slowest()?.as_secs_f64(),
+        percentiles: PERCENTILES
+            .iter()
+            .filter_map(|p| Some((p.to_string(), latency.percentile(*p)?.as_secs_f64())))
+            .collect(),
+    })
+}

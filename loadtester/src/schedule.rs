@@ -1,0 +1,339 @@
+//! When each request is due and when to stop: pure, the caller tells the time.
+//!
+//! Times are offsets from the start of the run. A beat that comes late is not dropped: the worker sends at once, and
+//! catches up as fast as the target lets it.
+
+use std::time::Duration;
+
+/// How requests are spread over time.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Pacing {
+    /// Each worker sends as soon as its last answer is in.
+    Unpaced,
+    /// Each worker sends at this rate per second; workers are staggered evenly within one period.
+    PerWorker(f64),
+    /// All workers together send at this rate per second; whoever is free takes the next beat.
+    Total(f64),
+}
+
+impl Pacing {
+    /// Requests per second of `workers` together, if limited.
+    pub fn total_rate(self, workers: usize) -> Option<f64> {
+        match self {
+            Self::Unpaced => None,
+            Self::PerWorker(rate) => Some(rate * workers as f64),
+            Self::Total(rate) => Some(rate),
+        }
+    }
+}
+
+/// When a run ends; what is recorded starts after the warm-up.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Limit {
+    /// Recorded requests in all.
+    pub requests: Option<u64>,
+    /// Time after the warm-up in which requests start.
+    pub duration: Option<Duration>,
+    /// Time before anything is recorded.
+    pub warmup: Duration,
+}
+
+/// A worker's next step.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Next {
+    /// Send one request.
+    Send {
+        /// When it is due; nothing means at once.
+        due: Option<Duration>,
+        /// Whether its result counts.
+        recorded: bool,
+    },
+    /// No more requests.
+    Stop,
+}
+
+/// The part of a run that one thread makes: some of the workers, with their beats and their share of the count.
+#[derive(Clone, Debug)]
+pub struct Schedule {
+    beats: Beats,
+    remaining: Option<u64>,
+    warmup: Duration,
+    end: Option<Duration>,
+}
+
+#[derive(Clone, Debug)]
+enum Beats {
+    Unpaced,
+    /// Of each worker: its phase (a fraction of the period), and how many beats it has taken.
+    PerWorker {
+        rate: f64,
+        workers: Vec<(f64, u64)>,
+    },
+    /// Of the thread: beats `first + taken * step` of all.
+    Total {
+        rate: f64,
+        first: u64,
+        step: u64,
+        taken: u64,
+    },
+}
+
+/// The share that thread `thread` of `threads` has in `workers` workers: how many, counted round robin.
+pub fn workers_of(thread: usize, threads: usize, workers: usize) -> usize {
+    workers / threads + usize::from(thread < workers % threads)
+}
+
+impl Schedule {
+    /// The schedule of thread `thread` of `threads`; worker `w` of it is worker `thread + w * threads` of all.
+    pub fn new(
+        pacing: Pacing,
+        limit: Limit,
+        workers: usize,
+        thread: usize,
+        threads: usize,
+    ) -> Self {
+        let own = workers_of(thread, threads, workers);
+        let beats = match pacing {
+            Pacing::Unpaced => Beats::Unpaced,
+            Pacing::PerWorker(rate) => Beats::PerWorker {
+                rate,
+                workers: (0..own)
+                    .map(|w| ((thread + w * threads) as f64 / workers as f64, 0))
+                    .collect(),
+            },
+            Pacing::Total(rate) => Beats::Total {
+                rate,
+                first: thread as u64,
+                step: threads as u64,
+                taken: 0,
+            },
+        };
+        // Worker i of all makes one more when i < n % workers, so that the shares add up to n exactly.
+        let remaining = limit.requests.map(|n| {
+            let (each, left) = (n / workers as u64, (n % workers as u64) as usize);
+            let with_one_more = (0..own).filter(|w| thread + w * threads < left).count();
+            each * own as u64 + with_one_more as u64
+        });
+        Self {
+            beats,
+            remaining,
+            warmup: limit.warmup,
+            end: limit.duration.map(|duration| limit.warmup + duration),
+        }
+    }
+
+    /// What `worker` of this thread does at `now`.
+    pub fn next(&mut self, worker: usize, now: Duration) -> Next {
+        let due = self.beats.peek(worker);
+        let at = due.unwrap_or(now);
+        let over = |time: Duration| self.end.is_some_and(|end| time >= end);
+        if over(at) || over(now) || self.remaining == Some(0) {
+            return Next::Stop;
+        }
+        self.beats.take(worker);
+        let recorded = at >= self.warmup;
+        if recorded && let Some(remaining) = &mut self.remaining {
+            *remaining -= 1;
+        }
+        Next::Send { due, recorded }
+    }
+
+    /// Beats that were due by the end but never sent because every worker was still waiting for an answer.
+    pub fn unsent(&self) -> u64 {
+        self.end.map_or(0, |end| self.beats.due_before(end))
+    }
+}
+
+impl Beats {
+    /// The offset of the next beat of `worker`.
+    fn peek(&self, worker: usize) -> Option<Duration> {
+        match self {
+            Self::Unpaced => None,
+            Self::PerWorker { rate, workers } => {
+                let (phase, taken) = workers[worker];
+                Some(offset(taken as f64 + phase, *rate))
+            }
+            Self::Total {
+                rate,
+                first,
+                step,
+                taken,
+            } => Some(offset((first + taken * step) as f64, *rate)),
+        }
+    }
+
+    fn take(&mut self, worker: usize) {
+        match self {
+            Self::Unpaced => {}
+            Self::PerWorker { workers, .. } => workers[worker].1 += 1,
+            Self::Total { taken, .. } => *taken += 1,
+        }
+    }
+
+    /// Beats not taken yet that lie before `end`.
+    fn due_before(&self, end: Duration) -> u64 {
+        match self {
+            Self::Unpaced => 0,
+            Self::PerWorker { rate, workers } => workers
+                .iter()
+                .map(|(phase, taken)| beats_before(end, *taken as f64 + phase, 1.0, *rate))
+                .sum(),
+            Self::Total {
+                rate,
+                first,
+                step,
+                taken,
+            } => beats_before(end, (first + taken * step) as f64, *step as f64, *rate),
+        }
+    }
+}
+
+/// When beat `beat` is due, counted from 0; a worker's phase makes it a fraction.
+fn offset(beat: f64, rate: f64) -> Duration {
+    // Multiplied first, then rounded: beat 29 of 29 a second must be one second.
+    Duration::from_nanos((beat * 1e9 / rate).round() as u64)
+}
+
+/// How many of the beats `first`, `first + step`, … lie before `end`.
+fn beats_before(end: Duration, first: f64, step: f64, rate: f64) -> u64 {
+    let is_before = |n: u64| offset(first + n as f64 * step, rate) < end;
+    // Arithmetic gives the number but for rounding, which is left to the rule that sends them.
+    let mut count = ((end.as_secs_f64() * rate - first) / step).max(0.0) as u64;
+    while is_before(count) {
+        count += 1;
+    }
+    while count > 0 && !is_before(count - 1) {
+        count -= 1;
+    }
+    count
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    /// Runs every thread's schedule with workers that answer at once; the due times of recorded requests.
+    fn sent(pacing: Pacing, limit: Limit, workers: usize, threads: usize) -> Vec<Duration> {
+        let mut dues = Vec::new();
+        for thread in 0..threads {
+            let mut schedule = Schedule::new(pacing, limit, workers, thread, threads);
+            for worker in 0..workers_of(thread, threads, workers) {
+                while let Next::Send { due, recorded } = schedule.next(worker, Duration::ZERO) {
+                    dues.extend(recorded.then(|| due.unwrap_or_default()));
+                }
+            }
+            assert_eq!(schedule.unsent(), 0);
+        }
+        dues.sort();
+        dues
+    }
+
+    #[test]
+    fn a_thousand_a_second_on_two_workers_for_ten_seconds_is_twenty_thousand_evenly_spaced() {
+        let limit = Limit {
+            duration: Some(10 * SECOND),
+            ..Limit::default()
+        };
+        for threads in [1, 2] {
+            let dues = sent(Pacing::PerWorker(1000.0), limit, 2, threads);
+            assert_eq!(dues.len(), 20_000);
+            for pair in dues.windows(2) {
+                assert_eq!(pair[1] - pair[0], Duration::from_micros(500));
+            }
+        }
+    }
+
+    #[test]
+    fn beats_missed_because_workers_were_busy_are_counted() {
+        let limit = Limit {
+            duration: Some(SECOND),
+            ..Limit::default()
+        };
+        for pacing in [Pacing::Total(100.0), Pacing::PerWorker(100.0)] {
+            let mut schedule = Schedule::new(pacing, limit, 1, 0, 1);
+            assert!(matches!(
+                schedule.next(0, Duration::ZERO),
+                Next::Send { .. }
+            ));
+            assert_eq!(schedule.next(0, 2 * SECOND), Next::Stop);
+            assert_eq!(schedule.unsent(), 99);
+        }
+    }
+
+    #[test]
+    fn a_late_beat_is_sent_with_its_own_due_time() {
+        let limit = Limit {
+            duration: Some(SECOND),
+            ..Limit::default()
+        };
+        let mut schedule = Schedule::new(Pacing::Total(100.0), limit, 1, 0, 1);
+        schedule.next(0, Duration::ZERO);
+        let due = Some(Duration::from_millis(10));
+        let late = Duration::from_millis(700);
+        assert_eq!(
+            schedule.next(0, late),
+            Next::Send {
+                due,
+                recorded: true
+            }
+        );
+    }
+
+    #[test]
+    fn warm_up_requests_are_neither_recorded_nor_counted() {
+        let limit = Limit {
+            requests: Some(5),
+            duration: None,
+            warmup: SECOND,
+        };
+        let mut schedule = Schedule::new(Pacing::Unpaced, limit, 1, 0, 1);
+        for _ in 0..100 {
+            let next = schedule.next(0, Duration::from_millis(999));
+            assert_eq!(
+                next,
+                Next::Send {
+                    due: None,
+                    recorded: false
+                }
+            );
+        }
+        for _ in 0..5 {
+            assert_eq!(
+                schedule.next(0, SECOND),
+                Next::Send {
+                    due: None,
+                    recorded: true
+                }
+            );
+        }
+        assert_eq!(schedule.next(0, SECOND), Next::Stop);
+    }
+
+    proptest! {
+        #[test]
+        fn the_count_is_exact_however_it_is_shared(
+            n in 0u64..5000, workers in 1usize..100, threads in 1usize..8,
+        ) {
+            let limit = Limit { requests: Some(n), ..Limit::default() };
+            for pacing in [Pacing::Unpaced, Pacing::PerWorker(10.0), Pacing::Total(10.0)] {
+                prop_assert_eq!(sent(pacing, limit, workers, threads.min(workers)).len() as u64, n);
+            }
+        }
+
+        #[test]
+        fn rate_times_duration_requests_are_due_whatever_the_shares(
+            rate in 1u32..5000, seconds in 1u32..4, workers in 1usize..20, threads in 1usize..5,
+        ) {
+            let limit = Limit { duration: Some(SECOND * seconds), ..Limit::default() };
+            let threads = threads.min(workers);
+            let total = sent(Pacing::Total(f64::from(rate)), limit, workers, threads);
+            prop_assert_eq!(total.len(), (rate * seconds) as usize);
+            let per_worker = sent(Pacing::PerWorker(f64::from(rate)), limit, workers, threads);
+            prop_assert_eq!(per_worker.len(), (rate * seconds) as usize * workers);
+        }
+    }
+}

@@ -1,0 +1,274 @@
+//! What a webhook asks to be run, decided from its metadata alone: nothing is started here.
+
+use std::sync::Arc;
+
+use super::payload::Payload;
+use super::policy::TargetPolicy;
+use crate::command::{self, Asked, UsageError};
+use crate::plan::{Origin, Plan, Proxies};
+
+/// Something to run.
+#[derive(Clone, Debug)]
+pub enum Job {
+    /// A load, run natively.
+    Load(Arc<Plan>),
+    /// A program that `--allow-exec` names, with its arguments.
+    Program {
+        /// Program and arguments.
+        words: Vec<String>,
+        /// Whether the caller waits for the end (types other than `cmd`).
+        awaited: bool,
+    },
+}
+
+/// A webhook that asks for nothing that can be run; answered with 400 and this text.
+#[derive(Debug, thiserror::Error)]
+pub enum BadJob {
+    /// Flagger's words.
+    #[error("metadata not found in payload")]
+    NoMetadata,
+    /// Flagger's words.
+    #[error("cmd not found in metadata")]
+    NoCommand,
+    /// A type this server knows of but does not do.
+    #[error("type `{0}` is not run by this load tester: {1}")]
+    TypeNotRun(String, &'static str),
+    /// No type of Flagger's load tester.
+    #[error("unknown type `{0}`: this load tester runs type cmd")]
+    UnknownType(String),
+    /// A load command that cannot be run.
+    #[error("cannot run `{0}`: {1}")]
+    Refused(String, UsageError),
+    /// Another load generator.
+    #[error(
+        "`{0}` is not run here: write `hey -z DURATION -c WORKERS -q RATE URL`, which is run natively{1}"
+    )]
+    OtherGenerator(String, &'static str),
+    /// A program nobody allowed.
+    #[error("`{0}` is not run here: only hey is, and programs named with --allow-exec")]
+    ProgramNotAllowed(String),
+}
+
+/// What decides whether a job may run.
+#[derive(Clone, Debug)]
+pub struct Rules {
+    /// Hosts that may be loaded.
+    pub targets: Arc<TargetPolicy>,
+    /// Programs that may be started.
+    pub programs: Vec<String>,
+    /// Proxies of the environment.
+    pub proxies: Proxies,
+}
+
+impl Rules {
+    /// The job of a payload.
+    ///
+    /// # Errors
+    /// See [`BadJob`].
+    pub fn job(&self, payload: &Payload) -> Result<Job, BadJob> {
+        if payload.metadata.is_none() {
+            return Err(BadJob::NoMetadata);
+        }
+        let kind = payload
+            .get("type")
+            .filter(|kind| !kind.is_empty())
+            .unwrap_or("cmd");
+        let command = payload
+            .get("cmd")
+            .map(str::trim)
+            .filter(|cmd| !cmd.is_empty());
+        match kind {
+            "cmd" => self.command(payload, command.ok_or(BadJob::NoCommand)?),
+            "helm" | "helmv3" => self.program("helm", command.ok_or(BadJob::NoCommand)?),
+            "kubectl" => self.program("kubectl", command.ok_or(BadJob::NoCommand)?),
+            "bash" => Err(BadJob::TypeNotRun(
+                kind.to_owned(),
+                "no shell is ever started; use type cmd with a program that --allow-exec names",
+            )),
+            "ngrinder" | "concord" => Err(BadJob::TypeNotRun(
+                kind.to_owned(),
+                "call that service directly as a webhook of the canary",
+            )),
+            other => Err(BadJob::UnknownType(other.to_owned())),
+        }
+    }
+
+    fn command(&self, payload: &Payload, command: &str) -> Result<Job, BadJob> {
+        let refused = |error| BadJob::Refused(command.to_owned(), error);
+        let words = split(command).map_err(refused)?;
+        let program = words.first().map(String::as_str).unwrap_or_default();
+        if program == "hey" {
+            return self.load(payload, &words[1..]).map_err(refused);
+        }
+        if self.programs.iter().any(|allowed| allowed == program) {
+            return Ok(Job::Program {
+                words,
+                awaited: false,
+            });
+        }
+        Err(match program {
+            "wrk" | "wrk2" | "oha" | "ab" | "vegeta" | "bombardier" | "k6" | "fortio" => {
+                BadJob::OtherGenerator(program.to_owned(), "")
+            }
+            "ghz" => BadJob::OtherGenerator(program.to_owned(), " (HTTP only, no gRPC messages)"),
+            other => BadJob::ProgramNotAllowed(other.to_owned()),
+        })
+    }
+
+    fn load(&self, payload: &Payload, words: &[String]) -> Result<Job, UsageError> {
+        let mut typed = match command::parse(words)? {
+            Asked::Run(typed) => typed,
+            Asked::Help => return Err(UsageError("-h asks for help, not for load".to_owned())),
+        };
+        if let Some(conditions) = payload.get("failOn") {
+            typed.fail_on = Some(conditions.to_owned());
+        }
+        let origin = Origin::Network(Arc::clone(&self.targets));
+        Ok(Job::Load(Arc::new(Plan::new(
+            &typed,
+            &origin,
+            &self.proxies,
+        )?)))
+    }
+
+    fn program(&self, program: &str, command: &str) -> Result<Job, BadJob> {
+        if !self.programs.iter().any(|allowed| allowed == program) {
+            return Err(BadJob::ProgramNotAllowed(program.to_owned()));
+        }
+        let arguments =
+            split(command).map_err(|error| BadJob::Refused(command.to_owned(), error))?;
+        let words = std::iter::once(program.to_owned())
+            .chain(arguments)
+            .collect();
+        Ok(Job::Program {
+            words,
+            awaited: true,
+        })
+    }
+}
+
+/// Splits as a shell would, and refuses what only a shell could do.
+fn split(command: &str) -> Result<Vec<String>, UsageError> {
+    let words =
+        shlex::split(command).ok_or_else(|| UsageError("its quotes are unbalanced".to_owned()))?;
+    let shell = |word: &&String| {
+        matches!(
+            word.as_str(),
+            "&&" | "||" | "|" | ";" | "&" | ">" | ">>" | "<" | "2>&1"
+        )
+    };
+    match words.iter().find(shell) {
+        Some(word) => Err(UsageError(format!(
+            "no shell runs it, so `{word}` means nothing"
+        ))),
+        None => Ok(words),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn job(metadata: &[(&str, &str)], programs: &[&str]) -> Result<Job, String> {
+        let body = serde_json::json!({
+            "name": "app", "namespace": "default",
+            "metadata": metadata.iter().copied().collect::<std::collections::BTreeMap<_, _>>(),
+        });
+        let rules = Rules {
+            targets: Arc::default(),
+            programs: programs
+                .iter()
+                .map(|program| (*program).to_owned())
+                .collect(),
+            proxies: Proxies::default(),
+        };
+        let payload = Payload::parse(body.to_string().as_bytes()).unwrap();
+        rules.job(&payload).map_err(|error| error.to_string())
+    }
+
+    fn refusal(metadata: &[(&str, &str)]) -> String {
+        job(metadata, &[]).unwrap_err()
+    }
+
+    #[test]
+    fn the_canarys_command_becomes_a_load_whatever_the_type_is_called() {
+        let command = (
+            "cmd",
+            "hey -z 2m -q 1000 -c 2 http://simple-app-canary.default:80/",
+        );
+        for metadata in [
+            &[command][..],
+            &[command, ("type", "cmd")],
+            &[command, ("type", "")],
+        ] {
+            let Ok(Job::Load(plan)) = job(metadata, &[]) else {
+                panic!("{metadata:?}")
+            };
+            assert_eq!((plan.workers, plan.targets.len()), (2, 1));
+        }
+    }
+
+    #[test]
+    fn what_is_not_run_is_refused_in_words_that_help() {
+        for (metadata, part) in [
+            (&[][..], "cmd not found in metadata"),
+            (&[("cmd", "  ")], "cmd not found in metadata"),
+            (&[("cmd", "hey http://a/ && rm -rf /")], "`&&`"),
+            (
+                &[("cmd", "hey -z 1m http://example.com.evil.org/")],
+                "--allow-target",
+            ),
+            (&[("cmd", "hey -D /etc/passwd http://a/")], "-D"),
+            (&[("cmd", "hey -x http://proxy http://a/")], "-x"),
+            (&[("cmd", "hey -z http://a/")], "-z"),
+            (&[("cmd", "hey \"http://a/")], "quotes"),
+            (&[("cmd", "wrk -t2 http://a/")], "hey -z"),
+            (&[("cmd", "ghz --insecure a:80")], "hey -z"),
+            (&[("cmd", "curl http://a/")], "--allow-exec"),
+            (
+                &[("cmd", "hey http://a/"), ("failOn", "p99<fast")],
+                "p99<fast",
+            ),
+            (&[("type", "bash"), ("cmd", "true")], "no shell"),
+            (&[("type", "helmv3"), ("cmd", "test x")], "`helm`"),
+            (&[("type", "kubectl"), ("cmd", "get pods")], "`kubectl`"),
+            (&[("type", "concord")], "concord"),
+            (&[("type", "ngrinder")], "ngrinder"),
+            (&[("type", "magic")], "magic"),
+        ] {
+            let message = refusal(metadata);
+            assert!(
+                message.contains(part),
+                "{metadata:?}: {part} is missing in: {message}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_program_runs_only_if_named_and_keeps_its_quoted_words() {
+        let words = |job| match job {
+            Ok(Job::Program { words, awaited }) => (words.join("|"), awaited),
+            other => panic!("{other:?}"),
+        };
+        let metadata = [("cmd", "curl -H 'a: b c' http://a/")];
+        assert_eq!(
+            words(job(&metadata, &["curl"])),
+            ("curl|-H|a: b c|http://a/".into(), false)
+        );
+        let metadata = [("type", "helmv3"), ("cmd", "test 'my app'")];
+        assert_eq!(
+            words(job(&metadata, &["helm"])),
+            ("helm|test|my app".into(), true)
+        );
+    }
+
+    proptest! {
+        #[test]
+        fn any_command_gets_an_answer_and_never_a_program(command in "[ -~]{0,60}") {
+            let is_program = matches!(job(&[("cmd", &command)], &[]), Ok(Job::Program { .. }));
+            prop_assert!(!is_program, "{}", command);
+        }
+    }
+}

@@ -1,0 +1,126 @@
+//! `loadtester serve`: the webhook API of Flagger's load tester, with loads run natively.
+
+mod exec;
+pub mod gates;
+pub mod job;
+pub mod metrics;
+pub mod payload;
+pub mod policy;
+pub mod router;
+mod serve;
+pub mod tasks;
+
+use std::net::IpAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use regex::Regex;
+
+use crate::command::parse_duration;
+use policy::HostPattern;
+
+pub use serve::run;
+
+const EXAMPLES: &str = "\
+Examples:
+  loadtester serve
+  loadtester serve --bind 0.0.0.0 --gates-file /data/gates.json --namespace-regexp '^(default|shop)$'
+  loadtester serve --allow-target cluster --allow-target '*.staging.example.com' --max-rate 5000";
+
+/// Settings of the server; a flag wins over its environment variable.
+#[derive(Clone, Debug, clap::Args)]
+#[command(after_help = EXAMPLES)]
+pub struct Config {
+    /// Address to listen on (a container needs 0.0.0.0 or its own address)
+    #[arg(
+        long,
+        alias = "bind-address",
+        env = "BIND_ADDRESS",
+        default_value = "127.0.0.1",
+        value_name = "IP"
+    )]
+    pub bind: IpAddr,
+
+    /// Port; 0 picks a free one
+    #[arg(long, env = "PORT", default_value_t = 8080)]
+    pub port: u16,
+
+    /// File that keeps the gates over a restart; in memory without it
+    #[arg(long, env = "GATES_FILE", value_name = "FILE")]
+    pub gates_file: Option<PathBuf>,
+
+    /// Expression that a canary's namespace must match (not anchored; write ^…$)
+    #[arg(long, env = "NAMESPACE_REGEXP", value_name = "REGEXP")]
+    pub namespace_regexp: Option<Regex>,
+
+    /// Hosts that may be loaded: NAME, *.DOMAIN, `cluster` (names inside the cluster and loopback, the default) or *
+    #[arg(
+        long,
+        env = "ALLOW_TARGET",
+        value_delimiter = ',',
+        value_name = "PATTERN"
+    )]
+    pub allow_target: Vec<HostPattern>,
+
+    /// Program that a command may start besides hey, as its first word is written; never a shell
+    #[arg(long, env = "ALLOW_EXEC", value_delimiter = ',', value_name = "PROGRAM",
+          value_parser = parse_program)]
+    pub allow_exec: Vec<String>,
+
+    /// Secret that callers must present as bearer token or as password
+    #[arg(
+        long,
+        env = "LOADTESTER_TOKEN",
+        hide_env_values = true,
+        value_name = "TOKEN"
+    )]
+    pub token: Option<String>,
+
+    /// Tasks at the same time
+    #[arg(long, env = "MAX_TASKS", default_value_t = 20, value_name = "N")]
+    pub max_tasks: usize,
+
+    /// Workers of one load
+    #[arg(long, env = "MAX_WORKERS", default_value_t = 1000, value_name = "N")]
+    pub max_workers: usize,
+
+    /// Requests per second of all loads together; loads must then have a rate
+    #[arg(long, env = "MAX_RATE", value_name = "RATE")]
+    pub max_rate: Option<f64>,
+
+    /// Time after which a task is ended
+    #[arg(long, env = "TASK_TIMEOUT", default_value = "1h", value_parser = parse_duration,
+          value_name = "DURATION")]
+    pub timeout: Duration,
+}
+
+/// Refuses shells: with one allowed, the network could run anything.
+fn parse_program(text: &str) -> Result<String, String> {
+    const SHELLS: [&str; 9] = [
+        "sh", "bash", "dash", "zsh", "ksh", "fish", "ash", "csh", "busybox",
+    ];
+    let program = text.trim();
+    let name = program.rsplit('/').next().unwrap_or_default();
+    if name.is_empty() {
+        return Err("name a program".to_owned());
+    }
+    if SHELLS.contains(&name) {
+        return Err(format!(
+            "`{name}` is a shell: it would run any text the network sends"
+        ));
+    }
+    Ok(program.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::parse_program;
+
+    #[test]
+    fn shells_cannot_be_allowed() {
+        for shell in ["sh", "bash", "/bin/sh", " zsh ", "", "/"] {
+            assert!(parse_program(shell).is_err(), "{shell}");
+        }
+        assert_eq!(parse_program("curl"), Ok("curl".to_owned()));
+    }
+}

@@ -1,0 +1,363 @@
+//! Every path, with the answers of Flagger's load tester where it has them.
+
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::body::Body;
+use axum::extract::{ConnectInfo, FromRequestParts, Path, Request, State};
+use axum::http::request::Parts;
+use axum::http::{HeaderMap, StatusCode, header};
+use axum::middleware::{self, Next};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{any, delete, get};
+use axum::{Json, Router};
+use regex::Regex;
+use tracing::{info, warn};
+
+use super::gates::{Gate, GateError, Gates};
+use super::job::{Job, Rules};
+use super::metrics::Metrics;
+use super::payload::Payload;
+use super::tasks::{Tasks, unix_seconds};
+
+/// A webhook's body is a few hundred bytes.
+const LARGEST_BODY: usize = 64 * 1024;
+/// Time in which a body must arrive.
+const BODY_TIME: Duration = Duration::from_secs(5);
+
+/// What the handlers share.
+pub struct Service {
+    /// Running loads.
+    pub tasks: Arc<Tasks>,
+    /// Gates.
+    pub gates: Gates,
+    /// What may be run.
+    pub rules: Rules,
+    /// The server's metrics.
+    pub metrics: Metrics,
+    /// Namespaces whose canaries may ask for something.
+    pub namespaces: Option<Regex>,
+    /// Secret that callers must know.
+    pub token: Option<String>,
+}
+
+type Shared = State<Arc<Service>>;
+
+/// An answer that is not a success.
+struct Refused(StatusCode, String);
+
+impl IntoResponse for Refused {
+    fn into_response(self) -> Response {
+        if self.0.is_server_error() {
+            warn!(status = self.0.as_u16(), "{}", self.1);
+        }
+        (self.0, self.1).into_response()
+    }
+}
+
+impl From<GateError> for Refused {
+    fn from(error: GateError) -> Self {
+        Self(StatusCode::INTERNAL_SERVER_ERROR, error.to_string())
+    }
+}
+
+/// All routes. As in Flagger's load tester, any path that is no other takes a task, with any method.
+pub fn routes(service: Arc<Service>) -> Router {
+    Router::new()
+        .route("/gate/approve", any(async || "OK"))
+        .route(
+            "/gate/halt",
+            any(async || (StatusCode::FORBIDDEN, "Forbidden")),
+        )
+        .route("/gate/check", any(check_gate))
+        .route("/gate/open", any(open_gate))
+        .route("/gate/close", any(close_gate))
+        .route("/rollback/check", any(check_rollback))
+        .route("/rollback/open", any(open_rollback))
+        .route("/rollback/close", any(close_rollback))
+        .route("/gates", get(list_gates))
+        .route("/tasks", get(list_tasks))
+        .route("/tasks/{id}", delete(cancel_task))
+        .route("/metrics", get(scrape))
+        .fallback(run_task)
+        .layer(middleware::from_fn_with_state(
+            Arc::clone(&service),
+            authenticate,
+        ))
+        .route("/healthz", any(async || "OK"))
+        .with_state(service)
+}
+
+async fn run_task(State(service): Shared, request: Request) -> Response {
+    let answer = match submit(&service, request).await {
+        Ok(response) => response,
+        Err(refused) => refused.into_response(),
+    };
+    service
+        .metrics
+        .webhooks
+        .with_label_values(&[answer.status().as_str()])
+        .inc();
+    answer
+}
+
+async fn submit(service: &Service, request: Request) -> Result<Response, Refused> {
+    let payload = read_payload(service, request.into_body()).await?;
+    let bad = |error: super::job::BadJob| Refused(StatusCode::BAD_REQUEST, error.to_string());
+    let job = service.rules.job(&payload).map_err(bad)?;
+    let awaited = matches!(job, Job::Program { awaited: true, .. });
+    let submitted = service
+        .tasks
+        .submit(&payload, job)
+        .map_err(|error| Refused(StatusCode::TOO_MANY_REQUESTS, error.to_string()))?;
+    if let Some(verdict) = submitted.verdict {
+        return Err(Refused(StatusCode::INTERNAL_SERVER_ERROR, verdict));
+    }
+    if !awaited {
+        let location = format!("/tasks/{}", submitted.id);
+        return Ok((StatusCode::ACCEPTED, [(header::LOCATION, location)]).into_response());
+    }
+    let already = || {
+        Refused(
+            StatusCode::CONFLICT,
+            "this command is already running".to_owned(),
+        )
+    };
+    let end = submitted.end.ok_or_else(already)?;
+    let gone = |_| {
+        Refused(
+            StatusCode::INTERNAL_SERVER_ERROR,
+            "the task was lost".to_owned(),
+        )
+    };
+    let end = end.await.map_err(gone)?;
+    if !end.is_success() {
+        let command = payload.get("cmd").unwrap_or_default();
+        let message = format!(
+            "command {command} failed: {}: {}",
+            end.output.trim_end(),
+            end.state
+        );
+        return Err(Refused(StatusCode::INTERNAL_SERVER_ERROR, message));
+    }
+    let output = if payload.is_set("returnCmdOutput") {
+        end.output
+    } else {
+        String::new()
+    };
+    Ok(output.into_response())
+}
+
+/// Reads the body within its bounds and holds the namespace against the expression.
+async fn read_payload(service: &Service, body: Body) -> Result<Payload, Refused> {
+    let read = tokio::time::timeout(BODY_TIME, axum::body::to_bytes(body, LARGEST_BODY));
+    let body = match read.await {
+        Ok(Ok(body)) => body,
+        Ok(Err(error)) => {
+            let message = format!("the body cannot be read, or is larger than 64 KiB: {error}");
+            return Err(Refused(StatusCode::PAYLOAD_TOO_LARGE, message));
+        }
+        Err(_) => {
+            let message = "the body did not arrive within 5 seconds".to_owned();
+            return Err(Refused(StatusCode::REQUEST_TIMEOUT, message));
+        }
+    };
+    let bad =
+        |error: super::payload::BadPayload| Refused(StatusCode::BAD_REQUEST, error.to_string());
+    let payload = Payload::parse(&body).map_err(bad)?;
+    let allowed = |expression: &Regex| expression.is_match(&payload.namespace);
+    if service
+        .namespaces
+        .as_ref()
+        .is_some_and(|expression| !allowed(expression))
+    {
+        return Err(Refused(StatusCode::FORBIDDEN, "Forbidden".to_owned()));
+    }
+    Ok(payload)
+}
+
+#[derive(Clone, Copy)]
+enum GateKind {
+    Advance,
+    Rollback,
+}
+
+impl GateKind {
+    fn key(self, payload: &Payload) -> String {
+        match self {
+            Self::Advance => payload.canary(),
+            Self::Rollback => format!("rollback.{}", payload.canary()),
+        }
+    }
+
+    fn name(self) -> &'static str {
+        match self {
+            Self::Advance => "gate",
+            Self::Rollback => "rollback",
+        }
+    }
+}
+
+async fn check_gate(State(service): Shared, body: Body) -> Result<Response, Refused> {
+    check(&service, GateKind::Advance, body).await
+}
+
+async fn check_rollback(State(service): Shared, body: Body) -> Result<Response, Refused> {
+    check(&service, GateKind::Rollback, body).await
+}
+
+async fn open_gate(State(service): Shared, by: Caller, body: Body) -> Result<StatusCode, Refused> {
+    set(&service, GateKind::Advance, true, by, body).await
+}
+
+async fn close_gate(State(service): Shared, by: Caller, body: Body) -> Result<StatusCode, Refused> {
+    set(&service, GateKind::Advance, false, by, body).await
+}
+
+async fn open_rollback(
+    State(service): Shared,
+    by: Caller,
+    body: Body,
+) -> Result<StatusCode, Refused> {
+    set(&service, GateKind::Rollback, true, by, body).await
+}
+
+async fn close_rollback(
+    State(service): Shared,
+    by: Caller,
+    body: Body,
+) -> Result<StatusCode, Refused> {
+    set(&service, GateKind::Rollback, false, by, body).await
+}
+
+async fn check(service: &Service, kind: GateKind, body: Body) -> Result<Response, Refused> {
+    let payload = read_payload(service, body).await?;
+    let open = service.gates.is_open(&kind.key(&payload))?;
+    info!(
+        canary = payload.canary(),
+        "{} check: approved {open}",
+        kind.name()
+    );
+    Ok(if open {
+        "Approved".into_response()
+    } else {
+        (StatusCode::FORBIDDEN, "Forbidden").into_response()
+    })
+}
+
+async fn set(
+    service: &Service,
+    kind: GateKind,
+    open: bool,
+    Caller(by): Caller,
+    body: Body,
+) -> Result<StatusCode, Refused> {
+    let payload = read_payload(service, body).await?;
+    let gate = Gate {
+        open,
+        changed_by: by,
+        changed_at: unix_seconds(),
+    };
+    service.gates.set(&kind.key(&payload), gate)?;
+    let done = if open { "opened" } else { "closed" };
+    info!(canary = payload.canary(), "{} {done}", kind.name());
+    Ok(StatusCode::ACCEPTED)
+}
+
+async fn list_gates(State(service): Shared) -> Result<Response, Refused> {
+    Ok(Json(service.gates.all()?).into_response())
+}
+
+async fn list_tasks(State(service): Shared) -> Response {
+    Json(service.tasks.list()).into_response()
+}
+
+async fn cancel_task(
+    State(service): Shared,
+    Path(id): Path<String>,
+) -> Result<StatusCode, Refused> {
+    let found = id.parse().is_ok_and(|id| service.tasks.cancel(id));
+    let missing = || Refused(StatusCode::NOT_FOUND, format!("no task {id} is running"));
+    if found {
+        Ok(StatusCode::ACCEPTED)
+    } else {
+        Err(missing())
+    }
+}
+
+async fn scrape(State(service): Shared) -> Result<Response, Refused> {
+    let text = service.metrics.text();
+    let text = text.map_err(|e| Refused(StatusCode::INTERNAL_SERVER_ERROR, e.to_string()))?;
+    Ok(([(header::CONTENT_TYPE, prometheus::TEXT_FORMAT)], text).into_response())
+}
+
+/// Who calls: the address, which is all that is known.
+struct Caller(String);
+
+impl<S: Sync> FromRequestParts<S> for Caller {
+    type Rejection = std::convert::Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Self::Rejection> {
+        let address = parts.extensions.get::<ConnectInfo<SocketAddr>>();
+        let ip = address.map(|ConnectInfo(address)| address.ip());
+        Ok(Self(
+            ip.as_ref()
+                .map_or_else(|| "unknown".to_owned(), IpAddr::to_string),
+        ))
+    }
+}
+
+async fn authenticate(State(service): Shared, request: Request, next: Next) -> Response {
+    let known = service
+        .token
+        .as_deref()
+        .is_none_or(|token| presents(request.headers(), token));
+    if !known {
+        let challenge = [(
+            header::WWW_AUTHENTICATE,
+            "Bearer, Basic realm=\"loadtester\"",
+        )];
+        return (
+            StatusCode::UNAUTHORIZED,
+            challenge,
+            "the token is missing or wrong",
+        )
+            .into_response();
+    }
+    next.run(request).await
+}
+
+/// Whether the headers carry the token: as a bearer token, or as the password of basic authentication, which is
+/// what Flagger sends for a webhook URL such as `http://token:SECRET@flagger-loadtester.default/`.
+fn presents(headers: &HeaderMap, token: &str) -> bool {
+    use base64::Engine as _;
+    let Some(value) = headers
+        .get(header::AUTHORIZATION)
+        .and_then(|value| value.to_str().ok())
+    else {
+        return false;
+    };
+    if let Some(bearer) = value.strip_prefix("Bearer ") {
+        return same(bearer.trim(), token);
+    }
+    let Some(basic) = value.strip_prefix("Basic ") else {
+        return false;
+    };
+    let decoded = base64::engine::general_purpose::STANDARD
+        .decode(basic.trim())
+        .unwrap_or_default();
+    let decoded = String::from_utf8_lossy(&decoded);
+    decoded
+        .split_once(':')
+        .is_some_and(|(_, password)| same(password, token))
+}
+
+/// Compares in a time that does not tell how much is right.
+fn same(given: &str, expected: &str) -> bool {
+    let differences = given
+        .bytes()
+        .zip(expected.bytes())
+        .fold(0, |sum, (a, b)| sum | (a ^ b));
+    given.len() == expected.len() && differences == 0
+}

@@ -1,0 +1,141 @@
+//! Listens, serves, stops.
+
+use std::io::IsTerminal as _;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use axum::Router;
+use axum::extract::ConnectInfo;
+use hyper::server::conn::http1;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::server::graceful::GracefulShutdown;
+use hyper_util::service::TowerToHyperService;
+use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::Semaphore;
+use tracing::{debug, info, warn};
+
+use super::Config;
+use super::gates::Gates;
+use super::job::Rules;
+use super::metrics::Metrics;
+use super::policy::TargetPolicy;
+use super::router::{Service, routes};
+use super::tasks::{Limits, Tasks};
+use crate::plan::Proxies;
+
+/// Time in which a request's head must arrive.
+const HEAD_TIME: Duration = Duration::from_secs(5);
+/// Bytes a request's head may take.
+const LARGEST_HEAD: usize = 16 * 1024;
+/// Connections at the same time; more wait in the backlog.
+const CONNECTIONS: usize = 1024;
+/// Time that answers and cancelled loads get when the server stops.
+const STOP_TIME: Duration = Duration::from_secs(5);
+
+/// Serves until SIGTERM or SIGINT; running loads are then cut short.
+///
+/// # Errors
+/// The port is taken, the gates cannot be read, or the runtime cannot start.
+pub fn run(config: Config) -> anyhow::Result<()> {
+    tracing_subscriber::fmt()
+        .with_env_filter(
+            tracing_subscriber::EnvFilter::try_from_default_env().unwrap_or_else(|_| "info".into()),
+        )
+        .with_target(false)
+        .with_ansi(std::io::stdout().is_terminal())
+        .init();
+    tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .context("cannot start the runtime")?
+        .block_on(serve(config))
+}
+
+async fn serve(config: Config) -> anyhow::Result<()> {
+    let metrics = Metrics::new().context("cannot register the metrics")?;
+    let limits = Limits {
+        tasks: config.max_tasks,
+        rate: config.max_rate,
+        workers: config.max_workers,
+        timeout: config.timeout,
+    };
+    let tasks = Tasks::new(limits, metrics.clone());
+    let service = Service {
+        tasks: Arc::clone(&tasks),
+        gates: Gates::open(config.gates_file)?,
+        rules: Rules {
+            targets: Arc::new(TargetPolicy::new(config.allow_target)),
+            programs: config.allow_exec,
+            proxies: Proxies::from_environment(),
+        },
+        metrics,
+        namespaces: config.namespace_regexp,
+        token: config.token,
+    };
+    let mut terminate = signal(SignalKind::terminate()).context("cannot listen for SIGTERM")?;
+    let mut interrupt = signal(SignalKind::interrupt()).context("cannot listen for SIGINT")?;
+    let address = SocketAddr::new(config.bind, config.port);
+    let listener = TcpListener::bind(address).await.with_context(|| {
+        format!("cannot listen on {address}: choose another with --port or PORT")
+    })?;
+    info!(
+        "Starting load tester v{} API on {}",
+        env!("CARGO_PKG_VERSION"),
+        listener.local_addr()?
+    );
+
+    let connections = GracefulShutdown::new();
+    let routes = routes(Arc::new(service));
+    tokio::select! {
+        () = accept(&listener, &routes, &connections) => {}
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+    }
+    drop(listener);
+    info!("stopping; {} running tasks are cut short", tasks.running());
+    tasks.cancel_all();
+    let stopped = async {
+        connections.shutdown().await;
+        while tasks.running() > 0 {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    if tokio::time::timeout(STOP_TIME, stopped).await.is_err() {
+        warn!("not everything ended within {STOP_TIME:?}");
+    }
+    Ok(())
+}
+
+/// Accepts for ever. Heads are bounded in time and size, so that no client holds a connection by sending slowly.
+async fn accept(listener: &TcpListener, routes: &Router, connections: &GracefulShutdown) {
+    let mut builder = http1::Builder::new();
+    builder
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEAD_TIME)
+        .max_buf_size(LARGEST_HEAD);
+    let places = Arc::new(Semaphore::new(CONNECTIONS));
+    while let Ok(place) = Arc::clone(&places).acquire_owned().await {
+        let (stream, from) = match listener.accept().await {
+            Ok(accepted) => accepted,
+            Err(error) => {
+                // Out of descriptors, as a rule: others must end first.
+                warn!("cannot accept a connection: {error}");
+                tokio::time::sleep(Duration::from_millis(100)).await;
+                continue;
+            }
+        };
+        let routes = routes.clone().layer(axum::Extension(ConnectInfo(from)));
+        let connection =
+            builder.serve_connection(TokioIo::new(stream), TowerToHyperService::new(routes));
+        let watched = connections.watch(connection);
+        tokio::spawn(async move {
+            let _place = place;
+            if let Err(error) = watched.await {
+                debug!("connection from {from} ended: {error}");
+            }
+        });
+    }
+}

@@ -1,0 +1,441 @@
+//! Running jobs: at most one for a canary and command, bounded in number, rate and time, open to inspection.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use serde::Serialize;
+use tokio::sync::oneshot;
+use tokio_util::sync::CancellationToken;
+use tracing::{info, warn};
+
+use super::exec;
+use super::job::Job;
+use super::metrics::Metrics;
+use super::payload::Payload;
+use crate::engine::{self, Control};
+use crate::plan::Plan;
+use crate::report::json::Report;
+use crate::report::text;
+
+/// How often a running load is looked at; figures shown are at most this old.
+const LOOK_EVERY: Duration = Duration::from_millis(500);
+/// Ended tasks that are remembered.
+const REMEMBERED: usize = 50;
+/// Fewer requests than this say nothing about a running load.
+const ENOUGH_REQUESTS: u64 = 100;
+
+/// Bounds.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// Tasks at the same time.
+    pub tasks: usize,
+    /// Requests per second of all tasks together; with it, a load without a rate is refused.
+    pub rate: Option<f64>,
+    /// Workers of one load.
+    pub workers: usize,
+    /// Time after which a task is ended.
+    pub timeout: Duration,
+}
+
+/// A job that may not start now; answered with 429.
+#[derive(Debug, PartialEq, thiserror::Error)]
+pub enum Rejected {
+    /// Too many tasks.
+    #[error("{0} tasks are running, which is as many as --max-tasks allows")]
+    Tasks(usize),
+    /// Too high a rate.
+    #[error("{asked}/s on top of the {running}/s running is more than the {most}/s of --max-rate")]
+    Rate {
+        /// Asked for.
+        asked: f64,
+        /// Of running tasks.
+        running: f64,
+        /// Allowed.
+        most: f64,
+    },
+    /// No rate given.
+    #[error(
+        "a load without a rate may take any, and --max-rate allows {0}/s: give it one with -q or --rate"
+    )]
+    NoRate(f64),
+    /// Too many workers.
+    #[error("{0} workers are more than the {1} of --max-workers")]
+    Workers(usize, usize),
+}
+
+/// What became of a submitted job.
+#[derive(Debug)]
+pub struct Submitted {
+    /// The task that runs it.
+    pub id: u64,
+    /// How it ended, once it has; none if it had been running before this call.
+    pub end: Option<oneshot::Receiver<End>>,
+    /// Why the load does not meet its conditions: the one running, or the one that ended before.
+    pub verdict: Option<String>,
+}
+
+/// One task as shown by `GET /tasks`.
+#[derive(Clone, Debug, Serialize)]
+pub struct TaskView {
+    id: u64,
+    canary: String,
+    command: String,
+    phase: String,
+    /// Seconds since 1970.
+    started_at: u64,
+    /// Seconds it has run.
+    age: f64,
+    state: String,
+    /// Figures so far, or of the whole run.
+    report: Option<Report>,
+}
+
+type Key = (String, String);
+
+struct Running {
+    view: TaskView,
+    began: Instant,
+    rate: Option<f64>,
+    load: Option<(Arc<Control>, Arc<Plan>)>,
+    cancel: CancellationToken,
+}
+
+/// A condition that did not hold, told to the next call about the same revision.
+struct Verdict {
+    checksum: String,
+    sentence: String,
+}
+
+#[derive(Default)]
+struct State {
+    last_id: u64,
+    running: HashMap<Key, Running>,
+    ended: VecDeque<TaskView>,
+    verdicts: HashMap<Key, Verdict>,
+}
+
+/// All tasks of one server.
+pub struct Tasks {
+    limits: Limits,
+    metrics: Metrics,
+    state: Mutex<State>,
+}
+
+impl Tasks {
+    /// No tasks yet.
+    pub fn new(limits: Limits, metrics: Metrics) -> Arc<Self> {
+        Arc::new(Self {
+            limits,
+            metrics,
+            state: Mutex::default(),
+        })
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Starts the job unless the same command runs for the same canary already.
+    ///
+    /// # Errors
+    /// A bound is reached.
+    pub fn submit(self: &Arc<Self>, payload: &Payload, job: Job) -> Result<Submitted, Rejected> {
+        let canary = payload.canary();
+        let command = payload.get("cmd").unwrap_or_default().to_owned();
+        let key = (canary.clone(), command.clone());
+        let mut state = self.lock();
+        if let Some(running) = state.running.get(&key) {
+            info!(canary, "command skipped {command} is already running");
+            let verdict = running.verdict_so_far();
+            return Ok(Submitted {
+                id: running.view.id,
+                end: None,
+                verdict,
+            });
+        }
+        let rate = self.admit(&state, &job)?;
+
+        let verdict = state.verdicts.remove(&key);
+        let verdict = verdict.filter(|verdict| verdict.checksum == payload.checksum);
+        state.last_id += 1;
+        let id = state.last_id;
+        let view = TaskView {
+            id,
+            canary: canary.clone(),
+            command: command.clone(),
+            phase: payload.phase.clone(),
+            started_at: unix_seconds(),
+            age: 0.0,
+            state: "running".to_owned(),
+            report: None,
+        };
+        let cancel = CancellationToken::new();
+        let control = Arc::new(Control::default());
+        let load = match &job {
+            Job::Load(plan) => Some((Arc::clone(&control), Arc::clone(plan))),
+            Job::Program { .. } => None,
+        };
+        let began = Instant::now();
+        let running = Running {
+            view,
+            began,
+            rate,
+            load,
+            cancel: cancel.clone(),
+        };
+        state.running.insert(key.clone(), running);
+        drop(state);
+
+        self.metrics.tasks_running.inc();
+        info!(canary, task = id, "task starting {command}");
+        let tasks = Arc::clone(self);
+        let log_output = payload.is_set("logCmdOutput");
+        let checksum = payload.checksum.clone();
+        let (ended, end) = oneshot::channel();
+        tokio::spawn(async move {
+            let end = match job {
+                Job::Load(plan) => tasks.run_load(plan, control, cancel).await,
+                Job::Program { words, .. } => exec::run(&words, tasks.limits.timeout, &cancel)
+                    .await
+                    .into(),
+            };
+            if log_output {
+                info!(canary, "{}", end.output);
+            }
+            tasks.finish(key, &checksum, end.clone());
+            // Only some callers wait for it.
+            let _ = ended.send(end);
+        });
+        let verdict = verdict.map(|verdict| verdict.sentence);
+        Ok(Submitted {
+            id,
+            end: Some(end),
+            verdict,
+        })
+    }
+
+    /// Holds the job against the bounds; its rate if it has one.
+    fn admit(&self, state: &State, job: &Job) -> Result<Option<f64>, Rejected> {
+        if state.running.len() >= self.limits.tasks {
+            return Err(Rejected::Tasks(state.running.len()));
+        }
+        let Job::Load(plan) = job else {
+            return Ok(None);
+        };
+        if plan.workers > self.limits.workers {
+            return Err(Rejected::Workers(plan.workers, self.limits.workers));
+        }
+        let asked = plan.pacing.total_rate(plan.workers);
+        if let Some(most) = self.limits.rate {
+            let asked = asked.ok_or(Rejected::NoRate(most))?;
+            let running = state
+                .running
+                .values()
+                .filter_map(|running| running.rate)
+                .sum();
+            if running + asked > most {
+                return Err(Rejected::Rate {
+                    asked,
+                    running,
+                    most,
+                });
+            }
+        }
+        Ok(asked)
+    }
+
+    async fn run_load(
+        &self,
+        plan: Arc<Plan>,
+        control: Arc<Control>,
+        cancel: CancellationToken,
+    ) -> End {
+        let threads = Arc::clone(&plan);
+        let watched = Arc::clone(&control);
+        let mut run = tokio::task::spawn_blocking(move || engine::run(&threads, &watched, None));
+        let mut looks = tokio::time::interval(LOOK_EVERY);
+        let timeout = tokio::time::sleep(self.limits.timeout);
+        tokio::pin!(timeout);
+        let mut stopped = None;
+        let result = loop {
+            tokio::select! {
+                result = &mut run => break result,
+                _ = looks.tick() => control.ask(),
+                () = &mut timeout, if stopped.is_none() => {
+                    stopped = Some("timed out");
+                    control.cancel();
+                }
+                () = cancel.cancelled(), if stopped.is_none() => {
+                    stopped = Some("cancelled");
+                    control.cancel();
+                }
+            }
+        };
+        let outcome = match result {
+            Ok(Ok(outcome)) => outcome,
+            Ok(Err(error)) => return End::failed(error.to_string()),
+            Err(_) => {
+                return End::failed("the load broke off by a defect of this program".to_owned());
+            }
+        };
+        self.metrics.count_requests(&outcome.totals);
+        let report = Report::new(&outcome.totals, outcome.elapsed, &plan.thresholds);
+        // Whoever ends a load early has not seen it fail.
+        let verdict = match stopped {
+            None => sentence(&plan.thresholds.breaches(&outcome.totals, outcome.elapsed)),
+            Some(_) => None,
+        };
+        End {
+            state: stopped.unwrap_or("finished").to_owned(),
+            output: text::summary(&outcome),
+            report: Some(report),
+            verdict,
+        }
+    }
+
+    fn finish(&self, key: Key, checksum: &str, end: End) {
+        let mut state = self.lock();
+        let Some(running) = state.running.remove(&key) else {
+            return;
+        };
+        let (canary, command) = &key;
+        if end.is_success() {
+            info!(canary, "command finished {command}");
+        } else {
+            warn!(canary, "command failed {command} {}", end.state);
+        }
+        self.metrics.tasks_running.dec();
+        self.metrics.tasks.with_label_values(&[end.label()]).inc();
+        let age = running.began.elapsed().as_secs_f64();
+        if state.ended.len() == REMEMBERED {
+            state.ended.pop_front();
+        }
+        state.ended.push_back(TaskView {
+            age,
+            state: end.state,
+            report: end.report,
+            ..running.view
+        });
+        if let Some(sentence) = end.verdict {
+            let verdict = Verdict {
+                checksum: checksum.to_owned(),
+                sentence,
+            };
+            state.verdicts.insert(key, verdict);
+        }
+    }
+
+    /// All running tasks with figures so far, then those that ended lately, newest first.
+    pub fn list(&self) -> Vec<TaskView> {
+        let state = self.lock();
+        let mut running: Vec<_> = state.running.values().map(Running::view_now).collect();
+        running.sort_by_key(|view| view.id);
+        running
+            .into_iter()
+            .chain(state.ended.iter().rev().cloned())
+            .collect()
+    }
+
+    /// Ends a running task; false if there is none of this number.
+    pub fn cancel(&self, id: u64) -> bool {
+        let state = self.lock();
+        let found = state.running.values().find(|running| running.view.id == id);
+        found.inspect(|running| running.cancel.cancel()).is_some()
+    }
+
+    /// Ends all tasks.
+    pub fn cancel_all(&self) {
+        for running in self.lock().running.values() {
+            running.cancel.cancel();
+        }
+    }
+
+    /// Number of running tasks.
+    pub fn running(&self) -> usize {
+        self.lock().running.len()
+    }
+}
+
+impl Running {
+    fn view_now(&self) -> TaskView {
+        let report = self.load.as_ref().and_then(|(control, plan)| {
+            let (totals, elapsed) = control.look()?;
+            Some(Report::new(&totals, elapsed, &plan.thresholds))
+        });
+        TaskView {
+            age: self.began.elapsed().as_secs_f64(),
+            report,
+            ..self.view.clone()
+        }
+    }
+
+    /// Conditions that a running load already breaks.
+    fn verdict_so_far(&self) -> Option<String> {
+        let (control, plan) = self.load.as_ref()?;
+        let (totals, _) = control.look()?;
+        if totals.requests() < ENOUGH_REQUESTS {
+            return None;
+        }
+        sentence(&plan.thresholds.breaches_so_far(&totals))
+    }
+}
+
+/// How a task ended.
+#[derive(Clone, Debug)]
+pub struct End {
+    /// `finished`, `cancelled`, `timed out`, or the reason it failed.
+    pub state: String,
+    /// Report of a load, output of a program.
+    pub output: String,
+    report: Option<Report>,
+    verdict: Option<String>,
+}
+
+impl From<exec::Ended> for End {
+    fn from(ended: exec::Ended) -> Self {
+        Self {
+            state: ended.state(),
+            output: ended.output,
+            report: None,
+            verdict: None,
+        }
+    }
+}
+
+impl End {
+    fn failed(state: String) -> Self {
+        Self {
+            state,
+            output: String::new(),
+            report: None,
+            verdict: None,
+        }
+    }
+
+    /// Whether the task ran to its own end without failing.
+    pub fn is_success(&self) -> bool {
+        self.state == "finished"
+    }
+
+    /// One of few words, for a metric.
+    fn label(&self) -> &'static str {
+        match self.state.as_str() {
+            "finished" => "finished",
+            "cancelled" => "cancelled",
+            "timed out" => "timed_out",
+            _ => "failed",
+        }
+    }
+}
+
+fn sentence(breaches: &[crate::report::thresholds::Breach]) -> Option<String> {
+    let sentences: Vec<_> = breaches.iter().map(ToString::to_string).collect();
+    (!sentences.is_empty()).then(|| sentences.join("; "))
+}
+
+pub(super) fn unix_seconds() -> u64 {
+    SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .map_or(0, |since| since.as_secs())
+}

@@ -12,10 +12,12 @@
 //! - [`question`]: what to ask before planning, and the answers
 //! - [`action`]: what a plan consists of
 //! - [`condition`]: the condition `Promoted`
+//! - [`check`]: rules that every plan keeps
 
 pub mod action;
 mod analysis;
 pub mod canary;
+pub mod check;
 pub mod condition;
 pub mod observed;
 pub mod phase;

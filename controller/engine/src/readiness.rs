@@ -25,18 +25,20 @@ impl Readiness {
 
 /// Replicas that must be available for `percent` of `of`. Rounded up, so that any percentage above zero
 /// asks for at least one of one replica (Flagger cuts off, so that 50 percent of one replica asks for none).
+/// Also a threshold of zero needs one replica to be ready, see [`readiness`].
 pub(crate) fn replicas_needed(of: u32, percent: u8) -> u32 {
     let needed = (u64::from(of) * u64::from(percent)).div_ceil(100);
     u32::try_from(needed).unwrap_or(u32::MAX)
 }
 
-/// Judges `workload`, called `name` in the text. The order of the rules and the texts are Flagger's:
+/// Judges `workload`, called `name` in the text; `began` is when it was given what it rolls out, if that is known. The order of the rules and the texts are Flagger's:
 /// generation, progress deadline, updated, terminating, available.
 pub(crate) fn readiness(
     workload: &Workload,
     name: &str,
     percent: u8,
     deadline: Duration,
+    began: Option<Timestamp>,
     now: Timestamp,
 ) -> Readiness {
     let Workload {
@@ -53,6 +55,10 @@ pub(crate) fn readiness(
                 .to_owned(),
         );
     }
+    if replicas_wanted == 0 {
+        // Zero of zero replicas answer no one. (Flagger means to say so for the primary, and calls the canary ready.)
+        return Readiness::Waiting("it is scaled to zero".to_owned());
+    }
     if workload.deadline_exceeded {
         return Readiness::Stuck(format!(
             "deployment \"{name}\" exceeded its progress deadline"
@@ -65,7 +71,7 @@ pub(crate) fn readiness(
             "{} old replicas are pending termination",
             replicas - updated
         )
-    } else if available < replicas_needed(updated, percent) {
+    } else if available < replicas_needed(updated, percent).max(1) {
         format!(
             "{available} of {updated} (readyThreshold {percent}%) updated replicas are available"
         )
@@ -73,8 +79,7 @@ pub(crate) fn readiness(
         return Readiness::Ready;
     };
     let text = format!("waiting for rollout to finish: {missing}");
-    let overdue = workload
-        .unavailable_since
+    let overdue = unavailable_since(workload, began)
         .and_then(|since| elapsed(now, since))
         .is_some_and(|unavailable| unavailable > deadline);
     if overdue {
@@ -82,6 +87,17 @@ pub(crate) fn readiness(
     } else {
         Readiness::Waiting(text)
     }
+}
+
+/// Since when the deadline runs. A workload may have been unavailable long before it was given what it now rolls
+/// out (Kubernetes does not touch the condition then), so it is never before that `began`.
+pub(crate) fn unavailable_since(
+    workload: &Workload,
+    began: Option<Timestamp>,
+) -> Option<Timestamp> {
+    workload
+        .unavailable_since
+        .map(|since| began.map_or(since, |began| since.max(began)))
 }
 
 /// Time from `since` to `now`; `None` while `since` is in the future (the clock went back).
@@ -113,6 +129,7 @@ mod tests {
             "app",
             percent,
             DEADLINE,
+            None,
             "2026-01-01T01:00:00Z".parse().unwrap(),
         )
     }
@@ -183,5 +200,21 @@ mod tests {
             judge(&since("2027-01-01T00:00:00Z"), 100),
             Readiness::Waiting(_)
         ));
+    }
+
+    #[test]
+    fn the_deadline_of_a_rollout_does_not_begin_before_the_rollout() {
+        let time = |text: &str| text.parse::<Timestamp>().unwrap();
+        let down = Workload {
+            unavailable_since: Some(time("2026-01-01T00:00:00Z")),
+            ..workload(1, 1, 1, 0)
+        };
+        let now = time("2026-01-01T01:00:00Z");
+        let judge = |began| readiness(&down, "app", 100, DEADLINE, Some(time(began)), now);
+        assert!(matches!(
+            judge("2026-01-01T00:55:00Z"),
+            Readiness::Waiting(_)
+        ));
+        assert!(matches!(judge("2026-01-01T00:45:00Z"), Readiness::Stuck(_)));
     }
 }

@@ -10,7 +10,7 @@ use crate::{
     observed::{Observed, Weights},
     phase::Phase,
     question::{Answers, HookAnswer, Question},
-    readiness::{Readiness, elapsed, readiness},
+    readiness::{Readiness, elapsed, readiness, unavailable_since},
     status::{CHECKS_KEPT, Check, Status, Waiting, WaitingReason},
 };
 
@@ -49,12 +49,13 @@ impl<'a> Tick<'a> {
         observed: &'a Observed,
         answers: &'a Answers,
     ) -> Tick<'a> {
-        let judge = |workload, name: &str, percent| {
+        let judge = |workload, name: &str, percent, began| {
             readiness(
                 workload,
                 name,
                 percent,
                 canary.progress_deadline,
+                began,
                 observed.now,
             )
         };
@@ -65,6 +66,7 @@ impl<'a> Tick<'a> {
                 &primary.workload,
                 &format!("{name}-primary"),
                 analysis.primary_ready_percent,
+                promotion_began(&observed.status),
             ),
             // It does not come back by waiting: its template is lost.
             None => Readiness::Stuck("not found".to_owned()),
@@ -73,6 +75,7 @@ impl<'a> Tick<'a> {
             &observed.target.workload,
             name,
             analysis.canary_ready_percent,
+            observed.status.run_started,
         );
         Tick {
             canary,
@@ -361,14 +364,20 @@ impl<'a> Tick<'a> {
 
     /// Looks again when a workload that is unavailable becomes stuck, which no watch event tells.
     fn wake_at_deadline(&mut self) {
-        let observed = self.observed;
-        let primary = observed.primary.as_ref().map(|primary| &primary.workload);
-        for workload in primary.into_iter().chain([&observed.target.workload]) {
+        let Observed {
+            now,
+            status,
+            target,
+            primary,
+            ..
+        } = self.observed;
+        let primary = primary
+            .as_ref()
+            .and_then(|primary| unavailable_since(&primary.workload, promotion_began(status)));
+        let target = unavailable_since(&target.workload, status.run_started);
+        for since in primary.into_iter().chain(target) {
             let deadline = self.canary.progress_deadline;
-            let Some(since) = workload.unavailable_since else {
-                continue;
-            };
-            let passed = elapsed(observed.now, since).unwrap_or_default();
+            let passed = elapsed(*now, since).unwrap_or_default();
             if passed <= deadline {
                 self.wake_in((deadline - passed).saturating_add(Duration::from_secs(1)));
             }
@@ -413,6 +422,12 @@ impl<'a> Tick<'a> {
         let revision = self.status.last_applied.clone().unwrap_or_default();
         (revision, self.status.tracked_configs.clone())
     }
+}
+
+/// When the primary was given what it rolls out, while it does.
+fn promotion_began(status: &Status) -> Option<Timestamp> {
+    let promoting = matches!(status.phase, Phase::Promoting | Phase::Finalising);
+    status.phase_since.filter(|_| promoting)
 }
 
 /// Puts the name of the workload before the reason, as Flagger's events do.

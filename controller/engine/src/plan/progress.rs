@@ -46,7 +46,8 @@ pub(super) fn progress(tick: &mut Tick<'_>) -> Planned {
         roll_back(tick, Cause::Threshold);
         return Ok(());
     }
-    if let Some(why) = not_ready(tick) {
+    if let Readiness::Waiting(why) = tick.target.clone() {
+        tick.scale_up_target();
         canary_not_ready(tick, why);
         return Ok(());
     }
@@ -98,22 +99,6 @@ fn note_live_weight(tick: &mut Tick<'_>) {
     tick.status.canary_weight = live;
     tick.moving();
     tick.checked();
-}
-
-/// What keeps the canary from being ready. A target at zero counts: Flagger calls zero of zero replicas ready and
-/// routes to nothing.
-fn not_ready(tick: &mut Tick<'_>) -> Option<String> {
-    if tick.observed.target.workload.replicas_wanted == 0 {
-        tick.scale_up_target();
-        let target = tick.target_id();
-        return Some(format!(
-            "canary deployment {target} not ready: it is scaled to zero"
-        ));
-    }
-    match tick.target.clone() {
-        Readiness::Ready => None,
-        Readiness::Waiting(why) | Readiness::Stuck(why) => Some(why),
-    }
 }
 
 /// Waits for the canary. If none of its replicas is left, its traffic goes to the primary at once, and since it fell

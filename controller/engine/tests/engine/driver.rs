@@ -1,0 +1,150 @@
+//! A controller around the engine, as small as it can be: it looks when something changed or when the engine
+//! wanted to be called, and it can die after any action.
+
+use canary_engine::{
+    action::Plan, canary::Canary, check::check, observed::Observed, plan, question::Answers,
+    questions,
+};
+
+use crate::world::World;
+
+/// More plans than any one second needs.
+const PLANS_PER_SECOND: usize = 25;
+
+#[derive(Debug)]
+pub(crate) struct Driver {
+    pub(crate) canary: Canary,
+    pub(crate) world: World,
+    /// Die after this many more actions.
+    pub(crate) crash_after: Option<usize>,
+    seen: Option<(Canary, Observed)>,
+    wake: Option<i64>,
+}
+
+impl Driver {
+    pub(crate) fn new(canary: Canary, world: World) -> Driver {
+        Driver {
+            canary,
+            world,
+            crash_after: None,
+            seen: None,
+            wake: None,
+        }
+    }
+
+    /// Asks until nothing is missing, plans, and checks the plan.
+    pub(crate) fn decide(&self, observed: &Observed) -> (Answers, Plan) {
+        let mut answers = Answers::default();
+        let limit = self.canary.analysis.hooks.len() + self.canary.analysis.metrics.len();
+        for round in 0.. {
+            let batch = questions(&self.canary, observed, &answers);
+            if batch.is_empty() {
+                break;
+            }
+            assert!(round <= limit, "the questions do not end: {batch:?}");
+            for question in batch {
+                let asked = answers.given.iter().any(|(known, _)| *known == question);
+                assert!(!asked, "asked twice: {question:?}");
+                let answer = self.world.answer(&self.canary, &question);
+                answers.given.push((question, answer));
+            }
+        }
+        let plan = plan(&self.canary, observed, &answers);
+        let violations = check(&self.canary, observed, &answers, &plan);
+        assert!(
+            violations.is_empty(),
+            "violations: {violations:#?}\nplan: {plan:#?}\nobserved: {observed:#?}\nlog: {:#?}",
+            self.world.log
+        );
+        (answers, plan)
+    }
+
+    /// Looks if there is a reason to, until nothing is left to do this second.
+    pub(crate) fn tick(&mut self) {
+        for plans in 0.. {
+            assert!(
+                plans < PLANS_PER_SECOND,
+                "no end of planning: {:#?}",
+                self.world.log
+            );
+            let observed = self.world.observe(&self.canary);
+            let due = self.wake.is_some_and(|wake| wake <= self.world.now);
+            if !due
+                && self
+                    .seen
+                    .as_ref()
+                    .is_some_and(|seen| unchanged(seen, &self.canary, &observed))
+            {
+                return;
+            }
+            let (_, plan) = self.decide(&observed);
+            self.seen = Some((self.canary.clone(), observed));
+            self.wake = plan.requeue.map(|pause| self.world.now + seconds(pause));
+            self.carry_out(&plan);
+            let again = plan.requeue.is_some_and(|pause| pause.is_zero());
+            if plan.actions.is_empty() && !again {
+                return;
+            }
+        }
+    }
+
+    fn carry_out(&mut self, plan: &Plan) {
+        for action in &plan.actions {
+            if let Some(left) = &mut self.crash_after {
+                if *left == 0 {
+                    self.crash_after = None;
+                    self.world.note("the controller dies and is started again");
+                    self.seen = None;
+                    self.wake = None;
+                    return;
+                }
+                *left -= 1;
+            }
+            if let Err(why) = self.world.apply(&self.canary, action) {
+                self.world.note(format_args!("failed: {action}: {why}"));
+                return;
+            }
+        }
+    }
+
+    /// Lets time pass; the controller looks whenever it has a reason.
+    pub(crate) fn advance(&mut self, seconds: i64) {
+        self.tick();
+        for _ in 0..seconds {
+            self.world.step();
+            self.tick();
+        }
+    }
+
+    /// Lets time pass until `done`; the time it took, or `None` when `limit` seconds were not enough.
+    pub(crate) fn advance_until(
+        &mut self,
+        limit: i64,
+        done: impl Fn(&World) -> bool,
+    ) -> Option<i64> {
+        self.tick();
+        for passed in 0..=limit {
+            if done(&self.world) {
+                return Some(passed);
+            }
+            self.world.step();
+            self.tick();
+        }
+        None
+    }
+}
+
+/// Whether two looks differ in nothing but the time.
+fn unchanged(seen: &(Canary, Observed), canary: &Canary, now: &Observed) -> bool {
+    let (seen_canary, seen) = seen;
+    seen_canary == canary
+        && Observed {
+            now: now.now,
+            ..seen.clone()
+        } == *now
+}
+
+/// Rounded up: waking early would be waking for nothing.
+fn seconds(pause: std::time::Duration) -> i64 {
+    pause.as_secs() as i64 + i64::from(pause.subsec_nanos() > 0)
+}

@@ -1,0 +1,13 @@
+//! The engine in a simulated world: scenarios with golden transcripts, and properties of whole runs.
+//!
+//! - `world`: Deployments, route, webhooks and metrics, and what actions do to them
+//! - `driver`: a controller around the engine: looks when something changed or a time has come, and can crash
+//! - `script`: scenario files to runs
+//! - `scenarios`: every `scenarios/*.txt` against its golden transcript; a new test is a new file
+//! - `properties`: random specifications in random worlds
+
+mod driver;
+mod properties;
+mod scenarios;
+mod script;
+mod world;

@@ -1,0 +1,350 @@
+//! A model of what the controller acts on. Time is in whole seconds since its beginning.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use canary_engine::{
+    action::Action,
+    canary::{Canary, HookKind},
+    observed::{Objects, Observed, Presence, PrimaryState, TargetState, Weights, Workload},
+    phase::Phase,
+    question::{Answer, HookAnswer, MetricAnswer, Question, Sample},
+    status::Status,
+};
+use jiff::{SignedDuration, Timestamp};
+
+/// A pod template with the configuration it refers to.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub(crate) struct Release {
+    pub(crate) revision: String,
+    pub(crate) configs: BTreeMap<String, String>,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+struct Pod {
+    revision: String,
+    born: i64,
+    ready: bool,
+}
+
+/// A Deployment whose rolling update keeps every old pod until a new one is ready.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Deployment {
+    pub(crate) template: Release,
+    pub(crate) wanted: u32,
+    pods: Vec<Pod>,
+    /// Changed since the Deployment controller last looked.
+    unseen: bool,
+    progressed: i64,
+    unavailable: Option<i64>,
+    /// There is no room for new pods.
+    pub(crate) starved: bool,
+}
+
+impl Deployment {
+    pub(crate) fn new(template: Release, wanted: u32) -> Deployment {
+        Deployment {
+            template,
+            wanted,
+            pods: Vec::new(),
+            unseen: true,
+            progressed: 0,
+            unavailable: None,
+            starved: false,
+        }
+    }
+
+    fn change(&mut self, now: i64) {
+        self.unseen = true;
+        self.progressed = now;
+    }
+
+    pub(crate) fn set_template(&mut self, template: Release, now: i64) {
+        self.template = template;
+        self.change(now);
+    }
+
+    pub(crate) fn scale(&mut self, wanted: u32, now: i64) {
+        self.wanted = wanted;
+        self.change(now);
+    }
+
+    /// One second of the Deployment controller and the kubelet.
+    fn step(&mut self, now: i64, broken: &BTreeSet<String>, startup: i64) {
+        self.unseen = false;
+        let revision = self.template.revision.clone();
+        let is_new = |pod: &Pod| pod.revision == revision;
+        for pod in &mut self.pods {
+            let room = !self.starved || pod.ready;
+            let ready = room && !broken.contains(&pod.revision) && now - pod.born >= startup;
+            if ready && !pod.ready && pod.revision == revision {
+                self.progressed = now;
+            }
+            pod.ready = ready;
+        }
+        let wanted = self.wanted as usize;
+        while self.pods.iter().filter(|pod| is_new(pod)).count() < wanted {
+            self.pods.push(Pod {
+                revision: revision.clone(),
+                born: now,
+                ready: false,
+            });
+        }
+        let ready = self
+            .pods
+            .iter()
+            .filter(|pod| is_new(pod) && pod.ready)
+            .count();
+        let mut keep_old = wanted.saturating_sub(ready);
+        let mut keep_new = wanted;
+        self.pods.retain(|pod| {
+            let keep = if is_new(pod) {
+                &mut keep_new
+            } else {
+                &mut keep_old
+            };
+            let kept = *keep > 0;
+            *keep = keep.saturating_sub(1);
+            kept
+        });
+        let short = self.available() < self.wanted;
+        self.unavailable = short.then(|| self.unavailable.unwrap_or(now));
+    }
+
+    pub(crate) fn available(&self) -> u32 {
+        self.pods.iter().filter(|pod| pod.ready).count() as u32
+    }
+
+    fn observe(&self, now: i64, deadline: i64) -> Workload {
+        let new = |pod: &&Pod| pod.revision == self.template.revision;
+        let updated = self.pods.iter().filter(new).count() as u32;
+        let ready = self.pods.iter().filter(new).filter(|pod| pod.ready).count() as u32;
+        Workload {
+            replicas_wanted: self.wanted,
+            replicas: self.pods.len() as u32,
+            updated,
+            available: self.available(),
+            generation_observed: !self.unseen,
+            deadline_exceeded: ready < self.wanted && now - self.progressed > deadline,
+            unavailable_since: self.unavailable.map(instant),
+        }
+    }
+}
+
+pub(crate) fn instant(seconds: i64) -> Timestamp {
+    let start: Timestamp = "2026-01-01T00:00:00Z".parse().unwrap();
+    start + SignedDuration::from_secs(seconds)
+}
+
+/// What a metric or webhook answers.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) enum Script {
+    Values(Vec<(String, f64)>),
+    NoData,
+    Error(String),
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct World {
+    pub(crate) now: i64,
+    /// Added to the clock that the controller sees.
+    pub(crate) clock_error: i64,
+    pub(crate) startup: i64,
+    pub(crate) status: Status,
+    pub(crate) target: Deployment,
+    pub(crate) primary: Option<(Deployment, Option<Release>)>,
+    pub(crate) objects: Objects,
+    pub(crate) route: Option<Weights>,
+    /// Revisions whose pods never become ready.
+    pub(crate) broken: BTreeSet<String>,
+    /// Webhooks by name that are refused, with the text.
+    pub(crate) refused: BTreeMap<String, String>,
+    /// Rollback webhooks by name that ask for a rollback.
+    pub(crate) rollbacks: BTreeSet<String>,
+    pub(crate) metrics: BTreeMap<String, Script>,
+    /// Revisions that answer badly, so that every metric of them fails.
+    pub(crate) failing: BTreeSet<String>,
+    /// Keys of published events.
+    published: BTreeSet<String>,
+    /// What happened, one line each.
+    pub(crate) log: Vec<String>,
+}
+
+impl World {
+    pub(crate) fn new(release: Release, replicas: u32) -> World {
+        let missing = Presence::Missing;
+        World {
+            now: 0,
+            clock_error: 0,
+            startup: 3,
+            status: Status::default(),
+            target: Deployment::new(release, replicas),
+            primary: None,
+            objects: Objects {
+                canary_service: missing,
+                primary_service: missing,
+                apex_service: missing,
+                route: missing,
+            },
+            route: None,
+            broken: BTreeSet::new(),
+            refused: BTreeMap::new(),
+            rollbacks: BTreeSet::new(),
+            metrics: BTreeMap::new(),
+            failing: BTreeSet::new(),
+            published: BTreeSet::new(),
+            log: Vec::new(),
+        }
+    }
+
+    /// One second passes.
+    pub(crate) fn step(&mut self) {
+        self.now += 1;
+        self.target.step(self.now, &self.broken, self.startup);
+        if let Some((primary, _)) = &mut self.primary {
+            primary.step(self.now, &self.broken, self.startup);
+        }
+    }
+
+    pub(crate) fn observe(&self, canary: &Canary) -> Observed {
+        let deadline = canary.progress_deadline.as_secs() as i64;
+        Observed {
+            now: instant(self.now + self.clock_error),
+            status: self.status.clone(),
+            target: TargetState {
+                workload: self.target.observe(self.now, deadline),
+                revision: self.target.template.revision.clone(),
+                configs: self.target.template.configs.clone(),
+            },
+            primary: self.primary.as_ref().map(|(primary, copied)| PrimaryState {
+                workload: primary.observe(self.now, deadline),
+                copied_revision: copied.as_ref().map(|copied| copied.revision.clone()),
+                copied_configs: copied
+                    .as_ref()
+                    .map(|copied| copied.configs.clone())
+                    .unwrap_or_default(),
+            }),
+            objects: self.objects.clone(),
+            route: self.route,
+        }
+    }
+
+    pub(crate) fn answer(&self, canary: &Canary, question: &Question) -> Answer {
+        match question {
+            Question::Hook { index, kind, .. } => {
+                let name = &canary.analysis.hooks[*index].name;
+                let refused = match kind {
+                    HookKind::Rollback if self.rollbacks.contains(name) => None,
+                    HookKind::Rollback => Some("Forbidden".to_owned()),
+                    _ => self.refused.get(name).cloned(),
+                };
+                Answer::Hook(refused.map_or(HookAnswer::Passed, HookAnswer::Refused))
+            }
+            Question::Metric { index } => {
+                let metric = &canary.analysis.metrics[*index];
+                let out = metric
+                    .range
+                    .max
+                    .map_or(metric.range.min.unwrap_or(0.0) - 1.0, |max| max + 1.0);
+                let good = metric.range.max.or(metric.range.min).unwrap_or(0.0);
+                let single = |value| Script::Values(vec![(String::new(), value)]);
+                let script = if self.failing.contains(&self.target.template.revision) {
+                    single(out)
+                } else {
+                    self.metrics
+                        .get(&metric.name)
+                        .cloned()
+                        .unwrap_or_else(|| single(good))
+                };
+                Answer::Metric(match script {
+                    Script::Values(values) => MetricAnswer::Values(
+                        values
+                            .into_iter()
+                            .map(|(labels, value)| Sample { labels, value })
+                            .collect(),
+                    ),
+                    Script::NoData => MetricAnswer::NoData("no values found".to_owned()),
+                    Script::Error(text) => MetricAnswer::Error(text),
+                })
+            }
+        }
+    }
+
+    /// Carries out one action, as the executor would. An error ends the tick.
+    pub(crate) fn apply(&mut self, canary: &Canary, action: &Action) -> Result<(), String> {
+        let now = self.now;
+        match action {
+            Action::EnsureCanaryService => self.objects.canary_service = Presence::Current,
+            Action::EnsurePrimaryService => self.objects.primary_service = Presence::Current,
+            Action::EnsureApexService => self.objects.apex_service = Presence::Current,
+            Action::EnsureRoute(weights) => {
+                self.objects.route = Presence::Current;
+                self.route = Some(*weights);
+            }
+            Action::CreatePrimary { revision, configs } => {
+                let release = self.pinned(revision, configs)?;
+                let mut primary = Deployment::new(release.clone(), self.target.wanted.max(1));
+                primary.change(now);
+                self.primary = Some((primary, Some(release)));
+            }
+            Action::Promote { revision, configs } => {
+                let release = self.pinned(revision, configs)?;
+                let (primary, copied) = self.primary.as_mut().ok_or("no primary")?;
+                primary.set_template(release.clone(), now);
+                *copied = Some(release);
+            }
+            Action::ScaleUpTarget { replicas } => self.target.scale(*replicas, now),
+            Action::ScaleDownTarget => self.target.scale(0, now),
+            Action::SetWeights(weights) => self.route = Some(*weights),
+            Action::Publish(event) => {
+                if !self.published.insert(event.key.clone()) {
+                    return Ok(());
+                }
+            }
+            Action::CallHook { index, .. } => {
+                let name = &canary.analysis.hooks[*index].name;
+                let answer = self
+                    .refused
+                    .get(name)
+                    .map_or(HookAnswer::Passed, |why| HookAnswer::Refused(why.clone()));
+                let event = canary_engine::action::post_rollout_event(
+                    canary,
+                    &self.status,
+                    *index,
+                    &answer,
+                );
+                self.note(action);
+                return self.apply(canary, &Action::Publish(event));
+            }
+            Action::WriteStatus(status) => self.status = (**status).clone(),
+            Action::Alert(_) | Action::Count(_) => {}
+        }
+        self.note(action);
+        Ok(())
+    }
+
+    fn pinned(
+        &self,
+        revision: &str,
+        configs: &BTreeMap<String, String>,
+    ) -> Result<Release, String> {
+        let template = &self.target.template;
+        if template.revision == revision && template.configs == *configs {
+            Ok(template.clone())
+        } else {
+            Err(format!("the target holds {} by now", template.revision))
+        }
+    }
+
+    pub(crate) fn note(&mut self, what: impl std::fmt::Display) {
+        let line = format!("{:02}:{:02}  {what}", self.now / 60, self.now % 60);
+        self.log.push(line);
+    }
+
+    /// Nothing is being released and nothing is being made.
+    pub(crate) fn is_idle(&self) -> bool {
+        matches!(
+            self.status.phase,
+            Phase::Initialized | Phase::Succeeded | Phase::Failed
+        )
+    }
+}

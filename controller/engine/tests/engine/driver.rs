@@ -2,7 +2,12 @@
 //! wanted to be called, and it can die after any action.
 
 use canary_engine::{
-    action::Plan, canary::Canary, check::check, observed::Observed, plan, question::Answers,
+    action::{Action, Plan},
+    canary::Canary,
+    check::check,
+    observed::Observed,
+    plan,
+    question::Answers,
     questions,
 };
 
@@ -17,6 +22,10 @@ pub(crate) struct Driver {
     pub(crate) world: World,
     /// Die after this many more actions.
     pub(crate) crash_after: Option<usize>,
+    /// Die again after so many actions each time, the last first.
+    pub(crate) crashes: Vec<usize>,
+    /// Sees every action with the world before and after it.
+    pub(crate) watch: Option<fn(&World, &Action, &World)>,
     seen: Option<(Canary, Observed)>,
     wake: Option<i64>,
 }
@@ -27,6 +36,8 @@ impl Driver {
             canary,
             world,
             crash_after: None,
+            crashes: Vec::new(),
+            watch: None,
             seen: None,
             wake: None,
         }
@@ -90,21 +101,33 @@ impl Driver {
 
     fn carry_out(&mut self, plan: &Plan) {
         for action in &plan.actions {
+            if self.crash_after.is_none() {
+                self.crash_after = self.crashes.pop();
+            }
             if let Some(left) = &mut self.crash_after {
                 if *left == 0 {
                     self.crash_after = None;
                     self.world.note("the controller dies and is started again");
-                    self.seen = None;
-                    self.wake = None;
+                    self.restart();
                     return;
                 }
                 *left -= 1;
             }
+            let before = self.watch.map(|_| self.world.clone());
             if let Err(why) = self.world.apply(&self.canary, action) {
                 self.world.note(format_args!("failed: {action}: {why}"));
                 return;
             }
+            if let (Some(watch), Some(before)) = (self.watch, before) {
+                watch(&before, action, &self.world);
+            }
         }
+    }
+
+    /// A controller that has just been started remembers nothing.
+    pub(crate) fn restart(&mut self) {
+        self.seen = None;
+        self.wake = None;
     }
 
     /// Lets time pass; the controller looks whenever it has a reason.

@@ -1,1 +1,519 @@
+//! Properties of whole runs, for random specifications in random worlds.
+//!
+//! Every plan made here is also checked by `canary_engine::check` (see `Driver::decide`), which covers the rules
+//! about single plans; the tests below are about what plans lead to.
 
+use std::{collections::BTreeMap, time::Duration};
+
+use canary_engine::{
+    REVISION_PREFIX,
+    action::Action,
+    canary::{Analysis, Canary, Hook, HookKind, Metric, MetricKind, Range, Steps},
+    observed::{Presence, Weights},
+    phase::Phase,
+};
+use proptest::{collection::vec, prelude::*, sample::select};
+
+use crate::{
+    driver::Driver,
+    script,
+    world::{Release, Script, World},
+};
+
+fn release(name: &str) -> Release {
+    Release {
+        revision: format!("{REVISION_PREFIX}{name}"),
+        configs: BTreeMap::new(),
+    }
+}
+
+fn any_steps() -> impl Strategy<Value = Steps> {
+    prop_oneof![
+        (1..=100u8, 1..=100u8).prop_map(|(step, max)| Steps::Linear {
+            step: step.max(8),
+            max
+        }),
+        vec(1..=100u8, 1..6).prop_map(Steps::List),
+    ]
+}
+
+fn any_metric() -> impl Strategy<Value = Metric> {
+    use MetricKind::{Duration, Inline, SuccessRate, Template};
+    let bound = || prop::option::of(0.0..1000.0f64);
+    (
+        select(vec![Duration, Inline, SuccessRate, Template]),
+        bound(),
+        bound(),
+    )
+        .prop_map(|(kind, one, other)| {
+            let (min, max) = match (one, other) {
+                (Some(one), Some(other)) => (Some(one.min(other)), Some(one.max(other))),
+                (None, None) => (None, Some(1.0)),
+                bounds => bounds,
+            };
+            Metric {
+                name: format!("{kind:?}"),
+                kind,
+                range: Range { min, max },
+            }
+        })
+}
+
+fn any_hooks() -> impl Strategy<Value = Vec<Hook>> {
+    use HookKind::{
+        ConfirmPromotion, ConfirmRollout, ConfirmTrafficIncrease, Event, PostRollout, PreRollout,
+        Rollback, Rollout,
+    };
+    let kinds = vec![
+        ConfirmRollout,
+        PreRollout,
+        Rollout,
+        ConfirmTrafficIncrease,
+        ConfirmPromotion,
+        PostRollout,
+        Rollback,
+        Event,
+    ];
+    vec((select(kinds), any::<bool>()), 0..6).prop_map(|hooks| {
+        let named = |(index, (kind, mute_alert)): (usize, (HookKind, bool))| Hook {
+            name: format!("hook-{index}"),
+            kind,
+            mute_alert,
+        };
+        hooks.into_iter().enumerate().map(named).collect()
+    })
+}
+
+prop_compose! {
+    fn any_canary()(
+        interval in 4..20u64,
+        threshold in 1..4u32,
+        ready in (0..=100u8, 0..=100u8),
+        steps in any_steps(),
+        promotion_step in prop_oneof![Just(0), 1..=100u8],
+        metrics in vec(any_metric(), 0..3),
+        hooks in any_hooks(),
+        skip_analysis in prop::bool::weighted(0.1),
+        deadline in 30..60u64,
+    ) -> Canary {
+        Canary {
+            skip_analysis,
+            progress_deadline: Duration::from_secs(deadline),
+            analysis: Analysis {
+                interval: Duration::from_secs(interval),
+                threshold,
+                primary_ready_percent: ready.0,
+                canary_ready_percent: ready.1,
+                steps,
+                promotion_step: if promotion_step == 0 { 0 } else { promotion_step.max(10) },
+                metrics,
+                hooks,
+            },
+            ..script::canary()
+        }
+    }
+}
+
+/// Something that happens to the world, or to the specification.
+#[derive(Debug, Clone)]
+enum Disturbance {
+    Deploy(u8),
+    Config(u8),
+    Break(u8),
+    Mend(u8),
+    Fail(u8),
+    Starve(bool),
+    Hook(usize, bool),
+    Measure(usize, Script),
+    Suspend(bool),
+    Skip(bool),
+    Weight(u8),
+    Drift(usize),
+    Delete(usize),
+    DeletePrimary,
+    Scale(u32),
+    Clock(i64),
+    Crash(usize),
+    Respecify(Steps, u32),
+}
+
+fn any_disturbance() -> impl Strategy<Value = Disturbance> {
+    use Disturbance as D;
+    let script = prop_oneof![
+        vec(
+            prop_oneof![Just(f64::NAN), Just(f64::INFINITY), -10.0..1100.0f64],
+            0..4
+        )
+        .prop_map(|values| Script::Values(
+            values
+                .into_iter()
+                .map(|v| (format!("{{v=\"{v}\"}}"), v))
+                .collect()
+        )),
+        Just(Script::NoData),
+        Just(Script::Error(
+            "Metric query failed for it: refused".to_owned()
+        )),
+    ];
+    prop_oneof![
+        4 => (1..5u8).prop_map(D::Deploy),
+        1 => (1..4u8).prop_map(D::Config),
+        1 => (1..5u8).prop_map(D::Break),
+        1 => (1..5u8).prop_map(D::Mend),
+        1 => (1..5u8).prop_map(D::Fail),
+        1 => any::<bool>().prop_map(D::Starve),
+        2 => (0..6usize, any::<bool>()).prop_map(|(hook, pass)| D::Hook(hook, pass)),
+        2 => (0..3usize, script).prop_map(|(metric, script)| D::Measure(metric, script)),
+        1 => any::<bool>().prop_map(D::Suspend),
+        1 => any::<bool>().prop_map(D::Skip),
+        1 => (0..=100u8).prop_map(D::Weight),
+        1 => (0..4usize).prop_map(D::Drift),
+        1 => (0..4usize).prop_map(D::Delete),
+        1 => Just(D::DeletePrimary),
+        1 => (0..4u32).prop_map(D::Scale),
+        1 => (-5000..5000i64).prop_map(D::Clock),
+        3 => (0..8usize).prop_map(D::Crash),
+        1 => (any_steps(), 1..4u32).prop_map(|(steps, threshold)| D::Respecify(steps, threshold)),
+    ]
+}
+
+fn disturb(driver: &mut Driver, disturbance: Disturbance) {
+    use Disturbance as D;
+    let name = |number: u8| format!("{REVISION_PREFIX}v{number}");
+    let Driver {
+        canary,
+        world,
+        crash_after,
+        ..
+    } = driver;
+    world.note(format_args!("{disturbance:?}"));
+    let now = world.now;
+    match disturbance {
+        D::Deploy(version) => {
+            let template = Release {
+                revision: name(version),
+                ..world.target.template.clone()
+            };
+            world.target.set_template(template, now);
+        }
+        D::Config(content) => {
+            let configs = &mut world.target.template.configs;
+            configs.insert("configmap/app".to_owned(), content.to_string());
+        }
+        D::Break(version) => drop(world.broken.insert(name(version))),
+        D::Mend(version) => drop(world.broken.remove(&name(version)).then_some(())),
+        D::Fail(version) => drop(world.failing.insert(name(version))),
+        D::Starve(starved) => {
+            if let Some((primary, _)) = &mut world.primary {
+                primary.starved = starved;
+            }
+        }
+        D::Hook(index, pass) => {
+            let Some(hook) = canary.analysis.hooks.get(index) else {
+                return;
+            };
+            if pass {
+                world.refused.remove(&hook.name);
+                world.rollbacks.insert(hook.name.clone());
+            } else {
+                world.rollbacks.remove(&hook.name);
+                world
+                    .refused
+                    .insert(hook.name.clone(), "Forbidden".to_owned());
+            }
+        }
+        D::Measure(index, script) => {
+            let Some(metric) = canary.analysis.metrics.get(index) else {
+                return;
+            };
+            world.metrics.insert(metric.name.clone(), script);
+        }
+        D::Suspend(suspend) => canary.suspend = suspend,
+        D::Skip(skip) => canary.skip_analysis = skip,
+        D::Weight(weight) => world.route = world.route.map(|_| Weights::canary(weight)),
+        D::Drift(index) => *object(world, index) = Presence::Drifted,
+        D::Delete(index) => {
+            *object(world, index) = Presence::Missing;
+            if index == 3 {
+                world.route = None;
+            }
+        }
+        D::DeletePrimary => world.primary = None,
+        D::Scale(replicas) => world.target.scale(replicas, now),
+        D::Clock(error) => world.clock_error = error,
+        D::Crash(actions) => *crash_after = Some(actions),
+        D::Respecify(steps, threshold) => {
+            canary.analysis.steps = steps;
+            canary.analysis.threshold = threshold;
+        }
+    }
+}
+
+fn object(world: &mut World, index: usize) -> &mut Presence {
+    let objects = &mut world.objects;
+    match index {
+        0 => &mut objects.canary_service,
+        1 => &mut objects.primary_service,
+        2 => &mut objects.apex_service,
+        _ => &mut objects.route,
+    }
+}
+
+/// Everything works again and nobody interferes.
+fn heal(driver: &mut Driver) {
+    let Driver {
+        canary,
+        world,
+        crash_after,
+        ..
+    } = driver;
+    world.note("healed");
+    canary.suspend = false;
+    *crash_after = None;
+    world.broken.clear();
+    world.failing.clear();
+    world.refused.clear();
+    world.rollbacks.clear();
+    world.metrics.clear();
+    world.clock_error = 0;
+    if let Some((primary, _)) = &mut world.primary {
+        primary.starved = false;
+    }
+}
+
+/// Far longer than the longest run: the sum of all intervals that steps, checks, promotion steps and waiting for
+/// the slowest rollout can take, for two runs in a row.
+fn bound(canary: &Canary) -> i64 {
+    let analysis = &canary.analysis;
+    let steps = 14 + 11 + i64::from(analysis.threshold) + 6;
+    let interval = analysis.interval.as_secs() as i64;
+    2 * (steps * interval + canary.progress_deadline.as_secs() as i64) + 60
+}
+
+/// A canary that has been initialized in a world without trouble.
+fn initialized(canary: Canary, replicas: u32, startup: i64) -> Driver {
+    let mut world = World::new(release("v1"), replicas);
+    world.startup = startup;
+    let mut driver = Driver::new(canary, world);
+    let limit = bound(&driver.canary);
+    let done = driver.advance_until(limit, |world| world.status.phase == Phase::Initialized);
+    assert!(done.is_some(), "not initialized: {:#?}", driver.world.log);
+    driver
+}
+
+/// Deploys `name` and runs to the end of the release.
+fn released(driver: &mut Driver, name: &str) -> Phase {
+    let now = driver.world.now;
+    driver.world.target.set_template(release(name), now);
+    let limit = bound(&driver.canary);
+    driver.tick();
+    let end = driver.advance_until(limit, World::is_idle);
+    assert!(
+        end.is_some(),
+        "no end after {limit} s: {:#?}",
+        driver.world.log
+    );
+    driver.world.status.phase
+}
+
+/// The messages of the published events in order.
+fn messages(world: &World) -> Vec<String> {
+    let message = |line: &String| line.split_once(" event ").map(|(_, text)| text.to_owned());
+    world.log.iter().filter_map(message).collect()
+}
+
+fn config(cases: u32) -> ProptestConfig {
+    ProptestConfig {
+        cases,
+        failure_persistence: None,
+        ..ProptestConfig::default()
+    }
+}
+
+proptest! {
+    #![proptest_config(config(96))]
+
+    /// Whatever happens, no plan breaks a rule, planning ends, and once the world is well again, so is the canary.
+    #[test]
+    fn every_disturbed_world_keeps_the_rules_and_recovers(
+        canary in any_canary(),
+        replicas in 0..4u32,
+        startup in 0..6i64,
+        disturbances in vec((0..25i64, any_disturbance()), 0..25),
+    ) {
+        let mut world = World::new(release("v1"), replicas);
+        world.startup = startup;
+        let mut driver = Driver::new(canary, world);
+        for (pause, disturbance) in disturbances {
+            driver.advance(pause);
+            disturb(&mut driver, disturbance);
+        }
+        driver.tick();
+        heal(&mut driver);
+        let limit = bound(&driver.canary);
+        driver.advance(limit);
+        let Driver { canary, world, .. } = &driver;
+        let observed = world.observe(canary);
+        let (_, plan) = driver.decide(&observed);
+        prop_assert!(world.is_idle(), "{:?} after {limit} s: {:#?}", world.status, world.log);
+        prop_assert!(plan.actions.is_empty() && plan.requeue.is_none(), "{plan:#?} {:#?}", world.log);
+        let target = &world.target.template;
+        prop_assert_eq!(world.status.last_applied.as_ref(), Some(&target.revision));
+        if world.status.phase != Phase::Failed {
+            prop_assert_eq!(world.route, Some(Weights::canary(0)));
+            prop_assert_eq!(&world.primary.as_ref().unwrap().0.template, target);
+        }
+    }
+
+    /// A release in which everything passes is promoted, one in which every check fails is rolled back, both
+    /// in bounded time; the primary runs what was promoted and serves everything.
+    #[test]
+    fn good_releases_are_promoted_and_bad_ones_rolled_back(
+        canary in any_canary(),
+        replicas in 1..4u32,
+        startup in 0..6i64,
+        good in any::<bool>(),
+    ) {
+        let judged = !canary.skip_analysis
+            && canary.analysis.hooks.iter().all(|hook| hook.kind != HookKind::Rollback)
+            && !canary.analysis.metrics.is_empty();
+        let mut driver = initialized(canary, replicas, startup);
+        if !good {
+            driver.world.failing.insert(format!("{REVISION_PREFIX}v2"));
+        }
+        let end = released(&mut driver, "v2");
+        let world = &driver.world;
+        let expected = if good || !judged { Phase::Succeeded } else { Phase::Failed };
+        if good || judged {
+            prop_assert_eq!(end, expected, "{:#?}", world.log);
+        }
+        let runs = if end == Phase::Succeeded { "v2" } else { "v1" };
+        prop_assert_eq!(&world.primary.as_ref().unwrap().0.template, &release(runs));
+        prop_assert_eq!(world.route, Some(Weights::canary(0)));
+        prop_assert_eq!(world.target.wanted, 0);
+    }
+
+    /// A controller that dies after any number of actions, again and again, leads to the same end by the same steps:
+    /// the same events in the same order, each once, and the same weights, each set once.
+    #[test]
+    fn a_crash_after_any_action_changes_nothing(
+        canary in any_canary(),
+        replicas in 1..4u32,
+        good in any::<bool>(),
+        crashes in vec(0..6usize, 1..12),
+    ) {
+        let run = |crashes: &[usize]| {
+            let mut driver = initialized(canary.clone(), replicas, 2);
+            if !good {
+                driver.world.failing.insert(format!("{REVISION_PREFIX}v2"));
+            }
+            driver.world.log.clear();
+            driver.crashes = crashes.to_vec();
+            released(&mut driver, "v2");
+            driver
+        };
+        let (smooth, crashed) = (run(&[]), run(&crashes));
+        let weights = |driver: &Driver| -> Vec<String> {
+            let set = |line: &&String| line.contains("set weights");
+            driver.world.log.iter().filter(set).map(|line| line[7..].to_owned()).collect()
+        };
+        let both = || format!("{:#?}\n{:#?}", smooth.world.log, crashed.world.log);
+        prop_assert_eq!(messages(&smooth.world), messages(&crashed.world), "{}", both());
+        prop_assert_eq!(weights(&smooth), weights(&crashed), "{}", both());
+        prop_assert_eq!(smooth.world.route, crashed.world.route);
+        prop_assert_eq!(smooth.world.status.phase, crashed.world.status.phase);
+        prop_assert_eq!(smooth.world.status.failed_checks, crashed.world.status.failed_checks);
+        let template = |driver: &Driver| driver.world.primary.as_ref().unwrap().0.template.clone();
+        prop_assert_eq!(template(&smooth), template(&crashed));
+    }
+
+    /// A clock that stands still, or is back by any amount, sets no weight and promotes nothing beyond the first step,
+    /// which needs no time.
+    #[test]
+    fn a_clock_that_does_not_move_on_advances_nothing(
+        canary in any_canary(),
+        back in 0..100_000i64,
+        seconds in 1..200i64,
+    ) {
+        let mut driver = initialized(Canary { skip_analysis: false, ..canary }, 1, 0);
+        let now = driver.world.now;
+        driver.world.target.set_template(release("v2"), now);
+        driver.advance(3);
+        let before = (driver.world.route, driver.world.status.phase);
+        for second in 0..seconds {
+            driver.world.clock_error = -back - second;
+            driver.advance(1);
+        }
+        let checked = driver.world.status.last_check.is_some();
+        if checked {
+            prop_assert_eq!((driver.world.route, driver.world.status.phase), before);
+        }
+    }
+
+    /// However often the controller is started again, no step comes earlier than an interval after the last.
+    #[test]
+    fn restarts_do_not_hurry(canary in any_canary(), pauses in vec(1..9i64, 1..60)) {
+        let mut driver = initialized(canary, 1, 1);
+        let now = driver.world.now;
+        driver.world.target.set_template(release("v2"), now);
+        let interval = driver.canary.analysis.interval.as_secs() as i64;
+        let mut last: Option<(i64, u8)> = None;
+        for pause in pauses {
+            driver.restart();
+            driver.advance(pause);
+            let Some(weights) = driver.world.route else { continue };
+            let changed = last.is_none_or(|(_, canary)| canary != weights.canary);
+            if changed && weights.canary > 0 {
+                if let Some((time, _)) = last.filter(|(_, canary)| *canary > 0) {
+                    // Sampled at the end of a pause, so it may look late but never early by more than that.
+                    prop_assert!(driver.world.now - time + 8 >= interval, "{:#?}", driver.world.log);
+                }
+                last = Some((driver.world.now, weights.canary));
+            }
+        }
+    }
+}
+
+/// No action makes a share of the requests go to replicas that do not answer, if it went to some that do.
+#[test]
+fn no_action_loses_requests() {
+    proptest!(config(96), |(
+        canary in any_canary(),
+        replicas in 1..4u32,
+        startup in 0..6i64,
+        disturbances in vec((0..25i64, any_disturbance()), 0..20),
+    )| {
+        let mut driver = initialized(canary, replicas, startup);
+        driver.watch = Some(watch_traffic);
+        for (pause, disturbance) in disturbances {
+            driver.advance(pause);
+            disturb(&mut driver, disturbance);
+        }
+        driver.advance(100);
+    });
+}
+
+fn watch_traffic(before: &World, action: &Action, after: &World) {
+    let lost = |world: &World| {
+        let weights = world.route.unwrap_or(Weights::canary(0));
+        let primary = world
+            .primary
+            .as_ref()
+            .map_or(0, |(primary, _)| primary.available());
+        let dead = |available: u32, percent: u8| if available == 0 { percent } else { 0 };
+        dead(primary, weights.primary) + dead(world.target.available(), weights.canary)
+    };
+    if !matches!(action, Action::ScaleDownTarget) {
+        assert!(
+            lost(after) <= lost(before),
+            "{action} loses requests: {:#?}",
+            after.log
+        );
+    } else if let Some(weights) = after.route {
+        assert_eq!(
+            weights.canary, 0,
+            "{action} under traffic: {:#?}",
+            after.log
+        );
+    }
+}

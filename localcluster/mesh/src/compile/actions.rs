@@ -1,0 +1,265 @@
+//! What a route does: forward, redirect or answer.
+
+use serde_json::{Map, Value, json};
+
+use super::{Action, Copy, Forward, Share, check_regex, headers, is_host, policies};
+use crate::{
+    istio::{Destination, DirectResponse, HttpRoute, Percent, Redirect, Rewrite},
+    problem::Report,
+};
+
+/// Compile the action; header changes of the route go to `extras`. `None` when the route has none
+/// or it is wrong, reported.
+pub(super) fn compile(
+    route: &HttpRoute,
+    field: &str,
+    report: &mut Report,
+    extras: &mut Map<String, Value>,
+) -> Option<Action> {
+    let authority = headers::compile(route.headers.as_ref(), field, report, extras);
+    match (&route.route[..], &route.redirect, &route.direct_response) {
+        ([], Some(to), None) => redirect(to, &format!("{field}.redirect"), report),
+        ([], None, Some(answer)) => {
+            direct_response(answer, &format!("{field}.directResponse"), report)
+        }
+        ([_, ..], None, None) => forward(route, authority, field, report, extras),
+        _ => {
+            report.invalid(
+                field,
+                "a route needs exactly one of route, redirect and directResponse",
+            );
+            None
+        }
+    }
+}
+
+fn forward(
+    route: &HttpRoute,
+    authority: Option<String>,
+    field: &str,
+    report: &mut Report,
+    extras: &mut Map<String, Value>,
+) -> Option<Action> {
+    let mut destinations = destinations(route, field, report);
+    let mut options = Map::new();
+    // Istio: no timeout unless one is asked for. Envoy's own default would be 15 s.
+    let timeout = match &route.timeout {
+        None => "0s".to_owned(),
+        Some(text) => policies::duration(text, &format!("{field}.timeout"), report)?,
+    };
+    options.insert("timeout".into(), json!(timeout));
+    if let Some(rewrite) = &route.rewrite {
+        rewrites(rewrite, &format!("{field}.rewrite"), report, &mut options);
+    }
+    if let Some(authority) = authority {
+        options
+            .entry("host_rewrite_literal")
+            .or_insert(json!(authority));
+    }
+    let asked = policies::retries(route.retries.as_ref(), &format!("{field}.retries"), report);
+    let default_retries = asked.is_none();
+    if let Some(retries) = asked.flatten() {
+        options.insert("retry_policy".into(), retries);
+    }
+    // A single destination needs no weighted cluster, so its changes join those of the route.
+    if let [only] = &mut destinations[..] {
+        for (name, list) in std::mem::take(&mut only.headers) {
+            match (extras.get_mut(&name), list) {
+                (Some(Value::Array(present)), Value::Array(more)) => present.extend(more),
+                (_, list) => drop(extras.insert(name, list)),
+            }
+        }
+        if let Some(authority) = only.authority.take() {
+            options.insert("host_rewrite_literal".into(), json!(authority));
+        }
+    }
+    Some(Action::Forward(Box::new(Forward {
+        destinations,
+        mirrors: mirrors(route, field, report),
+        options,
+        default_retries,
+    })))
+}
+
+fn destinations(route: &HttpRoute, field: &str, report: &mut Report) -> Vec<Share> {
+    let single = route.route.len() == 1;
+    let mut shares = Vec::new();
+    for (index, share) in route.route.iter().enumerate() {
+        let field = format!("{field}.route[{index}]");
+        check_destination(&share.destination, &format!("{field}.destination"), report);
+        let mut changes = Map::new();
+        let authority = headers::compile(share.headers.as_ref(), &field, report, &mut changes);
+        shares.push(Share {
+            field: format!("{field}.destination"),
+            destination: share.destination.clone(),
+            // Istio: a sole destination takes everything, whatever its weight.
+            weight: if single {
+                100
+            } else {
+                share.weight.unwrap_or(0)
+            },
+            headers: changes,
+            authority,
+        });
+    }
+    match shares
+        .iter()
+        .map(|share| u64::from(share.weight))
+        .sum::<u64>()
+    {
+        100 => {}
+        0 => report.invalid(
+            format!("{field}.route"),
+            "the weights of all destinations are 0; give at least one a weight",
+        ),
+        sum => report.note(
+            crate::problem::Reason::Unsupported,
+            format!("{field}.route"),
+            format!("the weights sum to {sum}, not 100; each is taken as its share of {sum}"),
+        ),
+    }
+    shares
+}
+
+fn check_destination(destination: &Destination, field: &str, report: &mut Report) {
+    if destination.host.starts_with('*') || !is_host(&destination.host) {
+        let host = &destination.host;
+        report.invalid(
+            format!("{field}.host"),
+            format!("{host:?} is no Service name"),
+        );
+    }
+    if let Some(port) = &destination.port
+        && u16::try_from(port.number).map_or(true, |number| number == 0)
+    {
+        report.invalid(
+            format!("{field}.port.number"),
+            "a port is a number from 1 to 65535",
+        );
+    }
+}
+
+fn mirrors(route: &HttpRoute, field: &str, report: &mut Report) -> Vec<Copy> {
+    let mut copies = Vec::new();
+    let percent = route.mirror_percent.map(|whole| Percent {
+        value: whole.into(),
+    });
+    if let Some(mirror) = &route.mirror {
+        let destination = mirror.destination.clone().unwrap_or_else(|| Destination {
+            host: mirror.host.clone().unwrap_or_default(),
+            subset: mirror.subset.clone(),
+            port: mirror.port.clone(),
+        });
+        let share = route.mirror_percentage.or(percent);
+        copies.push((format!("{field}.mirror"), destination, share));
+    }
+    for (index, mirror) in route.mirrors.iter().enumerate() {
+        let destination = mirror.destination.clone().unwrap_or_default();
+        copies.push((
+            format!("{field}.mirrors[{index}]"),
+            destination,
+            mirror.percentage,
+        ));
+    }
+    copies
+        .into_iter()
+        .map(|(field, destination, share)| {
+            check_destination(&destination, &field, report);
+            let share = share.unwrap_or(Percent { value: 100.0 });
+            let fraction = json!({ "default_value": policies::fraction(share, &field, report) });
+            Copy {
+                field,
+                destination,
+                fraction,
+            }
+        })
+        .collect()
+}
+
+fn rewrites(rewrite: &Rewrite, field: &str, report: &mut Report, options: &mut Map<String, Value>) {
+    if let Some(authority) = &rewrite.authority {
+        options.insert("host_rewrite_literal".into(), json!(authority));
+    }
+    match (&rewrite.uri, &rewrite.uri_regex_rewrite) {
+        (Some(_), Some(_)) => report.invalid(field, "give only one of uri and uriRegexRewrite"),
+        (Some(uri), None) => {
+            // The matched part is replaced, be it a prefix, the whole path or a regular expression.
+            options.insert("prefix_rewrite".into(), json!(uri));
+        }
+        (None, Some(substitution)) => {
+            if let Err(message) = check_regex(&substitution.r#match) {
+                report.invalid(format!("{field}.uriRegexRewrite.match"), message);
+            }
+            options.insert(
+                "regex_rewrite".into(),
+                json!({
+                    "pattern": { "regex": substitution.r#match },
+                    "substitution": substitution.rewrite,
+                }),
+            );
+        }
+        (None, None) => {}
+    }
+}
+
+fn redirect(to: &Redirect, field: &str, report: &mut Report) -> Option<Action> {
+    let code = match to.redirect_code.unwrap_or(301) {
+        301 => "MOVED_PERMANENTLY",
+        302 => "FOUND",
+        303 => "SEE_OTHER",
+        307 => "TEMPORARY_REDIRECT",
+        308 => "PERMANENT_REDIRECT",
+        code => {
+            let message = format!("{code} is no redirect; use 301, 302, 303, 307 or 308");
+            report.invalid(format!("{field}.redirectCode"), message);
+            return None;
+        }
+    };
+    let mut envoy = json!({ "response_code": code });
+    if let Some(path) = to.uri.as_deref().filter(|path| !path.is_empty()) {
+        envoy["path_redirect"] = json!(path);
+    }
+    if let Some(host) = &to.authority {
+        envoy["host_redirect"] = json!(host);
+    }
+    if let Some(scheme) = &to.scheme {
+        envoy["scheme_redirect"] = json!(scheme);
+    }
+    match (to.port, to.derive_port.as_deref()) {
+        (Some(port), _) => envoy["port_redirect"] = json!(port),
+        (None, None | Some("FROM_REQUEST_PORT")) => {}
+        (None, Some(other)) => report.unsupported(
+            format!("{field}.derivePort"),
+            format!("{other} is not supported; give the port as a number"),
+        ),
+    }
+    Some(Action::Redirect(envoy))
+}
+
+fn direct_response(answer: &DirectResponse, field: &str, report: &mut Report) -> Option<Action> {
+    if !(200..600).contains(&answer.status) {
+        report.invalid(
+            format!("{field}.status"),
+            "a status is a number from 200 to 599",
+        );
+        return None;
+    }
+    let mut envoy = json!({ "status": answer.status });
+    if let Some(body) = &answer.body {
+        if let Some(text) = &body.string {
+            envoy["body"] = json!({ "inline_string": text });
+        } else if let Some(bytes) = &body.bytes {
+            envoy["body"] = json!({ "inline_bytes": bytes });
+        }
+    }
+    // Envoy's own limit for a body given inline.
+    let long = |part: &Value| part.as_str().is_some_and(|text| text.len() > 4096);
+    if envoy["body"]
+        .as_object()
+        .is_some_and(|body| body.values().any(long))
+    {
+        report.invalid(format!("{field}.body"), "a body has at most 4096 bytes");
+        return None;
+    }
+    Some(Action::Answer(envoy))
+}

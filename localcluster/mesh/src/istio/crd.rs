@@ -1,0 +1,34 @@
+//! The CustomResourceDefinitions.
+
+use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
+use kube::CustomResourceExt;
+
+use super::{DestinationRule, Gateway, VirtualService};
+
+/// Versions served beside the stored `v1`, with the same schema.
+const OLDER_VERSIONS: [&str; 2] = ["v1beta1", "v1alpha3"];
+
+/// The definitions of `VirtualService`, `DestinationRule` and `Gateway`, to be applied before
+/// [`run`](crate::run).
+pub fn crds() -> Vec<CustomResourceDefinition> {
+    [
+        VirtualService::crd(),
+        DestinationRule::crd(),
+        Gateway::crd(),
+    ]
+    .map(serve_older_versions)
+    .into()
+}
+
+fn serve_older_versions(mut crd: CustomResourceDefinition) -> CustomResourceDefinition {
+    let Some(stored) = crd.spec.versions.first().cloned() else {
+        return crd;
+    };
+    crd.spec.versions.extend(OLDER_VERSIONS.map(|name| {
+        let mut version = stored.clone();
+        version.name = name.into();
+        version.storage = false;
+        version
+    }));
+    crd
+}

@@ -1,0 +1,66 @@
+//! `Gateway`: which hosts are reachable from outside.
+
+use std::collections::BTreeMap;
+
+use kube::CustomResource;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+/// Spec of a `Gateway`.
+#[derive(CustomResource, Clone, Debug, Default, PartialEq, Deserialize, Serialize, JsonSchema)]
+#[kube(
+    group = "networking.istio.io",
+    version = "v1",
+    kind = "Gateway",
+    plural = "gateways",
+    shortname = "gw",
+    category = "istio-io",
+    category = "networking-istio-io",
+    namespaced,
+    status = "Value",
+    schema = "derived",
+    printcolumn = r#"{"name":"Age","type":"date","jsonPath":".metadata.creationTimestamp"}"#
+)]
+#[serde(default, rename_all = "camelCase")]
+pub struct GatewaySpec {
+    /// Ports and hosts.
+    pub servers: Vec<Server>,
+    /// Labels of the gateway pods; here there is one ingress for all.
+    pub selector: BTreeMap<String, String>,
+}
+
+/// A port and the hosts reachable on it.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize, JsonSchema)]
+#[serde(default, rename_all = "camelCase")]
+pub struct Server {
+    /// The port.
+    pub port: GatewayPort,
+    /// Hosts, each perhaps with `namespace/` before it; `*` is any.
+    pub hosts: Vec<String>,
+    /// TLS to the client.
+    #[schemars(schema_with = "super::anything")]
+    pub tls: Option<Value>,
+    /// Name, for people.
+    pub name: Option<String>,
+    /// Address to listen on.
+    pub bind: Option<String>,
+    /// Old field without meaning.
+    pub default_endpoint: Option<String>,
+}
+
+/// Port of a gateway.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(default, rename_all = "camelCase")]
+pub struct GatewayPort {
+    /// Number.
+    #[schemars(range(min = 1, max = 65535))]
+    pub number: u32,
+    /// `HTTP`, `HTTP2`, `GRPC`, `HTTPS`, `TCP` or `TLS`.
+    pub protocol: String,
+    /// Name.
+    pub name: String,
+    /// Old field.
+    #[schemars(range(min = 1, max = 65535))]
+    pub target_port: Option<u32>,
+}

@@ -1,0 +1,146 @@
+//! Manifests in `scenarios/` against the resources and Events they lead to.
+
+mod support;
+
+use std::{path::Path, sync::Arc};
+
+use localcluster_mesh::{
+    compile::default_retries,
+    istio::VirtualService,
+    model::Snapshot,
+    problem::ObjectId,
+    render::{Rendered, bootstrap, render},
+};
+use serde_json::{Value, json};
+use support::{scenario, settings};
+
+fn render_in_etc(snapshot: &Snapshot) -> Rendered {
+    render(snapshot, &settings(Path::new("/envoy")))
+}
+
+fn problems(rendered: &Rendered) -> Vec<String> {
+    let line = |problem: &localcluster_mesh::problem::Problem| {
+        let object = &problem.object;
+        format!(
+            "{:?} {object} {}: {}",
+            problem.reason, problem.field, problem.message
+        )
+    };
+    rendered.problems.iter().map(line).collect()
+}
+
+/// The default retries are long, stand in every route and have a golden of their own.
+fn abbreviate(value: &mut Value) {
+    for safe in [true, false] {
+        if *value == default_retries(safe) {
+            *value = json!(format!("default, safe methods: {safe}"));
+        }
+    }
+    match value {
+        Value::Array(list) => list.iter_mut().for_each(abbreviate),
+        Value::Object(fields) => fields.values_mut().for_each(abbreviate),
+        _ => {}
+    }
+}
+
+macro_rules! golden {
+    ($($name:ident: $($part:ident),*;)*) => {$(
+        #[test]
+        fn $name() {
+            let rendered = render_in_etc(&scenario(concat!(stringify!($name), ".yaml")));
+            let problems = problems(&rendered);
+            let resources = rendered.resources;
+            let mut golden = json!({
+                $(stringify!($part): resources.$part,)*
+                "problems": problems,
+            });
+            abbreviate(&mut golden);
+            insta::assert_yaml_snapshot!(golden);
+        }
+    )*};
+}
+
+golden! {
+    canary: clusters, endpoints, routes;
+    affinity: routes;
+    actions: clusters, endpoints, routes;
+    gateway: routes;
+    wrong: routes;
+}
+
+#[test]
+fn the_default_retries_are_those_of_istio_and_more_for_safe_methods() {
+    insta::assert_yaml_snapshot!([default_retries(true), default_retries(false)]);
+}
+
+#[test]
+fn the_bootstrap_names_listeners_admin_and_files() {
+    insta::assert_yaml_snapshot!(bootstrap(&settings(Path::new("/envoy"))));
+}
+
+#[test]
+fn rendering_does_not_depend_on_the_order_of_objects() {
+    let mut snapshot = scenario("wrong.yaml");
+    let forward = render_in_etc(&snapshot);
+    snapshot.services.reverse();
+    snapshot.slices.reverse();
+    snapshot.pods.reverse();
+    snapshot.virtual_services.reverse();
+    snapshot.destination_rules.reverse();
+    snapshot.gateways.reverse();
+    let backward = render_in_etc(&snapshot);
+    assert_eq!(forward.resources, backward.resources);
+    assert_eq!(forward.problems, backward.problems);
+}
+
+#[test]
+fn a_service_keeps_the_name_of_its_counters_while_it_has_no_pods() {
+    let mut snapshot = scenario("canary.yaml");
+    let before = render_in_etc(&snapshot);
+    snapshot.memory.workloads = before.workloads;
+    snapshot.slices.clear();
+    let after = render_in_etc(&snapshot);
+    assert_eq!(after.resources.clusters, before.resources.clusters);
+    snapshot.memory.workloads.clear();
+    let fresh = render_in_etc(&snapshot);
+    let canary =
+        &fresh.resources.clusters["outbound|80||simple-app-canary.default.svc.cluster.local"];
+    assert_eq!(
+        canary["alt_stat_name"],
+        "simple-app-canary|default|80|unknown"
+    );
+}
+
+#[test]
+fn an_object_that_becomes_wrong_keeps_its_last_good_version() {
+    let mut snapshot = scenario("canary.yaml");
+    let good = render_in_etc(&snapshot);
+    let mut broken = VirtualService::clone(&snapshot.virtual_services[0]);
+    broken.metadata.generation = Some(4);
+    broken.spec.http[0].timeout = Some("soon".into());
+    snapshot.virtual_services = vec![Arc::new(broken)];
+    snapshot.memory.last_good = good.used.clone();
+    let after = render_in_etc(&snapshot);
+    assert_eq!(after.resources, good.resources);
+    let problems = problems(&after);
+    assert!(
+        problems[0].starts_with("Invalid VirtualService default/simple-app spec.http[0].timeout")
+    );
+}
+
+#[test]
+fn an_object_that_envoy_refused_keeps_its_last_good_version() {
+    let mut snapshot = scenario("canary.yaml");
+    let good = render_in_etc(&snapshot);
+    let mut refused = VirtualService::clone(&snapshot.virtual_services[0]);
+    refused.metadata.generation = Some(4);
+    refused.spec.http[0].route.reverse();
+    snapshot.virtual_services = vec![Arc::new(refused)];
+    assert_ne!(render_in_etc(&snapshot).resources, good.resources);
+    let id = ObjectId::of(&*snapshot.virtual_services[0]);
+    snapshot.memory.rejected.insert(id, "bad route".into());
+    snapshot.memory.last_good = good.used.clone();
+    let after = render_in_etc(&snapshot);
+    assert_eq!(after.resources, good.resources);
+    assert!(problems(&after)[0].contains("Envoy refused it: bad route"));
+}

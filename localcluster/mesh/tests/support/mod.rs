@@ -1,0 +1,57 @@
+//! What the tests share: reading manifests into a snapshot.
+
+use std::{fs, path::Path, sync::Arc};
+
+use localcluster_mesh::{
+    model::{ServiceName, Snapshot},
+    render::Settings,
+};
+use serde::{Deserialize, de::DeserializeOwned};
+use serde_json::Value;
+
+/// Adds the documents of `yaml` to `snapshot`.
+pub fn read(yaml: &str, snapshot: &mut Snapshot) {
+    for document in serde_yaml::Deserializer::from_str(yaml) {
+        let object = Value::deserialize(document).unwrap();
+        match object["kind"].as_str().unwrap() {
+            "Service" => snapshot.services.push(parse(object)),
+            "EndpointSlice" => snapshot.slices.push(parse(object)),
+            "Pod" => snapshot.pods.push(parse(object)),
+            "VirtualService" => snapshot.virtual_services.push(parse(object)),
+            "DestinationRule" => snapshot.destination_rules.push(parse(object)),
+            "Gateway" => snapshot.gateways.push(parse(object)),
+            kind => panic!("the scenarios know no {kind}"),
+        }
+    }
+}
+
+fn parse<K: DeserializeOwned>(object: Value) -> Arc<K> {
+    Arc::new(serde_json::from_value(object).unwrap())
+}
+
+/// The common cluster and the scenario `name`.
+pub fn scenario(name: &str) -> Snapshot {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/scenarios");
+    let mut snapshot = Snapshot::default();
+    for file in ["cluster.inc.yaml", name] {
+        read(
+            &fs::read_to_string(folder.join(file)).unwrap(),
+            &mut snapshot,
+        );
+    }
+    snapshot
+}
+
+/// Settings with an ingress that stands for `simple-app`.
+pub fn settings(folder: &Path) -> Settings {
+    Settings {
+        folder: folder.to_owned(),
+        proxy: "127.9.0.2:15001".parse().unwrap(),
+        admin: "127.9.0.2:15000".parse().unwrap(),
+        ingress: Some("127.0.0.1:8080".parse().unwrap()),
+        ingress_default: Some(ServiceName {
+            namespace: "default".into(),
+            name: "simple-app".into(),
+        }),
+    }
+}

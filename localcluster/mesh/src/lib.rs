@@ -1,17 +1,38 @@
 //! Turns Istio routes, Services and endpoints into the configuration of a real Envoy.
 //!
+//! One Envoy serves all pods as a forward proxy (they get it as `HTTP_PROXY`) and people as an
+//! ingress. It reads its routes, clusters and endpoints from files, which are replaced
+//! atomically when the objects they are made from change.
+//!
 //! # Layout
 //! - [`istio`]: the objects read, and their CustomResourceDefinitions
 //! - [`model`]: a snapshot of the cluster; Services joined with their pods
 //! - [`compile`]: checks a `VirtualService` and turns its parts into Envoy's
 //! - [`render`]: everything into Envoy's resources; pure, golden-tested
-//! - [`problem`], [`duration`]: what is wrong with an object; Istio's durations
+//! - [`run`]: the loop: watch, render, deliver, report
+//! - `deliver`: replaces files in an order that loses no request; `admin` tells what Envoy took
+//! - [`duration`]: Istio's durations
+//!
+//! # What is known to differ from Istio
+//! - One proxy cannot tell which pod sends a request: a Service's bare name means the one in namespace
+//!   `default`, and `sourceLabels` and `sourceNamespace` never hold.
+//! - A safe request (`GET`, `HEAD`, `OPTIONS`, `TRACE`) without retries of its own is also repeated when
+//!   its connection breaks before an answer.
+//! - Everything is HTTP without TLS.
 
+mod admin;
 pub mod compile;
+mod config;
+mod deliver;
+mod driver;
 pub mod duration;
+mod envoy;
 pub mod istio;
 pub mod model;
-pub mod problem;
 pub mod render;
+mod watch;
 
+pub use config::{Config, Error};
+pub use driver::run;
 pub use istio::crds;
+pub use localcluster_driver::problem;

@@ -1,7 +1,7 @@
 //! Clusters and their endpoints, with the policies of `DestinationRule`s.
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::{BTreeMap, BTreeSet, btree_map::Entry},
     sync::Arc,
 };
 
@@ -69,11 +69,12 @@ pub(super) fn policies(
         let compiled = compile_rule(rule, &mut report);
         match ServiceName::parse(host, &id.namespace) {
             Some(name) if services.contains_key(&name) => {
-                if policies.0.contains_key(&name) {
-                    let message = format!("an older DestinationRule for {name} stays in force");
-                    report.note(Reason::Conflict, "spec.host", message);
-                } else {
-                    policies.0.insert(name, compiled);
+                let message = format!("an older DestinationRule for {name} stays in force");
+                match policies.0.entry(name) {
+                    Entry::Vacant(entry) => {
+                        entry.insert(compiled);
+                    }
+                    Entry::Occupied(_) => report.note(Reason::Conflict, "spec.host", message),
                 }
             }
             _ => report.note(

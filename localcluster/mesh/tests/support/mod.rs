@@ -10,7 +10,7 @@ use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::Value;
 
 /// Adds the documents of `yaml` to `snapshot`.
-pub fn read(yaml: &str, snapshot: &mut Snapshot) {
+pub(crate) fn read(yaml: &str, snapshot: &mut Snapshot) {
     for document in serde_yaml::Deserializer::from_str(yaml) {
         let object = Value::deserialize(document).unwrap();
         match object["kind"].as_str().unwrap() {
@@ -30,7 +30,7 @@ fn parse<K: DeserializeOwned>(object: Value) -> Arc<K> {
 }
 
 /// The common cluster and the scenario `name`.
-pub fn scenario(name: &str) -> Snapshot {
+pub(crate) fn scenario(name: &str) -> Snapshot {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/scenarios");
     let mut snapshot = Snapshot::default();
     for file in ["cluster.inc.yaml", name] {
@@ -43,7 +43,7 @@ pub fn scenario(name: &str) -> Snapshot {
 }
 
 /// Settings with an ingress that stands for `simple-app`.
-pub fn settings(folder: &Path) -> Settings {
+pub(crate) fn settings(folder: &Path) -> Settings {
     Settings {
         folder: folder.to_owned(),
         proxy: "127.9.0.2:15001".parse().unwrap(),

@@ -1,0 +1,244 @@
+//! The loop: watch, render, deliver, report.
+
+use std::{
+    collections::BTreeSet,
+    fs,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
+
+use kube::{Client, ResourceExt};
+use localcluster_driver::{
+    events::Reporter,
+    problem::{ObjectId, Problem},
+};
+use tokio::{
+    sync::{Notify, watch},
+    task::JoinSet,
+    time::{Instant, sleep, sleep_until},
+};
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    config::{Config, Error},
+    deliver::{Delivery, Verdict},
+    envoy::{self, Envoy},
+    model::{Memory, ServiceName},
+    render::{Rendered, Settings, render},
+    watch::Stores,
+};
+
+/// Changes that arrive within this time are rendered together.
+const DEBOUNCE: Duration = Duration::from_millis(3);
+
+/// Run Envoy on what the API server behind `client` says, until `shutdown`.
+///
+/// The CustomResourceDefinitions of [`crds`](crate::crds) should be applied before; until they are,
+/// Envoy is not started, because routes that exist could not be seen.
+///
+/// # Errors
+/// Envoy is not there, one of its addresses is taken, or a file cannot be written. When Envoy dies later,
+/// it is started again.
+pub async fn run(config: Config, client: Client, shutdown: CancellationToken) -> Result<(), Error> {
+    let program = envoy::preflight(&config).await?;
+    let write_error = |source| Error::Write {
+        path: config.state_dir.clone(),
+        source,
+    };
+    fs::create_dir_all(&config.state_dir).map_err(write_error)?;
+    // Envoy runs in its own folder, so its paths must be absolute.
+    let state_dir = config.state_dir.canonicalize().map_err(write_error)?;
+    let settings = Settings {
+        folder: state_dir.join("xds"),
+        proxy: config.proxy,
+        admin: config.admin,
+        ingress: config.ingress,
+        ingress_default: config
+            .ingress_default
+            .clone()
+            .map(|(name, namespace)| ServiceName { namespace, name }),
+    };
+    let changed = Arc::new(Notify::new());
+    let mut tasks = JoinSet::new();
+    let stores = Stores::watch(&client, &changed, &mut tasks);
+    tokio::select! {
+        () = stores.complete() => {}
+        () = shutdown.cancelled() => return Ok(()),
+    }
+    let mut mesh = Mesh {
+        delivery: Delivery::open(settings.folder.clone(), config.admin)?,
+        stores,
+        memory: Memory::default(),
+        reporter: Reporter::new(client, "localcluster-mesh"),
+        log: state_dir.join(envoy::LOG),
+        settings,
+    };
+    mesh.update(false).await?;
+    let stop_envoy = shutdown.child_token();
+    let envoy = Envoy::start(
+        &program,
+        &config,
+        &mesh.settings,
+        &state_dir,
+        stop_envoy.clone(),
+    )?;
+    let served = mesh
+        .serve(
+            envoy.live.clone(),
+            config.ready.as_ref(),
+            &changed,
+            &shutdown,
+        )
+        .await;
+    stop_envoy.cancel();
+    envoy.stopped().await;
+    if let Some(ready) = &config.ready {
+        ready.send_replace(false);
+    }
+    served
+}
+
+struct Mesh {
+    stores: Stores,
+    delivery: Delivery,
+    settings: Settings,
+    memory: Memory,
+    reporter: Reporter,
+    log: PathBuf,
+}
+
+impl Mesh {
+    async fn serve(
+        &mut self,
+        mut live: watch::Receiver<bool>,
+        ready: Option<&watch::Sender<bool>>,
+        changed: &Notify,
+        shutdown: &CancellationToken,
+    ) -> Result<(), Error> {
+        let mut again = None;
+        loop {
+            tokio::select! {
+                () = shutdown.cancelled() => return Ok(()),
+                () = changed.notified() => sleep(DEBOUNCE).await,
+                () = until(again) => {}
+                Ok(()) = live.changed() => {
+                    let is_live = *live.borrow_and_update();
+                    if is_live && self.delivery.verify().await == Verdict::RoutesRejected {
+                        let rendered = self.render().0;
+                        self.hold_back(&rendered).await?;
+                    }
+                    if let Some(ready) = ready {
+                        ready.send_replace(is_live);
+                    }
+                }
+            }
+            let is_live = *live.borrow();
+            again = self.update(is_live).await?;
+        }
+    }
+
+    /// Bring Envoy up to date. Returns when to call again although nothing changed.
+    async fn update(&mut self, live: bool) -> Result<Option<Instant>, Error> {
+        let (rendered, mut problems) = self.render();
+        let started = Instant::now();
+        match self.delivery.deliver(&rendered.resources, live).await? {
+            Verdict::Accepted if live => self.memory.last_good = rendered.used,
+            Verdict::Accepted | Verdict::Unknown => {}
+            Verdict::ClustersRejected => {
+                tracing::error!(
+                    "Envoy refused clusters and keeps those before: {}",
+                    self.words()
+                );
+            }
+            Verdict::RoutesRejected => {
+                self.hold_back(&rendered).await?;
+                problems = self.render().1;
+            }
+        }
+        tracing::debug!(took = ?started.elapsed(), "delivered");
+        Ok(self.reporter.report(&problems))
+    }
+
+    fn render(&mut self) -> (Rendered, BTreeSet<Problem>) {
+        let (snapshot, mut problems) = self.stores.snapshot(self.memory.clone());
+        let present: BTreeSet<ObjectId> = snapshot
+            .virtual_services
+            .iter()
+            .map(|object| ObjectId::of(&**object))
+            .collect();
+        self.memory.rejected.retain(|id, _| present.contains(id));
+        let rendered = render(&snapshot, &self.settings);
+        self.memory.workloads.clone_from(&rendered.workloads);
+        problems.extend(rendered.problems.iter().cloned());
+        (rendered, problems)
+    }
+
+    /// Envoy refused the routes: hold back what changed since it last accepted them, then let each
+    /// change in again by itself, so that only the one it cannot take stays out.
+    async fn hold_back(&mut self, rendered: &Rendered) -> Result<(), Error> {
+        let words = self.words();
+        let is_new = |uid: &String, version: &Option<String>| {
+            let good = self.memory.last_good.get(uid);
+            good.is_none_or(|good| good.resource_version() != *version)
+        };
+        let suspects: Vec<ObjectId> = rendered
+            .used
+            .iter()
+            .filter(|(uid, object)| is_new(uid, &object.resource_version()))
+            .map(|(_, object)| ObjectId::of(&**object))
+            .collect();
+        if suspects.is_empty() {
+            tracing::error!("Envoy refused routes and keeps those before: {words}");
+            return Ok(());
+        }
+        for suspect in &suspects {
+            self.memory.rejected.insert(suspect.clone(), words.clone());
+        }
+        self.try_routes().await?;
+        if suspects.len() > 1 {
+            for suspect in suspects {
+                self.memory.rejected.remove(&suspect);
+                if self.try_routes().await? == Verdict::RoutesRejected {
+                    self.memory.rejected.insert(suspect, self.words());
+                }
+            }
+            self.try_routes().await?;
+        }
+        Ok(())
+    }
+
+    async fn try_routes(&mut self) -> Result<Verdict, Error> {
+        let rendered = self.render().0;
+        let verdict = self.delivery.deliver(&rendered.resources, true).await?;
+        if verdict == Verdict::Accepted {
+            self.memory.last_good = rendered.used;
+        }
+        Ok(verdict)
+    }
+
+    /// What Envoy last said about a refused file.
+    fn words(&self) -> String {
+        last_refusal(&self.log).unwrap_or_else(|| format!("see {}", self.log.display()))
+    }
+}
+
+async fn until(time: Option<Instant>) {
+    match time {
+        Some(time) => sleep_until(time).await,
+        None => std::future::pending().await,
+    }
+}
+
+/// The last refusal in Envoy's log, without what stands before the message.
+fn last_refusal(log: &Path) -> Option<String> {
+    let text = fs::read_to_string(log).ok()?;
+    let line = text
+        .lines()
+        .rev()
+        .find(|line| line.contains("update rejected"))?;
+    let message = line
+        .split_once("update rejected: ")
+        .map_or(line, |(_, message)| message);
+    Some(message.chars().take(300).collect())
+}

@@ -1,0 +1,126 @@
+//! The Envoy process: its command line, and whether it is live.
+
+use std::{
+    ffi::OsStr,
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use localcluster_driver::program;
+use localcluster_kubelet::process::{ChildState, Launch, RestartPolicy, Spawner, Supervisor};
+use tokio::{sync::watch, time::sleep};
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    admin,
+    config::{Config, Error},
+    deliver::replace,
+    render::{Settings, bootstrap},
+};
+
+/// Envoy's worker threads: enough for tens of thousands of requests a second on one machine.
+const WORKERS: &str = "2";
+
+/// File of Envoy's log in the state folder.
+pub(crate) const LOG: &str = "envoy.log";
+
+/// A supervised Envoy.
+#[derive(Debug)]
+pub(crate) struct Envoy {
+    supervisor: Supervisor,
+    /// True while Envoy serves requests.
+    pub(crate) live: watch::Receiver<bool>,
+}
+
+/// Check what can be checked before Envoy is started, so that the reason is told in words.
+pub(crate) async fn preflight(config: &Config) -> Result<PathBuf, Error> {
+    let program = program::find("Envoy", "ENVOY", &config.envoy)?;
+    if !config.admin.ip().is_loopback() {
+        return Err(Error::Exposed(config.admin));
+    }
+    program::ensure_free(config.admin, "Envoy's admin interface").await?;
+    program::ensure_free(config.proxy, "the mesh's forward proxy").await?;
+    if let Some(ingress) = config.ingress {
+        program::ensure_free(ingress, "the ingress").await?;
+    }
+    Ok(program)
+}
+
+impl Envoy {
+    /// Start Envoy on the files in `settings.folder`, and again whenever it ends, until `shutdown`.
+    pub(crate) fn start(
+        program: &Path,
+        config: &Config,
+        settings: &Settings,
+        state_dir: &Path,
+        shutdown: CancellationToken,
+    ) -> Result<Self, Error> {
+        let file = state_dir.join("bootstrap.json");
+        replace(&file, &bootstrap(settings))?;
+        let log = state_dir.join(LOG);
+        let launch = Launch {
+            program: program.to_owned(),
+            args: [
+                "--config-path".as_ref(),
+                file.as_os_str(),
+                "--concurrency".as_ref(),
+                WORKERS.as_ref(),
+                // Hot restart needs shared memory named by a number that another Envoy may use.
+                "--disable-hot-restart".as_ref(),
+                "--log-level".as_ref(),
+                "warning".as_ref(),
+            ]
+            .map(OsStr::to_owned)
+            .into(),
+            env: Vec::new(),
+            cwd: state_dir.to_owned(),
+        };
+        let policy = RestartPolicy {
+            first_delay: Duration::from_millis(100),
+            max_delay: Duration::from_secs(5),
+            ..RestartPolicy::default()
+        };
+        let spawner = Spawner::new(config.shim.clone());
+        let supervisor = Supervisor::start("envoy", spawner, launch, log, policy, shutdown);
+        let (sender, live) = watch::channel(false);
+        tokio::spawn(watch_liveness(supervisor.state(), config.admin, sender));
+        Ok(Self { supervisor, live })
+    }
+
+    /// Wait until Envoy has ended after shutdown.
+    pub(crate) async fn stopped(self) {
+        self.supervisor.stopped().await;
+    }
+}
+
+/// Keeps `live` up to date: false as soon as the process ends, true once a new one is ready.
+async fn watch_liveness(
+    mut state: watch::Receiver<ChildState>,
+    admin: SocketAddr,
+    live: watch::Sender<bool>,
+) {
+    loop {
+        let now = state.borrow_and_update().clone();
+        match now {
+            ChildState::Running { .. } => {
+                tokio::select! {
+                    () = until_live(admin) => drop(live.send_replace(true)),
+                    _ = state.changed() => { state.mark_changed(); }
+                }
+            }
+            ChildState::Stopped => break,
+            ChildState::Starting | ChildState::Failing { .. } => drop(live.send_replace(false)),
+        }
+        if state.changed().await.is_err() {
+            break;
+        }
+    }
+    live.send_replace(false);
+}
+
+async fn until_live(admin: SocketAddr) {
+    while !admin::is_live(admin).await {
+        sleep(Duration::from_millis(10)).await;
+    }
+}

@@ -1,0 +1,106 @@
+//! Local copies of every object the configuration is made from.
+
+use std::{collections::BTreeSet, sync::Arc};
+
+use k8s_openapi::api::{
+    core::v1::{Pod, Service},
+    discovery::v1::EndpointSlice,
+};
+use kube::{
+    Api, Client, Resource,
+    api::{ApiResource, DynamicObject},
+    runtime::reflector::Store,
+};
+use localcluster_driver::{
+    problem::{ObjectId, Problem, Report},
+    reflect::reflect,
+};
+use serde::de::DeserializeOwned;
+use tokio::{sync::Notify, task::JoinSet};
+
+use crate::{
+    istio::{DestinationRule, Gateway, VirtualService},
+    model::{Memory, Snapshot},
+};
+
+/// The copies.
+#[derive(Debug)]
+pub(crate) struct Stores {
+    services: Store<Service>,
+    slices: Store<EndpointSlice>,
+    pods: Store<Pod>,
+    // Istio's objects are read one by one: one that does not fit its type must not keep the others
+    // from being listed.
+    virtual_services: Store<DynamicObject>,
+    destination_rules: Store<DynamicObject>,
+    gateways: Store<DynamicObject>,
+}
+
+impl Stores {
+    /// Begin to watch; `changed` is notified, the tasks end with `tasks`.
+    pub(crate) fn watch(client: &Client, changed: &Arc<Notify>, tasks: &mut JoinSet<()>) -> Self {
+        let mut istio = |kind: ApiResource| {
+            let api = Api::all_with(client.clone(), &kind);
+            reflect(api, kind, changed.clone(), tasks)
+        };
+        Self {
+            virtual_services: istio(ApiResource::erase::<VirtualService>(&())),
+            destination_rules: istio(ApiResource::erase::<DestinationRule>(&())),
+            gateways: istio(ApiResource::erase::<Gateway>(&())),
+            services: reflect(Api::all(client.clone()), (), changed.clone(), tasks),
+            slices: reflect(Api::all(client.clone()), (), changed.clone(), tasks),
+            pods: reflect(Api::all(client.clone()), (), changed.clone(), tasks),
+        }
+    }
+
+    /// Wait until every copy is complete: a configuration made from a part of the objects would
+    /// send requests to the wrong place.
+    pub(crate) async fn complete(&self) {
+        // Fails only when the watching tasks are gone, at shutdown.
+        let _ = tokio::join!(
+            self.services.wait_until_ready(),
+            self.slices.wait_until_ready(),
+            self.pods.wait_until_ready(),
+            self.virtual_services.wait_until_ready(),
+            self.destination_rules.wait_until_ready(),
+            self.gateways.wait_until_ready(),
+        );
+    }
+
+    /// Everything as it is now, and what could not be read.
+    pub(crate) fn snapshot(&self, memory: Memory) -> (Snapshot, BTreeSet<Problem>) {
+        let mut problems = BTreeSet::new();
+        let snapshot = Snapshot {
+            services: self.services.state(),
+            slices: self.slices.state(),
+            pods: self.pods.state(),
+            virtual_services: parse(&self.virtual_services, &mut problems),
+            destination_rules: parse(&self.destination_rules, &mut problems),
+            gateways: parse(&self.gateways, &mut problems),
+            memory,
+        };
+        (snapshot, problems)
+    }
+}
+
+/// Read each object as its type; one that does not fit is reported and left out.
+fn parse<K>(store: &Store<DynamicObject>, problems: &mut BTreeSet<Problem>) -> Vec<Arc<K>>
+where
+    K: Resource<DynamicType = ()> + DeserializeOwned,
+{
+    let objects = store.state();
+    let parsed = objects.iter().filter_map(|object| {
+        let value = serde_json::to_value(&**object);
+        match value.and_then(serde_json::from_value::<K>) {
+            Ok(object) => Some(Arc::new(object)),
+            Err(error) => {
+                let id = ObjectId::of_dynamic(object, &K::api_version(&()), &K::kind(&()));
+                let mut report = Report::new(id);
+                report.invalid("spec", format!("the object is left out: {error}"));
+                problems.extend(report.into_problems());
+                None
+            }
+        }
+    });
+    parsed.collect()
+}

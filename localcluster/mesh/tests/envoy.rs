@@ -1,0 +1,451 @@
+//! A real Envoy between real clients and servers. Needs Envoy on the `PATH` or named by `ENVOY`.
+
+#[path = "support/cluster.rs"]
+mod cluster;
+#[path = "support/requests.rs"]
+mod requests;
+
+use std::time::Instant;
+
+use cluster::*;
+use hyper::{Method, StatusCode};
+use requests::*;
+use serde_json::json;
+
+async fn pair() -> (Backend, Backend) {
+    (
+        Backend::start("primary").await,
+        Backend::start("canary").await,
+    )
+}
+
+fn percent(answers: &std::collections::BTreeMap<String, usize>, name: &str) -> f64 {
+    let total: usize = answers.values().sum();
+    100.0 * *answers.get(name).unwrap_or(&0) as f64 / total as f64
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn requests_are_split_by_weight_at_proxy_and_ingress() {
+    let (primary, canary) = pair().await;
+    let mut objects = canary_objects(&primary, &canary);
+    objects.push(virtual_service(json!([{ "route": destinations(80, 20) }])));
+    let started = Instant::now();
+    let cluster = Cluster::start(&objects).await;
+    eprintln!("Envoy is ready after {:?}", started.elapsed());
+    let answers = split(cluster.proxy, "http://app.default:80/", 10_000).await;
+    assert!(
+        (percent(&answers, "canary") - 20.0).abs() < 3.0,
+        "{answers:?}"
+    );
+    // The ingress answers for any host with the same weights.
+    let answers = split(cluster.ingress, "http://localhost:8080/", 10_000).await;
+    assert!(
+        (percent(&answers, "canary") - 20.0).abs() < 3.0,
+        "{answers:?}"
+    );
+    cluster.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn weights_change_under_load_without_a_failed_request() {
+    let (primary, canary) = pair().await;
+    let mut objects = canary_objects(&primary, &canary);
+    objects.push(virtual_service(json!([{ "route": destinations(100, 0) }])));
+    let cluster = Cluster::start(&objects).await;
+    let load = Load::start(cluster.proxy, "http://app/", Method::POST, 8);
+    load.run_for(200).await;
+    for weight in [10, 30, 50, 100, 0] {
+        let before = canary.count();
+        let changed = Instant::now();
+        cluster.set_weights(100 - weight, weight).await;
+        if weight == 10 {
+            eventually("the first request at the canary", || async {
+                canary.count() > before
+            })
+            .await;
+            eprintln!(
+                "the first request reached the canary after {:?}",
+                changed.elapsed()
+            );
+        }
+        eventually("the new split", || async {
+            let answers = split(cluster.proxy, "http://app/", 400).await;
+            (percent(&answers, "canary") - f64::from(weight)).abs() < 8.0
+        })
+        .await;
+        let answers = split(cluster.proxy, "http://app/", 10_000).await;
+        assert!(
+            (percent(&answers, "canary") - f64::from(weight)).abs() < 3.0,
+            "{weight}: {answers:?}"
+        );
+    }
+    let tally = load.stop().await;
+    assert!(tally.failures().is_empty(), "{:?}", tally.answers);
+    cluster.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn endpoints_come_and_go_under_load_without_a_failed_request() {
+    let (primary, canary) = pair().await;
+    let objects = canary_objects(&primary, &canary);
+    let cluster = Cluster::start(&objects).await;
+    let load = Load::start(
+        cluster.proxy,
+        "http://app-primary.default.svc.cluster.local/",
+        Method::GET,
+        8,
+    );
+    let mut last = primary;
+    for name in ["second", "third", "fourth", "fifth", "sixth"] {
+        let next = Backend::start(name).await;
+        cluster.create(next.slice("app-primary")).await;
+        eventually("the new endpoint is used", || async { next.count() > 50 }).await;
+        // As the kubelet does it: the endpoint goes and the server stops at the same moment.
+        let slice = format!("app-primary-{}", last.name);
+        tokio::join!(
+            cluster.delete("discovery.k8s.io/v1", "EndpointSlice", &slice),
+            last.stop()
+        );
+        load.run_for(100).await;
+        last = next;
+    }
+    let tally = load.stop().await;
+    assert!(tally.failures().is_empty(), "{:?}", tally.answers);
+    cluster.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_workload_that_gets_its_name_under_load_costs_no_request() {
+    let (primary, canary) = pair().await;
+    let objects: Vec<_> = canary_objects(&primary, &canary)
+        .into_iter()
+        .filter(|object| object["kind"] != "Pod")
+        .collect();
+    let cluster = Cluster::start(&objects).await;
+    let load = Load::start(cluster.proxy, "http://app-primary/", Method::POST, 8);
+    load.run_for(200).await;
+    // The name of the counters is a part of the cluster's definition, so Envoy replaces the cluster.
+    cluster.create(primary.pod("app-primary")).await;
+    eventually("counters with the workload's name", || async {
+        let (_, body) = localcluster_driver::http::request(Method::GET, cluster.admin, "/stats/prometheus")
+            .await
+            .unwrap();
+        String::from_utf8_lossy(&body).contains(r#"envoy_cluster_upstream_rq{envoy_response_code="200",envoy_cluster_name="app-primary|default|80|app-primary"}"#)
+    })
+    .await;
+    let tally = load.stop().await;
+    assert!(tally.failures().is_empty(), "{:?}", tally.answers);
+    cluster.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_name_of_a_service_works_and_an_unknown_one_is_told() {
+    let (primary, canary) = pair().await;
+    let cluster = Cluster::start(&canary_objects(&primary, &canary)).await;
+    for name in [
+        "app",
+        "app.default",
+        "app.default.svc",
+        "app.default.svc.cluster.local",
+    ] {
+        for port in ["", ":80"] {
+            let answer = get(cluster.proxy, &format!("http://{name}{port}/")).await;
+            assert_eq!(answer.from(), "primary", "{name}{port}: {}", answer.body);
+            let host = format!("{name}{port}");
+            let answer = get_with(cluster.ingress, "/", &[("host", &host)]).await;
+            assert_eq!(answer.from(), "primary", "{host} at the ingress");
+        }
+    }
+    let answer = get(cluster.proxy, "http://nobody.default/").await;
+    assert_eq!(answer.status, StatusCode::BAD_GATEWAY);
+    assert!(
+        answer.body.contains("called nobody.default"),
+        "{}",
+        answer.body
+    );
+    cluster
+        .delete("discovery.k8s.io/v1", "EndpointSlice", "app-canary-canary")
+        .await;
+    eventually("no pod is ready", || async {
+        let answer = get(cluster.proxy, "http://app-canary/").await;
+        answer.status == StatusCode::SERVICE_UNAVAILABLE
+            && answer.body.contains("no pod behind app-canary")
+    })
+    .await;
+    cluster.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn routes_match_change_repeat_limit_and_break_as_they_say() {
+    let (primary, canary) = pair().await;
+    let mut objects = canary_objects(&primary, &canary);
+    let to_primary = json!([{ "destination": { "host": "app-primary" } }]);
+    let to_canary = json!([{ "destination": { "host": "app-canary" } }]);
+    objects.push(virtual_service(json!([
+        { "match": [{ "headers": { "x-canary": { "exact": "insider" } } }], "route": to_canary },
+        { "match": [{ "withoutHeaders": { "x-known": { "exact": "yes" } }, "uri": { "prefix": "/stranger" } }], "route": to_canary },
+        { "match": [{ "queryParams": { "beta": { "exact": "1" } } }], "route": to_canary },
+        { "match": [{ "uri": { "exact": "/CASE" }, "ignoreUriCase": true, "method": { "regex": "G.T" } }],
+          "rewrite": { "uri": "/rewritten", "authority": "inner.test" }, "route": to_primary },
+        { "match": [{ "uri": { "regex": "/v[0-9]+/x" } }],
+          "rewrite": { "uriRegexRewrite": { "match": "^/v([0-9]+)", "rewrite": "/version-\\1" } }, "route": to_primary },
+        { "match": [{ "uri": { "prefix": "/flaky" } }],
+          "retries": { "attempts": 3, "retryOn": "5xx", "retryIgnorePreviousHosts": false }, "route": to_primary },
+        { "match": [{ "uri": { "exact": "/slow" } }], "timeout": "50ms", "route": to_primary },
+        { "match": [{ "uri": { "prefix": "/abort" } }],
+          "fault": { "abort": { "httpStatus": 418, "percentage": { "value": 100 } } }, "route": to_primary },
+        { "match": [{ "uri": { "prefix": "/delay" } }],
+          "fault": { "delay": { "fixedDelay": "300ms", "percentage": { "value": 100 } } }, "route": to_primary },
+        { "match": [{ "uri": { "prefix": "/mirror" } }], "mirror": { "host": "app-canary" }, "route": to_primary },
+        { "match": [{ "uri": { "prefix": "/headers" } }],
+          "headers": { "request": { "set": { "x-set": "100%" } }, "response": { "add": { "x-added": "a" } } },
+          "route": [{ "destination": { "host": "app-canary" }, "weight": 100,
+                      "headers": { "response": { "add": { "Set-Cookie": "flagger-cookie=abc; Max-Age=60" } } } },
+                    { "destination": { "host": "app-primary" }, "weight": 0 }] },
+        { "match": [{ "uri": { "exact": "/redirect" } }], "redirect": { "uri": "/there", "redirectCode": 308 } },
+        { "match": [{ "uri": { "exact": "/teapot" } }], "directResponse": { "status": 418, "body": { "string": "short" } } },
+        { "match": [{ "uri": { "exact": "/nowhere" } }], "route": [{ "destination": { "host": "nowhere" } }] },
+        { "route": to_primary },
+    ])));
+    let cluster = Cluster::start(&objects).await;
+    let at = |path: &str| format!("http://app{path}");
+    let proxy = cluster.proxy;
+
+    assert_eq!(
+        get_with(proxy, &at("/"), &[("x-canary", "insider")])
+            .await
+            .from(),
+        "canary"
+    );
+    assert_eq!(
+        get_with(proxy, &at("/"), &[("x-canary", "other")])
+            .await
+            .from(),
+        "primary"
+    );
+    assert_eq!(get(proxy, &at("/stranger")).await.from(), "canary");
+    assert_eq!(
+        get_with(proxy, &at("/stranger"), &[("x-known", "yes")])
+            .await
+            .from(),
+        "primary"
+    );
+    assert_eq!(get(proxy, &at("/?beta=1")).await.from(), "canary");
+    let rewritten = get(proxy, &at("/case")).await.json();
+    assert_eq!(rewritten["path"], "/rewritten");
+    assert_eq!(rewritten["headers"]["host"], "inner.test");
+    assert_eq!(
+        get(proxy, &at("/v12/x")).await.json()["path"],
+        "/version-12/x"
+    );
+
+    let before = primary.count();
+    assert_eq!(get(proxy, &at("/flaky")).await.status, StatusCode::OK);
+    assert!((1..=3).contains(&(primary.count() - before)));
+    assert_eq!(
+        get(proxy, &at("/slow")).await.status,
+        StatusCode::GATEWAY_TIMEOUT
+    );
+    assert_eq!(
+        get(proxy, &at("/abort")).await.status,
+        StatusCode::IM_A_TEAPOT
+    );
+    let started = Instant::now();
+    assert_eq!(get(proxy, &at("/delay")).await.from(), "primary");
+    assert!(started.elapsed().as_millis() >= 300);
+
+    let before = canary.count();
+    assert_eq!(get(proxy, &at("/mirror")).await.from(), "primary");
+    eventually("the mirrored request", || async {
+        canary.count() == before + 1
+    })
+    .await;
+
+    let answer = get(proxy, &at("/headers")).await;
+    assert_eq!(
+        answer.headers["set-cookie"],
+        "flagger-cookie=abc; Max-Age=60"
+    );
+    assert_eq!(answer.headers["x-added"], "a");
+    assert_eq!(answer.json()["headers"]["x-set"], "100%");
+    let answer = get(proxy, &at("/redirect")).await;
+    assert_eq!(answer.status, StatusCode::PERMANENT_REDIRECT);
+    assert_eq!(answer.headers["location"], "http://app/there");
+    let answer = get(proxy, &at("/teapot")).await;
+    assert_eq!(
+        (answer.status, &*answer.body),
+        (StatusCode::IM_A_TEAPOT, "short")
+    );
+    let answer = get(proxy, &at("/nowhere")).await;
+    assert_eq!(answer.status, StatusCode::SERVICE_UNAVAILABLE);
+    assert!(answer.body.contains("does not exist"), "{}", answer.body);
+    cluster
+        .wait_for_event("app", "Unresolved", "there is no Service nowhere.default")
+        .await;
+    cluster.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn gateways_and_subsets_lead_to_their_pods() {
+    let (primary, canary) = pair().await;
+    let mut objects = canary_objects(&primary, &canary);
+    objects.extend([
+        canary.slice("app"),
+        json!({ "apiVersion": ISTIO, "kind": "Gateway",
+            "metadata": { "name": "public", "namespace": "default" },
+            "spec": { "selector": { "istio": "ingressgateway" }, "servers": [
+                { "port": { "number": 80, "name": "http", "protocol": "HTTP" }, "hosts": ["*.example.com"] } ] } }),
+        json!({ "apiVersion": ISTIO, "kind": "DestinationRule",
+            "metadata": { "name": "app", "namespace": "default" },
+            "spec": { "host": "app", "subsets": [{ "name": "new", "labels": { "version": "canary" } }] } }),
+        json!({ "apiVersion": "networking.istio.io/v1beta1", "kind": "VirtualService",
+            "metadata": { "name": "shop", "namespace": "default" },
+            "spec": { "hosts": ["shop.example.com"], "gateways": ["public"], "http": [
+                { "route": [{ "destination": { "host": "app", "subset": "new" } }] } ] } }),
+    ]);
+    let cluster = Cluster::start(&objects).await;
+    for host in ["shop.example.com", "shop.example.com:8080"] {
+        for _ in 0..10 {
+            let answer = get_with(cluster.ingress, "/", &[("host", host)]).await;
+            assert_eq!(answer.from(), "canary", "{}", answer.body);
+        }
+    }
+    let inside = get(cluster.proxy, "http://shop.example.com/").await;
+    assert_eq!(
+        inside.status,
+        StatusCode::BAD_GATEWAY,
+        "the route is for the gateway only"
+    );
+    cluster.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_object_that_envoy_refuses_is_told_and_disturbs_nobody() {
+    let (primary, canary) = pair().await;
+    let mut objects = canary_objects(&primary, &canary);
+    objects.push(virtual_service(json!([{ "route": destinations(100, 0) }])));
+    let cluster = Cluster::start(&objects).await;
+    let load = Load::start(cluster.proxy, "http://app/", Method::GET, 4);
+    // It looks like a command of the header formatter; only Envoy knows that there is none.
+    cluster
+        .create(json!({ "apiVersion": ISTIO, "kind": "VirtualService",
+            "metadata": { "name": "odd", "namespace": "default" },
+            "spec": { "hosts": ["app-primary"], "http": [{
+                "headers": { "request": { "set": { "x-odd": "%NO_SUCH_COMMAND%" } } },
+                "route": [{ "destination": { "host": "app-canary" } }] }] } }))
+        .await;
+    cluster
+        .wait_for_event("odd", "Rejected", "NO_SUCH_COMMAND")
+        .await;
+    assert_eq!(
+        get(cluster.proxy, "http://app-primary/").await.from(),
+        "primary"
+    );
+    // The others still change.
+    cluster.set_weights(0, 100).await;
+    eventually("the new weight", || async {
+        get(cluster.proxy, "http://app/").await.from() == "canary"
+    })
+    .await;
+    // Mended, it is used.
+    let http = json!([{ "route": [{ "destination": { "host": "app-canary" } }] }]);
+    cluster
+        .patch(
+            ISTIO,
+            "VirtualService",
+            "odd",
+            json!({ "spec": { "http": http } }),
+        )
+        .await;
+    eventually("the mended route", || async {
+        get(cluster.proxy, "http://app-primary/").await.from() == "canary"
+    })
+    .await;
+    let tally = load.stop().await;
+    assert!(tally.failures().is_empty(), "{:?}", tally.answers);
+    cluster.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_unsupported_part_is_told_once_and_the_rest_is_honoured() {
+    let (primary, canary) = pair().await;
+    let mut objects = canary_objects(&primary, &canary);
+    objects.push(virtual_service(json!([
+        { "match": [{ "sourceLabels": { "app": "x" } }], "route": [{ "destination": { "host": "app-canary" } }] },
+        { "route": [{ "destination": { "host": "app-primary" } }] },
+    ])));
+    let cluster = Cluster::start(&objects).await;
+    cluster
+        .wait_for_event("app", "Unsupported", "spec.http[0].match[0].sourceLabels")
+        .await;
+    assert_eq!(get(cluster.proxy, "http://app/").await.from(), "primary");
+    cluster.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_killed_envoy_comes_back_with_the_same_routes() {
+    let (primary, canary) = pair().await;
+    let mut objects = canary_objects(&primary, &canary);
+    objects.push(virtual_service(json!([{ "route": destinations(0, 100) }])));
+    let mut cluster = Cluster::start(&objects).await;
+    let state = cluster.folder.path().join("envoy").canonicalize().unwrap();
+    let pid = envoy_of(&state).expect("Envoy runs");
+    rustix::process::kill_process(pid, rustix::process::Signal::KILL).unwrap();
+    cluster.wait_until_ready(false).await;
+    cluster.wait_until_ready(true).await;
+    assert_eq!(get(cluster.proxy, "http://app/").await.from(), "canary");
+    cluster.stop().await;
+    assert_eq!(envoy_of(&state), None, "Envoy is gone after the stop");
+}
+
+/// The process whose command line names `state`.
+fn envoy_of(state: &std::path::Path) -> Option<rustix::process::Pid> {
+    let marker = format!("{}/bootstrap.json", state.display());
+    std::fs::read_dir("/proc")
+        .unwrap()
+        .flatten()
+        .find_map(|entry| {
+            let pid = entry.file_name().to_str()?.parse().ok()?;
+            let line = std::fs::read_to_string(entry.path().join("cmdline")).ok()?;
+            line.contains(&marker)
+                .then(|| rustix::process::Pid::from_raw(pid))
+                .flatten()
+        })
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_taken_port_and_a_missing_program_are_named() {
+    let client = localcluster_apiserver::ApiServer::open(Default::default())
+        .await
+        .unwrap()
+        .client();
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let taken = listener.local_addr().unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let mut config = localcluster_mesh::Config {
+        envoy: envoy(),
+        state_dir: folder.path().join("envoy"),
+        shim: None,
+        proxy: free_address().await,
+        admin: free_address().await,
+        ingress: Some(taken),
+        ingress_default: None,
+        ready: None,
+    };
+    let run = |config| localcluster_mesh::run(config, client.clone(), Default::default());
+    let error = run(config.clone()).await.unwrap_err().to_string();
+    assert!(
+        error.contains(&format!("{taken}, the address of the ingress, is taken")),
+        "{error}"
+    );
+    config.envoy = "/no/such/envoy".into();
+    let error = run(config.clone()).await.unwrap_err().to_string();
+    assert!(
+        error.contains("/no/such/envoy") && error.contains("./run.sh tools"),
+        "{error}"
+    );
+    config.envoy = envoy();
+    config.admin = "0.0.0.0:1".parse().unwrap();
+    let error = run(config).await.unwrap_err().to_string();
+    assert!(error.contains("loopback"), "{error}");
+}

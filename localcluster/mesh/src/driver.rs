@@ -1,12 +1,6 @@
 //! The loop: watch, render, deliver, report.
 
-use std::{
-    collections::BTreeSet,
-    fs,
-    path::{Path, PathBuf},
-    sync::Arc,
-    time::Duration,
-};
+use std::{collections::BTreeSet, fs, path::PathBuf, sync::Arc, time::Duration};
 
 use kube::{Client, ResourceExt};
 use localcluster_driver::{
@@ -72,6 +66,7 @@ pub async fn run(config: Config, client: Client, shutdown: CancellationToken) ->
         memory: Memory::default(),
         reporter: Reporter::new(client, "localcluster-mesh"),
         log: state_dir.join(envoy::LOG),
+        refusals: 0,
         settings,
     };
     mesh.update(false).await?;
@@ -106,6 +101,8 @@ struct Mesh {
     memory: Memory,
     reporter: Reporter,
     log: PathBuf,
+    /// Refusals in the log that were read.
+    refusals: usize,
 }
 
 impl Mesh {
@@ -146,10 +143,8 @@ impl Mesh {
             Verdict::Accepted if live => self.memory.last_good = rendered.used,
             Verdict::Accepted | Verdict::Unknown => {}
             Verdict::ClustersRejected => {
-                tracing::error!(
-                    "Envoy refused clusters and keeps those before: {}",
-                    self.words()
-                );
+                let words = self.words().await;
+                tracing::error!("Envoy refused clusters and keeps those before: {words}");
             }
             Verdict::RoutesRejected => {
                 self.hold_back(&rendered).await?;
@@ -177,7 +172,7 @@ impl Mesh {
     /// Envoy refused the routes: hold back what changed since it last accepted them, then let each
     /// change in again by itself, so that only the one it cannot take stays out.
     async fn hold_back(&mut self, rendered: &Rendered) -> Result<(), Error> {
-        let words = self.words();
+        let words = self.words().await;
         let is_new = |uid: &String, version: &Option<String>| {
             let good = self.memory.last_good.get(uid);
             good.is_none_or(|good| good.resource_version() != *version)
@@ -200,7 +195,8 @@ impl Mesh {
             for suspect in suspects {
                 self.memory.rejected.remove(&suspect);
                 if self.try_routes().await? == Verdict::RoutesRejected {
-                    self.memory.rejected.insert(suspect, self.words());
+                    let words = self.words().await;
+                    self.memory.rejected.insert(suspect, words);
                 }
             }
             self.try_routes().await?;
@@ -217,9 +213,20 @@ impl Mesh {
         Ok(verdict)
     }
 
-    /// What Envoy last said about a refused file.
-    fn words(&self) -> String {
-        last_refusal(&self.log).unwrap_or_else(|| format!("see {}", self.log.display()))
+    /// What Envoy said about the file it just refused. The log is written by another task, so it may
+    /// come a moment later than the counter.
+    async fn words(&mut self) -> String {
+        let deadline = Instant::now() + Duration::from_secs(1);
+        loop {
+            let text = fs::read_to_string(&self.log).unwrap_or_default();
+            let refusals = refusals(&text);
+            if refusals.len() != self.refusals || Instant::now() >= deadline {
+                self.refusals = refusals.len();
+                let last = refusals.last().cloned();
+                return last.unwrap_or_else(|| format!("see {}", self.log.display()));
+            }
+            sleep(Duration::from_millis(5)).await;
+        }
     }
 }
 
@@ -230,15 +237,12 @@ async fn until(time: Option<Instant>) {
     }
 }
 
-/// The last refusal in Envoy's log, without what stands before the message.
-fn last_refusal(log: &Path) -> Option<String> {
-    let text = fs::read_to_string(log).ok()?;
-    let line = text
+/// The refusals in Envoy's log, without what stands before the message.
+fn refusals(log: &str) -> Vec<String> {
+    let lines = log
         .lines()
-        .rev()
-        .find(|line| line.contains("update rejected"))?;
-    let message = line
-        .split_once("update rejected: ")
-        .map_or(line, |(_, message)| message);
-    Some(message.chars().take(300).collect())
+        .filter_map(|line| line.split_once("update rejected: "));
+    lines
+        .map(|(_, message)| message.chars().take(300).collect())
+        .collect()
 }

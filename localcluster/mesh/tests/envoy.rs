@@ -1,4 +1,5 @@
 //! A real Envoy between real clients and servers. Needs Envoy on the `PATH` or named by `ENVOY`.
+#![allow(clippy::unwrap_used, clippy::panic)]
 
 #[path = "support/cluster.rs"]
 mod cluster;

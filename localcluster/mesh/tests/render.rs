@@ -1,4 +1,5 @@
 //! Manifests in `scenarios/` against the resources and Events they lead to.
+#![allow(clippy::unwrap_used, clippy::panic)]
 
 mod support;
 

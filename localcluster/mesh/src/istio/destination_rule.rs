@@ -7,6 +7,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use super::Status;
+
 /// Spec of a `DestinationRule`.
 #[derive(CustomResource, Clone, Debug, Default, PartialEq, Deserialize, Serialize, JsonSchema)]
 #[kube(
@@ -18,11 +20,12 @@ use serde_json::Value;
     category = "istio-io",
     category = "networking-istio-io",
     namespaced,
-    status = "Value",
+    status = "Status",
     schema = "derived",
     printcolumn = r#"{"name":"Host","type":"string","jsonPath":".spec.host","description":"The Service this rule is for"}"#,
     printcolumn = r#"{"name":"Age","type":"date","jsonPath":".metadata.creationTimestamp"}"#
 )]
+#[schemars(extend("required" = ["host"]))]
 #[serde(default, rename_all = "camelCase")]
 pub struct DestinationRuleSpec {
     /// Service name; one without a dot is looked up in the object's namespace.
@@ -40,6 +43,7 @@ pub struct DestinationRuleSpec {
 
 /// A named part of a Service's pods.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize, JsonSchema)]
+#[schemars(extend("required" = ["name"]))]
 #[serde(default, rename_all = "camelCase")]
 pub struct Subset {
     /// Name used by routes.

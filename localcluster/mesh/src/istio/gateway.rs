@@ -7,6 +7,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use super::Status;
+
 /// Spec of a `Gateway`.
 #[derive(CustomResource, Clone, Debug, Default, PartialEq, Deserialize, Serialize, JsonSchema)]
 #[kube(
@@ -18,7 +20,7 @@ use serde_json::Value;
     category = "istio-io",
     category = "networking-istio-io",
     namespaced,
-    status = "Value",
+    status = "Status",
     schema = "derived",
     printcolumn = r#"{"name":"Age","type":"date","jsonPath":".metadata.creationTimestamp"}"#
 )]
@@ -32,6 +34,7 @@ pub struct GatewaySpec {
 
 /// A port and the hosts reachable on it.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize, JsonSchema)]
+#[schemars(extend("required" = ["hosts", "port"]))]
 #[serde(default, rename_all = "camelCase")]
 pub struct Server {
     /// The port.
@@ -51,6 +54,7 @@ pub struct Server {
 
 /// Port of a gateway.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[schemars(extend("required" = ["name", "number", "protocol"]))]
 #[serde(default, rename_all = "camelCase")]
 pub struct GatewayPort {
     /// Number.

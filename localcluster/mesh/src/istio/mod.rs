@@ -22,7 +22,13 @@ pub use route::{
 };
 pub use virtual_service::{HttpMatch, HttpRoute, StringMatch, VirtualService, VirtualServiceSpec};
 
-use schemars::{Schema, SchemaGenerator, json_schema};
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use serde::{Deserialize, Serialize};
+
+/// Status of every kind; this mesh neither reads nor writes it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[schemars(extend("x-kubernetes-preserve-unknown-fields" = true))]
+pub struct Status {}
 
 /// Schema of a part that is accepted as it is, because this mesh answers its mere presence.
 fn anything(_: &mut SchemaGenerator) -> Schema {

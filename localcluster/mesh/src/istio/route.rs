@@ -9,6 +9,7 @@ use super::StringMatch;
 
 /// A destination and its share of the requests.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize, JsonSchema)]
+#[schemars(extend("required" = ["destination"]))]
 #[serde(default, rename_all = "camelCase")]
 pub struct RouteDestination {
     /// Where to send the request.
@@ -22,6 +23,7 @@ pub struct RouteDestination {
 
 /// A Service, perhaps a part of its pods.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[schemars(extend("required" = ["host"]))]
 #[serde(default, rename_all = "camelCase")]
 pub struct Destination {
     /// Service name; one without a dot is looked up in the object's namespace.
@@ -34,6 +36,7 @@ pub struct Destination {
 
 /// A port by number.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[schemars(extend("required" = ["number"]))]
 #[serde(default, rename_all = "camelCase")]
 pub struct PortSelector {
     /// The number.
@@ -84,6 +87,7 @@ pub struct Redirect {
 
 /// A fixed answer.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[schemars(extend("required" = ["status"]))]
 #[serde(default, rename_all = "camelCase")]
 pub struct DirectResponse {
     /// Status code.

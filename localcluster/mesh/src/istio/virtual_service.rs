@@ -7,9 +7,12 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::route::{
-    CorsPolicy, DirectResponse, Fault, Headers, Mirror, Percent, Redirect, Retry, Rewrite,
-    RouteDestination,
+use super::{
+    Status,
+    route::{
+        CorsPolicy, DirectResponse, Fault, Headers, Mirror, Percent, Redirect, Retry, Rewrite,
+        RouteDestination,
+    },
 };
 
 /// Spec of a `VirtualService`.
@@ -23,7 +26,7 @@ use super::route::{
     category = "istio-io",
     category = "networking-istio-io",
     namespaced,
-    status = "Value",
+    status = "Status",
     schema = "derived",
     printcolumn = r#"{"name":"Gateways","type":"string","jsonPath":".spec.gateways","description":"The gateways and sidecars that apply these routes"}"#,
     printcolumn = r#"{"name":"Hosts","type":"string","jsonPath":".spec.hosts","description":"The hosts to which traffic is sent"}"#,

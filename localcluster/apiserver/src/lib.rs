@@ -76,10 +76,10 @@ impl ApiServer {
             }
         };
         let tokens = Tokens::open(config.data_dir.as_deref()).map_err(|source| Error::Secrets {
-            path: config.data_dir.unwrap_or_default(),
+            path: config.data_dir.clone().unwrap_or_default(),
             source,
         })?;
-        let server = Arc::new(Server::new(store, config.clock, tokens));
+        let server = Arc::new(Server::new(store, &config, tokens));
         registry::bootstrap::ensure(&server).await?;
         Ok(Self { server })
     }

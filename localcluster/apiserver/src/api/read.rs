@@ -6,6 +6,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use http::StatusCode;
 use serde_json::{Value, json};
 
+use super::represent::Form;
 use super::request::ResourceRequest;
 use super::server::Call;
 use super::{ApiError, render};
@@ -24,7 +25,11 @@ pub(crate) fn get(
         .store
         .get(&kind.key(&request.namespace, &request.name))
         .ok_or_else(|| ApiError::not_found(kind, &request.name))?;
-    Ok(render::json(StatusCode::OK, &kind.present(&record.value)))
+    let form = Form::negotiate(call)?;
+    Ok(render::json(
+        StatusCode::OK,
+        &form.object(kind, &record.value, call.server.clock.now()),
+    ))
 }
 
 /// Answers `list`.
@@ -33,6 +38,7 @@ pub(crate) fn list(
     kind: &Kind,
     request: &ResourceRequest,
 ) -> Result<Response, ApiError> {
+    let form = Form::negotiate(call)?;
     let selection = Selection::parse(&call.query, kind)?;
     let limit = usize::try_from(call.query.number("limit")?.unwrap_or(0)).unwrap_or(usize::MAX);
     let position = match call.query.get("continue") {
@@ -60,7 +66,7 @@ pub(crate) fn list(
         let mut next = None;
         for record in page.records {
             if selection.matches(kind, &record.value) {
-                items.push(kind.present(&record.value));
+                items.push(record.value.clone());
             }
             if limit > 0 && items.len() == limit {
                 next = Some(record.key.to_string());
@@ -88,15 +94,8 @@ pub(crate) fn list(
             metadata["remainingItemCount"] = remaining.into();
         }
     }
-    Ok(render::json(
-        StatusCode::OK,
-        &json!({
-            "kind": kind.list_kind,
-            "apiVersion": kind.api_version(),
-            "metadata": metadata,
-            "items": items,
-        }),
-    ))
+    let list = form.list(kind, &metadata, &items, call.server.clock.now());
+    Ok(render::json(StatusCode::OK, &list))
 }
 
 /// The query's `resourceVersion`; `None` when it is missing or "0" (any version will do).

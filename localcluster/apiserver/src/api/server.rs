@@ -1,5 +1,6 @@
 //! The shared state and the one entry point of all requests.
 
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use axum::Router;
@@ -13,7 +14,10 @@ use http_body_util::{BodyExt, LengthLimitError, Limited};
 use serde_json::Value;
 
 use super::request::{Query, ResourceRequest, Target, Verb};
-use super::{ApiError, authn, create, delete, discovery, patch, read, token, update, watch};
+use super::{
+    ApiError, authn, create, delete, discovery, logs, patch, read, scale, token, update, watch,
+};
+use crate::Config;
 use crate::clock::Clock;
 use crate::registry::{Catalog, Kind, custom};
 use crate::store::disk::DiskError;
@@ -36,16 +40,19 @@ pub(crate) struct Server {
     pub(crate) store: Arc<Store>,
     pub(crate) clock: Clock,
     pub(crate) tokens: Tokens,
+    /// Where the kubelet keeps the logs of containers.
+    pub(crate) log_dir: Option<PathBuf>,
     catalog: RwLock<Arc<Catalog>>,
 }
 
 impl Server {
-    pub(crate) fn new(store: Store, clock: Clock, tokens: Tokens) -> Self {
+    pub(crate) fn new(store: Store, config: &Config, tokens: Tokens) -> Self {
         let catalog = RwLock::new(Arc::new(custom::catalog(&store)));
         Self {
             store: Arc::new(store),
-            clock,
+            clock: config.clock.clone(),
             tokens,
+            log_dir: config.log_dir.clone(),
             catalog,
         }
     }
@@ -214,6 +221,11 @@ async fn dispatch(call: &Call, request: &ResourceRequest) -> Result<Response, Ap
         (Verb::List, "") => read::list(call, &kind, &request),
         (Verb::Watch, "") => watch::watch(call, &kind, &request),
         (Verb::Create, "") => create::create(call, &kind, &request).await,
+        (Verb::Get, "log") => logs::answer(call, &kind, &request).await,
+        (Verb::Get | Verb::Update | Verb::Patch, "scale") => {
+            scale::answer(call, &kind, &request).await
+        }
+        (Verb::Update, "finalize") => update::update(call, &kind, &request).await,
         (Verb::Create, "token") => token::create(call, &kind, &request),
         (Verb::Update, "" | "status") => update::update(call, &kind, &request).await,
         (Verb::Patch, "" | "status") => patch::patch(call, &kind, &request).await,
@@ -243,6 +255,7 @@ fn normalised(kind: &Kind, request: &ResourceRequest) -> Result<ResourceRequest,
     match request.subresource.as_str() {
         "" => {}
         "status" if kind.status => {}
+        "scale" if kind.scale.is_some() => {}
         name if kind.has_subresource(name) => {}
         _ => return Err(ApiError::no_such_path()),
     }

@@ -2,7 +2,7 @@
 
 use axum::response::Response;
 use http::StatusCode;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::request::ResourceRequest;
 use super::server::Call;
@@ -57,6 +57,7 @@ pub(crate) async fn change(
         let pinned = check_preconditions(kind, request, old, &new)?;
         settle(kind, &request.subresource, old, &mut new)?;
         prepare(&call.server, kind, &mut new, Some(old))?;
+        meta::count_generation(kind, old, &mut new);
         if unchanged(old, &new) {
             return Ok((**old).clone());
         }
@@ -103,19 +104,36 @@ fn check_preconditions(
 /// Makes the successor what may be stored: fields outside the subresource and those the server owns come
 /// from the old object.
 fn settle(kind: &Kind, subresource: &str, old: &Value, new: &mut Value) -> Result<(), ApiError> {
-    if subresource == "status" {
-        let mut kept = old.clone();
-        object::copy_field(new, &mut kept, "status");
-        *new = kept;
-    } else if kind.status {
-        object::copy_field(old, new, "status");
+    match subresource {
+        "status" => {
+            let mut kept = old.clone();
+            object::copy_field(new, &mut kept, "status");
+            *new = kept;
+        }
+        "finalize" => {
+            let mut kept = old.clone();
+            let finalizers = new["spec"]
+                .get("finalizers")
+                .cloned()
+                .unwrap_or_else(|| json!([]));
+            object::child(object::fields(&mut kept), "spec")
+                .insert("finalizers".to_owned(), finalizers);
+            *new = kept;
+        }
+        _ => {
+            if kind.status {
+                object::copy_field(old, new, "status");
+            }
+            if kind.is("", "namespaces") {
+                object::copy_field(old, new, "spec");
+            }
+        }
     }
     meta::inherit(old, new);
     let causes = meta::check_update(old, new);
     if !causes.is_empty() {
         return Err(ApiError::invalid(kind, object::name(old), &causes));
     }
-    meta::count_generation(kind, old, new);
     Ok(())
 }
 

@@ -2,6 +2,7 @@
 
 use std::pin::pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use axum::body::Body;
@@ -16,8 +17,10 @@ use tokio_stream::wrappers::ReceiverStream;
 
 use super::ApiError;
 use super::read::resource_version;
+use super::represent::Form;
 use super::request::ResourceRequest;
 use super::server::Call;
+use crate::clock::Clock;
 use crate::registry::Kind;
 use crate::registry::select::Selection;
 use crate::store::{Change, LogError, Record, Store, Watch};
@@ -44,9 +47,13 @@ struct Start {
 struct Feed {
     kind: Kind,
     selection: Selection,
+    form: Form,
+    clock: Clock,
     bookmarks: bool,
     deadline: Instant,
     lines: mpsc::Sender<Bytes>,
+    /// Whether an object was sent already.
+    begun: AtomicBool,
 }
 
 /// The client went away, or the watch is over.
@@ -70,9 +77,12 @@ pub(crate) fn watch(
     let feed = Feed {
         kind: kind.clone(),
         selection,
+        form: Form::negotiate(call)?,
+        clock: call.server.clock.clone(),
         bookmarks: call.query.flag("allowWatchBookmarks"),
         deadline: Instant::now() + Duration::from_secs(seconds),
         lines,
+        begun: AtomicBool::new(false),
     };
     let start = begin(call, kind, request);
     if let Err(error) = &start
@@ -164,8 +174,7 @@ impl Feed {
         };
         for record in &start.initial {
             if self.selection.matches(&self.kind, &record.value) {
-                self.send("ADDED", &self.kind.present(&record.value))
-                    .await?;
+                self.send_object("ADDED", &record.value).await?;
             }
         }
         if start.mark_end && self.bookmarks {
@@ -211,7 +220,13 @@ impl Feed {
             (true, true) => "MODIFIED",
             (true, false) => "DELETED",
         };
-        self.send(event, &self.kind.present(&record.value)).await
+        self.send_object(event, &record.value).await
+    }
+
+    async fn send_object(&self, event: &str, stored: &Value) -> Result<(), Ended> {
+        let first = !self.begun.swap(true, Ordering::Relaxed);
+        let object = self.form.event(&self.kind, stored, self.clock.now(), first);
+        self.send(event, &object).await
     }
 
     async fn bookmark(&self, revision: u64, ends_initial: bool) -> Result<(), Ended> {

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use serde_json::{Value, json};
 
+use super::columns::CustomColumn;
 use super::{Behaviour, Catalog, Kind, ScalePaths};
 use crate::clock::Clock;
 use crate::object;
@@ -19,6 +20,8 @@ pub(crate) struct Custom {
     pub(crate) version: Value,
     /// Its schema, compiled.
     pub(crate) schema: Schema,
+    /// What `kubectl get` shows.
+    pub(crate) columns: Vec<CustomColumn>,
 }
 
 /// Prefix of the keys of the definitions.
@@ -78,6 +81,7 @@ fn kinds(definition: &Value) -> Vec<Kind> {
             behaviour: Behaviour::Custom(Arc::new(Custom {
                 definition: object::name(definition).to_owned(),
                 version: version.clone(),
+                columns: CustomColumn::of_version(version),
                 // Definitions whose schema does not compile are refused when they are created.
                 schema: Schema::compile(&version["schema"]["openAPIV3Schema"]).unwrap_or_default(),
             })),

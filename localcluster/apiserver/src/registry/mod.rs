@@ -2,6 +2,7 @@
 //! that turn what a client sent into what is stored.
 
 pub(crate) mod bootstrap;
+pub(crate) mod columns;
 pub(crate) mod custom;
 mod defaults;
 pub(crate) mod events;

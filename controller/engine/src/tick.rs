@@ -95,8 +95,12 @@ impl<'a> Tick<'a> {
         }
     }
 
-    /// The plan: the actions so far, the status last and only if it changed.
+    /// The plan: the actions so far, the status last and only if it changed. The status tells the live weight
+    /// whatever the phase (Flagger writes 0 in some).
     pub(crate) fn finish(mut self) -> Plan {
+        if !self.canary.suspend {
+            self.status.canary_weight = self.live.canary;
+        }
         if self.status.phase != self.observed.status.phase {
             self.status.phase_since = Some(self.now());
         }

@@ -6,6 +6,12 @@
 //! - `scenarios`: every `scenarios/*.txt` against its golden transcript; a new test is a new file
 //! - `properties`: random specifications in random worlds
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "all of this crate is test code"
+)]
+
 mod driver;
 mod properties;
 mod scenarios;

@@ -322,11 +322,18 @@ fn messages(world: &World) -> Vec<String> {
     world.log.iter().filter_map(message).collect()
 }
 
+/// So many cases, unless `PROPTEST_CASES` says otherwise.
 fn config(cases: u32) -> ProptestConfig {
+    let wanted = ProptestConfig::default();
+    let cases = if std::env::var_os("PROPTEST_CASES").is_some() {
+        wanted.cases
+    } else {
+        cases
+    };
     ProptestConfig {
         cases,
         failure_persistence: None,
-        ..ProptestConfig::default()
+        ..wanted
     }
 }
 

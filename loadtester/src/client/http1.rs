@@ -228,13 +228,9 @@ impl<'s> Http1<'s> {
                     Ok((0, _)) => reader.end().map(|()| Some(true)).map_err(Failure::from),
                     Ok((length, _)) => {
                         first_byte.get_or_insert_with(Instant::now);
-                        let complete = reader.feed(&buffer[..length])?;
-                        // Less than there was room for: the socket is empty, and the next bytes make an event.
-                        Ok(if complete {
-                            Some(true)
-                        } else {
-                            (length == READ_AT_ONCE).then_some(false)
-                        })
+                        // Not complete: what follows may have come with the same event, the end of the
+                        // connection included, and there would be no other one.
+                        Ok(Some(reader.feed(&buffer[..length])?))
                     }
                     Err(Errno::AGAIN) => Ok(None),
                     Err(Errno::INTR) => Ok(Some(false)),

@@ -11,6 +11,7 @@ use crate::recorder::{Latency, Span, Totals};
 
 /// A finished run, or a look at a running one. Durations are in seconds.
 #[derive(Clone, Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Report {
     /// Version of this form; it changes when a field changes its meaning or goes.
     version: u32,
@@ -33,7 +34,7 @@ pub struct Report {
     /// Latency from the moment each request was due; none without a schedule.
     latency_from_due: Option<Latencies>,
     /// Phases of the requests that got an answer.
-    phases: Option<BTreeMap<&'static str, Phase>>,
+    phases: Option<BTreeMap<String, Phase>>,
     /// Requests still running when the run was ended.
     cut_off: u64,
     /// Requests that were due while every worker waited for an answer.
@@ -43,6 +44,7 @@ pub struct Report {
 }
 
 #[derive(Clone, Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 struct Latencies {
     fastest: f64,
     average: f64,
@@ -51,6 +53,7 @@ struct Latencies {
 }
 
 #[derive(Clone, Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 struct Phase {
     average: f64,
     fastest: f64,
@@ -65,7 +68,7 @@ impl Report {
         let phases: Option<BTreeMap<_, _>> = names
             .into_iter()
             .zip(totals.phases())
-            .map(|(name, span)| Some((name, phase(span)?)))
+            .map(|(name, span)| Some((name.to_owned(), phase(span)?)))
             .collect();
         Self {
             version: 1,
@@ -116,4 +119,43 @@ fn latencies(latency: &Latency) -> Option<Latencies> {
             .filter_map(|p| Some((p.to_string(), latency.percentile(*p)?.as_secs_f64())))
             .collect(),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::recorder::{Answer, Timing};
+
+    #[test]
+    fn the_committed_schema_is_that_of_the_report() {
+        let generated =
+            serde_json::to_string_pretty(&schemars::schema_for!(Report)).unwrap() + "\n";
+        let committed = include_str!("../../report.schema.json");
+        assert!(
+            generated == committed,
+            "report.schema.json should be:\n{generated}"
+        );
+    }
+
+    #[test]
+    fn the_report_has_the_figures_of_the_run() {
+        let mut totals = Totals::new(true);
+        for ms in 1..=100 {
+            let timing = Timing {
+                wait: Duration::from_millis(ms),
+                ..Timing::default()
+            };
+            let answer = Answer {
+                status: if ms == 7 { 503 } else { 200 },
+                bytes: 14,
+                timing,
+            };
+            let latency = Duration::from_millis(ms);
+            totals.answered(&answer, latency, Some(latency + Duration::from_millis(1)));
+        }
+        totals.failed(&"cannot connect to a:80: Connection refused");
+        totals.add_unsent(3);
+        let thresholds = "p99<50ms,errors<10%".parse().unwrap();
+        insta::assert_json_snapshot!(Report::new(&totals, Duration::from_secs(2), &thresholds));
+    }
 }

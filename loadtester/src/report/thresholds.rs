@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use crate::command::parse_duration;
 use crate::recorder::Totals;
+use crate::report::text::human;
 
 /// Conditions that must all hold; none always holds.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -129,9 +130,9 @@ impl Figure {
 
     fn written(self, value: f64) -> String {
         match self {
-            Self::Percentile(p) => format!("p{p} is {:?}", Duration::from_secs_f64(value)),
-            Self::Average => format!("the average is {:?}", Duration::from_secs_f64(value)),
-            Self::Slowest => format!("the slowest is {:?}", Duration::from_secs_f64(value)),
+            Self::Percentile(p) => format!("p{p} is {}", human(Duration::from_secs_f64(value))),
+            Self::Average => format!("the average is {}", human(Duration::from_secs_f64(value))),
+            Self::Slowest => format!("the slowest is {}", human(Duration::from_secs_f64(value))),
             Self::Errors => format!("{:.2}% failed", value * 100.0),
             Self::Rate => format!("the rate is {value:.1}/s"),
             Self::Requests => format!("{value} requests were made"),
@@ -251,7 +252,7 @@ mod tests {
         assert_eq!(
             breaches("p99<5ms, rate>1000", &totals),
             [
-                "p99<5ms does not hold: p99 is 40ms",
+                "p99<5ms does not hold: p99 is 40.000 ms",
                 "rate>1000 does not hold: the rate is 2.0/s"
             ]
         );

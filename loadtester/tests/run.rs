@@ -1,0 +1,350 @@
+//! Loads against servers that see, and bend, what is on the wire.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "helpers of tests fail as tests do"
+)]
+
+mod support;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use loadtester::engine::{Control, Outcome};
+use support::{Reply, Server, answer, load, load_with, ok, wait_until};
+
+fn statuses(outcome: &Outcome) -> BTreeMap<u16, u64> {
+    outcome.totals.statuses()
+}
+
+#[test]
+fn the_number_of_requests_is_exact_and_connections_are_used_again() {
+    let server = Server::start(|_| ok("hello"));
+    let outcome = load(&format!("hey -n 100 -c 3 {}", server.url()));
+    assert_eq!(server.count(), 100);
+    assert_eq!(statuses(&outcome), BTreeMap::from([(200, 100)]));
+    assert_eq!(outcome.totals.bytes(), 500);
+    assert_eq!(server.connections.load(Ordering::SeqCst), 3);
+}
+
+#[test]
+fn without_keepalive_every_request_has_a_connection_of_its_own() {
+    let server = Server::start(|request| {
+        assert_eq!(request.header("connection"), Some("close"));
+        Reply::Close("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok".into())
+    });
+    let outcome = load(&format!(
+        "hey -n 10 -c 2 -disable-keepalive {}",
+        server.url()
+    ));
+    assert_eq!(statuses(&outcome), BTreeMap::from([(200, 10)]));
+    assert_eq!(server.connections.load(Ordering::SeqCst), 10);
+}
+
+#[test]
+fn a_rate_makes_exactly_the_requests_that_are_due() {
+    for flags in ["-q 100 -c 4", "--rate 400 -c 4", "--rate 400 -c 4 -cpus 2"] {
+        let server = Server::start(|_| ok(""));
+        let outcome = load(&format!("hey -z 1s {flags} {}", server.url()));
+        // On a machine too busy to send them all, the rest is counted as such; none vanishes.
+        assert_eq!(
+            outcome.totals.requests() + outcome.totals.unsent(),
+            400,
+            "{flags}"
+        );
+        assert_eq!(server.count() as u64, outcome.totals.responses(), "{flags}");
+        assert!(outcome.elapsed >= Duration::from_secs(1), "{flags}");
+    }
+}
+
+#[test]
+fn a_stall_of_the_server_shows_in_the_latency_from_the_due_moment() {
+    let requests = AtomicUsize::new(0);
+    let server = Server::start(move |_| {
+        if requests.fetch_add(1, Ordering::SeqCst) == 0 {
+            std::thread::sleep(Duration::from_millis(600));
+        }
+        ok("")
+    });
+    let outcome = load(&format!("hey -z 1s --rate 200 -c 1 {}", server.url()));
+    let corrected = outcome.totals.corrected().unwrap();
+    // 120 of 200 requests were due during the stall and waited up to 600 ms.
+    assert!(corrected.percentile(80.0).unwrap() > Duration::from_millis(200));
+    let waited_as_sent = outcome.totals.latency();
+    assert!(waited_as_sent.percentile(80.0).unwrap() < corrected.percentile(80.0).unwrap());
+}
+
+#[test]
+fn method_headers_and_body_arrive_as_typed() {
+    let server = Server::start(|_| ok(""));
+    load(&format!(
+        "hey -n 1 -c 1 -m post -d '{{\"a\": 1}}' -T application/json -H 'X-Name: some value' \
+         -a user:secret -host example.org {}path?q=1",
+        server.url()
+    ));
+    let seen = server.first();
+    assert_eq!(seen.line, "POST /path?q=1 HTTP/1.1");
+    assert_eq!(seen.body, "{\"a\": 1}");
+    for (name, value) in [
+        ("Content-Type", "application/json"),
+        ("X-Name", "some value"),
+        ("Authorization", "Basic dXNlcjpzZWNyZXQ="),
+        ("Host", "example.org"),
+        ("Accept-Encoding", "gzip"),
+    ] {
+        assert_eq!(seen.header(name), Some(value));
+    }
+}
+
+#[test]
+fn names_of_the_cluster_resolve_through_the_proxy_over_kept_connections() {
+    let proxy = Server::start(|request| {
+        assert_eq!(
+            request.line,
+            "GET http://simple-app-canary.default:80/ HTTP/1.1"
+        );
+        assert_eq!(request.header("host"), Some("simple-app-canary.default:80"));
+        ok("version: 1.0.1")
+    });
+    let command = "hey -n 50 -c 2 http://simple-app-canary.default:80/";
+    for name in ["HTTP_PROXY", "http_proxy"] {
+        let before = proxy.connections.load(Ordering::SeqCst);
+        let outcome = load_with(command, &[(name, &proxy.url())], &Arc::default());
+        assert_eq!(statuses(&outcome), BTreeMap::from([(200, 50)]));
+        assert_eq!(proxy.connections.load(Ordering::SeqCst) - before, 2);
+    }
+    let variables = [("HTTP_PROXY", &*proxy.url()), ("NO_PROXY", ".invalid")];
+    let direct = load_with(
+        "hey -n 2 -c 1 http://app.default.invalid/",
+        &variables,
+        &Arc::default(),
+    );
+    assert_eq!(
+        direct.totals.requests() - direct.totals.responses(),
+        2,
+        "the name does not exist"
+    );
+}
+
+#[test]
+fn a_proxy_given_as_a_flag_wins_and_gets_its_credentials() {
+    let proxy = Server::start(|_| ok(""));
+    let url = format!("http://u:p@{}", proxy.address);
+    let variables = [("HTTP_PROXY", "http://127.0.0.1:1")];
+    load_with(
+        &format!("hey -n 1 -x {url} http://app.default/"),
+        &variables,
+        &Arc::default(),
+    );
+    assert_eq!(
+        proxy.first().header("proxy-authorization"),
+        Some("Basic dTpw")
+    );
+}
+
+#[test]
+fn a_connection_closed_while_it_rested_costs_no_failed_request() {
+    let server =
+        Server::start(|_| Reply::Close("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok".into()));
+    let outcome = load(&format!("hey -n 200 -c 4 {}", server.url()));
+    assert_eq!(outcome.totals.errors(), &BTreeMap::new());
+    assert_eq!(statuses(&outcome), BTreeMap::from([(200, 200)]));
+}
+
+#[test]
+fn a_post_is_not_sent_twice_when_the_server_hangs_up() {
+    let server = Server::start(|_| Reply::Close(String::new()));
+    let outcome = load(&format!("hey -n 3 -c 1 -m POST -d x {}", server.url()));
+    assert_eq!(server.count(), 3);
+    let error = "the connection was closed without an answer".to_owned();
+    assert_eq!(outcome.totals.errors(), &BTreeMap::from([(error, 3)]));
+}
+
+#[test]
+fn bodies_in_chunks_or_up_to_the_end_are_counted() {
+    let chunked = Server::start(|_| {
+        let head = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n";
+        Reply::Keep(format!("{head}5\r\nhello\r\n6;x=y\r\n world\r\n0\r\n\r\n"))
+    });
+    assert_eq!(
+        load(&format!("hey -n 10 -c 1 {}", chunked.url()))
+            .totals
+            .bytes(),
+        110
+    );
+    assert_eq!(chunked.connections.load(Ordering::SeqCst), 1);
+    let endless = Server::start(|_| Reply::Close("HTTP/1.1 200 OK\r\n\r\nhello".into()));
+    assert_eq!(
+        load(&format!("hey -n 10 -c 1 {}", endless.url()))
+            .totals
+            .bytes(),
+        50
+    );
+    let large = Server::start(|_| ok(&"x".repeat(300_000)));
+    assert_eq!(
+        load(&format!("hey -n 4 -c 2 {}", large.url()))
+            .totals
+            .bytes(),
+        1_200_000
+    );
+}
+
+#[test]
+fn an_answer_cut_short_is_an_error() {
+    let cut =
+        Server::start(|_| Reply::Close("HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nhel".into()));
+    let outcome = load(&format!("hey -n 3 -c 1 {}", cut.url()));
+    let error = "the connection was closed within the answer".to_owned();
+    assert_eq!(outcome.totals.errors(), &BTreeMap::from([(error, 3)]));
+}
+
+#[test]
+fn a_large_body_is_sent_whole() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("body");
+    std::fs::write(&file, "b".repeat(3_000_000)).unwrap();
+    let server = Server::start(|request| ok(&request.body.len().to_string()));
+    let outcome = load(&format!(
+        "hey -n 2 -c 1 -m PUT -D {} {}",
+        file.display(),
+        server.url()
+    ));
+    assert_eq!(statuses(&outcome), BTreeMap::from([(200, 2)]));
+    assert_eq!(server.first().body.len(), 3_000_000);
+}
+
+#[test]
+fn a_server_that_never_answers_costs_the_time_limit_and_no_more() {
+    let server = Server::start(|_| Reply::Never);
+    let outcome = load(&format!("hey -n 4 -c 2 -t 200ms {}", server.url()));
+    let error = "no answer within 200ms".to_owned();
+    assert_eq!(outcome.totals.errors(), &BTreeMap::from([(error, 4)]));
+}
+
+#[test]
+fn requests_running_at_the_end_are_awaited_or_cut_off_and_counted_either_way() {
+    let slow = |_: &support::Seen| {
+        std::thread::sleep(Duration::from_millis(700));
+        ok("")
+    };
+    let server = Server::start(slow);
+    let awaited = load(&format!("hey -z 200ms -c 3 {}", server.url()));
+    assert_eq!(
+        (awaited.totals.responses(), awaited.totals.cut_off_count()),
+        (3, 0)
+    );
+    let server = Server::start(slow);
+    let cut = load(&format!("hey -z 200ms --drain 0s -c 3 {}", server.url()));
+    assert_eq!((cut.totals.responses(), cut.totals.cut_off_count()), (0, 3));
+}
+
+#[test]
+fn redirects_are_followed_unless_disabled_and_never_for_ever() {
+    let server = Server::start(|request| match request.line.split(' ').nth(1) {
+        Some("/") => answer("302 Found", "Location: /there\r\n", "moved"),
+        Some("/there") => ok("arrived"),
+        _ => answer("301 Moved Permanently", "Location: /loop\r\n", ""),
+    });
+    let followed = load(&format!("hey -n 5 -c 1 {}", server.url()));
+    assert_eq!(statuses(&followed), BTreeMap::from([(200, 5)]));
+    assert_eq!(server.count(), 10);
+    assert_eq!(server.connections.load(Ordering::SeqCst), 1);
+    let kept = load(&format!(
+        "hey -n 5 -c 1 -disable-redirects {}",
+        server.url()
+    ));
+    assert_eq!(statuses(&kept), BTreeMap::from([(302, 5)]));
+    let looping = load(&format!("hey -n 1 -c 1 {}loop", server.url()));
+    let error = "stopped after 10 redirects".to_owned();
+    assert_eq!(looping.totals.errors(), &BTreeMap::from([(error, 1)]));
+}
+
+#[test]
+fn several_urls_are_requested_in_turn() {
+    let (first, second) = (Server::start(|_| ok("1")), Server::start(|_| ok("2")));
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("urls");
+    std::fs::write(
+        &file,
+        format!("# two\n{}\n\n{}x\n", first.url(), second.url()),
+    )
+    .unwrap();
+    load(&format!("hey -n 20 -c 1 --urls {}", file.display()));
+    assert_eq!((first.count(), second.count()), (10, 10));
+    assert_eq!(second.first().line, "GET /x HTTP/1.1");
+}
+
+#[test]
+fn a_unix_socket_is_spoken_to_like_any_other() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("socket");
+    let listener = std::os::unix::net::UnixListener::bind(&path).unwrap();
+    let server = std::thread::spawn(move || {
+        let (stream, _) = listener.accept().unwrap();
+        let mut reader = std::io::BufReader::new(&stream);
+        for _ in 0..5 {
+            support::read_request(&mut reader).unwrap();
+            let mut writer = &stream;
+            std::io::Write::write_all(&mut writer, b"HTTP/1.1 204 No Content\r\n\r\n").unwrap();
+        }
+    });
+    let command = format!(
+        "hey -n 5 -c 1 --unix-socket {} http://anything/",
+        path.display()
+    );
+    assert_eq!(statuses(&load(&command)), BTreeMap::from([(204, 5)]));
+    server.join().unwrap();
+}
+
+#[test]
+fn nobody_listening_is_counted_and_does_not_spin() {
+    let closed = {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        listener.local_addr().unwrap()
+    };
+    let outcome = load(&format!("hey -z 300ms -c 1 http://{closed}/"));
+    let failed = outcome.totals.requests();
+    // Pauses double from 1 ms to 128 ms: 9 attempts fill 300 ms.
+    assert!((1..=12).contains(&failed), "{failed}");
+    let error = outcome.totals.errors().keys().next().unwrap();
+    assert!(error.contains("Connection refused"), "{error}");
+}
+
+#[test]
+fn what_is_sent_during_the_warm_up_is_not_recorded() {
+    let server = Server::start(|_| ok(""));
+    let outcome = load(&format!(
+        "hey -z 500ms --warmup 500ms --rate 100 -c 2 {}",
+        server.url()
+    ));
+    assert_eq!(outcome.totals.requests() + outcome.totals.unsent(), 50);
+    assert!(server.count() > 50 || outcome.totals.unsent() > 0);
+}
+
+#[test]
+fn a_cancelled_run_still_has_its_result() {
+    let server = Server::start(|_| ok(""));
+    let control = Arc::new(Control::default());
+    let command = format!("hey -z 1h -q 50 -c 2 {}", server.url());
+    let running = {
+        let control = Arc::clone(&control);
+        std::thread::spawn(move || load_with(&command, &[], &control))
+    };
+    wait_until("some requests are made", || server.count() >= 10);
+    control.ask();
+    wait_until("figures are published", || {
+        control
+            .look()
+            .is_some_and(|(totals, _)| totals.responses() >= 1)
+    });
+    control.cancel();
+    let outcome = running.join().unwrap();
+    assert!(
+        outcome.totals.responses() >= 9,
+        "{}",
+        outcome.totals.responses()
+    );
+}

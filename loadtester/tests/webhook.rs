@@ -1,0 +1,395 @@
+//! The server as a program: webhooks in, load out.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "helpers of tests fail as tests do"
+)]
+
+mod support;
+
+use std::io::{BufRead as _, BufReader};
+use std::net::SocketAddr;
+use std::path::Path;
+use std::process::{Child, ChildStdout, Command, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use serde_json::{Value, json};
+use support::{Server, answer, call, ok, wait_until};
+
+struct LoadTester {
+    child: Child,
+    address: SocketAddr,
+    /// Kept open, so that logging never fails.
+    _log: BufReader<ChildStdout>,
+}
+
+impl Drop for LoadTester {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+impl LoadTester {
+    fn start(arguments: &[&str], environment: &[(&str, &str)]) -> Self {
+        let mut child = Command::new(env!("CARGO_BIN_EXE_loadtester"))
+            .args(["serve", "--port", "0"])
+            .args(arguments)
+            .env_clear()
+            .envs(std::env::var("PATH").map(|path| ("PATH", path)))
+            .envs(environment.iter().copied())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut log = BufReader::new(child.stdout.take().unwrap());
+        let mut line = String::new();
+        log.read_line(&mut line).unwrap();
+        let address = line.trim_end().rsplit(' ').next().unwrap();
+        let address = address
+            .parse()
+            .unwrap_or_else(|_| panic!("no address in {line:?}"));
+        Self {
+            child,
+            address,
+            _log: log,
+        }
+    }
+
+    fn post(&self, path: &str, body: &Value) -> (u16, String) {
+        call(self.address, "POST", path, "", &body.to_string())
+    }
+
+    fn tasks(&self) -> Vec<Value> {
+        let (status, body) = call(self.address, "GET", "/tasks", "", "");
+        assert_eq!(status, 200);
+        serde_json::from_str(&body).unwrap()
+    }
+
+    fn running(&self) -> usize {
+        self.tasks()
+            .iter()
+            .filter(|task| task["state"] == "running")
+            .count()
+    }
+}
+
+fn webhook(command: &str) -> Value {
+    json!({
+        "name": "simple-app", "namespace": "default", "phase": "Progressing", "checksum": "a1",
+        "metadata": {"type": "cmd", "cmd": command, "logCmdOutput": "true"},
+    })
+}
+
+#[test]
+fn six_webhooks_with_the_same_command_make_one_run_and_deleting_it_ends_it() {
+    let proxy = Server::start(|request| {
+        assert_eq!(
+            request.line,
+            "GET http://simple-app-canary.default:80/ HTTP/1.1"
+        );
+        ok("version: 1.0.1")
+    });
+    let server = LoadTester::start(&[], &[("HTTP_PROXY", &proxy.url())]);
+    let hook = webhook("hey -z 2m -q 1000 -c 2 http://simple-app-canary.default:80/");
+    for _ in 0..6 {
+        assert_eq!(server.post("/", &hook), (202, String::new()));
+    }
+    wait_until("load arrives", || proxy.count() > 100);
+    let tasks = server.tasks();
+    assert_eq!(tasks.len(), 1);
+    assert_eq!(tasks[0]["canary"], "simple-app.default");
+    assert_eq!(tasks[0]["state"], "running");
+    assert_eq!(proxy.connections.load(Ordering::SeqCst), 2);
+    wait_until("live figures are shown", || {
+        server.tasks()[0]["report"]["responses"].as_u64() > Some(100)
+    });
+
+    let mut other = hook.clone();
+    other["namespace"] = "prod".into();
+    assert_eq!(server.post("/", &other).0, 202);
+    assert_eq!(server.running(), 2, "another canary has a run of its own");
+
+    assert_eq!(call(server.address, "DELETE", "/tasks/1", "", "").0, 202);
+    wait_until("the run has ended", || server.running() == 1);
+    let ended = server
+        .tasks()
+        .into_iter()
+        .find(|task| task["id"] == 1)
+        .unwrap();
+    assert_eq!(ended["state"], "cancelled");
+    assert!(
+        ended["report"]["statuses"]["200"].as_u64() > Some(100),
+        "{ended}"
+    );
+    assert_eq!(call(server.address, "DELETE", "/tasks/1", "", "").0, 404);
+    assert_eq!(server.post("/", &hook).0, 202);
+    assert_eq!(
+        server.running(),
+        2,
+        "a command that has ended may run again"
+    );
+}
+
+#[test]
+fn a_load_that_misses_its_conditions_fails_the_next_webhook_of_the_same_revision() {
+    let healthy = Arc::new(AtomicBool::new(false));
+    let target = {
+        let healthy = Arc::clone(&healthy);
+        Server::start(move |_| {
+            if healthy.load(Ordering::SeqCst) {
+                ok("")
+            } else {
+                answer("500 Oops", "", "")
+            }
+        })
+    };
+    let server = LoadTester::start(&[], &[]);
+    let mut hook = webhook(&format!("hey -n 50 -c 2 {}", target.url()));
+    hook["metadata"]["failOn"] = "errors<1%".into();
+    let ended = |count: usize| {
+        wait_until("the run has ended", || {
+            server.tasks().len() >= count && server.running() == 0
+        });
+    };
+
+    assert_eq!(server.post("/", &hook).0, 202);
+    ended(1);
+    let (status, sentence) = server.post("/", &hook);
+    assert_eq!(
+        (status, sentence.as_str()),
+        (500, "errors<1% does not hold: 100.00% failed")
+    );
+    ended(2);
+    // A new revision is not judged by what the old one did.
+    hook["checksum"] = "b2".into();
+    assert_eq!(server.post("/", &hook).0, 202);
+    ended(3);
+    healthy.store(true, Ordering::SeqCst);
+    assert_eq!(server.post("/", &hook).0, 500);
+    ended(4);
+    assert_eq!(server.post("/", &hook).0, 202);
+}
+
+#[test]
+fn a_running_load_is_judged_as_it_goes() {
+    let target = Server::start(|_| answer("503 Busy", "", ""));
+    let server = LoadTester::start(&[], &[]);
+    let mut hook = webhook(&format!("hey -z 2m -q 500 -c 2 {}", target.url()));
+    hook["metadata"]["failOn"] = "errors<1%".into();
+    assert_eq!(server.post("/", &hook).0, 202);
+    wait_until("the running load fails its condition", || {
+        server.post("/", &hook).0 == 500
+    });
+    assert_eq!(server.running(), 1);
+}
+
+#[test]
+fn gates_answer_as_flaggers_do_and_survive_a_restart() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("gates.json");
+    let arguments = ["--gates-file", file.to_str().unwrap()];
+    let canary = json!({"name": "app", "namespace": "prod"});
+    {
+        let server = LoadTester::start(&arguments, &[]);
+        assert_eq!(server.post("/gate/approve", &canary), (200, "OK".into()));
+        assert_eq!(
+            server.post("/gate/halt", &canary),
+            (403, "Forbidden".into())
+        );
+        assert_eq!(
+            server.post("/gate/check", &canary),
+            (403, "Forbidden".into())
+        );
+        assert_eq!(server.post("/gate/open", &canary), (202, String::new()));
+        assert_eq!(
+            server.post("/gate/check", &canary),
+            (200, "Approved".into())
+        );
+        assert_eq!(
+            server.post("/rollback/check", &canary),
+            (403, "Forbidden".into())
+        );
+        assert_eq!(server.post("/rollback/open", &canary), (202, String::new()));
+    }
+    let server = LoadTester::start(&arguments, &[]);
+    assert_eq!(server.post("/gate/check", &canary).0, 200);
+    assert_eq!(
+        server.post("/rollback/check", &canary),
+        (200, "Approved".into())
+    );
+    let (_, gates) = call(server.address, "GET", "/gates", "", "");
+    let gates: Value = serde_json::from_str(&gates).unwrap();
+    assert_eq!(gates["rollback.app.prod"]["changed_by"], "127.0.0.1");
+    assert_eq!(server.post("/gate/close", &canary).0, 202);
+    assert_eq!(server.post("/gate/check", &canary).0, 403);
+    assert_eq!(server.post("/gate/check", &json!({"name": "app"})).0, 400);
+}
+
+#[test]
+fn what_cannot_be_run_is_answered_with_the_reason() {
+    let server = LoadTester::start(&["--namespace-regexp", "^default$"], &[]);
+    let refusals = [
+        (json!("text"), 400, "no webhook payload"),
+        (
+            json!({"name": "a", "namespace": "default"}),
+            400,
+            "metadata not found in payload",
+        ),
+        (webhook(""), 400, "cmd not found in metadata"),
+        (
+            webhook("hey http://www.example.com/"),
+            400,
+            "--allow-target",
+        ),
+        (webhook("rm -rf /"), 400, "--allow-exec"),
+        (
+            json!({"name": "a", "namespace": "other", "metadata": {}}),
+            403,
+            "Forbidden",
+        ),
+    ];
+    for (body, status, part) in refusals {
+        let (found, text) = server.post("/", &body);
+        assert_eq!(found, status, "{body}: {text}");
+        assert!(text.contains(part), "{body}: {part} is missing in {text}");
+    }
+    let large = "x".repeat(100_000);
+    assert_eq!(call(server.address, "POST", "/", "", &large).0, 413);
+    assert_eq!(
+        call(server.address, "GET", "/healthz", "", ""),
+        (200, "OK".into())
+    );
+    let (_, metrics) = call(server.address, "GET", "/metrics", "", "");
+    assert!(
+        metrics.contains("loadtester_webhooks_total{code=\"400\"} 5"),
+        "{metrics}"
+    );
+}
+
+#[test]
+fn tasks_workers_and_rate_are_bounded() {
+    let target = Server::start(|_| ok(""));
+    let url = target.url();
+    let arguments = [
+        "--max-tasks",
+        "2",
+        "--max-rate",
+        "100",
+        "--max-workers",
+        "10",
+    ];
+    let server = LoadTester::start(&arguments, &[]);
+    for (command, status, part) in [
+        (format!("hey -z 1m -c 11 -q 1 {url}"), 429, "--max-workers"),
+        (format!("hey -z 1m -c 2 {url}"), 429, "-q or --rate"),
+        (format!("hey -z 1m -c 2 -q 40 {url}"), 202, ""),
+        (format!("hey -z 1m -c 2 -q 20 {url}"), 429, "--max-rate"),
+        (format!("hey -z 1m -c 2 -q 5 {url}"), 202, ""),
+        (format!("hey -z 1m -c 2 -q 1 {url}"), 429, "--max-tasks"),
+    ] {
+        let (found, text) = server.post("/", &webhook(&command));
+        assert_eq!(found, status, "{command}: {text}");
+        assert!(text.contains(part), "{command}: {text}");
+    }
+}
+
+#[test]
+fn a_token_is_asked_for_everywhere_but_for_health() {
+    let server = LoadTester::start(&[], &[("LOADTESTER_TOKEN", "secret")]);
+    let get = |path: &str, headers: &str| call(server.address, "GET", path, headers, "").0;
+    assert_eq!(get("/healthz", ""), 200);
+    for headers in [
+        "",
+        "Authorization: Bearer wrong\r\n",
+        "Authorization: Basic eDp5\r\n",
+    ] {
+        assert_eq!(get("/tasks", headers), 401, "{headers}");
+        assert_eq!(get("/gate/approve", headers), 401, "{headers}");
+    }
+    assert_eq!(get("/tasks", "Authorization: Bearer secret\r\n"), 200);
+    // What a webhook URL with user information makes of it: `token:secret`.
+    assert_eq!(
+        get("/tasks", "Authorization: Basic dG9rZW46c2VjcmV0\r\n"),
+        200
+    );
+}
+
+#[test]
+fn allowed_programs_run_without_a_shell_and_awaited_types_report_their_end() {
+    let folder = tempfile::tempdir().unwrap();
+    let program = folder.path().join("kubectl");
+    write_program(&program, "#!/bin/sh\necho \"$# $1\"\nexit $2\n");
+    let path = format!(
+        "{}:{}",
+        folder.path().display(),
+        std::env::var("PATH").unwrap()
+    );
+    let server = LoadTester::start(&["--allow-exec", "kubectl"], &[("PATH", &path)]);
+    let hook = |command: &str| {
+        let mut hook = webhook(command);
+        hook["metadata"]["type"] = "kubectl".into();
+        hook["metadata"]["returnCmdOutput"] = "true".into();
+        hook
+    };
+    assert_eq!(
+        server.post("/", &hook("'a b;c' 0")),
+        (200, "2 a b;c\n".into())
+    );
+    let (status, text) = server.post("/", &hook("x 3"));
+    assert_eq!(status, 500);
+    assert!(
+        text.contains("command x 3 failed") && text.contains("exit status: 3"),
+        "{text}"
+    );
+}
+
+fn write_program(path: &Path, text: &str) {
+    use std::os::unix::fs::PermissionsExt as _;
+    std::fs::write(path, text).unwrap();
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o755)).unwrap();
+}
+
+#[test]
+fn told_to_stop_it_ends_its_loads_and_itself() {
+    let target = Server::start(|_| ok(""));
+    let mut server = LoadTester::start(&[], &[]);
+    assert_eq!(
+        server
+            .post(
+                "/",
+                &webhook(&format!("hey -z 1h -c 2 -q 10 {}", target.url()))
+            )
+            .0,
+        202
+    );
+    let pid = rustix::process::Pid::from_raw(i32::try_from(server.child.id()).unwrap()).unwrap();
+    rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
+    let mut status = None;
+    wait_until("the server has stopped", || {
+        status = server.child.try_wait().unwrap();
+        status.is_some()
+    });
+    assert!(status.unwrap().success());
+}
+
+#[test]
+fn a_shell_cannot_be_allowed_and_bad_settings_are_named() {
+    for (arguments, part) in [
+        (["--allow-exec", "/bin/bash"], "is a shell"),
+        (["--allow-target", "http://x/"], "--allow-target"),
+        (["--namespace-regexp", "("], "--namespace-regexp"),
+        (["--timeout", "soon"], "--timeout"),
+    ] {
+        let output = Command::new(env!("CARGO_BIN_EXE_loadtester"))
+            .arg("serve")
+            .args(arguments)
+            .env_clear()
+            .output()
+            .unwrap();
+        let message = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(2), "{message}");
+        assert!(message.contains(part), "{part} is missing in: {message}");
+    }
+}

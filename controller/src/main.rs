@@ -1,2 +1,43 @@
 //! Canary controller that speaks Flagger's API on Istio.
-fn main() {}
+
+use std::process::ExitCode;
+
+use clap::Parser;
+use controller::{
+    args::{Cli, Command, with_two_dashes},
+    crd, overview, run, telemetry,
+};
+
+fn main() -> ExitCode {
+    let cli = Cli::parse_from(with_two_dashes(std::env::args_os()));
+    match execute(cli) {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("canary-controller: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn execute(cli: Cli) -> anyhow::Result<ExitCode> {
+    // One provider in the whole tree; an error means that it is installed already.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()?;
+    match cli
+        .command
+        .unwrap_or_else(|| Command::Run(Box::new(cli.run)))
+    {
+        Command::Crd => {
+            print!("{}", crd::definitions_yaml()?);
+            Ok(ExitCode::SUCCESS)
+        }
+        Command::Status(args) => runtime.block_on(overview::show(args)),
+        Command::Run(args) => {
+            telemetry::start(args.log_level, args.log_format);
+            runtime.block_on(run::run(*args))?;
+            Ok(ExitCode::SUCCESS)
+        }
+    }
+}

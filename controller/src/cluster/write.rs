@@ -7,6 +7,7 @@ use kube::{
 use serde_json::Value;
 
 use super::{Cluster, Key, Kind, Object};
+use crate::release::json_of;
 
 /// A read or write that the API server refused or did not answer.
 #[derive(Debug, thiserror::Error)]
@@ -121,6 +122,43 @@ impl Cluster {
             .patch_status(name, &PatchParams::default(), &Patch::Merge(patch))
             .await;
         self.written("patch status of", kind, namespace, name, written)
+    }
+
+    /// Makes one object as `build` says, given the one that exists: creates it, replaces it, or does nothing when
+    /// it already is so. The read is live and its `resourceVersion` guards the write.
+    ///
+    /// # Errors
+    /// When the server refuses (409 if someone else wrote first) or does not answer.
+    pub async fn ensure(
+        &self,
+        kind: Kind,
+        namespace: &str,
+        name: &str,
+        build: impl FnOnce(Option<&Value>) -> Value,
+    ) -> Result<(), WriteError> {
+        let existing = self
+            .live(kind, namespace, name)
+            .await?
+            .map(|object| json_of(&object));
+        let wanted = build(existing.as_ref());
+        if existing.as_ref() == Some(&wanted) {
+            return Ok(());
+        }
+        let object: Object = serde_json::from_value(wanted).map_err(|source| {
+            error(
+                "build",
+                kind,
+                namespace,
+                name,
+                kube::Error::SerdeError(source),
+            )
+        })?;
+        if existing.is_some() {
+            self.replace(kind, namespace, &object).await?;
+        } else {
+            self.create(kind, namespace, &object).await?;
+        }
+        Ok(())
     }
 
     fn written(

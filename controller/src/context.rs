@@ -1,0 +1,73 @@
+//! What every reconciliation shares.
+
+use std::{
+    collections::{HashMap, HashSet},
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use crate::{
+    background::Background, clock::Clock, cluster::Cluster, http::Transport, lease::Fence,
+    metrics::Metrics, settings::Settings,
+};
+
+/// What every reconciliation shares.
+pub struct Context {
+    /// Local copies and writes.
+    pub cluster: Arc<Cluster>,
+    /// Settings for all canaries.
+    pub settings: Settings,
+    /// The time of day.
+    pub clock: Clock,
+    /// Outgoing calls.
+    pub transport: Arc<dyn Transport>,
+    /// Calls that must not hold up a tick.
+    pub background: Background,
+    /// The controller's own metrics.
+    pub metrics: Metrics,
+    /// Whether this process may act.
+    pub fence: Fence,
+    /// Named in events as the reporting instance.
+    pub instance: String,
+    /// Failures in a row, by canary.
+    pub failures: Failures,
+    /// Remarks that were made.
+    pub remarked: Remarked,
+}
+
+/// Remarks that this process made, so that an idle canary costs no request.
+#[derive(Debug, Default)]
+pub struct Remarked(Mutex<HashSet<(String, String)>>);
+
+impl Remarked {
+    /// Whether the canary with this uid has not been told yet.
+    pub fn is_new(&self, uid: &str, key: &str) -> bool {
+        let mut made = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        made.insert((uid.to_owned(), key.to_owned()))
+    }
+}
+
+/// Failures in a row, by canary: each waits longer than the one before.
+#[derive(Debug, Default)]
+pub struct Failures(Mutex<HashMap<String, u32>>);
+
+impl Failures {
+    /// Counts a failure and gives the time to wait: half a second, doubled each time up to a minute, a little at
+    /// random so that many canaries do not come back at once.
+    pub fn wait(&self, canary: &str) -> Duration {
+        let mut counts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let count = counts.entry(canary.to_owned()).or_insert(0);
+        let base = Duration::from_millis(500).saturating_mul(1 << (*count).min(7));
+        *count = count.saturating_add(1);
+        base.min(Duration::from_secs(60))
+            .mul_f64(0.8 + fastrand::f64() * 0.4)
+    }
+
+    /// Forgets the failures of a canary.
+    pub fn clear(&self, canary: &str) {
+        self.0
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .remove(canary);
+    }
+}

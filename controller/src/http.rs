@@ -1,0 +1,166 @@
+//! Outgoing HTTP calls: webhooks, queries, alerts. The transport is a seam, so that tests can answer in process
+//! and under a paused clock.
+
+use std::{collections::HashMap, error::Error, sync::Mutex, sync::PoisonError, time::Duration};
+
+use futures::future::BoxFuture;
+
+/// Answers are read up to this size; what is longer is an error, not a reason to run out of memory.
+const LONGEST_ANSWER: usize = 8 << 20;
+
+/// One call.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Request {
+    /// `GET` or `POST`.
+    pub method: Method,
+    /// Address, query string included.
+    pub url: String,
+    /// Headers.
+    pub headers: Vec<(String, String)>,
+    /// JSON body of a `POST`.
+    pub body: Option<String>,
+    /// Time for the whole call.
+    pub timeout: Duration,
+    /// How the connection is made.
+    pub connection: Connection,
+}
+
+/// The methods in use.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Method {
+    /// `GET`
+    Get,
+    /// `POST`
+    Post,
+}
+
+/// How a connection is made.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
+pub struct Connection {
+    /// Skips the check of the server's certificate.
+    pub insecure: bool,
+    /// Proxy, instead of the one that the environment names.
+    pub proxy: Option<String>,
+}
+
+/// An answer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Response {
+    /// Status code.
+    pub status: u16,
+    /// `Retry-After` in seconds.
+    pub retry_after: Option<u64>,
+    /// Body as text.
+    pub body: String,
+}
+
+impl Response {
+    /// Whether the status is 2xx.
+    #[must_use]
+    pub fn is_success(&self) -> bool {
+        (200..300).contains(&self.status)
+    }
+
+    /// The status as `404 Not Found`.
+    #[must_use]
+    pub fn status_text(&self) -> String {
+        match http::StatusCode::from_u16(self.status) {
+            Ok(status) => status.to_string(),
+            Err(_) => self.status.to_string(),
+        }
+    }
+}
+
+/// A call that got no answer, with all its causes in words.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct HttpError(pub String);
+
+/// Makes calls.
+pub trait Transport: Send + Sync {
+    /// Makes one call.
+    fn send(&self, request: Request) -> BoxFuture<'_, Result<Response, HttpError>>;
+}
+
+/// Calls over the network; honours `HTTP_PROXY`, `HTTPS_PROXY` and `NO_PROXY`.
+#[derive(Debug, Default)]
+pub struct Network {
+    /// One client, with its pool of connections, for each way of connecting.
+    clients: Mutex<HashMap<Connection, reqwest::Client>>,
+}
+
+impl Network {
+    fn client(&self, connection: &Connection) -> Result<reqwest::Client, HttpError> {
+        let mut clients = self.clients.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(client) = clients.get(connection) {
+            return Ok(client.clone());
+        }
+        let mut builder = reqwest::Client::builder()
+            .user_agent(concat!("canary-controller/", env!("CARGO_PKG_VERSION")))
+            .tls_danger_accept_invalid_certs(connection.insecure);
+        if let Some(proxy) = &connection.proxy {
+            builder = builder.proxy(reqwest::Proxy::all(proxy).map_err(|error| describe(&error))?);
+        }
+        let client = builder.build().map_err(|error| describe(&error))?;
+        clients.insert(connection.clone(), client.clone());
+        Ok(client)
+    }
+
+    async fn call(&self, request: Request) -> Result<Response, HttpError> {
+        let client = self.client(&request.connection)?;
+        let mut builder = match request.method {
+            Method::Get => client.get(&request.url),
+            Method::Post => client.post(&request.url),
+        };
+        for (name, value) in &request.headers {
+            builder = builder.header(name, value);
+        }
+        if let Some(body) = request.body {
+            builder = builder
+                .header("content-type", "application/json")
+                .body(body);
+        }
+        let sent = builder.timeout(request.timeout).send().await;
+        let mut response = sent.map_err(|error| describe(&error))?;
+        let status = response.status().as_u16();
+        let retry_after = response
+            .headers()
+            .get("retry-after")
+            .and_then(|value| value.to_str().ok()?.parse().ok());
+        let mut body = Vec::new();
+        while let Some(chunk) = response.chunk().await.map_err(|error| describe(&error))? {
+            if body.len() + chunk.len() > LONGEST_ANSWER {
+                return Err(HttpError(format!(
+                    "answer longer than {LONGEST_ANSWER} bytes"
+                )));
+            }
+            body.extend_from_slice(&chunk);
+        }
+        Ok(Response {
+            status,
+            retry_after,
+            body: String::from_utf8_lossy(&body).into_owned(),
+        })
+    }
+}
+
+impl Transport for Network {
+    fn send(&self, request: Request) -> BoxFuture<'_, Result<Response, HttpError>> {
+        Box::pin(self.call(request))
+    }
+}
+
+/// The client's own text leaves out why; the causes say it.
+fn describe(error: &reqwest::Error) -> HttpError {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(deeper) = cause {
+        let words = deeper.to_string();
+        if !text.contains(&words) {
+            text.push_str(": ");
+            text.push_str(&words);
+        }
+        cause = deeper.source();
+    }
+    HttpError(text)
+}

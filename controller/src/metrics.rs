@@ -1,0 +1,268 @@
+//! The controller's own metrics, with Flagger's names and labels.
+
+use std::{
+    collections::{BTreeMap, BTreeSet, HashMap},
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use canary_engine::{
+    action::Outcome, canary::MetricKind, phase::Phase, question::MetricAnswer, status::Status,
+};
+use jiff::SignedDuration;
+use kube::ResourceExt;
+use prometheus::{
+    CounterVec, GaugeVec, HistogramOpts, HistogramVec, Opts, Registry, TextEncoder, core::Collector,
+};
+
+use crate::{cluster::Object, release::Release};
+
+/// The controller's own metrics. Series of canaries that are deleted are removed.
+#[derive(Clone)]
+pub struct Metrics {
+    registry: Registry,
+    total: GaugeVec,
+    status: GaugeVec,
+    weight: GaugeVec,
+    analysis: GaugeVec,
+    duration: HistogramVec,
+    successes: CounterVec,
+    failures: CounterVec,
+    /// Label values in use, by namespace and name of the Canary.
+    series: Arc<Mutex<HashMap<(String, String), Series>>>,
+}
+
+/// Label values in use for one canary.
+#[derive(Debug, Clone, Default)]
+struct Series {
+    target: String,
+    metrics: BTreeSet<String>,
+}
+
+impl Metrics {
+    /// Registers the metrics.
+    ///
+    /// # Errors
+    /// When two have one name; a defect.
+    pub fn new(mesh_provider: &str) -> Result<Self, prometheus::Error> {
+        let registry = Registry::new();
+        let gauge =
+            |name: &str, help: &str, labels: &[&str]| -> Result<GaugeVec, prometheus::Error> {
+                register(&registry, GaugeVec::new(Opts::new(name, help), labels)?)
+            };
+        let info = gauge(
+            "flagger_info",
+            "Version and default provider",
+            &["version", "mesh_provider"],
+        )?;
+        info.with_label_values(&[env!("CARGO_PKG_VERSION"), mesh_provider])
+            .set(1.0);
+        let outcome = [
+            "name",
+            "namespace",
+            "deployment_strategy",
+            "analysis_status",
+        ];
+        let counter = |name: &str, help: &str| -> Result<CounterVec, prometheus::Error> {
+            register(&registry, CounterVec::new(Opts::new(name, help), &outcome)?)
+        };
+        Ok(Self {
+            total: gauge(
+                "flagger_canary_total",
+                "Canaries by namespace",
+                &["namespace"],
+            )?,
+            status: gauge(
+                "flagger_canary_status",
+                "Last known status: 0 running, 1 successful, 2 failed",
+                &["name", "namespace"],
+            )?,
+            weight: gauge(
+                "flagger_canary_weight",
+                "Weight of the workload in percent",
+                &["workload", "namespace"],
+            )?,
+            analysis: gauge(
+                "flagger_canary_metric_analysis",
+                "Last measured value; durations in seconds",
+                &["name", "namespace", "metric"],
+            )?,
+            duration: register(
+                &registry,
+                HistogramVec::new(
+                    HistogramOpts::new("flagger_canary_duration_seconds", "Time of one tick"),
+                    &["name", "namespace"],
+                )?,
+            )?,
+            successes: counter(
+                "flagger_canary_successes_total",
+                "Releases that were promoted",
+            )?,
+            failures: counter("flagger_canary_failures_total", "Releases that failed")?,
+            series: Arc::default(),
+            registry,
+        })
+    }
+
+    /// The metrics as text.
+    ///
+    /// # Errors
+    /// When they cannot be written as text; a defect.
+    pub fn text(&self) -> Result<String, prometheus::Error> {
+        TextEncoder::new().encode_to_string(&self.registry.gather())
+    }
+
+    /// Sets status and weight of a canary.
+    pub fn observed(&self, release: &Release, status: &Status) {
+        let (target, namespace) = (release.target(), release.namespace());
+        self.remember(release, None);
+        // Flagger counts every phase but Progressing and Failed as successful; a run that waits or promotes is
+        // still running.
+        let code = match status.phase {
+            Phase::Failed => 2.0,
+            Phase::Initialized | Phase::Succeeded => 1.0,
+            _ => 0.0,
+        };
+        self.status
+            .with_label_values(&[target, namespace])
+            .set(code);
+        let weight = f64::from(status.canary_weight);
+        self.weight
+            .with_label_values(&[target, namespace])
+            .set(weight);
+        self.weight
+            .with_label_values(&[&release.primary(), namespace])
+            .set(100.0 - weight);
+    }
+
+    /// Sets the value of a metric of the analysis: the largest of its series.
+    pub fn measured(&self, release: &Release, index: usize, answer: &MetricAnswer) {
+        let (MetricAnswer::Values(samples), Some(metric)) =
+            (answer, release.canary.analysis.metrics.get(index))
+        else {
+            return;
+        };
+        let Some(value) = samples
+            .iter()
+            .map(|sample| sample.value)
+            .max_by(f64::total_cmp)
+        else {
+            return;
+        };
+        let value = if metric.kind == MetricKind::Duration {
+            value / 1000.0
+        } else {
+            value
+        };
+        self.remember(release, Some(&metric.name));
+        let labels = [release.target(), release.namespace(), &metric.name];
+        self.analysis.with_label_values(&labels).set(value);
+    }
+
+    /// Counts a finished release.
+    pub fn released(&self, release: &Release, outcome: Outcome) {
+        self.remember(release, None);
+        let (counter, analysis) = match outcome {
+            Outcome::Promoted => (&self.successes, "completed"),
+            Outcome::PromotedSkipped => (&self.successes, "skipped"),
+            Outcome::Failed => (&self.failures, "completed"),
+        };
+        counter
+            .with_label_values(&[release.target(), release.namespace(), "canary", analysis])
+            .inc();
+    }
+
+    /// Records how long a tick took.
+    pub fn ticked(&self, object: &Object, took: SignedDuration) {
+        let target = object.data["spec"]["targetRef"]["name"]
+            .as_str()
+            .unwrap_or_default();
+        let namespace = object.namespace().unwrap_or_default();
+        let key = (namespace.clone(), object.name_any());
+        if self
+            .lock()
+            .get(&key)
+            .is_some_and(|series| series.target == target)
+        {
+            self.duration
+                .with_label_values(&[target, &namespace])
+                .observe(took.as_secs_f64());
+        }
+    }
+
+    /// Counts the canaries that exist and removes the series of those that do not.
+    pub fn known(&self, canaries: &[Arc<Object>]) {
+        let mut count = BTreeMap::new();
+        let mut alive = BTreeSet::new();
+        for canary in canaries {
+            let namespace = canary.namespace().unwrap_or_default();
+            *count.entry(namespace.clone()).or_insert(0.0) += 1.0;
+            alive.insert((namespace, canary.name_any()));
+        }
+        self.total.reset();
+        for (namespace, number) in count {
+            self.total.with_label_values(&[&namespace]).set(number);
+        }
+        let mut series = self.lock();
+        series.retain(|key, used| {
+            let keep = alive.contains(key);
+            if !keep {
+                self.remove(&key.0, used);
+            }
+            keep
+        });
+    }
+
+    fn remove(&self, namespace: &str, series: &Series) {
+        // A series that was never set cannot be removed, which is as good.
+        let target = series.target.as_str();
+        let _ = self.status.remove_label_values(&[target, namespace]);
+        let _ = self.duration.remove_label_values(&[target, namespace]);
+        for workload in [target, &format!("{target}-primary")] {
+            let _ = self.weight.remove_label_values(&[workload, namespace]);
+        }
+        for metric in &series.metrics {
+            let _ = self
+                .analysis
+                .remove_label_values(&[target, namespace, metric]);
+        }
+        for status in ["completed", "skipped"] {
+            let _ = self
+                .successes
+                .remove_label_values(&[target, namespace, "canary", status]);
+            let _ = self
+                .failures
+                .remove_label_values(&[target, namespace, "canary", status]);
+        }
+    }
+
+    fn remember(&self, release: &Release, metric: Option<&str>) {
+        let key = (release.namespace().to_owned(), release.canary.name.clone());
+        let mut series = self.lock();
+        let used = series.entry(key).or_default();
+        if used.target != release.target() {
+            let former = std::mem::replace(
+                used,
+                Series {
+                    target: release.target().to_owned(),
+                    metrics: BTreeSet::new(),
+                },
+            );
+            if !former.target.is_empty() {
+                self.remove(release.namespace(), &former);
+            }
+        }
+        used.metrics.extend(metric.map(str::to_owned));
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<(String, String), Series>> {
+        self.series.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn register<C: Collector + Clone + 'static>(
+    registry: &Registry,
+    metric: C,
+) -> Result<C, prometheus::Error> {
+    registry.register(Box::new(metric.clone()))?;
+    Ok(metric)
+}

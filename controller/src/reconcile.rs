@@ -1,0 +1,227 @@
+//! One tick of one canary: observe, ask, plan, apply.
+
+use std::{panic::AssertUnwindSafe, sync::Arc, time::Duration};
+
+use canary_engine::{action::Event, plan, question::Answers, questions};
+use futures::FutureExt;
+use kube::{ResourceExt, runtime::controller::Action};
+use serde_json::json;
+use tracing::{debug, error, warn};
+
+use crate::{
+    answer::answer,
+    apply::{ApplyError, Tick, write_status},
+    cluster::{Freshness, Kind, Object, WriteError},
+    context::Context,
+    events,
+    generate::digest,
+    lease::LostLease,
+    observe::observe,
+    release::Release,
+    routing, status,
+    validate::{Problems, validate},
+};
+
+/// Why a tick failed; the next one comes after a pause.
+#[derive(Debug, thiserror::Error)]
+pub enum TickError {
+    /// An action failed.
+    #[error(transparent)]
+    Apply(#[from] ApplyError),
+    /// A read failed.
+    #[error("read: {0}")]
+    Read(#[from] kube::Error),
+    /// A defect of this program, confined to one canary.
+    #[error("defect: {0}")]
+    Panic(String),
+}
+
+impl From<LostLease> for TickError {
+    fn from(error: LostLease) -> Self {
+        Self::Apply(error.into())
+    }
+}
+
+impl From<WriteError> for TickError {
+    fn from(error: WriteError) -> Self {
+        Self::Apply(error.into())
+    }
+}
+
+/// How soon to look again when the local copies are behind; the watch event usually comes first.
+const SHORTLY: Duration = Duration::from_secs(1);
+
+/// One tick. A panic ends the tick, not the process.
+///
+/// # Errors
+/// When the tick could not be completed.
+pub async fn reconcile(object: Arc<Object>, ctx: Arc<Context>) -> Result<Action, TickError> {
+    let started = ctx.clock.now();
+    let outcome = AssertUnwindSafe(tick(&object, &ctx)).catch_unwind().await;
+    let canary = full_name(&object);
+    match outcome {
+        Ok(result) => {
+            if result.is_ok() {
+                ctx.failures.clear(&canary);
+            }
+            ctx.metrics
+                .ticked(&object, ctx.clock.now().duration_since(started));
+            result
+        }
+        Err(panic) => {
+            let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
+            let text = text.or_else(|| panic.downcast_ref::<String>().cloned());
+            Err(TickError::Panic(
+                text.unwrap_or_else(|| "panic without text".to_owned()),
+            ))
+        }
+    }
+}
+
+async fn tick(object: &Object, ctx: &Context) -> Result<Action, TickError> {
+    ctx.fence.check()?;
+    let (namespace, name) = (object.namespace().unwrap_or_default(), object.name_any());
+    // 1. Only copies that are complete and show every own write can be planned on.
+    if let Some((kind, why)) = ctx.cluster.unready().first() {
+        debug!(kind = %kind.qualified(), why, "waiting for a local copy");
+        return Ok(Action::requeue(SHORTLY));
+    }
+    if let Freshness::Behind(key) = ctx.cluster.freshness(&namespace).await? {
+        debug!(kind = %key.kind, name = key.name, "waiting for an own write to show");
+        return Ok(Action::requeue(SHORTLY));
+    }
+    let Some(object) = ctx.cluster.get(Kind::Canary, &namespace, &name) else {
+        return Ok(Action::await_change());
+    };
+    if object.metadata.deletion_timestamp.is_some() {
+        return Ok(Action::await_change());
+    }
+    // 2. Validate and observe.
+    let release = match validate(&object, ctx.cluster.as_ref(), &ctx.settings) {
+        Ok(release) => release,
+        Err(problems) => return refuse(&object, &problems, ctx).await,
+    };
+    let Some(router) = routing::find(&release.canary.provider) else {
+        return Ok(Action::await_change());
+    };
+    let raw = status::of_object(&object);
+    let observed = match observe(
+        &release,
+        &raw,
+        &ctx.cluster,
+        router,
+        &ctx.settings,
+        ctx.clock.now(),
+    ) {
+        Ok(observed) => observed,
+        Err(problems) => return refuse(&object, &problems, ctx).await,
+    };
+    if raw
+        .waiting
+        .as_ref()
+        .is_some_and(|waiting| waiting.reason == status::INVALID)
+    {
+        write_status(&object, &raw, json!({ "waiting": null }), ctx).await?;
+        return Ok(Action::requeue(SHORTLY));
+    }
+    remark(&object, &release, ctx).await?;
+    // 3. Ask.
+    let mut answers = Answers::default();
+    loop {
+        let batch = questions(&release.canary, &observed, &answers);
+        if batch.is_empty() {
+            break;
+        }
+        answers
+            .given
+            .extend(answer(batch, &release, &observed.status, ctx).await);
+    }
+    // 4. Plan, and carry it out.
+    let plan = plan(&release.canary, &observed, &answers);
+    ctx.metrics.observed(&release, &observed.status);
+    let tick = Tick {
+        object: &object,
+        release: &release,
+        status: &observed.status,
+        router,
+        ctx,
+    };
+    tick.apply(&plan.actions).await?;
+    Ok(plan
+        .requeue
+        .map_or_else(Action::await_change, Action::requeue))
+}
+
+/// Refuses a Canary: one event and a visible reason, then nothing until it or what it refers to changes.
+async fn refuse(object: &Object, problems: &Problems, ctx: &Context) -> Result<Action, TickError> {
+    let message = format!("Canary {} is not valid: {problems}", full_name(object));
+    let raw = status::of_object(object);
+    let waiting = json!({ "reason": status::INVALID, "message": message, "announced": true });
+    if json!(raw.waiting) != waiting {
+        let canary = full_name(object);
+        warn!(canary, %problems, "refused");
+        let generation = object.metadata.generation.unwrap_or(0);
+        let key = format!("invalid/{generation}/{}", digest::short(&message, 8));
+        let event = Event {
+            warning: true,
+            message,
+            action: "Invalid",
+            key,
+        };
+        events::publish(object, &event, ctx)
+            .await
+            .map_err(ApplyError::Event)?;
+        write_status(object, &raw, json!({ "waiting": waiting }), ctx).await?;
+    }
+    Ok(Action::await_change())
+}
+
+/// Says once for each version of the spec what the user should know although nothing is refused.
+async fn remark(object: &Object, release: &Release, ctx: &Context) -> Result<(), TickError> {
+    for remark in &release.remarks {
+        let key = format!(
+            "remark/{}/{remark}",
+            object.metadata.generation.unwrap_or(0)
+        );
+        if ctx.remarked.is_new(&release.uid, &key) {
+            let event = Event {
+                warning: true,
+                message: remark.clone(),
+                action: "Remark",
+                key,
+            };
+            events::publish(object, &event, ctx)
+                .await
+                .map_err(ApplyError::Event)?;
+        }
+    }
+    Ok(())
+}
+
+/// What happens after a failed tick: a race is looked at again at once, anything else after a pause that grows.
+#[must_use]
+pub fn on_error(object: &Object, failure: &TickError, ctx: &Context) -> Action {
+    let canary = full_name(object);
+    match failure {
+        TickError::Apply(race) if race.is_race() => {
+            debug!(canary, %failure, "changed meanwhile");
+            Action::requeue(Duration::from_millis(100))
+        }
+        TickError::Panic(_) => {
+            error!(canary, %failure, "tick failed");
+            Action::requeue(ctx.failures.wait(&canary))
+        }
+        _ => {
+            warn!(canary, %failure, "tick failed");
+            Action::requeue(ctx.failures.wait(&canary))
+        }
+    }
+}
+
+fn full_name(object: &Object) -> String {
+    format!(
+        "{}.{}",
+        object.name_any(),
+        object.namespace().unwrap_or_default()
+    )
+}

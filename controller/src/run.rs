@@ -1,0 +1,274 @@
+//! The composition root: builds everything and runs it until the end.
+
+use std::{path::Path, sync::Arc, time::Duration};
+
+use anyhow::{Context as _, bail};
+use kube::{
+    Client, Config,
+    config::{KubeConfigOptions, Kubeconfig},
+};
+use tokio::{net::TcpListener, sync::mpsc};
+use tokio_util::sync::CancellationToken;
+use tracing::{error, info};
+
+use crate::{
+    admin::{self, Admin},
+    args::RunArgs,
+    background::{Background, Lanes},
+    clock::Clock,
+    cluster::{Cluster, Touched},
+    context::Context,
+    controller,
+    http::{Network, Transport},
+    lease::{Elector, Fence, LeaseError, Times},
+    metrics::Metrics,
+    routing,
+    settings::Settings,
+};
+
+/// How long ticks and calls under way may take to finish when the process is asked to end.
+const FINISH: Duration = Duration::from_secs(8);
+
+/// What a controller is made of; tests put in their own parts.
+pub struct Parts {
+    /// Client of the cluster.
+    pub client: Client,
+    /// Namespace to watch; all when `None`.
+    pub namespace: Option<String>,
+    /// Settings for all canaries.
+    pub settings: Settings,
+    /// The time of day.
+    pub clock: Clock,
+    /// Outgoing calls.
+    pub transport: Arc<dyn Transport>,
+    /// Identity of this process, in events and in the Lease.
+    pub instance: String,
+    /// Namespace and times of the Lease; `None` runs without election.
+    pub election: Option<(String, Times)>,
+}
+
+/// A controller that is built and about to run.
+pub struct Controller {
+    ctx: Arc<Context>,
+    touched: mpsc::UnboundedReceiver<Touched>,
+    lanes: Lanes,
+    elector: Option<Elector>,
+    watches: CancellationToken,
+}
+
+impl Controller {
+    /// Builds a controller and starts its watches.
+    ///
+    /// # Errors
+    /// When its metrics cannot be registered; a defect.
+    pub fn build(parts: Parts) -> Result<Self, prometheus::Error> {
+        let (sender, touched) = mpsc::unbounded_channel();
+        let watches = CancellationToken::new();
+        let cluster = Arc::new(Cluster::watch(
+            parts.client.clone(),
+            parts.namespace.as_deref(),
+            &sender,
+            &watches,
+        ));
+        let (elector, fence) = match &parts.election {
+            Some((namespace, times)) => {
+                let (elector, fence) = Elector::new(
+                    parts.client,
+                    namespace,
+                    &parts.instance,
+                    *times,
+                    parts.clock.clone(),
+                );
+                (Some(elector), fence)
+            }
+            None => (None, Fence::open()),
+        };
+        let (background, lanes) = Background::start();
+        let ctx = Arc::new(Context {
+            cluster,
+            metrics: Metrics::new(&parts.settings.mesh_provider)?,
+            settings: parts.settings,
+            clock: parts.clock,
+            transport: parts.transport,
+            background,
+            fence,
+            instance: parts.instance,
+            failures: Default::default(),
+            remarked: Default::default(),
+        });
+        Ok(Self {
+            ctx,
+            touched,
+            lanes,
+            elector,
+            watches,
+        })
+    }
+
+    /// What its endpoints tell.
+    #[must_use]
+    pub fn admin(&self) -> Admin {
+        Admin {
+            metrics: self.ctx.metrics.clone(),
+            cluster: Arc::clone(&self.ctx.cluster),
+            fence: self.ctx.fence.clone(),
+        }
+    }
+
+    /// Runs until `shutdown`, finishes what is under way, and gives the Lease back.
+    ///
+    /// # Errors
+    /// When the Lease is lost.
+    pub async fn run(self, shutdown: CancellationToken) -> Result<(), LeaseError> {
+        let end_of_election = CancellationToken::new();
+        let election = async {
+            match self.elector {
+                Some(elector) => elector.run(end_of_election.clone()).await,
+                None => {
+                    end_of_election.cancelled().await;
+                    Ok(())
+                }
+            }
+        };
+        let mut fence = self.ctx.fence.clone();
+        let (ctx, touched, lanes) = (self.ctx, self.touched, self.lanes);
+        let work = async {
+            tokio::select! {
+                () = fence.opened() => {
+                    let finish = async {
+                        shutdown.cancelled().await;
+                        tokio::time::sleep(FINISH).await;
+                    };
+                    tokio::select! {
+                        () = controller::run(ctx, touched, shutdown.clone()) => {}
+                        () = finish => {}
+                    }
+                }
+                () = shutdown.cancelled() => drop((ctx, touched)),
+            }
+            // Every context is gone now, so the lanes end when their jobs are done.
+            lanes.drain(FINISH).await;
+            end_of_election.cancel();
+        };
+        let watches = self.watches.drop_guard();
+        let mut election = std::pin::pin!(election);
+        let mut work = std::pin::pin!(work);
+        let result = tokio::select! {
+            result = &mut election => result,
+            () = &mut work => election.await,
+        };
+        drop(watches);
+        result
+    }
+}
+
+/// Runs the controller as the command line says, until it is told to end.
+///
+/// # Errors
+/// When it cannot start, or when the Lease is lost.
+pub async fn run(args: RunArgs) -> anyhow::Result<()> {
+    let settings = args.settings();
+    if !routing::is_known(&settings.mesh_provider) {
+        let known = routing::names().join(", ");
+        bail!(
+            "--mesh-provider: \"{}\" is unknown; use one of: {known}",
+            settings.mesh_provider
+        );
+    }
+    let client = client(args.kubeconfig.as_deref()).await?;
+    let listener = TcpListener::bind((args.bind, args.port))
+        .await
+        .with_context(|| {
+            format!(
+                "cannot listen on {}:{}; choose another --port or --bind",
+                args.bind, args.port
+            )
+        })?;
+    let host = std::env::var("HOSTNAME")
+        .ok()
+        .filter(|host| !host.is_empty());
+    let instance = format!(
+        "{}_{}",
+        host.as_deref().unwrap_or("canary-controller"),
+        uuid::Uuid::new_v4()
+    );
+    let election_namespace = args
+        .watched_namespace()
+        .unwrap_or(&args.leader_election_namespace)
+        .to_owned();
+    let controller = Controller::build(Parts {
+        client,
+        namespace: args.watched_namespace().map(str::to_owned),
+        settings,
+        clock: Clock::system(),
+        transport: Arc::new(Network::default()),
+        instance,
+        election: args
+            .enable_leader_election
+            .then(|| (election_namespace, Times::default())),
+    })?;
+    let address = listener.local_addr()?;
+    info!(version = env!("CARGO_PKG_VERSION"), %address, "canary-controller starts");
+
+    let shutdown = CancellationToken::new();
+    let endpoints = admin::router(controller.admin());
+    let served = {
+        let shutdown = shutdown.clone();
+        tokio::spawn(async move {
+            let end = shutdown.cancelled_owned();
+            if let Err(error) = axum::serve(listener, endpoints)
+                .with_graceful_shutdown(end)
+                .await
+            {
+                error!(%error, "endpoints ended");
+            }
+        })
+    };
+    tokio::spawn({
+        let shutdown = shutdown.clone();
+        async move {
+            told_to_end().await;
+            info!("ending");
+            shutdown.cancel();
+        }
+    });
+    controller.run(shutdown.clone()).await?;
+    served.abort();
+    Ok(())
+}
+
+/// A client of the cluster that the kubeconfig, the pod or kubectl's configuration names.
+///
+/// # Errors
+/// When there is none, or it cannot be read.
+pub async fn client(kubeconfig: Option<&Path>) -> anyhow::Result<Client> {
+    let mut config = match kubeconfig {
+        Some(path) => {
+            let file = Kubeconfig::read_from(path)
+                .with_context(|| format!("cannot read kubeconfig {}", path.display()))?;
+            Config::from_custom_kubeconfig(file, &KubeConfigOptions::default())
+                .await
+                .with_context(|| format!("cannot use kubeconfig {}", path.display()))?
+        }
+        None => Config::infer().await.context(
+            "no cluster is configured; give --kubeconfig, set KUBECONFIG, or run in a pod",
+        )?,
+    };
+    // HTTP_PROXY is for webhooks and queries; the API server is called directly.
+    config.proxy_url = None;
+    Ok(Client::try_from(config)?)
+}
+
+async fn told_to_end() {
+    let interrupt = tokio::signal::ctrl_c();
+    let terminate = async {
+        match tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate()) {
+            Ok(mut signal) => drop(signal.recv().await),
+            Err(_) => std::future::pending().await,
+        }
+    };
+    tokio::select! {
+        _ = interrupt => {}
+        () = terminate => {}
+    }
+}

@@ -17,7 +17,8 @@ pub struct WriteError {
     kind: Kind,
     namespace: String,
     name: String,
-    source: kube::Error,
+    // Boxed because it is large and every write returns it.
+    source: Box<kube::Error>,
 }
 
 impl WriteError {
@@ -30,7 +31,7 @@ impl WriteError {
     /// The HTTP status of the answer, if there was one.
     #[must_use]
     pub fn code(&self) -> Option<u16> {
-        match &self.source {
+        match self.source.as_ref() {
             kube::Error::Api(status) => Some(status.code),
             _ => None,
         }
@@ -187,6 +188,6 @@ fn error(
         kind,
         namespace: namespace.to_owned(),
         name: name.to_owned(),
-        source,
+        source: Box::new(source),
     }
 }

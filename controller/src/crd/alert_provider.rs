@@ -14,6 +14,7 @@ use super::SecretRef;
     group = "flagger.app",
     version = "v1beta1",
     kind = "AlertProvider",
+    doc = "Where alerts are sent.",
     namespaced,
     category = "all",
     printcolumn = r#"{"name":"Type","type":"string","jsonPath":".spec.type"}"#

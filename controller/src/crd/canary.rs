@@ -14,6 +14,7 @@ use super::{AnalysisSpec, CanaryStatus, ServiceSpec};
     group = "flagger.app",
     version = "v1beta1",
     kind = "Canary",
+    doc = "A release of a workload, judged by metrics and webhooks.",
     namespaced,
     status = "CanaryStatus",
     category = "all",

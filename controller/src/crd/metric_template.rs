@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
     group = "flagger.app",
     version = "v1beta1",
     kind = "MetricTemplate",
+    doc = "A query and the server it is sent to.",
     namespaced,
     category = "all",
     printcolumn = r#"{"name":"Provider","type":"string","jsonPath":".spec.provider.type"}"#

@@ -68,7 +68,7 @@ pub fn references(pod_spec: &Value) -> BTreeMap<ConfigRef, bool> {
         let entry = found
             .entry(ConfigRef {
                 kind,
-                name: name.to_string(),
+                name: name.clone(),
             })
             .or_insert(optional);
         *entry = *entry && optional;
@@ -158,7 +158,7 @@ pub fn copy(
         .into_iter()
         .flatten()
     {
-        if Value::from(other.uid.as_str()) != owner["uid"] {
+        if owner["uid"] != other.uid.as_str() {
             let mut other = json!(other);
             other["controller"] = json!(false);
             owners.push(other);

@@ -125,7 +125,7 @@ impl Wanted<'_> {
         let position = existing
             .iter()
             .position(|route| self.is_ours(route))
-            .or_else(|| existing.iter().position(|route| takes_everything(route)));
+            .or_else(|| existing.iter().position(takes_everything));
         let own = existing
             .iter()
             .find(|route| goes_to_canary(self.service_name, route));
@@ -273,8 +273,7 @@ pub fn weights(service_name: &str, virtual_service: &Value) -> Option<Weights> {
         .into_iter()
         .flat_map(|list| spec[list].as_array().into_iter().flatten());
     let route = all
-        .filter(|route| goes_to_canary(service_name, route))
-        .last()?;
+        .rfind(|route| goes_to_canary(service_name, route))?;
     let sum_of = |role: Role| -> u64 {
         let name = role.name(service_name);
         let split = route["route"].as_array().into_iter().flatten();
@@ -289,11 +288,7 @@ pub fn weights(service_name: &str, virtual_service: &Value) -> Option<Weights> {
     };
     let (primary, canary) = (sum_of(Role::Primary), sum_of(Role::Canary));
     let total = primary + canary;
-    let percent = if total == 0 {
-        0
-    } else {
-        (canary * 100 + total / 2) / total
-    };
+    let percent = (canary * 100 + total / 2).checked_div(total).unwrap_or(0);
     let canary = u8::try_from(percent).unwrap_or(100);
     Some(Weights {
         primary: 100 - canary,

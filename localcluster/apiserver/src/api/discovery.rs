@@ -46,6 +46,12 @@ pub(crate) fn answer(call: &Call, path: &str) -> Result<Response, ApiError> {
             })
             .ok_or_else(ApiError::no_such_path),
         ["apis", group, version] => resource_list(&catalog, group, version),
+        ["openapi", "v3"] => ok(&catalog.openapi().index()),
+        ["openapi", "v3", path @ ..] => catalog
+            .openapi()
+            .get(&path.join("/"))
+            .map(|document| render::raw("application/json", document.to_owned()))
+            .ok_or_else(ApiError::no_such_path),
         _ => Err(ApiError::no_such_path()),
     }
 }

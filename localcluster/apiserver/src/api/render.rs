@@ -17,5 +17,10 @@ pub(crate) fn json(code: StatusCode, value: &Value) -> Response {
 
 /// A text answer.
 pub(crate) fn text(value: impl Into<String>) -> Response {
-    ([(CONTENT_TYPE, "text/plain; charset=utf-8")], value.into()).into_response()
+    raw("text/plain; charset=utf-8", value.into())
+}
+
+/// An answer that is encoded already.
+pub(crate) fn raw(media_type: &'static str, content: String) -> Response {
+    ([(CONTENT_TYPE, media_type)], content).into_response()
 }

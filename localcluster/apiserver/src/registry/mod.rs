@@ -8,6 +8,7 @@ mod defaults;
 pub(crate) mod events;
 pub(crate) mod kinds;
 pub(crate) mod meta;
+mod openapi;
 mod prepare;
 pub(crate) mod select;
 mod validation;
@@ -15,7 +16,7 @@ mod validation;
 pub(crate) use prepare::prepare;
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use serde_json::Value;
 
@@ -158,6 +159,8 @@ impl Kind {
 #[derive(Debug, Default, Clone)]
 pub(crate) struct Catalog {
     kinds: BTreeMap<(String, String, String), Arc<Kind>>,
+    /// Made when first asked for.
+    documents: OnceLock<openapi::Documents>,
 }
 
 impl Catalog {
@@ -190,6 +193,11 @@ impl Catalog {
             .get(&key)
             .cloned()
             .ok_or_else(ApiError::no_such_path)
+    }
+
+    /// The OpenAPI documents of everything served.
+    pub(crate) fn openapi(&self) -> &openapi::Documents {
+        self.documents.get_or_init(|| openapi::Documents::of(self))
     }
 
     /// All kinds, ordered by group, version and resource.

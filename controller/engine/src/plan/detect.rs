@@ -62,7 +62,7 @@ pub(super) fn detect(tick: &mut Tick<'_>) -> Planned {
     }
     // After a failed promotion the canary serves. What replaces it has not been analysed, so it keeps that
     // traffic only as long as the primary cannot take it.
-    if tick.primary.is_ready() {
+    if tick.primary_may_take_over() {
         tick.set_canary_weight(0);
     }
     let mut stuck = None;

@@ -35,6 +35,14 @@ pub(super) fn progress(tick: &mut Tick<'_>) -> Planned {
         return Ok(());
     }
     note_live_weight(tick);
+    if tick.observed.route.is_none() {
+        // Without a route the canary had no traffic, so there is nothing to check until it had some.
+        tick.checked();
+    }
+    if !tick.status.pre_rollout_done && tick.primary_may_take_over() {
+        // The run began with traffic because the primary could not take it, or someone gave it some.
+        tick.set_canary_weight(0);
+    }
     if let Readiness::Stuck(why) = tick.target.clone() {
         roll_back(tick, Cause::Deadline(why));
         return Ok(());
@@ -50,10 +58,6 @@ pub(super) fn progress(tick: &mut Tick<'_>) -> Planned {
         tick.scale_up_target();
         canary_not_ready(tick, why);
         return Ok(());
-    }
-    if !tick.status.pre_rollout_done && tick.live.canary > 0 && tick.primary.is_ready() {
-        // The run began with traffic because the primary could not take it; now it can.
-        tick.set_canary_weight(0);
     }
     if let (Readiness::Waiting(why), false) = (tick.primary.clone(), tick.canary.skip_analysis) {
         tick.wait_for_readiness(WaitingReason::PrimaryNotReady, why);
@@ -83,18 +87,18 @@ pub(super) fn restart(tick: &mut Tick<'_>) {
 }
 
 /// The route is the truth about the weight. A step that was made but not noted (the controller died in between)
-/// is noted now, with its event, and the next one is an interval away. A weight lowered by someone else is noted
+/// is noted now, with its event, and the next one is an interval away. A weight set by someone else is noted
 /// too, and the run goes on from there.
 fn note_live_weight(tick: &mut Tick<'_>) {
     let (live, noted) = (tick.live.canary, tick.status.canary_weight);
     if live == noted {
         return;
     }
-    if live > noted {
+    if tick.canary.analysis.steps.next(noted) == Some(live) {
         let id = tick.canary_id();
         tick.normal("Advance", format!("Advance {id} canary weight {live}"));
         // The engine makes the first step only after the pre-rollout webhooks have passed.
-        tick.status.pre_rollout_done |= tick.canary.analysis.steps.next(noted) == Some(live);
+        tick.status.pre_rollout_done = true;
     }
     tick.status.canary_weight = live;
     tick.moving();

@@ -22,8 +22,11 @@ pub(crate) struct Driver {
     pub(crate) world: World,
     /// Die after this many more actions.
     pub(crate) crash_after: Option<usize>,
-    /// Die again after so many actions each time, the last first.
-    pub(crate) crashes: Vec<usize>,
+    /// Die again after so many actions each time and stay away for so many seconds, the last first.
+    pub(crate) crashes: Vec<(usize, i64)>,
+    away_until: i64,
+    /// Sees the world whenever the controller has done all it wants.
+    pub(crate) inspect: Option<fn(&Canary, &World)>,
     /// Sees every action with the world before and after it.
     pub(crate) watch: Option<fn(&World, &Action, &World)>,
     seen: Option<(Canary, Observed)>,
@@ -37,6 +40,8 @@ impl Driver {
             world,
             crash_after: None,
             crashes: Vec::new(),
+            away_until: 0,
+            inspect: None,
             watch: None,
             seen: None,
             wake: None,
@@ -73,6 +78,9 @@ impl Driver {
     /// Looks if there is a reason to, until nothing is left to do this second.
     pub(crate) fn tick(&mut self) {
         for plans in 0.. {
+            if self.world.now < self.away_until {
+                return;
+            }
             assert!(
                 plans < PLANS_PER_SECOND,
                 "no end of planning: {:#?}",
@@ -94,6 +102,9 @@ impl Driver {
             self.carry_out(&plan);
             let again = plan.requeue.is_some_and(|pause| pause.is_zero());
             if plan.actions.is_empty() && !again {
+                if let Some(inspect) = self.inspect {
+                    inspect(&self.canary, &self.world);
+                }
                 return;
             }
         }
@@ -102,12 +113,15 @@ impl Driver {
     fn carry_out(&mut self, plan: &Plan) {
         for action in &plan.actions {
             if self.crash_after.is_none() {
-                self.crash_after = self.crashes.pop();
+                self.crash_after = self.crashes.last().map(|(actions, _)| *actions);
             }
             if let Some(left) = &mut self.crash_after {
                 if *left == 0 {
                     self.crash_after = None;
-                    self.world.note("the controller dies and is started again");
+                    let (_, pause) = self.crashes.pop().unwrap_or_default();
+                    self.away_until = self.world.now + pause;
+                    self.world
+                        .note(format_args!("the controller dies and is back in {pause} s"));
                     self.restart();
                     return;
                 }

@@ -37,6 +37,10 @@ fn any_steps() -> impl Strategy<Value = Steps> {
     ]
 }
 
+fn any_percent() -> impl Strategy<Value = u8> {
+    prop_oneof![Just(0), Just(100), 0..=100u8]
+}
+
 fn any_metric() -> impl Strategy<Value = Metric> {
     use MetricKind::{Duration, Inline, SuccessRate, Template};
     let bound = || prop::option::of(0.0..1000.0f64);
@@ -88,7 +92,7 @@ prop_compose! {
     fn any_canary()(
         interval in 4..20u64,
         threshold in 1..4u32,
-        ready in (0..=100u8, 0..=100u8),
+        ready in (any_percent(), any_percent()),
         steps in any_steps(),
         promotion_step in prop_oneof![Just(0), 1..=100u8],
         metrics in vec(any_metric(), 0..3),
@@ -306,7 +310,7 @@ fn released(driver: &mut Driver, name: &str) -> Phase {
     let now = driver.world.now;
     driver.world.target.set_template(release(name), now);
     let limit = bound(&driver.canary);
-    driver.tick();
+    driver.advance_until(limit, |world| !world.is_idle());
     let end = driver.advance_until(limit, World::is_idle);
     assert!(
         end.is_some(),
@@ -316,10 +320,16 @@ fn released(driver: &mut Driver, name: &str) -> Phase {
     driver.world.status.phase
 }
 
-/// The messages of the published events in order.
+/// The messages of the published events in order, but for those that tell how long a rollout takes.
 fn messages(world: &World) -> Vec<String> {
     let message = |line: &String| line.split_once(" event ").map(|(_, text)| text.to_owned());
-    world.log.iter().filter_map(message).collect()
+    let lasting = |message: &String| !message.starts_with("NotReady");
+    world
+        .log
+        .iter()
+        .filter_map(message)
+        .filter(lasting)
+        .collect()
 }
 
 /// So many cases, unless `PROPTEST_CASES` says otherwise.
@@ -400,16 +410,17 @@ proptest! {
         prop_assert_eq!(world.target.wanted, 0);
     }
 
-    /// A controller that dies after any number of actions, again and again, leads to the same end by the same steps:
-    /// the same events in the same order, each once, and the same weights, each set once.
+    /// A controller that dies after any number of actions, again and again, and is back at once or after more than an
+    /// interval, comes to the same end by the same steps: the same events in the same order, each once, and the same
+    /// weights, each set once.
     #[test]
     fn a_crash_after_any_action_changes_nothing(
         canary in any_canary(),
         replicas in 1..4u32,
         good in any::<bool>(),
-        crashes in vec(0..6usize, 1..12),
+        crashes in vec((0..6usize, 0..25i64), 1..12),
     ) {
-        let run = |crashes: &[usize]| {
+        let run = |crashes: &[(usize, i64)]| {
             let mut driver = initialized(canary.clone(), replicas, 2);
             if !good {
                 driver.world.failing.insert(format!("{REVISION_PREFIX}v2"));
@@ -481,9 +492,9 @@ proptest! {
     }
 }
 
-/// No action makes a share of the requests go to replicas that do not answer, if it went to some that do.
+/// What has not been analysed has no traffic, unless the primary cannot take it; and no action makes a share of the requests go to replicas that do not answer, if it went to some that do.
 #[test]
-fn no_action_loses_requests() {
+fn requests_go_only_where_they_should() {
     proptest!(config(96), |(
         canary in any_canary(),
         replicas in 1..4u32,
@@ -492,12 +503,38 @@ fn no_action_loses_requests() {
     )| {
         let mut driver = initialized(canary, replicas, startup);
         driver.watch = Some(watch_traffic);
+        driver.inspect = Some(inspect_traffic);
         for (pause, disturbance) in disturbances {
             driver.advance(pause);
             disturb(&mut driver, disturbance);
         }
         driver.advance(100);
     });
+}
+
+fn inspect_traffic(canary: &Canary, world: &World) {
+    let weight = world.route.map_or(0, |weights| weights.canary);
+    let status = &world.status;
+    let started = !matches!(status.phase, Phase::None | Phase::Initializing);
+    if weight == 0 || canary.suspend || !started {
+        return;
+    }
+    let observed = world.observe(canary);
+    let current = status.last_applied.as_ref() == Some(&observed.target.revision)
+        && status.tracked_configs == observed.target.configs;
+    let analysed = current && (status.phase != Phase::Progressing || status.pre_rollout_done);
+    let Some(primary) = observed.primary else {
+        return;
+    };
+    let overdue = primary.workload.unavailable_since.is_some_and(|since| {
+        observed.now.duration_since(since).as_secs() >= canary.progress_deadline.as_secs() as i64
+    });
+    let fit = primary.workload.available > 0 && !primary.workload.deadline_exceeded && !overdue;
+    assert!(
+        analysed || !fit,
+        "{weight} percent to what nobody analysed: {status:?} {:#?}",
+        world.log
+    );
 }
 
 fn watch_traffic(before: &World, action: &Action, after: &World) {

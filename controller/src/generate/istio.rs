@@ -269,11 +269,10 @@ impl Wanted<'_> {
 #[must_use]
 pub fn weights(service_name: &str, virtual_service: &Value) -> Option<Weights> {
     let spec = &virtual_service["spec"];
-    let all = ["http", "tcp"]
+    let mut all = ["http", "tcp"]
         .into_iter()
         .flat_map(|list| spec[list].as_array().into_iter().flatten());
-    let route = all
-        .rfind(|route| goes_to_canary(service_name, route))?;
+    let route = all.rfind(|route| goes_to_canary(service_name, route))?;
     let sum_of = |role: Role| -> u64 {
         let name = role.name(service_name);
         let split = route["route"].as_array().into_iter().flatten();

@@ -1,5 +1,8 @@
 //! A mesh with a real Envoy on an in-process API server, and tiny HTTP servers as its pods.
 
+// Monitoring's tests use it too, and each needs a part of it.
+#![allow(dead_code)]
+
 use std::{
     net::SocketAddr,
     path::PathBuf,
@@ -156,24 +159,8 @@ impl Cluster {
             .unwrap();
     }
 
-    /// Wait for an Event on `object` whose message contains `text`.
     pub(crate) async fn wait_for_event(&self, object: &str, reason: &str, text: &str) {
-        let api: Api<Event> = Api::namespaced(self.client.clone(), "default");
-        eventually(
-            &format!("a {reason} event on {object} about {text}"),
-            || async {
-                let events = api.list(&ListParams::default()).await.unwrap();
-                events.items.iter().any(|event| {
-                    event.involved_object.name.as_deref() == Some(object)
-                        && event.reason.as_deref() == Some(reason)
-                        && event
-                            .message
-                            .as_deref()
-                            .is_some_and(|message| message.contains(text))
-                })
-            },
-        )
-        .await;
+        wait_for_event(&self.client, object, reason, text).await;
     }
 
     /// Stop the mesh as a shutdown does.
@@ -195,11 +182,31 @@ fn api(client: &Client, api_version: &str, kind: &str) -> Api<DynamicObject> {
     Api::namespaced_with(client.clone(), "default", &resource)
 }
 
-async fn create(client: &Client, object: &Value) {
+pub(crate) async fn create(client: &Client, object: &Value) {
     let text = |field: &str| object[field].as_str().unwrap().to_owned();
     let api = api(client, &text("apiVersion"), &text("kind"));
     let object = serde_json::from_value(object.clone()).unwrap();
     api.create(&PostParams::default(), &object).await.unwrap();
+}
+
+/// Wait for an Event on `object` whose message contains `text`.
+pub(crate) async fn wait_for_event(client: &Client, object: &str, reason: &str, text: &str) {
+    let api: Api<Event> = Api::namespaced(client.clone(), "default");
+    eventually(
+        &format!("a {reason} event on {object} about {text}"),
+        || async {
+            let events = api.list(&ListParams::default()).await.unwrap();
+            events.items.iter().any(|event| {
+                event.involved_object.name.as_deref() == Some(object)
+                    && event.reason.as_deref() == Some(reason)
+                    && event
+                        .message
+                        .as_deref()
+                        .is_some_and(|message| message.contains(text))
+            })
+        },
+    )
+    .await;
 }
 
 /// Try `condition` until it holds.

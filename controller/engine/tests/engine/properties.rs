@@ -11,7 +11,6 @@ use canary_engine::{
     canary::{Analysis, Canary, Hook, HookKind, Metric, MetricKind, Range, Steps},
     observed::{Presence, Weights},
     phase::Phase,
-    status::CHECKS_KEPT,
 };
 use proptest::{collection::vec, prelude::*, sample::select};
 
@@ -355,11 +354,7 @@ fn config(cases: u32) -> ProptestConfig {
     } else {
         cases
     };
-    ProptestConfig {
-        cases,
-        failure_persistence: None,
-        ..wanted
-    }
+    ProptestConfig { cases, ..wanted }
 }
 
 proptest! {
@@ -534,11 +529,7 @@ fn requests_go_only_where_they_should() {
 fn inspect_traffic(canary: &Canary, world: &World) {
     let weight = world.route.map_or(0, |weights| weights.canary);
     let status = &world.status;
-    assert!(
-        status.checks.len() <= CHECKS_KEPT,
-        "{} checks",
-        status.checks.len()
-    );
+
     let started = !matches!(status.phase, Phase::None | Phase::Initializing);
     if weight == 0 || canary.suspend || !started {
         return;

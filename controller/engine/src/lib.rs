@@ -1,7 +1,7 @@
 //! The pure release logic of the canary controller.
 //!
 //! One tick is: observe → [`questions`] (which gates and queries to ask, in which order) → answers →
-//! [`plan`] (ordered actions, events, the new status). This crate has no Kubernetes client, no async runtime,
+//! [`plan()`] (ordered actions, events, the new status). This crate has no Kubernetes client, no async runtime,
 //! no clock and no randomness; its `Cargo.toml` proves it.
 //!
 //! # Time

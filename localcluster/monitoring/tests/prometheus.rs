@@ -72,7 +72,7 @@ impl Monitoring {
     async fn wait_until_ready(&mut self, ready: bool) {
         let waiting = async {
             tokio::select! {
-                now = self.ready.wait_for(|now| *now == ready) => drop(now.unwrap()),
+                Ok(_) = self.ready.wait_for(|now| *now == ready) => {}
                 end = &mut self.task => panic!("monitoring ended: {}", end.unwrap().unwrap_err()),
             }
         };

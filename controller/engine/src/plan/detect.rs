@@ -121,12 +121,8 @@ fn rest(tick: &mut Tick<'_>) {
     if tick.live.canary > expected && tick.primary_may_take_over() {
         tick.set_canary_weight(expected);
     }
-    match (&tick.observed.primary, tick.primary.clone()) {
-        (None, Readiness::Stuck(why)) => {
-            tick.wait_for_readiness(WaitingReason::PrimaryNotReady, why);
-        }
-        _ => tick.moving(),
-    }
+    tick.status.canary_weight = tick.live.canary;
+    tick.moving();
 }
 
 /// Asks the rollback webhooks; the first that passes wants a rollback.

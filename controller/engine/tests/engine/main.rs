@@ -5,7 +5,6 @@
 //! - `script`: scenario files to runs
 //! - `scenarios`: every `scenarios/*.txt` against its golden transcript; a new test is a new file
 //! - `properties`: random specifications in random worlds
-//! - `linter`: what `canary_engine::check` reports
 
 #![allow(
     clippy::unwrap_used,
@@ -14,7 +13,6 @@
 )]
 
 mod driver;
-mod linter;
 mod properties;
 mod scenarios;
 mod script;

@@ -1,6 +1,5 @@
 //! The HTTP side: from a request to the verb that answers it.
 
-mod apply;
 mod authn;
 mod body;
 mod create;

@@ -6,9 +6,9 @@ use serde_json::{Value, json};
 
 use super::request::ResourceRequest;
 use super::server::Call;
-use super::{ApiError, Cause, apply, body, create, render};
+use super::{ApiError, body, create, render};
 use crate::object;
-use crate::registry::{Behaviour, Kind, meta, prepare};
+use crate::registry::{Kind, meta, prepare};
 use crate::store::Expect;
 
 /// Answers `update`.
@@ -24,12 +24,10 @@ pub(crate) async fn update(
         .get(&kind.key(&request.namespace, &request.name))
         .is_some();
     if !exists && request.subresource.is_empty() && creates_on_update(kind) {
-        let created = create::create_object(call, kind, object, Ownership::Recorded).await?;
+        let created = create::create_object(call, kind, object).await?;
         return Ok(render::json(StatusCode::CREATED, &kind.present(&created)));
     }
-    check_conditional(kind, &object)?;
-    let replace = |_: &Value| Ok(object.clone());
-    let updated = change(call, kind, request, Ownership::Recorded, replace).await?;
+    let updated = change(call, kind, request, |_| Ok(object.clone())).await?;
     Ok(render::json(StatusCode::OK, &kind.present(&updated)))
 }
 
@@ -38,36 +36,12 @@ fn creates_on_update(kind: &Kind) -> bool {
     kind.is("coordination.k8s.io", "leases") || kind.is("", "events")
 }
 
-/// Custom objects are replaced only by somebody who says which version they read.
-fn check_conditional(kind: &Kind, object: &Value) -> Result<(), ApiError> {
-    let custom = matches!(kind.behaviour, Behaviour::Custom(_));
-    if !custom || !object::resource_version(object).is_empty() {
-        return Ok(());
-    }
-    let cause = Cause::invalid(
-        "metadata.resourceVersion",
-        &json!(0),
-        "must be specified for an update",
-    );
-    Err(ApiError::invalid(kind, object::name(object), &[cause]))
-}
-
-/// How `metadata.managedFields` of a new object come about.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Ownership {
-    /// They are in the object already.
-    Given,
-    /// The writer gets the fields that it changes.
-    Recorded,
-}
-
 /// Replaces an object by what `successor` makes of it, and repeats that when somebody else wrote it
-/// meanwhile. A successor that names the version it was made from is refused then.
+/// meanwhile, unless the successor names the resource version it was made from.
 pub(crate) async fn change(
     call: &Call,
     kind: &Kind,
     request: &ResourceRequest,
-    ownership: Ownership,
     successor: impl Fn(&Value) -> Result<Value, ApiError>,
 ) -> Result<Value, ApiError> {
     let store = &call.server.store;
@@ -80,13 +54,10 @@ pub(crate) async fn change(
         let old = &record.value;
         let mut new = successor(&kind.present(old))?;
         body::to_stored(kind, &mut new);
-        check_preconditions(kind, request, old, &new)?;
+        let pinned = check_preconditions(kind, request, old, &new)?;
         settle(kind, &request.subresource, old, &mut new)?;
         prepare(&call.server, kind, &mut new, Some(old))?;
         meta::count_generation(kind, old, &mut new);
-        if ownership == Ownership::Recorded {
-            apply::record_update(call, kind, &request.subresource, old, &mut new)?;
-        }
         if unchanged(old, &new) {
             return Ok((**old).clone());
         }
@@ -102,19 +73,19 @@ pub(crate) async fn change(
         };
         match written {
             Ok(record) => return Ok((*record.value).clone()),
-            Err(error) if error.is_conflict() => {}
+            Err(error) if error.is_conflict() && !pinned => {}
             Err(error) => return Err(error.answer(kind, &request.name)),
         }
     }
 }
 
-/// Checks the uid and resource version that the successor names, if it does.
+/// Checks uid and resource version; says whether the client pinned the version.
 fn check_preconditions(
     kind: &Kind,
     request: &ResourceRequest,
     old: &Value,
     new: &Value,
-) -> Result<(), ApiError> {
+) -> Result<bool, ApiError> {
     let uid = object::uid(new);
     if !uid.is_empty() && uid != object::uid(old) {
         let why = format!(
@@ -127,7 +98,7 @@ fn check_preconditions(
     if !version.is_empty() && version != object::resource_version(old) {
         return Err(ApiError::modified(kind, &request.name));
     }
-    Ok(())
+    Ok(!version.is_empty())
 }
 
 /// Makes the successor what may be stored: fields outside the subresource and those the server owns come

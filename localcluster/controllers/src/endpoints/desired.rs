@@ -161,9 +161,9 @@ pub(super) fn endpoints(service: &Service, pods: &[&Pod]) -> Endpoints {
             hostname: None,
         };
         if anyway || member.ready {
-            ready.push(address)
+            ready.push(address);
         } else {
-            not_ready.push(address)
+            not_ready.push(address);
         }
     }
     let some = |list: Vec<EndpointAddress>| Some(list).filter(|list| !list.is_empty());
@@ -253,8 +253,7 @@ fn ports(service: &Service, pod: &Pod) -> Ports {
 
 fn number(port: &ServicePort, protocol: &str, pod: &Pod) -> Option<i32> {
     match &port.target_port {
-        None => Some(port.port),
-        Some(IntOrString::Int(0)) => Some(port.port),
+        None | Some(IntOrString::Int(0)) => Some(port.port),
         Some(IntOrString::Int(number)) => Some(*number),
         Some(IntOrString::String(name)) if name.is_empty() => Some(port.port),
         Some(IntOrString::String(name)) => pod

@@ -71,7 +71,7 @@ pub(crate) fn plan(view: View<'_>) -> Plan {
         match (owner(pod), selector.matches(pod.labels())) {
             (Some(uid), true) if Some(uid) == set.metadata.uid.as_deref() => ours.push(*pod),
             (Some(uid), false) if Some(uid) == set.metadata.uid.as_deref() => {
-                release.push(pod.name_any())
+                release.push(pod.name_any());
             }
             // An orphan that is already going is not worth an adoption.
             (None, true)

@@ -224,7 +224,7 @@ proptest! {
         prop_assert!(plan.create == 0 || plan.delete.is_empty());
         let is_ready = |pod: &&Pod| crate::availability::is_ready(pod);
         let (dead, alive): (Vec<&Pod>, Vec<&Pod>) = pods.iter().partition(|pod| plan.delete.contains(&pod.name_any()));
-        prop_assert!(!(dead.iter().any(|pod| is_ready(pod)) && alive.iter().any(|pod| !is_ready(pod))));
+        prop_assert!(!(dead.iter().any(is_ready) && alive.iter().any(|pod| !is_ready(pod))));
     }
 
     /// A second look at a world that is as wanted changes nothing.

@@ -52,11 +52,11 @@ pub fn resolve_command(
         (None, Some(args)) => [image.entrypoint.clone(), args].concat(),
         (None, None) => [image.entrypoint.clone(), image.cmd.clone()].concat(),
     };
-    find(&words, container, image, env)
+    find_program(&words, container, image, env)
 }
 
 /// The program of `words` (program and arguments) in the container's image.
-pub(crate) fn find(
+pub(crate) fn find_program(
     words: &[String],
     container: &Container,
     image: &Image,

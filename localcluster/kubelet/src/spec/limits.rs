@@ -97,12 +97,17 @@ impl Limits {
         ] {
             self.unsupported(present, format!("{path}.{field}"));
         }
+        // On the host's network every port is one of the host's, which is said by hostNetwork.
+        let on_host = self
+            .unsupported
+            .iter()
+            .any(|path| path == "spec.hostNetwork");
         let host_port = container
             .ports
             .iter()
             .flatten()
             .any(|port| port.host_port.is_some());
-        self.unsupported(host_port, format!("{path}.ports.hostPort"));
+        self.unsupported(host_port && !on_host, format!("{path}.ports.hostPort"));
         if let Some(security) = &container.security_context {
             for (present, field) in [
                 (security.run_as_user.is_some(), "runAsUser"),

@@ -6,9 +6,11 @@ mod expand;
 mod limits;
 mod quantity;
 
-pub use command::{ContainerError, resolve_command};
-pub use env::{ConfigError, Injected, Sources, container_env};
+pub(crate) use command::find_program;
+pub use command::{Command, ContainerError, resolve_command};
+pub use env::{ConfigError, Environment, Injected, Sources, container_env};
 pub use expand::expand;
+pub(crate) use limits::unsupported_probe;
 pub use limits::{Limits, limits_of};
 
 use std::{

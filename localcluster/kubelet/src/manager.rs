@@ -1,0 +1,167 @@
+//! Gives every pod of the node its task.
+
+use std::{collections::HashMap, ffi::OsStr, path::Path, sync::Arc};
+
+use k8s_openapi::api::core::v1::Pod;
+use kube::{ResourceExt, runtime::reflector::Store};
+use tokio::{
+    sync::{mpsc, watch},
+    task::{JoinError, JoinSet},
+};
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    host::Host,
+    pod::{self, Inbox},
+    schedule,
+};
+
+/// A pod appeared or changed, or is gone.
+#[derive(Debug)]
+pub(crate) enum Change {
+    /// As it is now.
+    Is(Arc<Pod>),
+    /// As it was last.
+    Gone(Arc<Pod>),
+}
+
+struct Entry {
+    pod: watch::Sender<Arc<Pod>>,
+    gone: CancellationToken,
+}
+
+/// Handle changes until `shutdown`, then wait for all pods' processes to end.
+pub(crate) async fn run(
+    host: Arc<Host>,
+    known: Store<Pod>,
+    mut changes: mpsc::UnboundedReceiver<Change>,
+    shutdown: CancellationToken,
+) {
+    if tokio::select! { ready = known.wait_until_ready() => ready.is_err(), () = shutdown.cancelled() => true }
+    {
+        return;
+    }
+    take_stock(&host, &known);
+    let mut manager = Manager {
+        host,
+        entries: HashMap::new(),
+        tasks: JoinSet::new(),
+        shutdown: shutdown.clone(),
+    };
+    loop {
+        tokio::select! {
+            () = shutdown.cancelled() => break,
+            change = changes.recv() => match change {
+                Some(Change::Is(pod)) => manager.is(pod).await,
+                Some(Change::Gone(pod)) => manager.gone(&pod).await,
+                None => break,
+            },
+            Some(ended) = manager.tasks.join_next() => manager.ended(ended),
+        }
+    }
+    while manager.tasks.join_next().await.is_some() {}
+}
+
+/// Before any pod starts: note the addresses in use, and remove what pods left that are gone.
+fn take_stock(host: &Host, known: &Store<Pod>) {
+    let mut folders = Vec::new();
+    for pod in known.state() {
+        let Some(uid) = pod.uid().filter(|_| is_here(host, &pod)) else {
+            continue;
+        };
+        if !is_over(&pod) {
+            host.claim_known_address(&uid, &pod);
+        }
+        folders.extend(pod::log_folder(host, &pod).file_name().map(OsStr::to_owned));
+        folders.push(uid.into());
+    }
+    for parent in [host.config.pods_dir(), host.config.logs_dir()] {
+        remove_others(&parent, &folders);
+    }
+}
+
+fn remove_others(parent: &Path, keep: &[std::ffi::OsString]) {
+    let Ok(entries) = std::fs::read_dir(parent) else {
+        return;
+    };
+    for entry in entries
+        .flatten()
+        .filter(|entry| !keep.contains(&entry.file_name()))
+    {
+        // Only folders of pods are ours: other parts of the cluster log into files here.
+        let is_pods = entry.path().is_dir()
+            && (parent.ends_with("pods")
+                || entry.file_name().to_string_lossy().matches('_').count() == 2);
+        if is_pods && let Err(error) = std::fs::remove_dir_all(entry.path()) {
+            tracing::warn!(folder = %entry.path().display(), %error, "cannot remove");
+        }
+    }
+}
+
+fn is_here(host: &Host, pod: &Pod) -> bool {
+    pod.spec.as_ref().and_then(|spec| spec.node_name.as_deref()) == Some(&*host.config.node_name)
+}
+
+fn is_over(pod: &Pod) -> bool {
+    let phase = pod
+        .status
+        .as_ref()
+        .and_then(|status| status.phase.as_deref());
+    matches!(phase, Some("Succeeded" | "Failed"))
+}
+
+struct Manager {
+    host: Arc<Host>,
+    entries: HashMap<String, Entry>,
+    tasks: JoinSet<String>,
+    shutdown: CancellationToken,
+}
+
+impl Manager {
+    async fn is(&mut self, pod: Arc<Pod>) {
+        let Some(uid) = pod.uid() else { return };
+        if let Some(entry) = self.entries.get(&uid) {
+            entry.pod.send_replace(pod);
+        } else if is_here(&self.host, &pod) {
+            // One that has run to its end has nothing left to do but to be deleted.
+            if !is_over(&pod) {
+                self.start(uid, pod);
+            }
+        } else if self.host.config.schedule {
+            schedule::bind(&self.host, &pod).await;
+        }
+    }
+
+    fn start(&mut self, uid: String, pod: Arc<Pod>) {
+        let (sender, receiver) = watch::channel(pod);
+        let gone = CancellationToken::new();
+        let inbox = Inbox {
+            pod: receiver,
+            gone: gone.clone(),
+            shutdown: self.shutdown.clone(),
+        };
+        let host = self.host.clone();
+        self.entries
+            .insert(uid.clone(), Entry { pod: sender, gone });
+        self.tasks.spawn(async move {
+            pod::run(host, inbox).await;
+            uid
+        });
+    }
+
+    async fn gone(&mut self, pod: &Pod) {
+        let Some(uid) = pod.uid() else { return };
+        match self.entries.get(&uid) {
+            Some(entry) => entry.gone.cancel(),
+            None if is_here(&self.host, pod) => pod::clean(&self.host, pod, &uid).await,
+            None => {}
+        }
+    }
+
+    fn ended(&mut self, task: Result<String, JoinError>) {
+        match task {
+            Ok(uid) => drop(self.entries.remove(&uid)),
+            Err(error) => tracing::error!(%error, "the task of a pod ended unexpectedly"),
+        }
+    }
+}

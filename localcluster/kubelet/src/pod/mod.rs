@@ -1,0 +1,542 @@
+//! One pod: a task that lives as long as the pod does.
+
+mod backoff;
+mod container;
+mod health;
+mod prepare;
+mod record;
+mod shared;
+mod status;
+
+pub(crate) use container::log_folder;
+
+use std::{sync::Arc, time::Duration};
+
+use futures::{StreamExt, stream::FuturesUnordered};
+use jiff::Timestamp;
+use k8s_openapi::api::core::v1::{Container, ContainerStatus, Pod, PodSpec, PodStatus};
+use kube::{
+    Api, ResourceExt,
+    api::{DeleteParams, Patch, PatchParams, Preconditions},
+};
+use localcluster_controllers::events::Occurrence;
+use serde_json::json;
+use tokio::{
+    sync::watch,
+    time::{Instant, sleep},
+};
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    host::Host,
+    spec::{self, Injected, PodFolders},
+};
+use container::{Rest, Restart, Runner};
+use record::{Record, State};
+use shared::{Shared, Slot, Stop, StopSignal};
+use status::Known;
+
+/// Wait before a status that could not be written is tried again.
+const STATUS_RETRY: Duration = Duration::from_secs(1);
+/// First and longest wait before the preparation of a pod is repeated.
+const PREPARE_RETRY: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(10));
+
+/// How a pod's task hears from the node.
+pub(crate) struct Inbox {
+    /// The pod as the API has it.
+    pub(crate) pod: watch::Receiver<Arc<Pod>>,
+    /// The pod is gone from the API.
+    pub(crate) gone: CancellationToken,
+    /// The kubelet shuts down; the pod stays.
+    pub(crate) shutdown: CancellationToken,
+}
+
+/// Run a pod to its end.
+pub(crate) async fn run(host: Arc<Host>, mut inbox: Inbox) {
+    let pod = inbox.pod.borrow_and_update().clone();
+    let Some(uid) = pod.uid() else { return };
+    let task = PodTask::new(host.clone(), pod, &uid);
+    let ended = task.run(&mut inbox).await;
+    if ended {
+        host.addresses().release(&uid);
+        let pod = inbox.pod.borrow().clone();
+        clean(&host, &pod, &uid).await;
+    }
+}
+
+/// Remove what a pod left on disk.
+pub(crate) async fn clean(host: &Host, pod: &Pod, uid: &str) {
+    for folder in [host.config.pods_dir().join(uid), log_folder(host, pod)] {
+        match tokio::fs::remove_dir_all(&folder).await {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                tracing::warn!(folder = %folder.display(), %error, "cannot remove");
+            }
+            _ => {}
+        }
+    }
+}
+
+struct PodTask {
+    host: Arc<Host>,
+    pod: Arc<Pod>,
+    spec: PodSpec,
+    uid: String,
+    folders: PodFolders,
+    shared: Arc<Shared>,
+    written: Option<PodStatus>,
+}
+
+impl PodTask {
+    fn new(host: Arc<Host>, pod: Arc<Pod>, uid: &str) -> Self {
+        let spec = pod.spec.clone().unwrap_or_default();
+        let old = pod.status.clone().unwrap_or_default();
+        let address = host.addresses().allocate(uid);
+        let init_first = spec
+            .init_containers
+            .as_ref()
+            .is_some_and(|all| !all.is_empty());
+        let waiting = if init_first {
+            "PodInitializing"
+        } else {
+            "ContainerCreating"
+        };
+        let known = Known {
+            address,
+            host: host.config.host_ip(),
+            start_time: old
+                .start_time
+                .as_ref()
+                .map_or_else(Timestamp::now, |time| time.0),
+            init: records(
+                spec.init_containers.as_deref(),
+                waiting,
+                old.init_container_statuses.as_deref(),
+            ),
+            main: records(
+                Some(&spec.containers),
+                waiting,
+                old.container_statuses.as_deref(),
+            ),
+            over: false,
+            trouble: None,
+        };
+        let folders = PodFolders::new(host.config.pods_dir().join(uid));
+        let shared = Arc::new(Shared::new(known));
+        Self {
+            host,
+            pod,
+            spec,
+            uid: uid.to_owned(),
+            folders,
+            shared,
+            written: None,
+        }
+    }
+
+    /// Whether the pod is over; `false` when only the kubelet ends.
+    async fn run(mut self, inbox: &mut Inbox) -> bool {
+        let (stop, signal) = StopSignal::new();
+        self.announce();
+        let containers = run_containers(Arc::new(self.parts()), signal);
+        tokio::pin!(containers);
+        let shared = self.shared.clone();
+        let mut deletion = None;
+        let mut running = true;
+        self.order_if_deleted(&mut deletion, &stop);
+        self.write_status().await;
+        loop {
+            tokio::select! {
+                () = shared.changed.notified() => self.write_status().await,
+                () = &mut containers, if running => {
+                    running = false;
+                    if deletion.is_some() {
+                        return self.finish(inbox).await;
+                    }
+                    self.write_status().await;
+                }
+                changed = inbox.pod.changed() => {
+                    if changed.is_err() {
+                        return false;
+                    }
+                    self.pod = inbox.pod.borrow_and_update().clone();
+                    let newly = deletion.is_none();
+                    self.order_if_deleted(&mut deletion, &stop);
+                    if newly && deletion.is_some() && !running {
+                        return self.finish(inbox).await;
+                    }
+                    // Somebody else's condition may decide about readiness.
+                    self.write_status().await;
+                }
+                () = inbox.gone.cancelled() => {
+                    stop.send_replace(Some(Stop { deadline: Instant::now(), settle: Duration::ZERO, hooks: false }));
+                    if running {
+                        containers.await;
+                    }
+                    return true;
+                }
+                () = inbox.shutdown.cancelled() => {
+                    let deadline = Instant::now() + self.host.config.shutdown_grace;
+                    stop.send_replace(Some(Stop { deadline, settle: Duration::ZERO, hooks: false }));
+                    if running {
+                        containers.await;
+                    }
+                    return false;
+                }
+            }
+        }
+    }
+
+    fn parts(&self) -> Parts {
+        Parts {
+            host: self.host.clone(),
+            pod: self.pod.clone(),
+            spec: self.spec.clone(),
+            folders: self.folders.clone(),
+            shared: self.shared.clone(),
+        }
+    }
+
+    /// Say once what of the pod's wishes cannot be fulfilled.
+    fn announce(&self) {
+        let is_known = self
+            .pod
+            .status
+            .as_ref()
+            .is_some_and(|status| status.start_time.is_some());
+        if is_known {
+            return;
+        }
+        let limits = spec::limits_of(&self.pod);
+        if !limits.unsupported.is_empty() {
+            let message = format!(
+                "Without effect in this cluster, which runs containers as host processes: {}",
+                limits.unsupported.join(", ")
+            );
+            self.host
+                .events
+                .emit(&self.pod, None, Occurrence::warning("Unsupported", message));
+        }
+        if !limits.not_enforced.is_empty() {
+            let message = format!(
+                "Accepted but not enforced in this cluster: {}",
+                limits.not_enforced.join(", ")
+            );
+            self.host
+                .events
+                .emit(&self.pod, None, Occurrence::normal("NotEnforced", message));
+        }
+    }
+
+    /// Give the order to end when the pod is being deleted, and again when its grace shrinks.
+    fn order_if_deleted(
+        &self,
+        ordered: &mut Option<(Instant, i64)>,
+        stop: &watch::Sender<Option<Stop>>,
+    ) {
+        if self.pod.metadata.deletion_timestamp.is_none() {
+            return;
+        }
+        let grace = self
+            .pod
+            .metadata
+            .deletion_grace_period_seconds
+            .unwrap_or(30)
+            .max(0);
+        let (begun, earlier) = *ordered.get_or_insert_with(|| (Instant::now(), i64::MAX));
+        if grace >= earlier {
+            return;
+        }
+        *ordered = Some((begun, grace));
+        let grace = Duration::from_secs(grace.unsigned_abs());
+        // Nobody sends requests to a pod that was not ready.
+        let served = self.shared.known().main.iter().any(|record| record.ready);
+        let settle = if served {
+            self.host.config.settle.min(grace / 2)
+        } else {
+            Duration::ZERO
+        };
+        stop.send_replace(Some(Stop {
+            deadline: begun + grace,
+            settle,
+            hooks: true,
+        }));
+    }
+
+    /// All containers of a deleted pod have ended: say so, and let the object go.
+    async fn finish(&mut self, inbox: &mut Inbox) -> bool {
+        self.shared.update(|known| known.over = true);
+        self.write_status().await;
+        let pods: Api<Pod> = Api::namespaced(
+            self.host.client.clone(),
+            &self.pod.namespace().unwrap_or_default(),
+        );
+        let exactly = Preconditions {
+            uid: Some(self.uid.clone()),
+            resource_version: None,
+        };
+        let now = DeleteParams::default()
+            .grace_period(0)
+            .preconditions(exactly);
+        loop {
+            match pods.delete(&self.pod.name_any(), &now).await {
+                Ok(_) => return true,
+                Err(kube::Error::Api(status)) if status.is_not_found() || status.is_conflict() => {
+                    return true;
+                }
+                Err(error) => {
+                    tracing::warn!(pod = self.pod.name_any(), %error, "cannot delete; trying again");
+                }
+            }
+            tokio::select! {
+                () = sleep(STATUS_RETRY) => {}
+                () = inbox.gone.cancelled() => return true,
+                () = inbox.shutdown.cancelled() => return false,
+            }
+        }
+    }
+
+    /// Write the status if it differs from what was written last.
+    async fn write_status(&mut self) {
+        // What was written last is newer than what the watch has shown so far.
+        let before = self.written.as_ref().or(self.pod.status.as_ref());
+        let status = status::pod_status(&self.pod, before, &self.shared.known(), Timestamp::now());
+        if before == Some(&status) {
+            return;
+        }
+        let pods: Api<Pod> = Api::namespaced(
+            self.host.client.clone(),
+            &self.pod.namespace().unwrap_or_default(),
+        );
+        let patch = json!({"metadata": {"uid": self.uid}, "status": status});
+        match pods
+            .patch_status(
+                &self.pod.name_any(),
+                &PatchParams::default(),
+                &Patch::Merge(patch),
+            )
+            .await
+        {
+            Ok(_) => self.written = Some(status),
+            Err(kube::Error::Api(answer)) if answer.is_not_found() || answer.is_conflict() => {}
+            Err(error) => {
+                tracing::warn!(pod = self.pod.name_any(), %error, "cannot write the status; trying again");
+                let shared = self.shared.clone();
+                tokio::spawn(async move {
+                    sleep(STATUS_RETRY).await;
+                    shared.changed.notify_one();
+                });
+            }
+        }
+    }
+}
+
+fn records(
+    containers: Option<&[Container]>,
+    waiting: &'static str,
+    old: Option<&[ContainerStatus]>,
+) -> Vec<Record> {
+    let mut records: Vec<Record> = containers
+        .unwrap_or_default()
+        .iter()
+        .map(|container| Record::new(container, waiting))
+        .collect();
+    for record in &mut records {
+        if let Some(status) = old
+            .unwrap_or_default()
+            .iter()
+            .find(|status| status.name == record.name)
+        {
+            record.resume(status);
+        }
+    }
+    records
+}
+
+/// What the tasks of a pod's containers share.
+struct Parts {
+    host: Arc<Host>,
+    pod: Arc<Pod>,
+    spec: PodSpec,
+    folders: PodFolders,
+    shared: Arc<Shared>,
+}
+
+/// Init containers one after the other, then all others at once; returns when all are at rest.
+async fn run_containers(parts: Arc<Parts>, mut stop: StopSignal) {
+    let Some(injected) = parts.prepare(&mut stop).await else {
+        return;
+    };
+    let policy = parts.spec.restart_policy.as_deref().unwrap_or("Always");
+    let (main, init) = match policy {
+        "Never" => (Restart::Never, Restart::Never),
+        "OnFailure" => (Restart::OnFailure, Restart::OnFailure),
+        _ => (Restart::Always, Restart::OnFailure),
+    };
+    // Sidecars are stopped after the main containers, the last started first.
+    let mut sidecars = Vec::new();
+    let mut go_on = true;
+    for (index, container) in parts.spec.init_containers.iter().flatten().enumerate() {
+        let slot = Slot::Init(index);
+        if container.restart_policy.as_deref() == Some("Always") {
+            let (order, signal) = StopSignal::new();
+            let sidecar = tokio::spawn(
+                parts
+                    .runner(container, slot, Restart::Always, &signal, &injected)
+                    .run(),
+            );
+            let started = parts.until_started(slot, &mut stop).await;
+            sidecars.push((order, sidecar));
+            go_on = started;
+        } else {
+            let rest = parts
+                .runner(container, slot, init, &stop, &injected)
+                .run()
+                .await;
+            go_on = rest == Rest::Completed;
+        }
+        if !go_on {
+            break;
+        }
+    }
+    if go_on {
+        let mut running: FuturesUnordered<_> = parts
+            .spec
+            .containers
+            .iter()
+            .enumerate()
+            .map(|(index, container)| {
+                tokio::spawn(
+                    parts
+                        .runner(container, Slot::Main(index), main, &stop, &injected)
+                        .run(),
+                )
+            })
+            .collect();
+        while running.next().await.is_some() {}
+    }
+    for (order, sidecar) in sidecars.into_iter().rev() {
+        let hurry = Stop {
+            deadline: Instant::now() + Duration::from_secs(30),
+            settle: Duration::ZERO,
+            hooks: true,
+        };
+        order.send_replace(Some(if stop.is_ordered() {
+            Stop {
+                settle: Duration::ZERO,
+                ..stop.ordered().await
+            }
+        } else {
+            hurry
+        }));
+        // It ends by the deadline.
+        let _ = sidecar.await;
+    }
+}
+
+impl Parts {
+    fn runner(
+        &self,
+        container: &Container,
+        slot: Slot,
+        restart: Restart,
+        stop: &StopSignal,
+        injected: &Injected,
+    ) -> Runner {
+        Runner {
+            host: self.host.clone(),
+            pod: self.pod.clone(),
+            container: container.clone(),
+            slot,
+            restart,
+            shared: self.shared.clone(),
+            stop: stop.clone(),
+            injected: injected.clone(),
+            folders: self.folders.clone(),
+        }
+    }
+
+    /// Folders, service account, address. `None` when the order to end came first, or the pod cannot
+    /// run at all.
+    async fn prepare(&self, stop: &mut StopSignal) -> Option<Injected> {
+        let Some(address) = self.shared.known().address else {
+            let message = "no pod address is left in this cluster's block".to_owned();
+            self.shared
+                .update(|known| known.trouble = Some(("OutOfPodAddresses", message)));
+            return None;
+        };
+        let mut retry = PREPARE_RETRY.0;
+        let renew = loop {
+            let unprepared = match prepare::pod(&self.host, &self.pod, &self.folders).await {
+                Ok(renew) => break renew,
+                Err(unprepared) => unprepared,
+            };
+            // A new namespace gets its service account a moment after its first pods.
+            if retry > PREPARE_RETRY.0 * 8 {
+                let failed = Occurrence::warning("FailedMount", unprepared.message.clone());
+                self.host.events.emit(&self.pod, None, failed);
+                self.shared.update(|known| {
+                    for record in known.init.iter_mut().chain(&mut known.main) {
+                        record.state = State::Waiting {
+                            reason: unprepared.reason,
+                            message: Some(unprepared.message.clone()),
+                        };
+                    }
+                });
+            }
+            if stop.interrupted(retry).await {
+                return None;
+            }
+            retry = (retry * 2).min(PREPARE_RETRY.1);
+        };
+        if let Some(renew) = renew {
+            self.keep_token_fresh(renew, stop.clone());
+        }
+        Some(Injected {
+            pod_ip: address.to_string(),
+            host_ip: self.host.config.host_ip().to_string(),
+            proxy: self.host.config.proxy.clone(),
+            kubeconfig: renew.map(|_| self.folders.kubeconfig()),
+            home: self.folders.home(),
+            ..Injected::default()
+        })
+    }
+
+    fn keep_token_fresh(&self, mut wait: Duration, mut stop: StopSignal) {
+        let (host, pod, folders) = (self.host.clone(), self.pod.clone(), self.folders.clone());
+        let account = self
+            .spec
+            .service_account_name
+            .clone()
+            .unwrap_or_else(|| "default".into());
+        tokio::spawn(async move {
+            while !stop.interrupted(wait).await {
+                let namespace = pod.namespace().unwrap_or_default();
+                wait = match prepare::renew_token(&host, &namespace, &account, &folders).await {
+                    Ok(wait) => wait,
+                    Err(unprepared) => {
+                        host.events.emit(
+                            &pod,
+                            None,
+                            Occurrence::warning("FailedMount", unprepared.message),
+                        );
+                        PREPARE_RETRY.1
+                    }
+                };
+            }
+        });
+    }
+
+    /// Wait until a sidecar has started; `false` when the order to end came first.
+    async fn until_started(&self, slot: Slot, stop: &mut StopSignal) -> bool {
+        while !self
+            .shared
+            .record(slot)
+            .is_some_and(|record| record.started)
+        {
+            if stop.interrupted(Duration::from_millis(20)).await {
+                return false;
+            }
+        }
+        true
+    }
+}

@@ -1,0 +1,10 @@
+//! API server, controllers and kubelet together, with pods as real processes.
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "tests: helpers fail by panicking too"
+)]
+
+mod pods;
+mod rollout;
+mod support;

@@ -1,0 +1,520 @@
+//! Pods as real processes, against the embedded API server.
+
+use std::time::Duration;
+
+use k8s_openapi::api::core::v1::{ConfigMap, Pod};
+use kube::api::DeleteParams;
+use serde_json::json;
+use tokio::time::sleep;
+
+use crate::support::*;
+
+#[tokio::test]
+async fn a_pod_runs_gets_ready_and_serves_on_its_own_address() {
+    let cluster = Cluster::start().await;
+    cluster.build_image("app:1", &[("VERSION", "1.0.0")]);
+    cluster
+        .create::<Pod>(pod("one", json!({"readinessProbe": readiness()})))
+        .await;
+    let running = cluster.pod("one", is_ready).await;
+    assert_eq!(ip(&running).octets()[1], cluster.config.block);
+    assert_eq!(
+        get(ip(&running), 8080, "/").await.unwrap(),
+        (200, "1.0.0".into())
+    );
+    let status = container(&running);
+    assert!(status.started == Some(true) && status.ready && status.restart_count == 0);
+    assert!(
+        status.image_id.starts_with("docker.io/library/app@sha256:"),
+        "{}",
+        status.image_id
+    );
+    for reason in ["Scheduled", "Pulled", "Created", "Started"] {
+        cluster.event("one", reason, "").await;
+    }
+}
+
+#[tokio::test]
+async fn two_pods_with_the_same_port_run_side_by_side() {
+    let cluster = Cluster::start().await;
+    for name in ["one", "two"] {
+        cluster
+            .create::<Pod>(pod(
+                name,
+                json!({"readinessProbe": readiness(), "env": [{"name": "VERSION", "value": name}]}),
+            ))
+            .await;
+    }
+    for name in ["one", "two"] {
+        let running = cluster.pod(name, is_ready).await;
+        assert_eq!(get(ip(&running), 8080, "/").await.unwrap().1, name);
+    }
+}
+
+#[tokio::test]
+async fn a_pod_sees_its_environment_and_nothing_of_ours() {
+    let cluster =
+        Cluster::start_with(|config| config.proxy = Some("http://127.0.0.1:9".into())).await;
+    cluster
+        .create::<ConfigMap>(json!({"metadata": {"name": "settings"}, "data": {"COLOR": "red"}}))
+        .await;
+    let container = json!({"readinessProbe": readiness(), "envFrom": [{"configMapRef": {"name": "settings"}}],
+        "env": [{"name": "NAME", "valueFrom": {"fieldRef": {"fieldPath": "metadata.name"}}}]});
+    cluster.create::<Pod>(pod("one", container)).await;
+    let running = cluster.pod("one", is_ready).await;
+    let (_, env) = get(ip(&running), 8080, "/env").await.unwrap();
+    for line in [
+        "COLOR=red",
+        "NAME=one",
+        "HOSTNAME=one",
+        "HTTP_PROXY=http://127.0.0.1:9",
+        "NO_PROXY=localhost,127.0.0.0/8",
+        &format!("POD_IP={}", ip(&running)),
+    ] {
+        assert!(
+            env.lines().any(|found| found == line),
+            "{line} is not in:\n{env}"
+        );
+    }
+    assert!(!env.contains("CARGO"), "{env}");
+}
+
+#[tokio::test]
+async fn a_pod_waits_for_its_configuration() {
+    let cluster = Cluster::start().await;
+    cluster
+        .create::<Pod>(pod(
+            "one",
+            json!({"envFrom": [{"configMapRef": {"name": "later"}}]}),
+        ))
+        .await;
+    let waiting = cluster
+        .pod("one", |pod| {
+            waiting_reason(pod).as_deref() == Some("CreateContainerConfigError")
+        })
+        .await;
+    let message = container(&waiting).state.unwrap().waiting.unwrap().message;
+    assert_eq!(message.as_deref(), Some("configmap \"later\" not found"));
+    cluster
+        .event("one", "Failed", "configmap \"later\" not found")
+        .await;
+    cluster
+        .create::<ConfigMap>(json!({"metadata": {"name": "later"}, "data": {"A": "b"}}))
+        .await;
+    cluster.pod("one", is_ready).await;
+}
+
+#[tokio::test]
+async fn a_missing_image_says_what_to_do_and_is_noticed_when_it_is_built() {
+    let cluster = Cluster::start().await;
+    cluster
+        .create::<Pod>(pod("one", json!({"image": "absent:7"})))
+        .await;
+    cluster
+        .event("one", "Failed", "localcluster image build -t absent:7")
+        .await;
+    cluster
+        .pod("one", |pod| {
+            waiting_reason(pod).as_deref() == Some("ImagePullBackOff")
+        })
+        .await;
+    cluster
+        .create::<Pod>(pod(
+            "never",
+            json!({"image": "absent:7", "imagePullPolicy": "Never"}),
+        ))
+        .await;
+    cluster
+        .pod("never", |pod| {
+            waiting_reason(pod).as_deref() == Some("ErrImageNeverPull")
+        })
+        .await;
+    cluster.build_image("absent:7", &[]);
+    cluster.pod("one", is_ready).await;
+    cluster.pod("never", is_ready).await;
+}
+
+#[tokio::test]
+async fn a_program_that_is_not_in_the_image_is_not_run() {
+    let cluster = Cluster::start().await;
+    cluster
+        .create::<Pod>(pod("one", json!({"command": ["/bin/sh", "-c", "exit 0"]})))
+        .await;
+    let waiting = cluster
+        .pod("one", |pod| {
+            waiting_reason(pod).as_deref() == Some("CreateContainerError")
+        })
+        .await;
+    let message = container(&waiting)
+        .state
+        .unwrap()
+        .waiting
+        .unwrap()
+        .message
+        .unwrap();
+    assert!(
+        message.contains("/bin/sh") && message.contains("app:1"),
+        "{message}"
+    );
+}
+
+#[tokio::test]
+async fn a_crashing_container_is_restarted_with_back_off() {
+    let cluster = Cluster::start().await;
+    cluster
+        .create::<Pod>(pod("one", json!({"env": [{"name": "EXIT", "value": "3"}]})))
+        .await;
+    let crashed = cluster
+        .pod("one", |pod| {
+            waiting_reason(pod).as_deref() == Some("CrashLoopBackOff")
+                && container(pod).restart_count >= 2
+        })
+        .await;
+    let status = container(&crashed);
+    let last = status.last_state.unwrap().terminated.unwrap();
+    assert_eq!((last.exit_code, last.reason.as_deref()), (3, Some("Error")));
+    assert_eq!(
+        crashed.status.as_ref().unwrap().phase.as_deref(),
+        Some("Running")
+    );
+    cluster
+        .event("one", "BackOff", "Back-off restarting failed container app")
+        .await;
+    let logs = cluster
+        .config
+        .logs_dir()
+        .join(format!("default_one_{}/app", crashed.metadata.uid.unwrap()));
+    let text = std::fs::read_to_string(logs.join("1.log")).unwrap();
+    assert!(
+        text.lines().any(|line| line.ends_with("Z exiting with 3")),
+        "{text}"
+    );
+}
+
+#[tokio::test]
+async fn restart_policies_are_kept() {
+    let cluster = Cluster::start().await;
+    for (name, policy, code, phase) in [
+        ("good", "OnFailure", "0", "Succeeded"),
+        ("bad", "Never", "4", "Failed"),
+    ] {
+        let mut object = pod(name, json!({"env": [{"name": "EXIT", "value": code}]}));
+        object["spec"]["restartPolicy"] = policy.into();
+        cluster.create::<Pod>(object).await;
+        let ended = cluster
+            .pod(name, |pod| {
+                pod.status
+                    .as_ref()
+                    .and_then(|status| status.phase.as_deref())
+                    == Some(phase)
+            })
+            .await;
+        assert_eq!(container(&ended).restart_count, 0);
+        assert_eq!(
+            container(&ended)
+                .state
+                .unwrap()
+                .terminated
+                .unwrap()
+                .exit_code
+                .to_string(),
+            code
+        );
+    }
+}
+
+#[tokio::test]
+async fn init_containers_run_first_and_in_order() {
+    let cluster = Cluster::start().await;
+    let mut object = pod("one", json!({"readinessProbe": readiness()}));
+    object["spec"]["initContainers"] = json!([
+        {"name": "first", "image": "app:1", "env": [{"name": "EXIT", "value": "0"}]},
+        {"name": "second", "image": "app:1", "env": [{"name": "EXIT", "value": "0"}]},
+    ]);
+    cluster.create::<Pod>(object).await;
+    let running = cluster.pod("one", is_ready).await;
+    let finished: Vec<_> = running
+        .status
+        .unwrap()
+        .init_container_statuses
+        .unwrap()
+        .into_iter()
+        .map(|status| {
+            status
+                .state
+                .unwrap()
+                .terminated
+                .unwrap()
+                .finished_at
+                .unwrap()
+        })
+        .collect();
+    assert!(finished.is_sorted() && finished.len() == 2);
+}
+
+#[tokio::test]
+async fn a_failing_liveness_probe_restarts_the_container() {
+    let cluster = Cluster::start().await;
+    let liveness = json!({"httpGet": {"path": "/healthy", "port": 8080}, "periodSeconds": 1, "failureThreshold": 1});
+    cluster
+        .create::<Pod>(pod(
+            "one",
+            json!({"readinessProbe": readiness(), "livenessProbe": liveness}),
+        ))
+        .await;
+    let running = cluster.pod("one", is_ready).await;
+    get(ip(&running), 8080, "/sicken").await.unwrap();
+    cluster
+        .event(
+            "one",
+            "Unhealthy",
+            "Liveness probe failed: HTTP probe failed with statuscode: 500",
+        )
+        .await;
+    cluster
+        .event(
+            "one",
+            "Killing",
+            "Container app failed liveness probe, will be restarted",
+        )
+        .await;
+    cluster
+        .pod("one", |pod| {
+            // A slow machine may fail the probe once more.
+            is_ready(pod) && container(pod).restart_count >= 1
+        })
+        .await;
+}
+
+#[tokio::test]
+async fn a_startup_probe_holds_the_others_back_and_fails_after_its_budget() {
+    let cluster = Cluster::start().await;
+    let startup = json!({"httpGet": {"path": "/ready", "port": 8080}, "periodSeconds": 1, "failureThreshold": 1});
+    cluster
+        .create::<Pod>(pod(
+            "slow",
+            json!({"startupProbe": startup, "env": [{"name": "READY_AFTER", "value": "999999"}]}),
+        ))
+        .await;
+    cluster
+        .event(
+            "slow",
+            "Killing",
+            "Container app failed startup probe, will be restarted",
+        )
+        .await;
+    cluster
+        .create::<Pod>(pod("quick", json!({"startupProbe": startup})))
+        .await;
+    cluster.pod("quick", is_ready).await;
+}
+
+#[tokio::test]
+async fn a_deleted_pod_ends_gracefully() {
+    let cluster = Cluster::start().await;
+    cluster
+        .create::<Pod>(pod(
+            "one",
+            json!({"readinessProbe": readiness(), "env": [{"name": "DRAIN", "value": "300"}]}),
+        ))
+        .await;
+    let running = cluster.pod("one", is_ready).await;
+    let folder = cluster
+        .config
+        .pods_dir()
+        .join(running.metadata.uid.as_ref().unwrap());
+    assert!(folder.exists());
+    cluster
+        .api::<Pod>()
+        .delete("one", &DeleteParams::default())
+        .await
+        .unwrap();
+    // It goes on serving: during the settling time and while it drains.
+    assert_eq!(get(ip(&running), 8080, "/").await.unwrap().0, 200);
+    gone(&cluster, "one").await;
+    assert!(get(ip(&running), 8080, "/").await.is_err());
+    cluster
+        .event("one", "Killing", "Stopping container app")
+        .await;
+    cluster
+        .until("the pod's folder to go", async || {
+            if folder.exists() {
+                Err("there".into())
+            } else {
+                Ok(())
+            }
+        })
+        .await;
+}
+
+pub(crate) async fn gone(cluster: &Cluster, name: &str) {
+    let api = cluster.api::<Pod>();
+    cluster
+        .until("the pod to be gone", async || {
+            match api.get_opt(name).await.unwrap() {
+                None => Ok(()),
+                Some(pod) => Err(format!("{:?}", pod.status)),
+            }
+        })
+        .await;
+}
+
+#[tokio::test]
+async fn a_stubborn_pod_is_killed_when_its_grace_period_ends() {
+    let cluster = Cluster::start().await;
+    cluster
+        .create::<Pod>(pod(
+            "one",
+            json!({"readinessProbe": readiness(), "env": [{"name": "STUBBORN", "value": "1"}]}),
+        ))
+        .await;
+    let running = cluster.pod("one", is_ready).await;
+    cluster
+        .api::<Pod>()
+        .delete("one", &DeleteParams::default().grace_period(1))
+        .await
+        .unwrap();
+    gone(&cluster, "one").await;
+    assert!(get(ip(&running), 8080, "/").await.is_err());
+}
+
+#[tokio::test]
+async fn a_forced_deletion_kills_at_once() {
+    let cluster = Cluster::start().await;
+    cluster
+        .create::<Pod>(pod(
+            "one",
+            json!({"readinessProbe": readiness(), "env": [{"name": "STUBBORN", "value": "1"}]}),
+        ))
+        .await;
+    let running = cluster.pod("one", is_ready).await;
+    cluster
+        .api::<Pod>()
+        .delete("one", &DeleteParams::default().grace_period(0))
+        .await
+        .unwrap();
+    cluster
+        .until("the process to end", async || {
+            match get(ip(&running), 8080, "/").await {
+                Err(_) => Ok(()),
+                Ok(_) => Err("it still answers".into()),
+            }
+        })
+        .await;
+}
+
+#[tokio::test]
+async fn a_pre_stop_hook_runs_before_the_signal() {
+    let cluster = Cluster::start_with(|config| config.settle = Duration::ZERO).await;
+    let lifecycle = json!({"preStop": {"httpGet": {"path": "/sicken", "port": "http"}}});
+    cluster.create::<Pod>(pod("one", json!({"readinessProbe": readiness(), "lifecycle": lifecycle, "env": [{"name": "DRAIN", "value": "2000"}]}))).await;
+    let running = cluster.pod("one", is_ready).await;
+    assert_eq!(get(ip(&running), 8080, "/healthy").await.unwrap().0, 200);
+    cluster
+        .api::<Pod>()
+        .delete("one", &DeleteParams::default())
+        .await
+        .unwrap();
+    cluster
+        .until("the hook", async || {
+            match get(ip(&running), 8080, "/healthy").await {
+                Ok((500, _)) => Ok(()),
+                other => Err(format!("{other:?}")),
+            }
+        })
+        .await;
+    gone(&cluster, "one").await;
+}
+
+#[tokio::test]
+async fn pods_that_fit_nowhere_wait() {
+    let cluster = Cluster::start().await;
+    let mut object = pod("one", json!({}));
+    object["spec"]["nodeSelector"] = json!({"flagger.app/scale-to-zero": "true"});
+    cluster.create::<Pod>(object).await;
+    cluster
+        .event(
+            "one",
+            "FailedScheduling",
+            "didn't match Pod's node affinity/selector",
+        )
+        .await;
+    let waiting = cluster
+        .pod("one", |pod| {
+            pod.status
+                .as_ref()
+                .is_some_and(|status| status.conditions.is_some())
+        })
+        .await;
+    assert_eq!(waiting.status.unwrap().phase.as_deref(), Some("Pending"));
+    assert_eq!(waiting.spec.unwrap().node_name, None);
+}
+
+#[tokio::test]
+async fn what_has_no_effect_is_said_in_one_event() {
+    let cluster = Cluster::start().await;
+    let mut object = pod(
+        "one",
+        json!({"securityContext": {"runAsUser": 1000, "readOnlyRootFilesystem": true}}),
+    );
+    object["spec"]["hostNetwork"] = true.into();
+    object["spec"]["volumes"] = json!([{"name": "conf", "configMap": {"name": "x"}}]);
+    cluster.create::<Pod>(object).await;
+    let event = cluster.event("one", "Unsupported", "spec.hostNetwork, spec.volumes[conf].configMap, spec.containers[app].securityContext.runAsUser").await;
+    assert_eq!(event.type_.as_deref(), Some("Warning"));
+    cluster
+        .event("one", "NotEnforced", "readOnlyRootFilesystem")
+        .await;
+    cluster.pod("one", is_ready).await;
+}
+
+#[tokio::test]
+async fn after_a_kill_of_the_kubelet_pods_are_started_again_in_place() {
+    let mut cluster = Cluster::start().await;
+    cluster
+        .create::<Pod>(pod("one", json!({"readinessProbe": readiness()})))
+        .await;
+    let before = cluster.pod("one", is_ready).await;
+    cluster.kill_kubelet().await;
+    cluster
+        .until("its process to be gone", async || {
+            match get(ip(&before), 8080, "/").await {
+                Err(_) => Ok(()),
+                Ok(_) => Err("it still answers".into()),
+            }
+        })
+        .await;
+    let stale = cluster.config.pods_dir().join("stale-uid");
+    std::fs::create_dir_all(&stale).unwrap();
+    cluster.start_kubelet();
+    let after = cluster
+        .pod("one", |pod| {
+            is_ready(pod) && container(pod).restart_count == 1
+        })
+        .await;
+    assert_eq!(
+        (before.metadata.uid.clone(), ip(&before)),
+        (after.metadata.uid.clone(), ip(&after))
+    );
+    assert_eq!(get(ip(&after), 8080, "/").await.unwrap().0, 200);
+    assert!(!stale.exists());
+}
+
+#[tokio::test]
+async fn an_idle_pod_writes_nothing() {
+    let cluster = Cluster::start().await;
+    cluster
+        .create::<Pod>(pod(
+            "one",
+            json!({"readinessProbe": readiness(), "livenessProbe": readiness()}),
+        ))
+        .await;
+    let first = cluster.pod("one", is_ready).await;
+    // Several probe periods, in which nothing may be written.
+    sleep(Duration::from_millis(2500)).await;
+    let second = cluster.pod("one", is_ready).await;
+    assert_eq!(
+        first.metadata.resource_version,
+        second.metadata.resource_version
+    );
+}

@@ -66,9 +66,10 @@ pub enum Action {
     },
     /// Publish an event on the Canary.
     Publish(Event),
-    /// Send an alert; trouble with sending is logged and does not fail the plan.
+    /// Send an alert; trouble with sending is logged and does not fail the plan. After a crash before the status
+    /// write it is sent again, like a post-rollout webhook.
     Alert(Alert),
-    /// Count a finished release in the controller's own metrics.
+    /// Count a finished release in the controller's own metrics (in memory, so a crash does not count twice).
     Count(Outcome),
     /// Write the status. Always the last action of a plan that has it.
     WriteStatus(Box<Status>),
@@ -116,7 +117,10 @@ pub struct Event {
     pub warning: bool,
     /// Flagger's message.
     pub message: String,
-    /// Typed cause for machines, the event's `action` (`NewRevision`, `Advance`, `Halt`, …).
+    /// Typed cause for machines, the event's `action`: `Suspended`, `NotReady`, `Initialized`, `NewRevision`,
+    /// `GateClosed`, `GatePassed`, `HookPassed`, `HookFailed`, `RollbackWebhook`, `Start`, `Halt`,
+    /// `MetricUnavailable`, `Advance`, `Promote`, `RouteToPrimary`, `PromotionFailed`, `Promoted`, `Rollback`
+    /// or `Failed`.
     pub action: &'static str,
     /// Equal keys are one event however often the plan is carried out (crash between event and status). Unique
     /// within one Canary object: mix its UID in.

@@ -185,7 +185,10 @@ impl Checker<'_> {
             });
             let failed_promotion =
                 matches!(phase, Phase::Promoting | Phase::Finalising) && to.canary == 100;
-            if !failed_promotion {
+            if failed_promotion {
+                let what = || format!("{from} to {to} with another revision than was analysed");
+                self.require(self.run_is_current(), Rule::RiseNeedsVerdict, what);
+            } else {
                 self.verdict(&format!("{from} to {to}"));
             }
         }

@@ -68,8 +68,11 @@ impl<'a> Tick<'a> {
                 analysis.primary_ready_percent,
                 promotion_began(&observed.status),
             ),
-            // It does not come back by waiting: its template is lost.
-            None => Readiness::Stuck("not found".to_owned()),
+            // It does not come back by waiting, because its template is lost.
+            None => Readiness::Stuck(
+                "it is gone; set the target to the promoted revision, or to a new one, to have it made again"
+                    .to_owned(),
+            ),
         };
         let target = judge(
             &observed.target.workload,

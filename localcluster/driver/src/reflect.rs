@@ -1,10 +1,11 @@
 //! Local copies of objects that wake up a loop when they change.
 
-use std::{fmt::Debug, hash::Hash, sync::Arc, time::Duration};
+use std::{collections::BTreeSet, fmt::Debug, hash::Hash, sync::Arc, time::Duration};
 
 use futures::StreamExt;
 use kube::{
     Api, Resource,
+    api::DynamicObject,
     runtime::{
         WatchStreamExt,
         reflector::{Store, store::Writer},
@@ -14,6 +15,8 @@ use kube::{
 };
 use serde::de::DeserializeOwned;
 use tokio::{sync::Notify, task::JoinSet};
+
+use crate::problem::{ObjectId, Problem, Report};
 
 /// Waits between tries to list or watch: short, because the API server is on this machine and a
 /// kind may be defined a moment after this part has started.
@@ -81,4 +84,27 @@ where
         }
     });
     store
+}
+
+/// Read each object as its type; one that does not fit is reported and left out. (A store of the type
+/// itself could not list any object while there is one that does not fit.)
+pub fn parse<K>(store: &Store<DynamicObject>, problems: &mut BTreeSet<Problem>) -> Vec<Arc<K>>
+where
+    K: Resource<DynamicType = ()> + DeserializeOwned,
+{
+    let objects = store.state();
+    let parsed = objects.iter().filter_map(|object| {
+        let value = serde_json::to_value(&**object);
+        match value.and_then(serde_json::from_value::<K>) {
+            Ok(object) => Some(Arc::new(object)),
+            Err(error) => {
+                let id = ObjectId::of_dynamic(object, &K::api_version(&()), &K::kind(&()));
+                let mut report = Report::new(id);
+                report.invalid("spec", format!("the object is left out: {error}"));
+                problems.extend(report.into_problems());
+                None
+            }
+        }
+    });
+    parsed.collect()
 }

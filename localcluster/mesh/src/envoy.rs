@@ -2,14 +2,13 @@
 
 use std::{
     ffi::OsStr,
-    net::SocketAddr,
     path::{Path, PathBuf},
     time::Duration,
 };
 
-use localcluster_driver::program;
-use localcluster_kubelet::process::{ChildState, Launch, RestartPolicy, Spawner, Supervisor};
-use tokio::{sync::watch, time::sleep};
+use localcluster_driver::{child, program};
+use localcluster_kubelet::process::{Launch, RestartPolicy, Spawner, Supervisor};
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
@@ -83,44 +82,13 @@ impl Envoy {
         };
         let spawner = Spawner::new(config.shim.clone());
         let supervisor = Supervisor::start("envoy", spawner, launch, log, policy, shutdown);
-        let (sender, live) = watch::channel(false);
-        tokio::spawn(watch_liveness(supervisor.state(), config.admin, sender));
+        let admin = config.admin;
+        let live = child::readiness(supervisor.state(), move || admin::is_live(admin));
         Ok(Self { supervisor, live })
     }
 
     /// Wait until Envoy has ended after shutdown.
     pub(crate) async fn stopped(self) {
         self.supervisor.stopped().await;
-    }
-}
-
-/// Keeps `live` up to date: false as soon as the process ends, true once a new one is ready.
-async fn watch_liveness(
-    mut state: watch::Receiver<ChildState>,
-    admin: SocketAddr,
-    live: watch::Sender<bool>,
-) {
-    loop {
-        let now = state.borrow_and_update().clone();
-        match now {
-            ChildState::Running { .. } => {
-                tokio::select! {
-                    () = until_live(admin) => drop(live.send_replace(true)),
-                    _ = state.changed() => { state.mark_changed(); }
-                }
-            }
-            ChildState::Stopped => break,
-            ChildState::Starting | ChildState::Failing { .. } => drop(live.send_replace(false)),
-        }
-        if state.changed().await.is_err() {
-            break;
-        }
-    }
-    live.send_replace(false);
-}
-
-async fn until_live(admin: SocketAddr) {
-    while !admin::is_live(admin).await {
-        sleep(Duration::from_millis(10)).await;
     }
 }

@@ -254,6 +254,10 @@ fn endpoints(port: &str, slices: &[&EndpointSlice], pods: &Pods<'_>) -> BTreeSet
                 continue;
             }
             let pod = pod_of(endpoint, slice, pods);
+            // Its server is told to stop at this moment; the slice says so a little later.
+            if pod.is_some_and(|pod| pod.metadata.deletion_timestamp.is_some()) {
+                continue;
+            }
             let labels = Arc::new(pod.map(|pod| pod.labels().clone()).unwrap_or_default());
             found.extend(endpoint.addresses.iter().map(|address| Endpoint {
                 address: address.clone(),

@@ -7,15 +7,14 @@ use k8s_openapi::api::{
     discovery::v1::EndpointSlice,
 };
 use kube::{
-    Api, Client, Resource,
+    Api, Client,
     api::{ApiResource, DynamicObject},
     runtime::reflector::Store,
 };
 use localcluster_driver::{
-    problem::{ObjectId, Problem, Report},
-    reflect::reflect,
+    problem::Problem,
+    reflect::{parse, reflect},
 };
-use serde::de::DeserializeOwned;
 use tokio::{sync::Notify, task::JoinSet};
 
 use crate::{
@@ -81,26 +80,4 @@ impl Stores {
         };
         (snapshot, problems)
     }
-}
-
-/// Read each object as its type; one that does not fit is reported and left out.
-fn parse<K>(store: &Store<DynamicObject>, problems: &mut BTreeSet<Problem>) -> Vec<Arc<K>>
-where
-    K: Resource<DynamicType = ()> + DeserializeOwned,
-{
-    let objects = store.state();
-    let parsed = objects.iter().filter_map(|object| {
-        let value = serde_json::to_value(&**object);
-        match value.and_then(serde_json::from_value::<K>) {
-            Ok(object) => Some(Arc::new(object)),
-            Err(error) => {
-                let id = ObjectId::of_dynamic(object, &K::api_version(&()), &K::kind(&()));
-                let mut report = Report::new(id);
-                report.invalid("spec", format!("the object is left out: {error}"));
-                problems.extend(report.into_problems());
-                None
-            }
-        }
-    });
-    parsed.collect()
 }

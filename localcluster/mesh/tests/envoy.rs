@@ -11,6 +11,7 @@ use std::time::Instant;
 use cluster::*;
 use hyper::{Method, StatusCode};
 use requests::*;
+use serde::Deserialize;
 use serde_json::json;
 
 async fn pair() -> (Backend, Backend) {
@@ -53,9 +54,9 @@ async fn weights_change_under_load_without_a_failed_request() {
     let mut objects = canary_objects(&primary, &canary);
     objects.push(virtual_service(json!([{ "route": destinations(100, 0) }])));
     let cluster = Cluster::start(&objects).await;
-    let load = Load::start(cluster.proxy, "http://app/", Method::POST, 8);
+    let load = Load::start(cluster.proxy, "http://app/", Method::POST, 4);
     load.run_for(200).await;
-    for weight in [10, 30, 50, 100, 0] {
+    for weight in [10, 50, 100, 0] {
         let before = canary.count();
         let changed = Instant::now();
         cluster.set_weights(100 - weight, weight).await;
@@ -74,11 +75,9 @@ async fn weights_change_under_load_without_a_failed_request() {
             (percent(&answers, "canary") - f64::from(weight)).abs() < 8.0
         })
         .await;
-        let answers = split(cluster.proxy, "http://app/", 10_000).await;
-        assert!(
-            (percent(&answers, "canary") - f64::from(weight)).abs() < 3.0,
-            "{weight}: {answers:?}"
-        );
+        let answers = split(cluster.proxy, "http://app/", 2_000).await;
+        let difference = percent(&answers, "canary") - f64::from(weight);
+        assert!(difference.abs() < 6.0, "{weight}: {answers:?}");
     }
     let tally = load.stop().await;
     assert!(tally.failures().is_empty(), "{:?}", tally.answers);
@@ -362,6 +361,63 @@ async fn an_object_that_envoy_refuses_is_told_and_disturbs_nobody() {
         get(cluster.proxy, "http://app-primary/").await.from() == "canary"
     })
     .await;
+    let tally = load.stop().await;
+    assert!(tally.failures().is_empty(), "{:?}", tally.answers);
+    cluster.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn envoy_takes_every_scenario_of_the_goldens() {
+    for scenario in ["canary", "affinity", "actions", "gateway"] {
+        let mut objects = Vec::new();
+        for file in ["cluster.inc", scenario] {
+            let path = format!("{}/tests/scenarios/{file}.yaml", env!("CARGO_MANIFEST_DIR"));
+            let text = std::fs::read_to_string(path).unwrap();
+            for document in serde_yaml::Deserializer::from_str(&text) {
+                let mut object = serde_json::Value::deserialize(document).unwrap();
+                let metadata = object["metadata"].as_object_mut().unwrap();
+                metadata.retain(|field, _| !["uid", "generation"].contains(&field.as_str()));
+                objects.push(object);
+            }
+        }
+        let cluster = Cluster::start(&objects).await;
+        let query = "/stats?filter=update_rejected|update_success";
+        let (_, body) = localcluster_driver::http::request(Method::GET, cluster.admin, query)
+            .await
+            .unwrap();
+        let body = String::from_utf8(body.to_vec()).unwrap();
+        for line in body.lines().filter(|line| line.contains("update_rejected")) {
+            assert!(line.ends_with(": 0"), "{scenario}: {body}");
+        }
+        assert!(
+            body.contains("rds.outbound.update_success"),
+            "{scenario}: {body}"
+        );
+        cluster.stop().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn services_are_reachable_as_soon_as_they_exist_and_no_longer() {
+    let (primary, canary) = pair().await;
+    let cluster = Cluster::start(&canary_objects(&primary, &canary)).await;
+    let load = Load::start(cluster.proxy, "http://app/", Method::POST, 4);
+    for _ in 0..5 {
+        cluster.create(service("other")).await;
+        cluster.create(canary.slice("other")).await;
+        eventually("the new Service", || async {
+            get(cluster.proxy, "http://other/").await.from() == "canary"
+        })
+        .await;
+        cluster
+            .delete("discovery.k8s.io/v1", "EndpointSlice", "other-canary")
+            .await;
+        cluster.delete("v1", "Service", "other").await;
+        eventually("the Service is unknown", || async {
+            get(cluster.proxy, "http://other/").await.status == StatusCode::BAD_GATEWAY
+        })
+        .await;
+    }
     let tally = load.stop().await;
     assert!(tally.failures().is_empty(), "{:?}", tally.answers);
     cluster.stop().await;

@@ -113,6 +113,21 @@ fn a_service_keeps_the_name_of_its_counters_while_it_has_no_pods() {
 }
 
 #[test]
+fn a_pod_that_is_being_deleted_gets_no_more_requests() {
+    let mut snapshot = scenario("canary.yaml");
+    let file = "simple-app-canary.default.80.json";
+    let addresses = |snapshot: &Snapshot| {
+        render_in_etc(snapshot).resources.endpoints[file]["endpoints"][0]["lb_endpoints"].clone()
+    };
+    assert_eq!(addresses(&snapshot).as_array().unwrap().len(), 1);
+    for pod in &mut snapshot.pods {
+        Arc::make_mut(pod).metadata.deletion_timestamp =
+            Some(serde_json::from_value(json!("2026-01-01T00:00:00Z")).unwrap());
+    }
+    assert_eq!(addresses(&snapshot), json!([]));
+}
+
+#[test]
 fn an_object_that_becomes_wrong_keeps_its_last_good_version() {
     let mut snapshot = scenario("canary.yaml");
     let good = render_in_etc(&snapshot);

@@ -121,8 +121,12 @@ fn rest(tick: &mut Tick<'_>) {
     if tick.live.canary > expected && tick.primary_may_take_over() {
         tick.set_canary_weight(expected);
     }
-    tick.status.canary_weight = tick.live.canary;
-    tick.moving();
+    match (&tick.observed.primary, tick.primary.clone()) {
+        (None, Readiness::Stuck(why)) => {
+            tick.wait_for_readiness(WaitingReason::PrimaryNotReady, why);
+        }
+        _ => tick.moving(),
+    }
 }
 
 /// Asks the rollback webhooks; the first that passes wants a rollback.

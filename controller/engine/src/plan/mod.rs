@@ -1,7 +1,7 @@
 //! From what was observed and answered to what is to be done: one module per stretch of a release.
 //!
 //! Every function here adds to a [`Tick`] and may stop with questions. [`questions`](crate::questions) and
-//! [`plan`](crate::plan) run the same code and differ only in which of the two outcomes they look at, so that
+//! [`plan`](crate::plan()) run the same code and differ only in which of the two outcomes they look at, so that
 //! what is asked and what is decided cannot drift apart.
 
 mod analyse;

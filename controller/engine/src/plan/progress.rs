@@ -123,7 +123,7 @@ fn canary_not_ready(tick: &mut Tick<'_>, why: String) {
         "Routing all traffic to primary".to_owned(),
     );
     tick.set_canary_weight(0);
-    tick.status.failed_checks += 1;
+    tick.status.failed_checks = tick.status.failed_checks.saturating_add(1);
     tick.checked();
     tick.hold(WaitingReason::CanaryNotReady, why);
     if tick.status.failed_checks >= tick.canary.analysis.threshold {

@@ -5,6 +5,7 @@
 //! - `script`: scenario files to runs
 //! - `scenarios`: every `scenarios/*.txt` against its golden transcript; a new test is a new file
 //! - `properties`: random specifications in random worlds
+//! - `linter`: what `canary_engine::check` reports
 
 #![allow(
     clippy::unwrap_used,
@@ -13,6 +14,7 @@
 )]
 
 mod driver;
+mod linter;
 mod properties;
 mod scenarios;
 mod script;

@@ -332,6 +332,20 @@ fn messages(world: &World) -> Vec<String> {
         .collect()
 }
 
+/// When the live weights were set, in seconds.
+fn weight_times(world: &World) -> Vec<i64> {
+    let time = |line: &String| {
+        let (minutes, seconds) = line[..line.find(' ').unwrap()].split_once(':').unwrap();
+        minutes.parse::<i64>().unwrap() * 60 + seconds.parse::<i64>().unwrap()
+    };
+    world
+        .log
+        .iter()
+        .filter(|line| line.contains("  set weights "))
+        .map(time)
+        .collect()
+}
+
 /// So many cases, unless `PROPTEST_CASES` says otherwise.
 fn config(cases: u32) -> ProptestConfig {
     let wanted = ProptestConfig::default();
@@ -340,11 +354,7 @@ fn config(cases: u32) -> ProptestConfig {
     } else {
         cases
     };
-    ProptestConfig {
-        cases,
-        failure_persistence: None,
-        ..wanted
-    }
+    ProptestConfig { cases, ..wanted }
 }
 
 proptest! {
@@ -438,6 +448,10 @@ proptest! {
         let both = || format!("{:#?}\n{:#?}", smooth.world.log, crashed.world.log);
         prop_assert_eq!(messages(&smooth.world), messages(&crashed.world), "{}", both());
         prop_assert_eq!(weights(&smooth), weights(&crashed), "{}", both());
+        let interval = canary.analysis.interval.as_secs() as i64;
+        for pair in weight_times(&crashed.world).windows(2) {
+            prop_assert!(pair[1] - pair[0] >= interval, "hurried: {}", both());
+        }
         prop_assert_eq!(smooth.world.route, crashed.world.route);
         prop_assert_eq!(smooth.world.status.phase, crashed.world.status.phase);
         prop_assert_eq!(smooth.world.status.failed_checks, crashed.world.status.failed_checks);
@@ -515,6 +529,7 @@ fn requests_go_only_where_they_should() {
 fn inspect_traffic(canary: &Canary, world: &World) {
     let weight = world.route.map_or(0, |weights| weights.canary);
     let status = &world.status;
+
     let started = !matches!(status.phase, Phase::None | Phase::Initializing);
     if weight == 0 || canary.suspend || !started {
         return;

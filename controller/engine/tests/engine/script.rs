@@ -71,6 +71,13 @@ pub(crate) fn canary() -> Canary {
 
 /// Runs a script; the transcript.
 pub(crate) fn run(script: &str) -> String {
+    let mut transcript = drive(script).world.log.join("\n");
+    transcript.push('\n');
+    transcript.replace(REVISION_PREFIX, "")
+}
+
+/// Runs a script; the controller and its world at the end of it.
+pub(crate) fn drive(script: &str) -> Driver {
     let mut driver = Driver::new(canary(), World::new(release("v1"), 1));
     for (number, line) in script.lines().enumerate() {
         let line = line.split('#').next().unwrap().trim();
@@ -81,9 +88,7 @@ pub(crate) fn run(script: &str) -> String {
         command(&mut driver, line)
             .unwrap_or_else(|| panic!("line {}: not a command: {line}", number + 1));
     }
-    let mut transcript = driver.world.log.join("\n");
-    transcript.push('\n');
-    transcript.replace(REVISION_PREFIX, "")
+    driver
 }
 
 fn release(name: &str) -> Release {

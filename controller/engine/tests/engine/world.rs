@@ -8,7 +8,7 @@ use canary_engine::{
     observed::{Objects, Observed, Presence, PrimaryState, TargetState, Weights, Workload},
     phase::Phase,
     question::{Answer, HookAnswer, MetricAnswer, Question, Sample},
-    status::Status,
+    status::{CHECKS_KEPT, Status},
 };
 use jiff::{SignedDuration, Timestamp};
 
@@ -315,7 +315,14 @@ impl World {
                 self.note(action);
                 return self.apply(canary, &Action::Publish(event));
             }
-            Action::WriteStatus(status) => self.status = (**status).clone(),
+            Action::WriteStatus(status) => {
+                assert!(
+                    status.checks.len() <= CHECKS_KEPT,
+                    "{} checks",
+                    status.checks.len()
+                );
+                self.status = (**status).clone();
+            }
             Action::Alert(_) | Action::Count(_) => {}
         }
         self.note(action);

@@ -6,7 +6,8 @@ use serde_json::{Value, json};
 
 use super::request::ResourceRequest;
 use super::server::Call;
-use super::{ApiError, body, render};
+use super::update::Ownership;
+use super::{ApiError, apply, body, render};
 use crate::object;
 use crate::registry::{Kind, meta, prepare};
 use crate::store::Expect;
@@ -21,7 +22,7 @@ pub(crate) async fn create(
         return Err(ApiError::method_not_allowed());
     }
     let object = body::decode_object(call, kind, request)?;
-    let created = create_object(call, kind, object).await?;
+    let created = create_object(call, kind, object, Ownership::Recorded).await?;
     Ok(render::json(StatusCode::CREATED, &kind.present(&created)))
 }
 
@@ -30,6 +31,7 @@ pub(crate) async fn create_object(
     call: &Call,
     kind: &Kind,
     mut object: Value,
+    ownership: Ownership,
 ) -> Result<Value, ApiError> {
     if !object::resource_version(&object).is_empty() {
         return Err(ApiError::bad_request(
@@ -45,6 +47,10 @@ pub(crate) async fn create_object(
     meta::initialise(kind, &mut object, &call.server.clock);
     body::to_stored(kind, &mut object);
     prepare(&call.server, kind, &mut object, None)?;
+    if ownership == Ownership::Recorded {
+        object::metadata(&mut object).remove("managedFields");
+        apply::record_update(call, kind, "", &json!({}), &mut object)?;
+    }
     let name = object::name(&object).to_owned();
     let key = kind.key(object::namespace(&object), &name);
     let store = &call.server.store;

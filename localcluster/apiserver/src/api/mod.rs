@@ -1,5 +1,6 @@
 //! The HTTP side: from a request to the verb that answers it.
 
+mod apply;
 mod authn;
 mod body;
 mod create;

@@ -6,7 +6,8 @@ use serde_json::Value;
 
 use super::request::ResourceRequest;
 use super::server::Call;
-use super::{ApiError, Cause, body, render, update};
+use super::update::Ownership;
+use super::{ApiError, Cause, apply, body, render, update};
 use crate::patch::{self, PatchError};
 use crate::registry::{Behaviour, Kind};
 
@@ -22,9 +23,12 @@ pub(crate) async fn patch(
     request: &ResourceRequest,
 ) -> Result<Response, ApiError> {
     let media_type = body::media_type(&call.headers);
+    if media_type == APPLY {
+        return apply::apply(call, kind, request).await;
+    }
     let patched = match media_type.as_str() {
         JSON => {
-            update::change(call, kind, request, |current| {
+            update::change(call, kind, request, Ownership::Recorded, |current| {
                 let object = patch::json::apply(current, &call.body);
                 finish(call, kind, request, object, &[])
             })
@@ -36,7 +40,7 @@ pub(crate) async fn patch(
                 return Err(body::unsupported_media_type(&[JSON, MERGE, APPLY]));
             }
             let parsed = body::parse_json(&call.body)?;
-            update::change(call, kind, request, |current| {
+            update::change(call, kind, request, Ownership::Recorded, |current| {
                 let object = if strategic {
                     patch::strategic::apply(kind.schema(), current, &parsed.value)
                 } else {

@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 
 use super::request::{ResourceRequest, Verb};
 use super::server::Call;
+use super::update::Ownership;
 use super::{ApiError, Cause, body, render, update};
 use crate::object;
 use crate::patch;
@@ -68,7 +69,7 @@ async fn change(
     paths: &ScalePaths,
     successor: impl Fn(&Value) -> Result<Value, ApiError>,
 ) -> Result<Value, ApiError> {
-    update::change(call, kind, request, |current| {
+    update::change(call, kind, request, Ownership::Recorded, |current| {
         let mut scale = successor(&view(paths, current))?;
         let misfits = conform::builtin(builtin::schema("autoscaling", "v1", "Scale"), &mut scale);
         if let Some(message) = misfits.undecodable {

@@ -6,9 +6,9 @@ use serde_json::{Value, json};
 
 use super::request::ResourceRequest;
 use super::server::Call;
-use super::{ApiError, body, create, render};
+use super::{ApiError, Cause, apply, body, create, render};
 use crate::object;
-use crate::registry::{Kind, meta, prepare};
+use crate::registry::{Behaviour, Kind, meta, prepare};
 use crate::store::Expect;
 
 /// Answers `update`.
@@ -24,10 +24,12 @@ pub(crate) async fn update(
         .get(&kind.key(&request.namespace, &request.name))
         .is_some();
     if !exists && request.subresource.is_empty() && creates_on_update(kind) {
-        let created = create::create_object(call, kind, object).await?;
+        let created = create::create_object(call, kind, object, Ownership::Recorded).await?;
         return Ok(render::json(StatusCode::CREATED, &kind.present(&created)));
     }
-    let updated = change(call, kind, request, |_| Ok(object.clone())).await?;
+    check_conditional(kind, &object)?;
+    let replace = |_: &Value| Ok(object.clone());
+    let updated = change(call, kind, request, Ownership::Recorded, replace).await?;
     Ok(render::json(StatusCode::OK, &kind.present(&updated)))
 }
 
@@ -36,12 +38,36 @@ fn creates_on_update(kind: &Kind) -> bool {
     kind.is("coordination.k8s.io", "leases") || kind.is("", "events")
 }
 
+/// Custom objects are replaced only by somebody who says which version they read.
+fn check_conditional(kind: &Kind, object: &Value) -> Result<(), ApiError> {
+    let custom = matches!(kind.behaviour, Behaviour::Custom(_));
+    if !custom || !object::resource_version(object).is_empty() {
+        return Ok(());
+    }
+    let cause = Cause::invalid(
+        "metadata.resourceVersion",
+        &json!(0),
+        "must be specified for an update",
+    );
+    Err(ApiError::invalid(kind, object::name(object), &[cause]))
+}
+
+/// How `metadata.managedFields` of a new object come about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Ownership {
+    /// They are in the object already.
+    Given,
+    /// The writer gets the fields that it changes.
+    Recorded,
+}
+
 /// Replaces an object by what `successor` makes of it, and repeats that when somebody else wrote it
-/// meanwhile, unless the successor names the resource version it was made from.
+/// meanwhile. A successor that names the version it was made from is refused then.
 pub(crate) async fn change(
     call: &Call,
     kind: &Kind,
     request: &ResourceRequest,
+    ownership: Ownership,
     successor: impl Fn(&Value) -> Result<Value, ApiError>,
 ) -> Result<Value, ApiError> {
     let store = &call.server.store;
@@ -54,10 +80,13 @@ pub(crate) async fn change(
         let old = &record.value;
         let mut new = successor(&kind.present(old))?;
         body::to_stored(kind, &mut new);
-        let pinned = check_preconditions(kind, request, old, &new)?;
+        check_preconditions(kind, request, old, &new)?;
         settle(kind, &request.subresource, old, &mut new)?;
         prepare(&call.server, kind, &mut new, Some(old))?;
         meta::count_generation(kind, old, &mut new);
+        if ownership == Ownership::Recorded {
+            apply::record_update(call, kind, &request.subresource, old, &mut new)?;
+        }
         if unchanged(old, &new) {
             return Ok((**old).clone());
         }
@@ -73,19 +102,19 @@ pub(crate) async fn change(
         };
         match written {
             Ok(record) => return Ok((*record.value).clone()),
-            Err(error) if error.is_conflict() && !pinned => {}
+            Err(error) if error.is_conflict() => {}
             Err(error) => return Err(error.answer(kind, &request.name)),
         }
     }
 }
 
-/// Checks uid and resource version; says whether the client pinned the version.
+/// Checks the uid and resource version that the successor names, if it does.
 fn check_preconditions(
     kind: &Kind,
     request: &ResourceRequest,
     old: &Value,
     new: &Value,
-) -> Result<bool, ApiError> {
+) -> Result<(), ApiError> {
     let uid = object::uid(new);
     if !uid.is_empty() && uid != object::uid(old) {
         let why = format!(
@@ -98,7 +127,7 @@ fn check_preconditions(
     if !version.is_empty() && version != object::resource_version(old) {
         return Err(ApiError::modified(kind, &request.name));
     }
-    Ok(!version.is_empty())
+    Ok(())
 }
 
 /// Makes the successor what may be stored: fields outside the subresource and those the server owns come

@@ -1,6 +1,10 @@
 //! The patch formats, as pure functions on values.
 
+pub(crate) mod apply;
+pub(crate) mod fields;
 pub(crate) mod json;
+pub(crate) mod managers;
+mod order;
 pub(crate) mod strategic;
 
 /// Why a patch cannot be applied.

@@ -6,6 +6,7 @@
 use serde_json::{Map, Value};
 
 use super::PatchError;
+use super::order::in_order;
 use crate::schema::Schema;
 
 const PATCH: &str = "$patch";
@@ -69,7 +70,7 @@ fn merge_fields(
                 .cloned()
                 .unwrap_or_default();
             if let Some(Value::Array(items)) = object.get_mut(field) {
-                *items = in_order(std::mem::take(items), order, &before, key);
+                *items = in_order(std::mem::take(items), order, &before, same_by(key));
             }
         }
     }
@@ -151,7 +152,7 @@ fn merge_scalars(current: &[Value], patch: &[Value]) -> Vec<Value> {
             merged.push(item.clone());
         }
     }
-    in_order(merged, patch, current, "")
+    in_order(merged, patch, current, same_by(""))
 }
 
 fn merge_items(
@@ -200,7 +201,7 @@ fn merge_items(
         }
     }
     let order: Vec<Value> = changes.into_iter().map(Value::Object).collect();
-    Ok(in_order(merged, &order, current, key))
+    Ok(in_order(merged, &order, current, same_by(key)))
 }
 
 fn identity<'a>(item: &'a Fields, key: &str) -> Result<&'a Value, PatchError> {
@@ -212,42 +213,13 @@ fn identity<'a>(item: &'a Fields, key: &str) -> Result<&'a Value, PatchError> {
     })
 }
 
-/// Puts the items that `order` names into that order. The others keep theirs, and stand before an ordered
-/// item only if they stood before it in `before`.
-fn in_order(items: Vec<Value>, order: &[Value], before: &[Value], key: &str) -> Vec<Value> {
-    let same = |a: &Value, b: &Value| {
+fn same_by<'a>(key: &'a str) -> impl Fn(&Value, &Value) -> bool + 'a {
+    move |a, b| {
         if key.is_empty() {
             a == b
         } else {
             a.get(key) == b.get(key)
         }
-    };
-    let index = |list: &[Value], item: &Value| list.iter().position(|other| same(other, item));
-    let (mut ordered, others): (Vec<Value>, Vec<Value>) = items
-        .into_iter()
-        .partition(|item| index(order, item).is_some());
-    ordered.sort_by_key(|item| index(order, item));
-    let mut others = others;
-    others.sort_by_key(|item| index(before, item));
-    let (mut ordered, mut others) = (
-        ordered.into_iter().peekable(),
-        others.into_iter().peekable(),
-    );
-    let mut merged = Vec::new();
-    loop {
-        let other_first = match (others.peek(), ordered.peek()) {
-            (None, None) => return merged,
-            (Some(_), None) => true,
-            (None, Some(_)) => false,
-            (Some(other), Some(item)) => {
-                matches!((index(before, other), index(before, item)), (Some(o), Some(i)) if o < i)
-            }
-        };
-        merged.extend(if other_first {
-            others.next()
-        } else {
-            ordered.next()
-        });
     }
 }
 

@@ -77,6 +77,15 @@ impl Kind {
         }
     }
 
+    /// Structure of objects as they are stored, which for one view of events is that of the other.
+    pub(crate) fn stored_schema(&self) -> &Schema {
+        if events::is_view(self) {
+            schema::builtin::schema("", "v1", "Event")
+        } else {
+            self.schema()
+        }
+    }
+
     /// `apiVersion` of objects.
     pub(crate) fn api_version(&self) -> String {
         if self.group.is_empty() {

@@ -154,6 +154,13 @@ fn annotate(name: &str, document: &mut Value) {
         } else if schema["type"] == "array" {
             schema["x-kubernetes-list-type"] = "atomic".into();
         }
+        if matches!(
+            path.as_str(),
+            "ContainerPort.protocol" | "ServicePort.protocol"
+        ) {
+            // A key of its list, and so known even when it is left out.
+            schema["default"] = "TCP".into();
+        }
         if lists::ATOMIC.contains(&path.as_str()) {
             schema["x-kubernetes-map-type"] = "atomic".into();
         }

@@ -1,9 +1,8 @@
 //! The CustomResourceDefinitions.
 
-use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{
-    CustomResourceDefinition, JSONSchemaProps, JSONSchemaPropsOrArray, JSONSchemaPropsOrBool,
-};
+use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use kube::CustomResourceExt;
+use localcluster_driver::definition::remove_defaults;
 
 use super::{DestinationRule, Gateway, VirtualService};
 
@@ -23,17 +22,10 @@ pub fn crds() -> Vec<CustomResourceDefinition> {
 }
 
 fn complete(mut crd: CustomResourceDefinition) -> CustomResourceDefinition {
-    let Some(stored) = crd.spec.versions.first_mut() else {
+    remove_defaults(&mut crd);
+    let Some(stored) = crd.spec.versions.first().cloned() else {
         return crd;
     };
-    if let Some(schema) = stored
-        .schema
-        .as_mut()
-        .and_then(|schema| schema.open_api_v3_schema.as_mut())
-    {
-        remove_defaults(schema);
-    }
-    let stored = stored.clone();
     crd.spec.versions.extend(OLDER_VERSIONS.map(|name| {
         let mut version = stored.clone();
         version.name = name.into();
@@ -41,21 +33,4 @@ fn complete(mut crd: CustomResourceDefinition) -> CustomResourceDefinition {
         version
     }));
     crd
-}
-
-/// Istio's definitions have no defaults: an API server would write them into every object, and who
-/// compares what it applied with what is stored would see a difference for ever.
-fn remove_defaults(schema: &mut JSONSchemaProps) {
-    schema.default = None;
-    schema
-        .properties
-        .iter_mut()
-        .flatten()
-        .for_each(|(_, property)| remove_defaults(property));
-    if let Some(JSONSchemaPropsOrArray::Schema(items)) = &mut schema.items {
-        remove_defaults(items);
-    }
-    if let Some(JSONSchemaPropsOrBool::Schema(values)) = &mut schema.additional_properties {
-        remove_defaults(values);
-    }
 }

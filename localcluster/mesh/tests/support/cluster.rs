@@ -1,5 +1,8 @@
 //! A mesh with a real Envoy on an in-process API server, and tiny HTTP servers as its pods.
 
+// Monitoring's tests use it too, and each needs a part of it.
+#![allow(dead_code)]
+
 use std::{
     net::SocketAddr,
     path::PathBuf,
@@ -116,7 +119,7 @@ impl Cluster {
     pub(crate) async fn wait_until_ready(&mut self, ready: bool) {
         let waiting = async {
             tokio::select! {
-                live = self.ready.wait_for(|now| *now == ready) => drop(live.unwrap()),
+                Ok(_) = self.ready.wait_for(|now| *now == ready) => {}
                 end = &mut self.mesh => panic!("the mesh ended: {}", end.unwrap().unwrap_err()),
             }
         };
@@ -131,7 +134,7 @@ impl Cluster {
 
     /// Merge `patch` into an object.
     pub(crate) async fn patch(&self, api_version: &str, kind: &str, name: &str, patch: Value) {
-        let api = api(&self.client, api_version, kind);
+        let api = api(&self.client, api_version, kind, Some("default"));
         api.patch(name, &PatchParams::default(), &Patch::Merge(patch))
             .await
             .unwrap();
@@ -150,30 +153,14 @@ impl Cluster {
     }
 
     pub(crate) async fn delete(&self, api_version: &str, kind: &str, name: &str) {
-        api(&self.client, api_version, kind)
+        api(&self.client, api_version, kind, Some("default"))
             .delete(name, &DeleteParams::default())
             .await
             .unwrap();
     }
 
-    /// Wait for an Event on `object` whose message contains `text`.
     pub(crate) async fn wait_for_event(&self, object: &str, reason: &str, text: &str) {
-        let api: Api<Event> = Api::namespaced(self.client.clone(), "default");
-        eventually(
-            &format!("a {reason} event on {object} about {text}"),
-            || async {
-                let events = api.list(&ListParams::default()).await.unwrap();
-                events.items.iter().any(|event| {
-                    event.involved_object.name.as_deref() == Some(object)
-                        && event.reason.as_deref() == Some(reason)
-                        && event
-                            .message
-                            .as_deref()
-                            .is_some_and(|message| message.contains(text))
-                })
-            },
-        )
-        .await;
+        wait_for_event(&self.client, object, reason, text).await;
     }
 
     /// Stop the mesh as a shutdown does.
@@ -189,17 +176,46 @@ impl Cluster {
 
 pub(crate) const ISTIO: &str = "networking.istio.io/v1";
 
-fn api(client: &Client, api_version: &str, kind: &str) -> Api<DynamicObject> {
+fn api(
+    client: &Client,
+    api_version: &str,
+    kind: &str,
+    namespace: Option<&str>,
+) -> Api<DynamicObject> {
     let (group, version) = api_version.split_once('/').unwrap_or(("", api_version));
     let resource = ApiResource::from_gvk(&GroupVersionKind::gvk(group, version, kind));
-    Api::namespaced_with(client.clone(), "default", &resource)
+    match namespace {
+        Some(namespace) => Api::namespaced_with(client.clone(), namespace, &resource),
+        None => Api::all_with(client.clone(), &resource),
+    }
 }
 
-async fn create(client: &Client, object: &Value) {
+pub(crate) async fn create(client: &Client, object: &Value) {
     let text = |field: &str| object[field].as_str().unwrap().to_owned();
-    let api = api(client, &text("apiVersion"), &text("kind"));
+    let namespace = object["metadata"]["namespace"].as_str();
+    let api = api(client, &text("apiVersion"), &text("kind"), namespace);
     let object = serde_json::from_value(object.clone()).unwrap();
     api.create(&PostParams::default(), &object).await.unwrap();
+}
+
+/// Wait for an Event on `object` whose message contains `text`.
+pub(crate) async fn wait_for_event(client: &Client, object: &str, reason: &str, text: &str) {
+    let api: Api<Event> = Api::namespaced(client.clone(), "default");
+    eventually(
+        &format!("a {reason} event on {object} about {text}"),
+        || async {
+            let events = api.list(&ListParams::default()).await.unwrap();
+            events.items.iter().any(|event| {
+                event.involved_object.name.as_deref() == Some(object)
+                    && event.reason.as_deref() == Some(reason)
+                    && event
+                        .message
+                        .as_deref()
+                        .is_some_and(|message| message.contains(text))
+            })
+        },
+    )
+    .await;
 }
 
 /// Try `condition` until it holds.

@@ -1,0 +1,504 @@
+//! Who owns which fields: `metadata.managedFields`.
+//!
+//! An applier owns what it applied last. Any other writer owns what it changed last. A field that two
+//! appliers set to the same value has two owners; setting it to another value is a conflict unless forced.
+
+use std::collections::BTreeMap;
+
+use serde_json::{Map, Value, json};
+
+use super::fields::{FieldSet, Leaves, leaves, show};
+use super::{PatchError, apply};
+use crate::object;
+use crate::schema::Schema;
+
+/// Fields that nobody owns: those that identify the object and those that the server sets.
+const UNOWNED: [&[&str]; 13] = [
+    &["apiVersion"],
+    &["kind"],
+    &["metadata", "name"],
+    &["metadata", "namespace"],
+    &["metadata", "generateName"],
+    &["metadata", "creationTimestamp"],
+    &["metadata", "deletionTimestamp"],
+    &["metadata", "deletionGracePeriodSeconds"],
+    &["metadata", "selfLink"],
+    &["metadata", "uid"],
+    &["metadata", "resourceVersion"],
+    &["metadata", "generation"],
+    &["metadata", "managedFields"],
+];
+
+/// A writer, as it is told apart from others.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Manager {
+    pub(crate) name: String,
+    /// Whether it applied, or wrote in another way.
+    pub(crate) applies: bool,
+    pub(crate) api_version: String,
+    /// Empty for the object itself.
+    pub(crate) subresource: String,
+}
+
+impl Manager {
+    fn show(&self) -> String {
+        let subresource = match self.subresource.as_str() {
+            "" => String::new(),
+            name => format!(" with subresource {name:?}"),
+        };
+        format!("{:?}{subresource} using {}", self.name, self.api_version)
+    }
+}
+
+/// What a writer owns.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Owned {
+    fields: FieldSet,
+    /// When the set changed last.
+    time: String,
+}
+
+/// All writers of an object.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Managers(BTreeMap<Manager, Owned>);
+
+/// A field that somebody else owns.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Conflict {
+    /// The owner.
+    pub(crate) manager: String,
+    /// The field.
+    pub(crate) field: String,
+}
+
+/// Why an apply failed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum ApplyError {
+    /// The applied object is malformed.
+    Patch(PatchError),
+    /// Others own fields that would change.
+    Conflicts(Vec<Conflict>),
+}
+
+impl From<PatchError> for ApplyError {
+    fn from(error: PatchError) -> Self {
+        Self::Patch(error)
+    }
+}
+
+/// Fields outside of what a write to this subresource can change.
+fn beyond(subresource: &str) -> &'static [&'static [&'static str]] {
+    match subresource {
+        "status" => &[&["spec"], &["metadata"], &["data"]],
+        _ => &[&["status"]],
+    }
+}
+
+fn owned(leaves: &Leaves<'_>, has_status: bool, subresource: &str) -> FieldSet {
+    let set = FieldSet::of(leaves).without(&UNOWNED);
+    if has_status {
+        set.without(beyond(subresource))
+    } else {
+        set
+    }
+}
+
+impl Managers {
+    /// Reads `metadata.managedFields`.
+    pub(crate) fn read(object: &Value) -> Result<Self, PatchError> {
+        let mut managers = Self::default();
+        let entries = object
+            .pointer("/metadata/managedFields")
+            .and_then(Value::as_array);
+        for entry in entries.into_iter().flatten() {
+            let text = |field: &str| entry[field].as_str().unwrap_or_default().to_owned();
+            let manager = Manager {
+                name: text("manager"),
+                applies: match entry["operation"].as_str() {
+                    Some("Apply") => true,
+                    Some("Update") => false,
+                    _ => continue,
+                },
+                api_version: text("apiVersion"),
+                subresource: text("subresource"),
+            };
+            let fields = match &entry["fieldsV1"] {
+                Value::Null => FieldSet::default(),
+                json => FieldSet::from_json(json)?,
+            };
+            managers.0.insert(
+                manager,
+                Owned {
+                    fields,
+                    time: text("time"),
+                },
+            );
+        }
+        Ok(managers)
+    }
+
+    /// Writes `metadata.managedFields`.
+    pub(crate) fn write(&self, object: &mut Value) {
+        let mut entries: Vec<(&Manager, &Owned)> = self
+            .0
+            .iter()
+            .filter(|(_, owned)| !owned.fields.is_empty())
+            .collect();
+        entries.sort_by_key(|(manager, owned)| {
+            (!manager.applies, owned.time.clone(), manager.name.clone())
+        });
+        let entries: Vec<Value> = entries
+            .into_iter()
+            .map(|(manager, owned)| entry(manager, owned))
+            .collect();
+        let metadata = object::metadata(object);
+        if entries.is_empty() {
+            metadata.remove("managedFields");
+        } else {
+            metadata.insert("managedFields".to_owned(), entries.into());
+        }
+    }
+
+    /// Records that `writer` turned `old` into `new` other than by applying.
+    pub(crate) fn record_update(
+        &mut self,
+        schema: &Schema,
+        has_status: bool,
+        old: &Value,
+        new: &Value,
+        writer: Manager,
+        now: &str,
+    ) -> Result<(), PatchError> {
+        let (before, after) = (leaves(schema, old)?, leaves(schema, new)?);
+        let mut changed = FieldSet(
+            after
+                .iter()
+                .filter(|(path, value)| match (before.get(*path), value) {
+                    (None, _) => true,
+                    (Some(old), new) => old.is_some() && new.is_some() && old != *new,
+                })
+                .map(|(path, _)| path.clone())
+                .collect(),
+        );
+        let removed = FieldSet(
+            before
+                .keys()
+                .filter(|path| !after.contains_key(*path))
+                .cloned()
+                .collect(),
+        );
+        changed = changed.without(&UNOWNED);
+        if has_status {
+            changed = changed.without(beyond(&writer.subresource));
+        }
+        for (manager, owned) in &mut self.0 {
+            owned.fields.subtract(&removed);
+            if *manager != writer {
+                owned.fields.subtract(&changed);
+            }
+        }
+        if !changed.is_empty() {
+            let owned = self.0.entry(writer).or_insert_with(|| Owned {
+                fields: FieldSet::default(),
+                time: String::new(),
+            });
+            owned.fields.union(&changed);
+            now.clone_into(&mut owned.time);
+        }
+        self.0.retain(|_, owned| !owned.fields.is_empty());
+        Ok(())
+    }
+
+    /// Applies `config` to `live` as `writer`: the merged object, without fields that the writer applied
+    /// before and does not any more, unless somebody else owns them.
+    pub(crate) fn apply(
+        &mut self,
+        schema: &Schema,
+        has_status: bool,
+        live: &Value,
+        config: &Value,
+        writer: &Manager,
+        force: bool,
+        now: &str,
+    ) -> Result<Value, ApplyError> {
+        let wanted = owned(&leaves(schema, config)?, has_status, &writer.subresource);
+        let mut merged = apply::merge(schema, live, config)?;
+
+        let mut abandoned = self
+            .0
+            .get(writer)
+            .map(|owned| owned.fields.clone())
+            .unwrap_or_default();
+        abandoned.subtract(&wanted);
+        let mut kept = wanted.clone();
+        for (_, owned) in self.0.iter().filter(|(manager, _)| *manager != writer) {
+            kept.union(&owned.fields);
+        }
+        apply::remove(schema, &mut merged, &abandoned, &kept);
+
+        let (before, after) = (leaves(schema, live)?, leaves(schema, &merged)?);
+        let changes = |path: &super::fields::Path| match (before.get(path), after.get(path)) {
+            (Some(old), Some(new)) => old != new,
+            _ => false,
+        };
+        let mut conflicts = Vec::new();
+        for (manager, owned) in &mut self.0 {
+            if manager == writer {
+                continue;
+            }
+            let contested: Vec<_> = owned
+                .fields
+                .0
+                .iter()
+                .filter(|path| wanted.0.contains(*path) && changes(path))
+                .cloned()
+                .collect();
+            for path in contested {
+                conflicts.push(Conflict {
+                    manager: manager.show(),
+                    field: show(&path),
+                });
+                owned.fields.0.remove(&path);
+            }
+        }
+        if !conflicts.is_empty() && !force {
+            return Err(ApplyError::Conflicts(conflicts));
+        }
+        let removed = FieldSet(
+            before
+                .keys()
+                .filter(|path| !after.contains_key(*path))
+                .cloned()
+                .collect(),
+        );
+        self.0
+            .values_mut()
+            .for_each(|owned| owned.fields.subtract(&removed));
+
+        let entry = self.0.entry(writer.clone()).or_insert_with(|| Owned {
+            fields: FieldSet::default(),
+            time: now.to_owned(),
+        });
+        if entry.fields != wanted {
+            *entry = Owned {
+                fields: wanted,
+                time: now.to_owned(),
+            };
+        }
+        self.0.retain(|_, owned| !owned.fields.is_empty());
+        Ok(merged)
+    }
+}
+
+fn entry(manager: &Manager, owned: &Owned) -> Value {
+    let mut entry = Map::new();
+    let operation = if manager.applies { "Apply" } else { "Update" };
+    entry.insert("manager".to_owned(), manager.name.clone().into());
+    entry.insert("operation".to_owned(), operation.into());
+    entry.insert("apiVersion".to_owned(), manager.api_version.clone().into());
+    entry.insert("time".to_owned(), owned.time.clone().into());
+    entry.insert("fieldsType".to_owned(), json!("FieldsV1"));
+    entry.insert("fieldsV1".to_owned(), owned.fields.to_json());
+    if !manager.subresource.is_empty() {
+        entry.insert("subresource".to_owned(), manager.subresource.clone().into());
+    }
+    Value::Object(entry)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::schema::builtin;
+
+    fn schema() -> &'static Schema {
+        builtin::schema("apps", "v1", "Deployment")
+    }
+
+    fn manager(name: &str, applies: bool) -> Manager {
+        Manager {
+            name: name.to_owned(),
+            applies,
+            api_version: "apps/v1".to_owned(),
+            subresource: String::new(),
+        }
+    }
+
+    fn config(containers: Value, replicas: Value) -> Value {
+        let mut config =
+            json!({ "spec": { "template": { "spec": { "containers": containers } } } });
+        if !replicas.is_null() {
+            config["spec"]["replicas"] = replicas;
+        }
+        config
+    }
+
+    /// A world with one object, and writers that apply or update it.
+    struct World {
+        live: Value,
+        managers: Managers,
+    }
+
+    impl World {
+        fn new() -> Self {
+            Self {
+                live: json!({}),
+                managers: Managers::default(),
+            }
+        }
+
+        fn apply(&mut self, name: &str, config: &Value, force: bool) -> Result<(), Vec<String>> {
+            let mut managers = self.managers.clone();
+            let applied = managers.apply(
+                schema(),
+                true,
+                &self.live,
+                config,
+                &manager(name, true),
+                force,
+                "now",
+            );
+            match applied {
+                Ok(merged) => {
+                    self.live = merged;
+                    self.managers = managers;
+                    Ok(())
+                }
+                Err(ApplyError::Conflicts(conflicts)) => Err(conflicts
+                    .into_iter()
+                    .map(|c| format!("{}: {}", c.manager, c.field))
+                    .collect()),
+                Err(ApplyError::Patch(error)) => Err(vec![error.to_string()]),
+            }
+        }
+
+        fn update(&mut self, name: &str, new: Value) {
+            self.managers
+                .record_update(
+                    schema(),
+                    true,
+                    &self.live,
+                    &new,
+                    manager(name, false),
+                    "now",
+                )
+                .unwrap();
+            self.live = new;
+        }
+    }
+
+    #[test]
+    fn what_an_applier_drops_goes_and_what_others_own_stays() {
+        let mut world = World::new();
+        let both = json!([{"name": "a", "image": "a:1"}, {"name": "b", "image": "b:1"}]);
+        world.apply("one", &config(both, json!(2)), false).unwrap();
+        world
+            .apply(
+                "two",
+                &config(json!([{"name": "b", "image": "b:1"}]), Value::Null),
+                false,
+            )
+            .unwrap();
+        world
+            .apply(
+                "one",
+                &config(json!([{"name": "a", "image": "a:2"}]), Value::Null),
+                false,
+            )
+            .unwrap();
+        assert_eq!(
+            world.live,
+            json!({ "spec": { "template": { "spec": { "containers": [
+                {"name": "a", "image": "a:2"}, {"name": "b", "image": "b:1"},
+            ] } } } })
+        );
+        world.apply("two", &json!({}), false).unwrap();
+        assert_eq!(
+            world.live["spec"]["template"]["spec"]["containers"],
+            json!([{"name": "a", "image": "a:2"}])
+        );
+    }
+
+    #[test]
+    fn another_value_for_a_field_of_somebody_else_is_a_conflict_unless_forced() {
+        let mut world = World::new();
+        world
+            .apply(
+                "one",
+                &config(json!([{"name": "a", "image": "a:1"}]), json!(1)),
+                false,
+            )
+            .unwrap();
+        let other = config(json!([{"name": "a", "image": "a:2"}]), json!(1));
+        assert_eq!(
+            world.apply("two", &other, false),
+            Err(vec![
+                r#""one" using apps/v1: .spec.template.spec.containers[name="a"].image"#.to_owned()
+            ])
+        );
+        world.apply("two", &other, true).unwrap();
+        // Now it is the other way round.
+        assert!(
+            world
+                .apply(
+                    "one",
+                    &config(json!([{"name": "a", "image": "a:1"}]), json!(1)),
+                    false
+                )
+                .is_err()
+        );
+        // The same value is shared.
+        world.apply("one", &other, false).unwrap();
+    }
+
+    #[test]
+    fn an_update_takes_the_fields_that_it_changes() {
+        let mut world = World::new();
+        world
+            .apply(
+                "one",
+                &config(json!([{"name": "a", "image": "a:1"}]), json!(1)),
+                false,
+            )
+            .unwrap();
+        let mut new = world.live.clone();
+        new["spec"]["replicas"] = json!(5);
+        world.update("scaler", new);
+        let again = config(json!([{"name": "a", "image": "a:1"}]), json!(1));
+        assert_eq!(
+            world.apply("one", &again, false),
+            Err(vec![r#""scaler" using apps/v1: .spec.replicas"#.to_owned()])
+        );
+        // An applier that leaves the field alone leaves it to the other.
+        world
+            .apply(
+                "one",
+                &config(json!([{"name": "a", "image": "a:1"}]), Value::Null),
+                false,
+            )
+            .unwrap();
+        assert_eq!(world.live["spec"]["replicas"], 5);
+    }
+
+    #[test]
+    fn what_is_written_is_read_back() {
+        let mut world = World::new();
+        world
+            .apply(
+                "one",
+                &config(json!([{"name": "a", "image": "a:1"}]), json!(1)),
+                false,
+            )
+            .unwrap();
+        let mut new = world.live.clone();
+        new["metadata"] = json!({ "labels": { "x": "y" } });
+        world.update("labeller", new);
+        let mut object = world.live.clone();
+        world.managers.write(&mut object);
+        assert_eq!(Managers::read(&object).unwrap(), world.managers);
+        assert_eq!(object["metadata"]["managedFields"][0]["operation"], "Apply");
+        assert_eq!(
+            object["metadata"]["managedFields"][1]["fieldsV1"],
+            json!({ "f:metadata": { "f:labels": { "f:x": {} } } })
+        );
+    }
+}

@@ -1,0 +1,273 @@
+//! The loop: watch, render, reload, report.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fs,
+    path::PathBuf,
+    sync::Arc,
+    time::Duration,
+};
+
+use k8s_openapi::api::core::v1::Pod;
+use kube::{
+    Api, Client, Resource,
+    api::{ApiResource, DynamicObject},
+    runtime::reflector::Store,
+};
+use localcluster_driver::{
+    events::Reporter,
+    problem::{ObjectId, Problem, Report},
+    reflect::{parse, reflect},
+};
+use tokio::{
+    sync::{Notify, watch},
+    task::JoinSet,
+    time::sleep,
+};
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    config::{Config, Error},
+    crd::{PodMonitor, PrometheusRule, ServiceMonitor},
+    prometheus::{self, Prometheus, replace},
+    scrape::{self, Settings},
+    service, targets,
+};
+
+/// Changes that arrive within this time are rendered together.
+const DEBOUNCE: Duration = Duration::from_millis(10);
+
+/// Run Prometheus on what the API server behind `client` says, until `shutdown`.
+///
+/// The CustomResourceDefinitions of [`crds`](crate::crds) should be applied before; until they are,
+/// monitors are not scraped.
+///
+/// # Errors
+/// Prometheus is not there, its address is taken, or a file cannot be written. When Prometheus dies
+/// later, it is started again.
+pub async fn run(config: Config, client: Client, shutdown: CancellationToken) -> Result<(), Error> {
+    let program = prometheus::preflight(&config).await?;
+    let failed = |source| Error::Write {
+        path: config.state_dir.clone(),
+        source,
+    };
+    fs::create_dir_all(&config.state_dir).map_err(failed)?;
+    // Prometheus runs in its own folder, so its paths must be absolute.
+    let state_dir = config.state_dir.canonicalize().map_err(failed)?;
+    let files = Files {
+        configuration: state_dir.join("prometheus.yml"),
+        targets: state_dir.join("targets.json"),
+    };
+    let settings = Settings {
+        targets: files.targets.display().to_string(),
+        envoy_admin: config.envoy_admin,
+        interval: config.scrape_interval,
+    };
+    // It starts without monitors: one that it cannot take would keep it from starting at all.
+    replace(
+        &files.configuration,
+        &scrape::render(&[], &BTreeMap::new(), &settings).0,
+    )?;
+    let stop = shutdown.child_token();
+    let prometheus = Prometheus::start(
+        &program,
+        &config,
+        &state_dir,
+        &files.configuration,
+        stop.clone(),
+    );
+
+    let changed = Arc::new(Notify::new());
+    let mut tasks = JoinSet::new();
+    tasks.spawn(service::publish(client.clone(), config.listen));
+    let mut monitoring = Monitoring {
+        stores: Stores::watch(&client, &changed, &mut tasks),
+        files,
+        settings,
+        reporter: Reporter::new(client, "localcluster-monitoring"),
+        accepted: BTreeSet::new(),
+        rejected: BTreeMap::new(),
+        reload: false,
+    };
+    let served = tokio::select! {
+        served = monitoring.serve(&prometheus, config.ready.as_ref(), &changed) => served,
+        () = shutdown.cancelled() => Ok(()),
+    };
+    stop.cancel();
+    prometheus.stopped().await;
+    if let Some(ready) = &config.ready {
+        ready.send_replace(false);
+    }
+    served
+}
+
+struct Files {
+    configuration: PathBuf,
+    targets: PathBuf,
+}
+
+struct Stores {
+    pods: Store<Pod>,
+    // Read one by one: one that does not fit its type must not keep the others from being listed.
+    monitors: Store<DynamicObject>,
+    service_monitors: Store<DynamicObject>,
+    rules: Store<DynamicObject>,
+}
+
+impl Stores {
+    fn watch(client: &Client, changed: &Arc<Notify>, tasks: &mut JoinSet<()>) -> Self {
+        let mut operator = |kind: ApiResource| {
+            let api = Api::all_with(client.clone(), &kind);
+            reflect(api, kind, changed.clone(), tasks)
+        };
+        Self {
+            monitors: operator(ApiResource::erase::<PodMonitor>(&())),
+            service_monitors: operator(ApiResource::erase::<ServiceMonitor>(&())),
+            rules: operator(ApiResource::erase::<PrometheusRule>(&())),
+            pods: reflect(Api::all(client.clone()), (), changed.clone(), tasks),
+        }
+    }
+}
+
+struct Monitoring {
+    stores: Stores,
+    files: Files,
+    settings: Settings,
+    reporter: Reporter,
+    /// Versions of monitors that Prometheus took.
+    accepted: BTreeSet<ObjectId>,
+    /// Versions that it refused, with its words.
+    rejected: BTreeMap<ObjectId, String>,
+    /// The file is newer than what Prometheus read.
+    reload: bool,
+}
+
+impl Monitoring {
+    async fn serve(
+        &mut self,
+        prometheus: &Prometheus,
+        signal: Option<&watch::Sender<bool>>,
+        changed: &Notify,
+    ) -> Result<(), Error> {
+        let mut ready = prometheus.ready.clone();
+        // Monitors that exist must not lose samples because they were not listed yet.
+        let _ = self.stores.pods.wait_until_ready().await;
+        let _ = self.stores.monitors.wait_until_ready().await;
+        loop {
+            let is_ready = *ready.borrow_and_update();
+            self.update(is_ready.then_some(prometheus)).await?;
+            if let Some(signal) = signal {
+                signal.send_replace(is_ready);
+            }
+            tokio::select! {
+                () = changed.notified() => sleep(DEBOUNCE).await,
+                Ok(()) = ready.changed() => {}
+            }
+        }
+    }
+
+    /// Bring files and Prometheus (if it is ready) up to date.
+    async fn update(&mut self, prometheus: Option<&Prometheus>) -> Result<(), Error> {
+        // Prometheus sees by itself when this file is replaced.
+        replace(
+            &self.files.targets,
+            &targets::render(&self.stores.pods.state()),
+        )?;
+        let mut problems = BTreeSet::new();
+        let monitors: Vec<Arc<PodMonitor>> = parse(&self.stores.monitors, &mut problems);
+        let present: BTreeSet<ObjectId> = monitors
+            .iter()
+            .map(|monitor| ObjectId::of(&**monitor))
+            .collect();
+        self.rejected.retain(|id, _| present.contains(id));
+        self.write(&monitors)?;
+        if let Some(prometheus) = prometheus
+            && let Some(words) = self.load(prometheus).await
+        {
+            self.hold_back(prometheus, &monitors, &present, &words)
+                .await?;
+        }
+        if prometheus.is_some() && !self.reload {
+            let is_in_force = |id: &ObjectId| !self.rejected.contains_key(id);
+            self.accepted = present.into_iter().filter(is_in_force).collect();
+        }
+        problems.extend(scrape::render(&monitors, &self.rejected, &self.settings).1);
+        let hint = "it is not scraped; write a PodMonitor for the Service's pods";
+        refuse::<ServiceMonitor>(&self.stores.service_monitors, hint, &mut problems);
+        refuse::<PrometheusRule>(&self.stores.rules, "rules are not evaluated", &mut problems);
+        self.reporter.report(&problems);
+        Ok(())
+    }
+
+    fn write(&mut self, monitors: &[Arc<PodMonitor>]) -> Result<(), Error> {
+        let (configuration, _) = scrape::render(monitors, &self.rejected, &self.settings);
+        self.reload |= replace(&self.files.configuration, &configuration)?;
+        Ok(())
+    }
+
+    /// Let Prometheus read a new file. Returns what it has against it.
+    async fn load(&mut self, prometheus: &Prometheus) -> Option<String> {
+        if !self.reload {
+            return None;
+        }
+        match prometheus.reload().await {
+            Ok(Ok(())) => {
+                self.reload = false;
+                None
+            }
+            Ok(Err(words)) => Some(words),
+            Err(error) => {
+                // It has just died; the next one reads the file when it starts.
+                tracing::warn!(%error, "cannot reload Prometheus");
+                None
+            }
+        }
+    }
+
+    /// Prometheus refused the configuration: leave out what is new, then let each new monitor in by
+    /// itself, so that only the one it cannot take stays out.
+    async fn hold_back(
+        &mut self,
+        prometheus: &Prometheus,
+        monitors: &[Arc<PodMonitor>],
+        present: &BTreeSet<ObjectId>,
+        words: &str,
+    ) -> Result<(), Error> {
+        let suspects: Vec<ObjectId> = present.difference(&self.accepted).cloned().collect();
+        let blame = suspects
+            .iter()
+            .map(|suspect| (suspect.clone(), words.to_owned()));
+        self.rejected.extend(blame);
+        for suspect in std::iter::once(None).chain(suspects.into_iter().map(Some)) {
+            if let Some(suspect) = &suspect {
+                self.rejected.remove(suspect);
+            }
+            self.write(monitors)?;
+            match (self.load(prometheus).await, suspect) {
+                (None, _) => {}
+                (Some(words), Some(suspect)) => drop(self.rejected.insert(suspect, words)),
+                (Some(words), None) => {
+                    tracing::error!("Prometheus refuses its configuration: {words}");
+                    return Ok(());
+                }
+            }
+        }
+        self.write(monitors)?;
+        self.load(prometheus).await;
+        Ok(())
+    }
+}
+
+/// Objects of a kind that nothing is done about.
+fn refuse<K: Resource<DynamicType = ()>>(
+    store: &Store<DynamicObject>,
+    message: &str,
+    problems: &mut BTreeSet<Problem>,
+) {
+    for object in store.state() {
+        let id = ObjectId::of_dynamic(&object, &K::api_version(&()), &K::kind(&()));
+        let mut report = Report::new(id);
+        report.unsupported("spec", message);
+        problems.extend(report.into_problems());
+    }
+}

@@ -1,0 +1,489 @@
+//! `PodMonitor`s as scrape configurations, with the labels the Prometheus Operator gives.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::SocketAddr,
+    sync::{Arc, LazyLock},
+    time::Duration,
+};
+
+use k8s_openapi::apimachinery::pkg::{apis::meta::v1::LabelSelector, util::intstr::IntOrString};
+use kube::ResourceExt;
+use localcluster_driver::problem::{ObjectId, Problem, Reason, Report};
+use regex::Regex;
+use serde_json::{Map, Value, json};
+
+use crate::{
+    crd::{Endpoint, PodMonitor, PodMonitorSpec, Relabeling},
+    envoy,
+    targets::label_name,
+};
+
+/// What does not come from objects.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// File with all targets.
+    pub targets: String,
+    /// Address of Envoy's admin interface.
+    pub envoy_admin: SocketAddr,
+    /// Time between scrapes of what does not name its own.
+    pub interval: Duration,
+}
+
+/// Prometheus' configuration, and what is wrong with which monitor. A monitor in `rejected` is left
+/// out for the reason given there.
+pub fn render(
+    monitors: &[Arc<PodMonitor>],
+    rejected: &BTreeMap<ObjectId, String>,
+    settings: &Settings,
+) -> (Value, BTreeSet<Problem>) {
+    let mut problems = BTreeSet::new();
+    let mut jobs = vec![envoy::scrape_config(settings.envoy_admin)];
+    let mut monitors: Vec<&Arc<PodMonitor>> = monitors.iter().collect();
+    monitors.sort_by_key(|monitor| (monitor.namespace(), monitor.name_any()));
+    for monitor in monitors {
+        let id = ObjectId::of(&**monitor);
+        let mut report = Report::new(id.clone());
+        let rendered = monitor_jobs(monitor, settings, &mut report);
+        match rejected.get(&id) {
+            Some(words) => {
+                report.note(
+                    Reason::Rejected,
+                    "spec",
+                    format!("Prometheus refused it: {words}"),
+                );
+            }
+            None => jobs.extend(rendered),
+        }
+        problems.extend(report.into_problems());
+    }
+    let interval = milliseconds(settings.interval);
+    let configuration = json!({
+        "global": { "scrape_interval": interval, "scrape_timeout": interval },
+        "scrape_configs": jobs,
+    });
+    (configuration, problems)
+}
+
+/// Prometheus' way to write a time.
+fn milliseconds(time: Duration) -> String {
+    format!("{}ms", time.as_millis().max(1))
+}
+
+/// The jobs of a monitor; an endpoint with a mistake is left out.
+fn monitor_jobs(monitor: &PodMonitor, settings: &Settings, report: &mut Report) -> Vec<Value> {
+    let spec = &monitor.spec;
+    for (name, given) in [
+        ("attachMetadata", spec.attach_metadata.is_some()),
+        ("scrapeClass", spec.scrape_class.is_some()),
+        ("scrapeProtocols", !spec.scrape_protocols.is_empty()),
+        (
+            "fallbackScrapeProtocol",
+            spec.fallback_scrape_protocol.is_some(),
+        ),
+        ("keepDroppedTargets", spec.keep_dropped_targets.is_some()),
+    ] {
+        if given {
+            report.unsupported(format!("spec.{name}"), "the setting is left out");
+        }
+    }
+    let mut common = vec![];
+    namespaces(monitor, &mut common);
+    selector(&spec.selector, &mut common, report);
+    spec.pod_metrics_endpoints
+        .iter()
+        .enumerate()
+        .filter_map(|(index, endpoint)| {
+            let field = format!("spec.podMetricsEndpoints[{index}]");
+            let mut job = job(endpoint, &field, settings, report)?;
+            let mut rules = common.clone();
+            if endpoint.filter_running != Some(false) {
+                rules.push(json!({
+                    "action": "drop",
+                    "source_labels": ["__meta_kubernetes_pod_phase"],
+                    "regex": "(Failed|Succeeded)",
+                }));
+            }
+            if let Some((label, port)) = port(endpoint) {
+                rules.push(keep(label, &regex::escape(&port)));
+            }
+            labels(monitor, endpoint, &mut rules);
+            rules.extend(relabelings(
+                &endpoint.relabelings,
+                &field,
+                "relabelings",
+                report,
+            )?);
+            let name = monitor.name_any();
+            let namespace = monitor.namespace().unwrap_or_default();
+            job.insert(
+                "job_name".into(),
+                json!(format!("podMonitor/{namespace}/{name}/{index}")),
+            );
+            job.insert("relabel_configs".into(), rules.into());
+            limits(spec, &mut job);
+            Some(job.into())
+        })
+        .collect()
+}
+
+fn namespaces(monitor: &PodMonitor, rules: &mut Vec<Value>) {
+    let selector = &monitor.spec.namespace_selector;
+    if selector.any {
+        return;
+    }
+    let names = match &selector.match_names[..] {
+        [] => vec![monitor.namespace().unwrap_or_default()],
+        names => names.to_vec(),
+    };
+    let names: Vec<String> = names.iter().map(|name| regex::escape(name)).collect();
+    rules.push(keep("__meta_kubernetes_namespace", &names.join("|")));
+}
+
+fn keep(label: &str, regex: &str) -> Value {
+    json!({ "action": "keep", "source_labels": [label], "regex": regex })
+}
+
+fn selector(selector: &LabelSelector, rules: &mut Vec<Value>, report: &mut Report) {
+    let label = |name: &str| format!("__meta_kubernetes_pod_label_{}", label_name(name));
+    let present = |name: &str| format!("__meta_kubernetes_pod_labelpresent_{}", label_name(name));
+    for (name, value) in selector.match_labels.iter().flatten() {
+        rules.push(json!({
+            "action": "keep",
+            "source_labels": [label(name), present(name)],
+            "regex": format!("({});true", regex::escape(value)),
+        }));
+    }
+    for (index, expression) in selector.match_expressions.iter().flatten().enumerate() {
+        let name = &expression.key;
+        let values: Vec<String> = expression
+            .values
+            .iter()
+            .flatten()
+            .map(|value| regex::escape(value))
+            .collect();
+        let listed = format!("({});true", values.join("|"));
+        let both = json!([label(name), present(name)]);
+        rules.push(match expression.operator.as_str() {
+            "In" => json!({ "action": "keep", "source_labels": both, "regex": listed }),
+            "NotIn" => json!({ "action": "drop", "source_labels": both, "regex": listed }),
+            "Exists" => keep(&present(name), "true"),
+            "DoesNotExist" => {
+                json!({ "action": "drop", "source_labels": [present(name)], "regex": "true" })
+            }
+            other => {
+                report.invalid(
+                    format!("spec.selector.matchExpressions[{index}].operator"),
+                    format!("{other:?} is none of In, NotIn, Exists and DoesNotExist; nothing is scraped"),
+                );
+                keep("__meta_kubernetes_pod_name", "")
+            }
+        });
+    }
+}
+
+/// The endpoint's port, and the label of a target it is compared with.
+fn port(endpoint: &Endpoint) -> Option<(&'static str, String)> {
+    const NAME: &str = "__meta_kubernetes_pod_container_port_name";
+    const NUMBER: &str = "__meta_kubernetes_pod_container_port_number";
+    match (&endpoint.port, endpoint.port_number, &endpoint.target_port) {
+        (Some(name), _, _) | (None, None, Some(IntOrString::String(name))) => {
+            Some((NAME, name.clone()))
+        }
+        (None, Some(number), _) => Some((NUMBER, number.to_string())),
+        (None, None, Some(IntOrString::Int(number))) => Some((NUMBER, number.to_string())),
+        (None, None, None) => None,
+    }
+}
+
+fn labels(monitor: &PodMonitor, endpoint: &Endpoint, rules: &mut Vec<Value>) {
+    let copy = |from: &str, to: &str| json!({ "source_labels": [from], "target_label": to });
+    rules.extend([
+        copy("__meta_kubernetes_namespace", "namespace"),
+        copy("__meta_kubernetes_pod_container_name", "container"),
+        copy("__meta_kubernetes_pod_name", "pod"),
+    ]);
+    let copy_if_set = |from: &str, to: &str| {
+        json!({
+            "source_labels": [format!("__meta_kubernetes_pod_label_{}", label_name(from))],
+            "target_label": to,
+            "regex": "(.+)",
+        })
+    };
+    for label in &monitor.spec.pod_target_labels {
+        rules.push(copy_if_set(label, &label_name(label)));
+    }
+    let name = format!(
+        "{}/{}",
+        monitor.namespace().unwrap_or_default(),
+        monitor.name_any()
+    );
+    // A dollar sign cannot stand in a name of Kubernetes, so nothing needs to be escaped.
+    rules.push(json!({ "target_label": "job", "replacement": name }));
+    if let Some(label) = &monitor.spec.job_label {
+        rules.push(copy_if_set(label, "job"));
+    }
+    if let Some((_, port)) = port(endpoint) {
+        rules.push(json!({ "target_label": "endpoint", "replacement": port }));
+    }
+}
+
+fn limits(spec: &PodMonitorSpec, job: &mut Map<String, Value>) {
+    for (name, limit) in [
+        ("sample_limit", spec.sample_limit),
+        ("target_limit", spec.target_limit),
+        ("label_limit", spec.label_limit),
+        ("label_name_length_limit", spec.label_name_length_limit),
+        ("label_value_length_limit", spec.label_value_length_limit),
+    ] {
+        if let Some(limit) = limit {
+            job.insert(name.into(), json!(limit));
+        }
+    }
+    if let Some(limit) = &spec.body_size_limit {
+        job.insert("body_size_limit".into(), json!(limit));
+    }
+}
+
+/// A job without its name and targets' rules. `None` after a mistake, which is reported.
+fn job(
+    endpoint: &Endpoint,
+    field: &str,
+    settings: &Settings,
+    report: &mut Report,
+) -> Option<Map<String, Value>> {
+    for (name, given) in [
+        ("basicAuth", endpoint.basic_auth.is_some()),
+        ("authorization", endpoint.authorization.is_some()),
+        ("bearerTokenSecret", endpoint.bearer_token_secret.is_some()),
+        ("oauth2", endpoint.oauth2.is_some()),
+        ("tlsConfig", endpoint.tls_config.is_some()),
+        ("proxyUrl", endpoint.proxy_url.is_some()),
+        (
+            "trackTimestampsStaleness",
+            endpoint.track_timestamps_staleness.is_some(),
+        ),
+    ] {
+        if given {
+            report.unsupported(format!("{field}.{name}"), "the setting is left out");
+        }
+    }
+    let mut job = Map::new();
+    job.insert(
+        "file_sd_configs".into(),
+        json!([{ "files": [settings.targets] }]),
+    );
+    if let Some(path) = &endpoint.path {
+        job.insert("metrics_path".into(), json!(path));
+    }
+    match endpoint
+        .scheme
+        .as_deref()
+        .map(str::to_ascii_lowercase)
+        .as_deref()
+    {
+        None => {}
+        Some(scheme @ ("http" | "https")) => drop(job.insert("scheme".into(), json!(scheme))),
+        Some(other) => {
+            report.invalid(
+                format!("{field}.scheme"),
+                format!("{other:?} is neither http nor https"),
+            );
+            return None;
+        }
+    }
+    if !endpoint.params.is_empty() {
+        job.insert("params".into(), json!(endpoint.params));
+    }
+    for (name, value) in [
+        ("honor_labels", endpoint.honor_labels),
+        ("honor_timestamps", endpoint.honor_timestamps),
+        ("follow_redirects", endpoint.follow_redirects),
+        ("enable_http2", endpoint.enable_http2),
+    ] {
+        if let Some(value) = value {
+            job.insert(name.into(), json!(value));
+        }
+    }
+    times(endpoint, field, settings, report, &mut job)?;
+    let rules = relabelings(
+        &endpoint.metric_relabelings,
+        field,
+        "metricRelabelings",
+        report,
+    )?;
+    if !rules.is_empty() {
+        job.insert("metric_relabel_configs".into(), rules.into());
+    }
+    Some(job)
+}
+
+/// Interval and timeout. Prometheus refuses a configuration in which the timeout is longer.
+fn times(
+    endpoint: &Endpoint,
+    field: &str,
+    settings: &Settings,
+    report: &mut Report,
+    job: &mut Map<String, Value>,
+) -> Option<()> {
+    let mut read = |text: &Option<String>, name: &str| match text {
+        None => Some(None),
+        Some(text) => match parse_time(text) {
+            Some(time) => Some(Some(time)),
+            None => {
+                let message = format!("{text:?} is no time; write a number and a unit, as in 30s");
+                report.invalid(format!("{field}.{name}"), message);
+                None
+            }
+        },
+    };
+    let interval = read(&endpoint.interval, "interval")?;
+    let timeout = read(&endpoint.scrape_timeout, "scrapeTimeout")?;
+    let effective = interval.unwrap_or(settings.interval);
+    if let Some(interval) = interval {
+        job.insert("scrape_interval".into(), json!(milliseconds(interval)));
+    }
+    let timeout = timeout.unwrap_or(settings.interval);
+    if endpoint.scrape_timeout.is_some() && timeout > effective {
+        report.invalid(
+            format!("{field}.scrapeTimeout"),
+            format!("a scrape may not take longer than the interval, {effective:?}"),
+        );
+        return None;
+    }
+    job.insert(
+        "scrape_timeout".into(),
+        json!(milliseconds(timeout.min(effective))),
+    );
+    Some(())
+}
+
+/// Prometheus' durations: `1h30m`, `500ms`; units from large to small, each at most once.
+fn parse_time(text: &str) -> Option<Duration> {
+    static FORM: LazyLock<Regex> = LazyLock::new(|| {
+        Regex::new(r"^(?:(\d{1,3})y)?(?:(\d{1,4})w)?(?:(\d{1,5})d)?(?:(\d{1,7})h)?(?:(\d{1,8})m)?(?:(\d{1,9})s)?(?:(\d{1,12})ms)?$")
+            .expect("the pattern is constant")
+    });
+    const MILLISECONDS: [u64; 7] = [
+        365 * 86_400_000,
+        7 * 86_400_000,
+        86_400_000,
+        3_600_000,
+        60_000,
+        1000,
+        1,
+    ];
+    let parts = FORM.captures(text)?;
+    let sum = MILLISECONDS
+        .iter()
+        .enumerate()
+        .try_fold(0_u64, |sum, (index, unit)| {
+            let part = parts
+                .get(index + 1)
+                .map_or(Some(0), |part| part.as_str().parse().ok())?;
+            sum.checked_add(u64::checked_mul(part, *unit)?)
+        })?;
+    (sum > 0).then_some(Duration::from_millis(sum))
+}
+
+fn relabelings(
+    rules: &[Relabeling],
+    field: &str,
+    name: &str,
+    report: &mut Report,
+) -> Option<Vec<Value>> {
+    rules
+        .iter()
+        .enumerate()
+        .map(|(index, rule)| match relabeling(rule) {
+            Ok(rule) => Some(rule),
+            Err((part, message)) => {
+                report.invalid(format!("{field}.{name}[{index}].{part}"), message);
+                None
+            }
+        })
+        .collect()
+}
+
+/// Checks what Prometheus checks: one rule it refuses would keep the whole configuration from loading.
+fn relabeling(rule: &Relabeling) -> Result<Value, (&'static str, String)> {
+    let action = rule
+        .action
+        .as_deref()
+        .unwrap_or("replace")
+        .to_ascii_lowercase();
+    let needs_target = [
+        "replace",
+        "hashmod",
+        "lowercase",
+        "uppercase",
+        "keepequal",
+        "dropequal",
+    ];
+    let known = ["keep", "drop", "labelmap", "labeldrop", "labelkeep"];
+    if !needs_target.contains(&action.as_str()) && !known.contains(&action.as_str()) {
+        return Err(("action", format!("{action:?} is no action of Prometheus")));
+    }
+    let target = rule.target_label.as_deref().unwrap_or_default();
+    if needs_target.contains(&action.as_str()) && target.is_empty() {
+        return Err(("targetLabel", format!("{action} needs it")));
+    }
+    if action == "hashmod" && rule.modulus.unwrap_or(0) == 0 {
+        return Err(("modulus", "hashmod needs one that is not 0".into()));
+    }
+    if let Some(regex) = &rule.regex
+        && let Err(error) = Regex::new(regex)
+    {
+        let error = error.to_string();
+        let reason = error.lines().last().unwrap_or_default().to_owned();
+        return Err((
+            "regex",
+            format!("{regex:?} is no regular expression: {reason}"),
+        ));
+    }
+    if let Some(label) = rule
+        .source_labels
+        .iter()
+        .find(|label| !is_label_name(label))
+    {
+        return Err(("sourceLabels", format!("{label:?} is no name of a label")));
+    }
+    let mut prometheus = Map::from_iter([("action".to_owned(), json!(action))]);
+    for (name, value) in [
+        ("separator", &rule.separator),
+        ("target_label", &rule.target_label),
+        ("regex", &rule.regex),
+        ("replacement", &rule.replacement),
+    ] {
+        if let Some(value) = value {
+            prometheus.insert(name.into(), json!(value));
+        }
+    }
+    if let Some(modulus) = rule.modulus {
+        prometheus.insert("modulus".into(), json!(modulus));
+    }
+    if !rule.source_labels.is_empty() {
+        prometheus.insert("source_labels".into(), json!(rule.source_labels));
+    }
+    Ok(prometheus.into())
+}
+
+fn is_label_name(name: &str) -> bool {
+    !name.is_empty()
+        && !name.starts_with(|c: char| c.is_ascii_digit())
+        && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_are_read_as_prometheus_writes_them() {
+        assert_eq!(parse_time("1h30m"), Some(Duration::from_secs(5400)));
+        assert_eq!(parse_time("500ms"), Some(Duration::from_millis(500)));
+        for text in ["", "0s", "5", "5x", "1.5s", "30s1m", "-1s"] {
+            assert_eq!(parse_time(text), None, "{text}");
+        }
+    }
+}

@@ -1,0 +1,75 @@
+//! Monitors and pods against the configuration and targets they lead to.
+#![allow(clippy::unwrap_used, clippy::panic)]
+
+use std::{collections::BTreeMap, fs, path::Path, sync::Arc, time::Duration};
+
+use localcluster_driver::problem::{ObjectId, Problem};
+use localcluster_monitoring::{
+    crd::PodMonitor,
+    crds,
+    scrape::{Settings, render},
+    targets,
+};
+use serde::de::DeserializeOwned;
+
+fn read<K: DeserializeOwned>(file: &str) -> Vec<Arc<K>> {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("tests/scenarios")
+        .join(file);
+    let text = fs::read_to_string(path).unwrap();
+    let documents = serde_yaml::Deserializer::from_str(&text);
+    documents
+        .map(|document| Arc::new(K::deserialize(document).unwrap()))
+        .collect()
+}
+
+fn settings() -> Settings {
+    Settings {
+        targets: "/prometheus/targets.json".into(),
+        envoy_admin: "127.9.0.2:15000".parse().unwrap(),
+        interval: Duration::from_secs(5),
+    }
+}
+
+fn line(problem: &Problem) -> String {
+    let Problem {
+        object,
+        reason,
+        field,
+        message,
+    } = problem;
+    format!("{reason} {object} {field}: {message}")
+}
+
+#[test]
+fn monitors_become_jobs() {
+    let (configuration, problems) = render(&read("monitors.yaml"), &BTreeMap::new(), &settings());
+    insta::assert_yaml_snapshot!("jobs", configuration);
+    insta::assert_yaml_snapshot!("problems", problems.iter().map(line).collect::<Vec<_>>());
+}
+
+#[test]
+fn a_refused_monitor_is_left_out_and_told() {
+    let mut monitors: Vec<Arc<PodMonitor>> = read("monitors.yaml");
+    monitors.truncate(1);
+    let rejected = BTreeMap::from([(ObjectId::of(&*monitors[0]), "no".to_owned())]);
+    let (configuration, problems) = render(&monitors, &rejected, &settings());
+    assert_eq!(configuration, render(&[], &BTreeMap::new(), &settings()).0);
+    let problems: Vec<String> = problems.iter().map(line).collect();
+    assert_eq!(
+        problems,
+        ["Rejected PodMonitor monitoring/simple-app-canary spec: Prometheus refused it: no"]
+    );
+}
+
+#[test]
+fn pods_become_targets_as_kubernetes_discovery_gives_them() {
+    insta::assert_yaml_snapshot!(targets::render(&read("pods.yaml")));
+}
+
+#[test]
+fn the_definitions_are_these() {
+    for definition in crds() {
+        insta::assert_yaml_snapshot!(definition.spec.names.kind.clone(), definition);
+    }
+}

@@ -26,6 +26,9 @@ pub enum Error {
     /// The database cannot be used.
     #[error(transparent)]
     Store(#[from] DiskError),
+    /// The request counter cannot be made.
+    #[error("cannot count requests: {0}")]
+    Metrics(#[from] prometheus::Error),
     /// An object that every cluster has cannot be made.
     #[error("cannot create the built-in object {object}: {reason}")]
     Bootstrap {

@@ -79,7 +79,7 @@ impl ApiServer {
             path: config.data_dir.clone().unwrap_or_default(),
             source,
         })?;
-        let server = Arc::new(Server::new(store, &config, tokens));
+        let server = Arc::new(Server::new(store, &config, tokens)?);
         registry::bootstrap::ensure(&server).await?;
         Ok(Self { server })
     }

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use super::request::ResourceRequest;
 use super::server::Call;
 use super::update::Ownership;
-use super::{ApiError, apply, body, render};
+use super::{ApiError, apply, body, definitions, render};
 use crate::object;
 use crate::registry::{Kind, meta, prepare};
 use crate::store::Expect;
@@ -38,6 +38,7 @@ pub(crate) async fn create_object(
             "resourceVersion should not be set on objects to be created",
         ));
     }
+    definitions::check_creation(&call.server, kind)?;
     if kind.namespaced {
         check_namespace(call, kind, &object)?;
     }

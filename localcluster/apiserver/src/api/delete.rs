@@ -8,14 +8,14 @@ use serde_json::{Value, json};
 use super::request::ResourceRequest;
 use super::server::Call;
 use super::update::may_go;
-use super::{ApiError, body, render};
+use super::{ApiError, body, definitions, render};
 use crate::object;
 use crate::registry::Kind;
 use crate::registry::select::Selection;
 use crate::store::Expect;
 
 /// `DeleteOptions`, from the body or the query.
-struct Options {
+pub(crate) struct Options {
     grace: Option<i64>,
     propagation: Propagation,
     uid: Option<String>,
@@ -35,6 +35,17 @@ enum Propagation {
 }
 
 impl Options {
+    /// What a deletion without options is.
+    pub(crate) fn background() -> Self {
+        Self {
+            grace: None,
+            propagation: Propagation::Background,
+            uid: None,
+            resource_version: None,
+            dry_run: false,
+        }
+    }
+
     fn read(call: &Call) -> Result<Self, ApiError> {
         let body = body::decode_optional(call)?;
         let from_query = |key: &str| call.query.get(key).map(str::to_owned);
@@ -175,7 +186,7 @@ pub(crate) async fn delete_collection(
 }
 
 /// Deletes an object, or marks it when something holds it back; says which.
-async fn delete_key(
+pub(crate) async fn delete_key(
     call: &Call,
     kind: &Kind,
     key: &str,
@@ -189,7 +200,11 @@ async fn delete_key(
             .get(key)
             .ok_or_else(|| ApiError::not_found(kind, name))?;
         options.check(kind, &record.value)?;
-        let marked = mark(kind, &record.value, options, call.server.clock.now());
+        let mut marked = mark(kind, &record.value, options, call.server.clock.now());
+        let definition = kind.is("apiextensions.k8s.io", "customresourcedefinitions");
+        if definition {
+            definitions::begin(&call.server, &mut marked);
+        }
         let goes = may_go(&marked);
         if options.dry_run || (!goes && marked == *record.value) {
             return Ok((marked, goes));
@@ -202,7 +217,12 @@ async fn delete_key(
                 .await
         };
         match written {
-            Ok(record) => return Ok(((*record.value).clone(), goes)),
+            Ok(record) => {
+                if definition {
+                    definitions::clean_up(call, name).await?;
+                }
+                return Ok(((*record.value).clone(), goes));
+            }
             Err(error) if error.is_conflict() => {}
             Err(error) => return Err(error.answer(kind, name)),
         }

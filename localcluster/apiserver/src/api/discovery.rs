@@ -46,6 +46,7 @@ pub(crate) fn answer(call: &Call, path: &str) -> Result<Response, ApiError> {
             })
             .ok_or_else(ApiError::no_such_path),
         ["apis", group, version] => resource_list(&catalog, group, version),
+        ["metrics"] => Ok(render::text(call.server.requests.render())),
         ["openapi", "v3"] => ok(&catalog.openapi().index()),
         ["openapi", "v3", path @ ..] => catalog
             .openapi()
@@ -126,8 +127,11 @@ fn resource_list(catalog: &Catalog, group: &str, version: &str) -> Result<Respon
 
 /// The resource and its subresources.
 fn resources(kind: &Kind) -> Vec<Value> {
-    let review = matches!(kind.behaviour, Behaviour::Builtin(builtin) if builtin.review);
-    let verbs: &[&str] = if review { &["create"] } else { &ALL_VERBS };
+    let verbs: &[&str] = if kind.is_review() {
+        &["create"]
+    } else {
+        &ALL_VERBS
+    };
     let mut main = json!({
         "name": kind.plural,
         "singularName": kind.singular,

@@ -2,8 +2,10 @@
 
 mod apply;
 mod authn;
+mod authz;
 mod body;
 mod create;
+mod definitions;
 mod delete;
 mod discovery;
 mod logs;
@@ -13,6 +15,8 @@ mod read;
 mod render;
 mod represent;
 mod request;
+mod requests;
+mod review;
 mod scale;
 mod server;
 mod status;

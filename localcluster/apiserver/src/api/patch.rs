@@ -14,7 +14,7 @@ use crate::registry::{Behaviour, Kind};
 const JSON: &str = "application/json-patch+json";
 const MERGE: &str = "application/merge-patch+json";
 const STRATEGIC: &str = "application/strategic-merge-patch+json";
-const APPLY: &str = "application/apply-patch+yaml";
+pub(crate) const APPLY: &str = "application/apply-patch+yaml";
 
 /// Answers `patch`.
 pub(crate) async fn patch(

@@ -13,16 +13,19 @@ use http::{HeaderMap, HeaderValue, Method, StatusCode};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use serde_json::Value;
 
+use super::authz::{self, Action};
 use super::request::{Query, ResourceRequest, Target, Verb};
+use super::requests::RequestCounter;
 use super::{
-    ApiError, authn, create, delete, discovery, logs, patch, read, scale, token, update, watch,
+    ApiError, authn, body, create, definitions, delete, discovery, logs, patch, read, review,
+    scale, token, update, watch,
 };
-use crate::Config;
 use crate::clock::Clock;
 use crate::registry::{Catalog, Kind, custom};
 use crate::store::disk::DiskError;
 use crate::store::{Expect, LogError, Record, Store};
 use crate::tokens::Tokens;
+use crate::{Config, Error};
 
 /// Largest request body, as upstream: three mebibytes.
 const MAX_BODY: usize = 3 * 1024 * 1024;
@@ -42,19 +45,21 @@ pub(crate) struct Server {
     pub(crate) tokens: Tokens,
     /// Where the kubelet keeps the logs of containers.
     pub(crate) log_dir: Option<PathBuf>,
+    pub(crate) requests: RequestCounter,
     catalog: RwLock<Arc<Catalog>>,
 }
 
 impl Server {
-    pub(crate) fn new(store: Store, config: &Config, tokens: Tokens) -> Self {
+    pub(crate) fn new(store: Store, config: &Config, tokens: Tokens) -> Result<Self, Error> {
         let catalog = RwLock::new(Arc::new(custom::catalog(&store)));
-        Self {
+        Ok(Self {
             store: Arc::new(store),
             clock: config.clock.clone(),
             tokens,
             log_dir: config.log_dir.clone(),
+            requests: RequestCounter::new()?,
             catalog,
-        }
+        })
     }
 
     /// What is served now.
@@ -85,8 +90,13 @@ impl Server {
         last: Value,
         revision: u64,
     ) -> Result<Arc<Record>, WriteError> {
-        self.settle(kind, self.store.delete(key, Some(last), Some(revision))?)
-            .await
+        let record = self.store.delete(key, Some(last), Some(revision))?;
+        let record = self.settle(kind, record).await?;
+        if let Some(definition) = definitions::defined_by(kind) {
+            // It may have waited for this object.
+            self.release_definition(definition).await?;
+        }
+        Ok(record)
     }
 
     async fn settle(&self, kind: &Kind, record: Arc<Record>) -> Result<Arc<Record>, WriteError> {
@@ -200,14 +210,43 @@ async fn answer(server: Arc<Server>, request: Request) -> Result<Response, ApiEr
         body,
         warnings: Mutex::default(),
     };
-    let answered = match target {
-        Target::Path if parts.method == Method::GET => discovery::answer(&call, parts.uri.path()),
-        Target::Path => Err(ApiError::method_not_allowed()),
-        Target::Resource(request) => dispatch(&call, &request).await,
-    };
+    let answered = allowed_answer(&call, &target, &parts.method, parts.uri.path()).await;
     let mut response = answered.unwrap_or_else(IntoResponse::into_response);
     call.add_warnings(&mut response);
+    let request = match &target {
+        Target::Resource(request) => Some(request),
+        Target::Path => None,
+    };
+    let applies = body::media_type(&call.headers) == patch::APPLY;
+    let code = response.status().as_u16();
+    call.server
+        .requests
+        .count(request, applies, code, &call.user.name);
     Ok(response)
+}
+
+/// Answers a request if its sender may make it.
+async fn allowed_answer(
+    call: &Call,
+    target: &Target,
+    method: &Method,
+    path: &str,
+) -> Result<Response, ApiError> {
+    let action = match target {
+        Target::Resource(request) => Action::of(request),
+        Target::Path => Action::Path {
+            verb: method.as_str().to_lowercase(),
+            path: path.to_owned(),
+        },
+    };
+    if !call.server.allows(&call.user, &action) {
+        return Err(authz::forbidden(&call.user, &action));
+    }
+    match target {
+        Target::Path if method == Method::GET => discovery::answer(call, path),
+        Target::Path => Err(ApiError::method_not_allowed()),
+        Target::Resource(request) => dispatch(call, request).await,
+    }
 }
 
 async fn dispatch(call: &Call, request: &ResourceRequest) -> Result<Response, ApiError> {
@@ -216,6 +255,12 @@ async fn dispatch(call: &Call, request: &ResourceRequest) -> Result<Response, Ap
         .catalog()
         .find(&request.group, &request.version, &request.resource)?;
     let request = normalised(&kind, request)?;
+    if kind.is_review() {
+        return match request.verb {
+            Verb::Create => review::create(call, &kind, &request),
+            _ => Err(ApiError::method_not_allowed()),
+        };
+    }
     match (request.verb, request.subresource.as_str()) {
         (Verb::Get, "" | "status") => read::get(call, &kind, &request),
         (Verb::List, "") => read::list(call, &kind, &request),

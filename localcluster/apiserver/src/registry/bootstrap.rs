@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use crate::Error;
 use crate::api::Server;
 use crate::object;
-use crate::registry::meta;
+use crate::registry::{meta, roles};
 use crate::store::{Expect, LogError};
 
 const NAMESPACES: [&str; 4] = ["default", "kube-node-lease", "kube-public", "kube-system"];
@@ -25,6 +25,19 @@ pub(crate) async fn ensure(server: &Server) -> Result<(), Error> {
             "status": { "phase": "Active" },
         });
         revision = revision.max(put_if_absent(server, "", "v1", "namespaces", object)?);
+    }
+    let rbac = "rbac.authorization.k8s.io";
+    for role in roles::cluster_roles() {
+        revision = revision.max(put_if_absent(server, rbac, "v1", "clusterroles", role)?);
+    }
+    for binding in roles::cluster_role_bindings() {
+        revision = revision.max(put_if_absent(
+            server,
+            rbac,
+            "v1",
+            "clusterrolebindings",
+            binding,
+        )?);
     }
     Ok(server.store.durable(revision).await?)
 }

@@ -201,6 +201,21 @@ fn name_conflict(definition: &Value, others: &[Value]) -> Option<String> {
         })
 }
 
+/// Key of the definition called `name`.
+pub(crate) fn definition_key(name: &str) -> String {
+    format!("{DEFINITIONS}{name}")
+}
+
+/// Prefix of the keys of a definition's objects.
+pub(crate) fn storage_prefix(definition: &Value) -> String {
+    let spec = &definition["spec"];
+    format!(
+        "/{}/{}/",
+        object::text(spec, "/group"),
+        object::text(spec, "/names/plural")
+    )
+}
+
 /// All definitions in the store.
 pub(crate) fn definitions(store: &Store) -> Vec<Value> {
     store

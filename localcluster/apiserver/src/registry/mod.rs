@@ -10,6 +10,7 @@ pub(crate) mod kinds;
 pub(crate) mod meta;
 mod openapi;
 mod prepare;
+mod roles;
 pub(crate) mod select;
 mod validation;
 
@@ -132,6 +133,11 @@ impl Kind {
             Behaviour::Builtin(builtin) => builtin.extra.iter().any(|(extra, ..)| *extra == name),
             Behaviour::Custom(_) => false,
         }
+    }
+
+    /// Whether its objects are questions, which are answered and not stored.
+    pub(crate) fn is_review(&self) -> bool {
+        matches!(self.behaviour, Behaviour::Builtin(builtin) if builtin.review)
     }
 
     /// Whether this is the built-in resource `group/plural`.

@@ -202,8 +202,7 @@ fn add_paths(kind: &Kind, name: &str, paths: &mut Map<String, Value>) {
     let object = reference(name);
     let operation =
         |action: &str, answer: &Value, body: bool| operation(kind, action, answer, body);
-    let review = matches!(&kind.behaviour, Behaviour::Builtin(builtin) if builtin.review);
-    if review {
+    if kind.is_review() {
         paths.insert(
             collection,
             json!({ "post": operation("post", &object, true) }),

@@ -224,6 +224,35 @@ fn parse_label(term: &str) -> Result<LabelRequirement, String> {
     })
 }
 
+/// Whether a label selector selects the labels.
+pub(crate) fn selects(selector: &Value, labels: &Value) -> bool {
+    let label = |key: &Value| key.as_str().and_then(|key| labels.get(key));
+    let equal = selector["matchLabels"]
+        .as_object()
+        .into_iter()
+        .flatten()
+        .all(|(key, value)| labels.get(key) == Some(value));
+    equal
+        && selector["matchExpressions"]
+            .as_array()
+            .into_iter()
+            .flatten()
+            .all(|expression| {
+                let among = |value: &Value| {
+                    expression["values"]
+                        .as_array()
+                        .is_some_and(|values| values.contains(value))
+                };
+                match (expression["operator"].as_str(), label(&expression["key"])) {
+                    (Some("In"), value) => value.is_some_and(among),
+                    (Some("NotIn"), value) => !value.is_some_and(among),
+                    (Some("Exists"), value) => value.is_some(),
+                    (Some("DoesNotExist"), value) => value.is_none(),
+                    _ => false,
+                }
+            })
+}
+
 #[cfg(test)]
 mod tests {
     use serde_json::json;

@@ -103,7 +103,10 @@ fn common(new: &Value, old: Option<&Value>, what: &str, causes: &mut Causes) {
                 selector,
                 &format!("empty selector is invalid for {what}"),
             );
-        } else if !selects(selector, &spec["template"]["metadata"]["labels"]) {
+        } else if !crate::registry::select::selects(
+            selector,
+            &spec["template"]["metadata"]["labels"],
+        ) {
             causes.invalid(
                 "spec.template.metadata.labels",
                 &spec["template"]["metadata"]["labels"],
@@ -179,29 +182,4 @@ pub(super) fn label_selector(selector: &Value, path: &str, causes: &mut Causes) 
             ),
         }
     }
-}
-
-/// Whether a label selector selects the labels.
-fn selects(selector: &Value, labels: &Value) -> bool {
-    let label = |key: &Value| key.as_str().and_then(|key| labels.get(key));
-    let equal = selector["matchLabels"]
-        .as_object()
-        .into_iter()
-        .flatten()
-        .all(|(key, value)| labels.get(key) == Some(value));
-    equal
-        && super::items(&selector["matchExpressions"]).all(|(_, expression)| {
-            let among = |value: &Value| {
-                expression["values"]
-                    .as_array()
-                    .is_some_and(|values| values.contains(value))
-            };
-            match (expression["operator"].as_str(), label(&expression["key"])) {
-                (Some("In"), value) => value.is_some_and(among),
-                (Some("NotIn"), value) => !value.is_some_and(among),
-                (Some("Exists"), value) => value.is_some(),
-                (Some("DoesNotExist"), value) => value.is_none(),
-                _ => false,
-            }
-        })
 }

@@ -8,6 +8,7 @@ use crate::cli::refuse;
 use crate::command::{self, Asked, Output};
 use crate::engine::{self, Control, EngineError, Outcome};
 use crate::plan::{Origin, Plan, Proxies};
+use crate::progress::Progress;
 use crate::report::json::Report;
 use crate::report::{csv, text};
 
@@ -47,7 +48,10 @@ fn run_interruptibly(plan: &Plan) -> Result<Outcome, EngineError> {
         Arc::new(Mutex::new(out)) as csv::Sink
     });
     watch_for_interrupt(Arc::clone(&control)).map_err(EngineError::Start)?;
-    engine::run(plan, &control, rows)
+    let progress = Progress::start(plan, &control);
+    let result = engine::run(plan, &control, rows);
+    progress.finish();
+    result
 }
 
 fn watch_for_interrupt(control: Arc<Control>) -> std::io::Result<()> {

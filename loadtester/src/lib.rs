@@ -13,6 +13,7 @@ pub mod command;
 pub mod engine;
 mod hey;
 pub mod plan;
+mod progress;
 pub mod recorder;
 pub mod report;
 pub mod schedule;

@@ -25,6 +25,16 @@ pub struct Timing {
     pub read: Duration,
 }
 
+impl std::ops::AddAssign for Timing {
+    fn add_assign(&mut self, other: Self) {
+        self.dial += other.dial;
+        self.lookup += other.lookup;
+        self.write += other.write;
+        self.wait += other.wait;
+        self.read += other.read;
+    }
+}
+
 /// An answer that came.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Answer {
@@ -363,21 +373,21 @@ mod tests {
     }
 
     #[test]
-    fn two_million_results_are_counted_exactly_in_the_same_memory() {
+    fn results_past_a_million_are_counted_exactly_in_the_same_memory() {
         let mut totals = Totals::new(false);
         let cells = totals.latency.histogram.distinct_values();
-        for i in 0..2_000_000u64 {
+        for i in 0..1_200_000u64 {
             let latency = Duration::from_nanos(1000 + i);
             totals.answered(&answer(if i % 4 == 0 { 500 } else { 200 }), latency, None);
         }
         assert_eq!(
             totals.statuses(),
-            BTreeMap::from([(200, 1_500_000), (500, 500_000)])
+            BTreeMap::from([(200, 900_000), (500, 300_000)])
         );
-        assert_eq!(totals.failures(), 500_000);
-        assert_eq!(totals.bytes(), 28_000_000);
+        assert_eq!(totals.failures(), 300_000);
+        assert_eq!(totals.bytes(), 16_800_000);
         let average = totals.latency().average().unwrap().as_nanos();
-        assert!((1_000_999..=1_001_000).contains(&average), "{average}");
+        assert!((600_999..=601_000).contains(&average), "{average}");
         assert_eq!(totals.latency.histogram.distinct_values(), cells);
     }
 

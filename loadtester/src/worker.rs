@@ -7,6 +7,7 @@ use crate::client::{Client, Failure};
 use crate::engine::{Runtime, Stopped};
 use crate::plan::Plan;
 use crate::recorder::Totals;
+use crate::report::csv::Rows;
 use crate::schedule::{Next, Schedule};
 
 /// Longest pause of a worker that cannot reach its target; it begins with a millisecond and doubles.
@@ -18,9 +19,14 @@ pub(crate) struct Crew<'p, R> {
     pub(crate) runtime: &'p R,
     /// Offsets of the schedule count from here.
     pub(crate) start: Instant,
+    pub(crate) log: &'p Log,
+}
+
+/// What is still to be sent, and what came of what was sent.
+pub(crate) struct Log {
     pub(crate) schedule: RefCell<Schedule>,
     pub(crate) totals: RefCell<Totals>,
-    pub(crate) rows: Option<RefCell<crate::report::csv::Rows>>,
+    pub(crate) rows: Option<RefCell<Rows>>,
 }
 
 impl<R: Runtime> Crew<'_, R> {
@@ -38,6 +44,7 @@ impl<R: Runtime> Crew<'_, R> {
         let mut now = Instant::now();
         loop {
             let next = self
+                .log
                 .schedule
                 .borrow_mut()
                 .next(worker, now.saturating_duration_since(self.start));
@@ -74,10 +81,11 @@ impl<R: Runtime> Crew<'_, R> {
                     if recorded {
                         let latency = exchange.done - sent;
                         let corrected = due.map(|due| exchange.done.saturating_duration_since(due));
-                        self.totals
+                        self.log
+                            .totals
                             .borrow_mut()
                             .answered(&exchange.answer, latency, corrected);
-                        if let Some(rows) = &self.rows {
+                        if let Some(rows) = &self.log.rows {
                             rows.borrow_mut()
                                 .push(&exchange.answer, latency, sent - self.start);
                         }
@@ -87,12 +95,12 @@ impl<R: Runtime> Crew<'_, R> {
                 Err(Stopped::Deadline) if deadline == limit => {
                     failure = Some(Failure::Timeout(plan.timeout.unwrap_or_default()));
                 }
-                Err(_) if recorded => self.totals.borrow_mut().cut_off(),
+                Err(_) if recorded => self.log.totals.borrow_mut().cut_off(),
                 Err(_) => {}
             }
             if let Some(failure) = failure {
                 if recorded {
-                    self.totals.borrow_mut().failed(&failure);
+                    self.log.totals.borrow_mut().failed(&failure);
                 }
                 if failure.is_unreachable() {
                     self.runtime.sleep_until(worker, now + pause).await;

@@ -4,7 +4,7 @@ use std::cell::RefCell;
 use std::io;
 use std::time::{Duration, Instant};
 
-use http::{Method, Uri};
+use http::Method;
 use rustix::fd::OwnedFd;
 use rustix::io::Errno;
 use rustix::net::{
@@ -13,9 +13,9 @@ use rustix::net::{
 };
 
 use super::response::ResponseReader;
-use super::{Client, Exchange, Failure, MOST_REDIRECTS, Resolver};
+use super::{Client, Exchange, Failure, Resolver, redirect};
 use crate::engine::Reactor;
-use crate::plan::{Address, Plan, Redirects, Request, Route, address};
+use crate::plan::{Address, Plan, Redirects, Request, Route};
 use crate::recorder::{Answer, Timing};
 
 const READ_AT_ONCE: usize = 32 * 1024;
@@ -266,49 +266,45 @@ impl<'s> Http1<'s> {
         }
     }
 
-    /// Follows redirects from `reply` on; their connections are not kept unless they lead to a known route.
+    /// Follows redirects from `reply` on; connections are kept only where the plan's routes lead.
     async fn follow(&mut self, target: usize, mut reply: Reply) -> Result<Reply, Failure> {
-        let first = &self.shared.plan.targets[target];
-        let mut request = first.request.clone();
-        for _ in 0..MOST_REDIRECTS {
-            let Some(location) = redirect(&reply) else {
-                return Ok(reply);
+        let shared = self.shared;
+        let first = &shared.plan.targets[target];
+        let mut followed: Option<Request> = None;
+        for hops in 0.. {
+            let request = followed.as_ref().unwrap_or(&first.request);
+            let (status, location) = (reply.reader.status(), reply.reader.location());
+            let Some(next) = redirect::next(&shared.plan.redirects, request, status, location)?
+            else {
+                break;
             };
-            request = request
-                .redirected(reply.reader.status(), location)
-                .map_err(Failure::Redirect)?;
-            check_redirect(&self.shared.plan.redirects, &request.uri)?;
-            let mut to = first.route.clone();
-            if !to.proxied && !matches!(to.address, Address::Unix(_)) {
-                to.address = address(&request.uri);
+            if hops == redirect::MOST {
+                return Err(Failure::TooManyRedirects);
             }
+            if next.uri.scheme_str() == Some("https") {
+                let uri = &next.uri;
+                return Err(Failure::Redirect(format!(
+                    "redirect to {uri} (ask for that URL instead)"
+                )));
+            }
+            let to = redirect::route(&first.route, &next);
             let before = reply.timing;
-            let route = self.shared.routes.iter().position(|route| *route == to);
-            let keep_alive = self.shared.plan.keep_alive && route.is_some();
-            let prepared = prepare(&request, &to, route.unwrap_or_default(), keep_alive);
-            reply = match route {
-                Some(_) => self.send_prepared(&prepared, Instant::now()).await?,
+            reply = match shared.routes.iter().position(|route| *route == to) {
+                Some(route) => {
+                    let prepared = prepare(&next, &to, route, shared.plan.keep_alive);
+                    self.send_prepared(&prepared, Instant::now()).await?
+                }
                 None => {
+                    let prepared = prepare(&next, &to, 0, false);
                     let (socket, timing) = self.connect(&to.address).await?;
                     self.converse(&socket, &prepared, Instant::now(), timing)
                         .await?
                 }
             };
-            for (sum, part) in [
-                (&mut reply.timing.dial, before.dial),
-                (&mut reply.timing.lookup, before.lookup),
-                (&mut reply.timing.write, before.write),
-                (&mut reply.timing.wait, before.wait),
-                (&mut reply.timing.read, before.read),
-            ] {
-                *sum += part;
-            }
+            reply.timing += before;
+            followed = Some(next);
         }
-        if redirect(&reply).is_some() {
-            Err(Failure::TooManyRedirects)
-        } else {
-            Ok(reply)
-        }
+        Ok(reply)
     }
 }
 
@@ -316,7 +312,7 @@ impl Client for Http1<'_> {
     async fn exchange(&mut self, target: usize, started: Instant) -> Result<Exchange, Failure> {
         let shared = self.shared;
         let mut reply = self.send_prepared(&shared.targets[target], started).await?;
-        if redirect(&reply).is_some() && !matches!(shared.plan.redirects, Redirects::Off) {
+        if reply.reader.location().is_some() {
             reply = self.follow(target, reply).await?;
         }
         let Reply {
@@ -350,23 +346,4 @@ fn stream(family: AddressFamily) -> rustix::io::Result<OwnedFd> {
         SocketFlags::NONBLOCK | SocketFlags::CLOEXEC,
         None,
     )
-}
-
-/// Where the answer leads to, if it is a redirect.
-fn redirect(reply: &Reply) -> Option<&str> {
-    matches!(reply.reader.status(), 301 | 302 | 303 | 307 | 308).then(|| reply.reader.location())?
-}
-
-fn check_redirect(redirects: &Redirects, uri: &Uri) -> Result<(), Failure> {
-    if let Redirects::Within(policy) = redirects {
-        policy
-            .check(uri)
-            .map_err(|refusal| Failure::Redirect(format!("redirect: {refusal}")))?;
-    }
-    if uri.scheme_str() == Some("https") {
-        return Err(Failure::Redirect(format!(
-            "redirect to {uri} (ask for that URL instead)"
-        )));
-    }
-    Ok(())
 }

@@ -1,11 +1,16 @@
 //! Clients: how one worker sends a request and reads the answer.
 //!
 //! - [`http1`]: plain HTTP/1.1 on the reactor, written for this; [`response`] and [`chunked`] read its answers.
+//! - [`general`]: HTTP/2 and TLS, by hyper; [`connect`] and [`tls`] make its connections.
 
 mod chunked;
+mod connect;
+pub(crate) mod general;
 pub(crate) mod http1;
+mod redirect;
 mod resolver;
 mod response;
+pub(crate) mod tls;
 
 use std::future::Future;
 use std::io;
@@ -16,9 +21,6 @@ pub(crate) use resolver::Resolver;
 use crate::plan::Address;
 use crate::recorder::Answer;
 use response::BadResponse;
-
-/// Redirects followed for one request.
-const MOST_REDIRECTS: usize = 10;
 
 /// An answer, and when its last byte was there.
 pub(crate) struct Exchange {
@@ -50,10 +52,12 @@ pub(crate) enum Failure {
     Read(io::Error),
     #[error(transparent)]
     Answer(#[from] BadResponse),
-    #[error("stopped after {MOST_REDIRECTS} redirects")]
+    #[error("stopped after {} redirects", redirect::MOST)]
     TooManyRedirects,
     #[error("{0} is not followed")]
     Redirect(String),
+    #[error("{0}")]
+    Http(String),
     #[error("no answer within {0:?}")]
     Timeout(std::time::Duration),
 }

@@ -8,6 +8,8 @@ use std::time::{Duration, Instant};
 use rustix::event::{EventfdFlags, eventfd};
 use rustix::fd::OwnedFd;
 
+use tokio::sync::Notify;
+
 use crate::recorder::Totals;
 
 /// Shared by a run and whoever watches it. Threads publish what they saw when asked, and at their end; asking costs
@@ -20,7 +22,10 @@ pub struct Control {
 }
 
 struct Shared {
+    /// Wakes a reactor.
     wake: Arc<OwnedFd>,
+    /// Wakes a thread that runs on tokio.
+    notify: Notify,
     published: Mutex<Option<Totals>>,
 }
 
@@ -74,6 +79,7 @@ impl Control {
         let wake = Arc::new(eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?);
         let shared = Arc::new(Shared {
             wake,
+            notify: Notify::new(),
             published: Mutex::default(),
         });
         lock(&self.seats).push(Arc::clone(&shared));
@@ -91,6 +97,7 @@ impl Control {
         for seat in lock(&self.seats).iter() {
             // Full means that a wake-up is pending, which is all that is wanted.
             let _ = rustix::io::write(&*seat.wake, &1u64.to_ne_bytes());
+            seat.notify.notify_one();
         }
     }
 }
@@ -98,6 +105,11 @@ impl Control {
 impl Seat {
     pub(super) fn waker(&self) -> Arc<OwnedFd> {
         Arc::clone(&self.shared.wake)
+    }
+
+    /// Waits until somebody asks for figures or cancels.
+    pub(super) async fn woken(&self) {
+        self.shared.notify.notified().await;
     }
 
     pub(super) fn is_cancelled(&self) -> bool {

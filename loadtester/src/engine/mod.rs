@@ -1,6 +1,7 @@
 //! Runs a plan: starts the threads, lets others look at it or end it, merges what the threads saw.
 
 mod control;
+mod hosted;
 mod reactor;
 mod runtime;
 
@@ -14,13 +15,15 @@ pub use control::Control;
 pub(crate) use reactor::Reactor;
 pub(crate) use runtime::{Runtime, Stopped};
 
-use crate::client::http1;
-use crate::plan::Plan;
+use crate::client::{general, http1, tls};
+use crate::plan::{Plan, Protocol};
 use crate::recorder::Totals;
 use crate::report::csv;
 use crate::schedule::{Pacing, Schedule, workers_of};
-use crate::worker::Crew;
+use crate::worker::{Crew, Log};
 use control::Seat;
+use hosted::Hosted;
+use rustls::ClientConfig;
 
 /// A run that could not be made.
 #[derive(Debug, thiserror::Error)]
@@ -28,6 +31,9 @@ pub enum EngineError {
     /// The system has no thread or descriptor left.
     #[error("cannot start the load: {0} (ulimit -n and -u say how much is allowed)")]
     Start(io::Error),
+    /// The certificates to trust cannot be used.
+    #[error("--cacert: {0}")]
+    Tls(String),
     /// Waiting for sockets failed.
     #[error("the load broke off: {0}")]
     Wait(io::Error),
@@ -54,6 +60,12 @@ pub fn run(
     control: &Arc<Control>,
     rows: Option<csv::Sink>,
 ) -> Result<Outcome, EngineError> {
+    let tls = if plan.is_plain_http1() {
+        None
+    } else {
+        let http2 = plan.protocol == Protocol::Http2;
+        Some(tls::settings(plan.ca_file.as_deref(), http2).map_err(EngineError::Tls)?)
+    };
     let seats: Vec<Seat> = (0..plan.threads)
         .map(|_| control.seat())
         .collect::<io::Result<_>>()
@@ -65,10 +77,12 @@ pub fn run(
             .into_iter()
             .enumerate()
             .map(|(thread, seat)| {
-                let rows = rows.clone();
+                let (rows, tls) = (rows.clone(), tls.clone());
                 std::thread::Builder::new()
                     .name(format!("load-{thread}"))
-                    .spawn_scoped(scope, move || run_thread(plan, thread, start, &seat, rows))
+                    .spawn_scoped(scope, move || {
+                        run_thread(plan, thread, start, &seat, rows, tls)
+                    })
             })
             .collect();
         threads
@@ -101,20 +115,17 @@ fn is_scheduled(plan: &Plan) -> bool {
     plan.pacing != Pacing::Unpaced
 }
 
+/// Runs one thread's share of the plan: on the reactor if it is plain HTTP/1.1, else on tokio.
 fn run_thread(
     plan: &Plan,
     thread: usize,
     start: Instant,
     seat: &Seat,
     rows: Option<csv::Sink>,
+    tls: Option<Arc<ClientConfig>>,
 ) -> Result<Totals, EngineError> {
     let workers = workers_of(thread, plan.threads, plan.workers);
-    let reactor = Reactor::new(workers, seat.waker()).map_err(EngineError::Start)?;
-    let shared = http1::Shared::new(plan);
-    let crew = Crew {
-        plan,
-        runtime: &reactor,
-        start,
+    let log = Log {
         schedule: RefCell::new(Schedule::new(
             plan.pacing,
             plan.limit,
@@ -125,27 +136,52 @@ fn run_thread(
         totals: RefCell::new(Totals::new(is_scheduled(plan))),
         rows: rows.map(|sink| RefCell::new(csv::Rows::new(sink))),
     };
-    let futures = (0..workers)
-        .map(|worker| {
-            let client = http1::Http1::new(worker, &reactor, &shared);
-            Box::pin(crew.work(worker, client)) as Pin<Box<dyn Future<Output = ()> + '_>>
-        })
-        .collect();
-    let waited = reactor.run(futures, |reactor| {
-        if seat.is_cancelled() {
-            reactor.cancel();
-        }
-        seat.publish(&crew.totals.borrow());
-    });
-    waited.map_err(EngineError::Wait)?;
-    if let Some(rows) = &crew.rows {
+    let publish = || seat.publish(&log.totals.borrow());
+    if let Some(tls) = tls {
+        let hosted = Hosted::default();
+        let shared = general::Shared::new(plan, tls);
+        let crew = Crew {
+            plan,
+            runtime: &hosted,
+            start,
+            log: &log,
+        };
+        let futures = (0..workers).map(|worker| {
+            Box::pin(crew.work(worker, general::General::new(&shared))) as Worker<'_>
+        });
+        hosted
+            .run(futures.collect(), seat, publish)
+            .map_err(EngineError::Wait)?;
+    } else {
+        let reactor = Reactor::new(workers, seat.waker()).map_err(EngineError::Start)?;
+        let shared = http1::Shared::new(plan);
+        let crew = Crew {
+            plan,
+            runtime: &reactor,
+            start,
+            log: &log,
+        };
+        let futures = (0..workers).map(|worker| {
+            Box::pin(crew.work(worker, http1::Http1::new(worker, &reactor, &shared))) as Worker<'_>
+        });
+        let waited = reactor.run(futures.collect(), |reactor| {
+            if seat.is_cancelled() {
+                reactor.cancel();
+            }
+            publish();
+        });
+        waited.map_err(EngineError::Wait)?;
+    }
+    if let Some(rows) = &log.rows {
         rows.borrow_mut().flush();
     }
-    let mut totals = crew.totals.into_inner();
-    if !reactor.is_cancelled() {
-        totals.add_unsent(crew.schedule.borrow().unsent());
+    let mut totals = log.totals.into_inner();
+    if !seat.is_cancelled() {
+        totals.add_unsent(log.schedule.borrow().unsent());
     }
     // A look at the run after this thread's end sees all of it.
     seat.publish(&totals);
     Ok(totals)
 }
+
+type Worker<'w> = Pin<Box<dyn Future<Output = ()> + 'w>>;

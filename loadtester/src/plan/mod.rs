@@ -213,6 +213,14 @@ impl Plan {
     }
 }
 
+impl Plan {
+    /// Whether every URL is reached by HTTP/1.1 without TLS.
+    pub fn is_plain_http1(&self) -> bool {
+        let plain = |target: &Target| target.request.uri.scheme_str() == Some("http");
+        self.protocol == Protocol::Http1 && self.targets.iter().all(plain)
+    }
+}
+
 fn refuse_local_resources(typed: &Typed) -> Result<(), UsageError> {
     for (flag, used) in [
         ("-D", typed.body_file.is_some()),

@@ -1,0 +1,287 @@
+//! HTTP/2, and HTTP/1.1 with TLS, by hyper on tokio.
+
+use std::collections::HashMap;
+use std::future::poll_fn;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Instant;
+
+use bytes::Bytes;
+use http::Uri;
+use http::header::{CONNECTION, HOST, LOCATION};
+use http_body_util::Full;
+use hyper::body::{Body as _, Incoming};
+use hyper::client::conn::{http1, http2};
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use rustls::ClientConfig;
+use tokio::sync::Mutex;
+
+use super::connect::{connect, is_tunnelled};
+use super::{Client, Exchange, Failure, redirect};
+use crate::plan::{Plan, Protocol, Request, Route};
+use crate::recorder::{Answer, Timing};
+
+/// Connections are kept by how the server is reached, the URL's scheme and its authority.
+type Key = (Route, String);
+
+/// What the clients of one thread share: the settings, and in HTTP/2 the connections.
+pub(crate) struct Shared<'p> {
+    plan: &'p Plan,
+    tls: Arc<ClientConfig>,
+    /// An async lock: whoever connects holds it, and others wait for that connection instead of making theirs.
+    http2: Mutex<HashMap<Key, http2::SendRequest<Full<Bytes>>>>,
+}
+
+impl<'p> Shared<'p> {
+    pub(crate) fn new(plan: &'p Plan, tls: Arc<ClientConfig>) -> Self {
+        Self {
+            plan,
+            tls,
+            http2: Mutex::default(),
+        }
+    }
+}
+
+/// One worker's client.
+pub(crate) struct General<'s> {
+    shared: &'s Shared<'s>,
+    http1: HashMap<Key, http1::SendRequest<Full<Bytes>>>,
+}
+
+enum Sender {
+    Http1(http1::SendRequest<Full<Bytes>>),
+    Http2(http2::SendRequest<Full<Bytes>>),
+}
+
+struct Reply {
+    status: u16,
+    location: Option<String>,
+    bytes: u64,
+    timing: Timing,
+    done: Instant,
+}
+
+impl<'s> General<'s> {
+    pub(crate) fn new(shared: &'s Shared<'s>) -> Self {
+        Self {
+            shared,
+            http1: HashMap::new(),
+        }
+    }
+
+    /// Sends one request over a kept connection or a new one; once more if the kept one had just been closed.
+    async fn send(&mut self, request: &Request, route: &Route) -> Result<Reply, Failure> {
+        let key = (route.clone(), key_of(&request.uri));
+        if let Some(sender) = self.kept(&key).await {
+            let timing = Timing::default();
+            match self.converse(sender, &key, request, timing).await {
+                Err(failure) if failure.is_stale_connection() && request.is_idempotent() => {}
+                other => return other,
+            }
+        }
+        let (sender, timing) = self.connect(&key, request).await?;
+        self.converse(sender, &key, request, timing).await
+    }
+
+    async fn kept(&mut self, key: &Key) -> Option<Sender> {
+        if let Some(mut sender) = self.http1.remove(key)
+            && sender.ready().await.is_ok()
+        {
+            return Some(Sender::Http1(sender));
+        }
+        if self.shared.plan.protocol == Protocol::Http1 || !self.shared.plan.keep_alive {
+            return None;
+        }
+        let mut connections = self.shared.http2.lock().await;
+        let sender = connections.get_mut(key)?;
+        if sender.ready().await.is_err() {
+            connections.remove(key);
+            return None;
+        }
+        Some(Sender::Http2(sender.clone()))
+    }
+
+    async fn connect(&self, key: &Key, request: &Request) -> Result<(Sender, Timing), Failure> {
+        let plan = self.shared.plan;
+        let http2_wanted = plan.protocol != Protocol::Http1;
+        let mut connections = None;
+        if http2_wanted && plan.keep_alive {
+            let held = self.shared.http2.lock().await;
+            // Somebody else connected while this worker waited for the lock.
+            if let Some(sender) = held.get(key).filter(|sender| !sender.is_closed()) {
+                return Ok((Sender::Http2(sender.clone()), Timing::default()));
+            }
+            connections = Some(held);
+        }
+        let tunnelled = is_tunnelled(&key.0, &request.uri, http2_wanted);
+        let connected = connect(&key.0, request, &self.shared.tls, tunnelled).await?;
+        let io = TokioIo::new(connected.stream);
+        if plan.protocol == Protocol::Http2Plain || connected.agreed_http2 {
+            let (sender, connection) = http2::handshake(TokioExecutor::new(), io)
+                .await
+                .map_err(failed)?;
+            // Its end shows in the requests that it carries.
+            tokio::spawn(connection);
+            if let Some(connections) = &mut connections {
+                connections.insert(key.clone(), sender.clone());
+            }
+            return Ok((Sender::Http2(sender), connected.timing));
+        }
+        let (sender, connection) = http1::handshake(io).await.map_err(failed)?;
+        tokio::spawn(connection);
+        Ok((Sender::Http1(sender), connected.timing))
+    }
+
+    async fn converse(
+        &mut self,
+        sender: Sender,
+        key: &Key,
+        request: &Request,
+        mut timing: Timing,
+    ) -> Result<Reply, Failure> {
+        let sent = Instant::now();
+        let keep_alive = self.shared.plan.keep_alive;
+        let (response, kept) = match sender {
+            Sender::Http1(mut sender) => {
+                let tunnelled = is_tunnelled(&key.0, &request.uri, false);
+                let message = http1_message(request, &key.0, tunnelled, keep_alive);
+                (
+                    sender.send_request(message).await.map_err(failed)?,
+                    Some(sender),
+                )
+            }
+            Sender::Http2(mut sender) => {
+                let message = http2_message(request)?;
+                (sender.send_request(message).await.map_err(failed)?, None)
+            }
+        };
+        let first_byte = Instant::now();
+        timing.wait = first_byte - sent;
+        let status = response.status().as_u16();
+        let location = response
+            .headers()
+            .get(LOCATION)
+            .and_then(|value| value.to_str().ok());
+        let location = location.map(str::to_owned);
+        let bytes = read(response.into_body()).await?;
+        let done = Instant::now();
+        timing.read = done - first_byte;
+        if let Some(sender) = kept.filter(|_| keep_alive) {
+            self.http1.insert(key.clone(), sender);
+        }
+        Ok(Reply {
+            status,
+            location,
+            bytes,
+            timing,
+            done,
+        })
+    }
+}
+
+impl Client for General<'_> {
+    async fn exchange(&mut self, target: usize, _: Instant) -> Result<Exchange, Failure> {
+        let plan = self.shared.plan;
+        let first = &plan.targets[target];
+        let mut reply = self.send(&first.request, &first.route).await?;
+        let mut followed: Option<Request> = None;
+        for hops in 0.. {
+            let request = followed.as_ref().unwrap_or(&first.request);
+            let location = reply.location.as_deref();
+            let Some(next) = redirect::next(&plan.redirects, request, reply.status, location)?
+            else {
+                break;
+            };
+            if hops == redirect::MOST {
+                return Err(Failure::TooManyRedirects);
+            }
+            let before = reply.timing;
+            reply = self
+                .send(&next, &redirect::route(&first.route, &next))
+                .await?;
+            reply.timing += before;
+            followed = Some(next);
+        }
+        let answer = Answer {
+            status: reply.status,
+            bytes: reply.bytes,
+            timing: reply.timing,
+        };
+        Ok(Exchange {
+            answer,
+            done: reply.done,
+        })
+    }
+}
+
+fn key_of(uri: &Uri) -> String {
+    let authority = uri.authority().map_or("", |authority| authority.as_str());
+    format!("{}://{authority}", uri.scheme_str().unwrap_or_default())
+}
+
+/// The message in HTTP/1.1's form: a path for the server, the whole URI for a proxy.
+fn http1_message(
+    request: &Request,
+    route: &Route,
+    tunnelled: bool,
+    keep_alive: bool,
+) -> http::Request<Full<Bytes>> {
+    let mut message = http::Request::new(Full::new(request.body.clone()));
+    *message.method_mut() = request.method.clone();
+    *message.headers_mut() = request.headers.clone();
+    if route.proxied && !tunnelled {
+        *message.uri_mut() = request.uri.clone();
+        if let Some(credentials) = &route.proxy_auth {
+            message
+                .headers_mut()
+                .insert(http::header::PROXY_AUTHORIZATION, credentials.clone());
+        }
+    } else if let Some(path) = request.uri.path_and_query() {
+        *message.uri_mut() = Uri::from(path.clone());
+    }
+    if !keep_alive {
+        message
+            .headers_mut()
+            .insert(CONNECTION, http::HeaderValue::from_static("close"));
+    }
+    message
+}
+
+/// The message in HTTP/2's form: the host is part of the URI.
+fn http2_message(request: &Request) -> Result<http::Request<Full<Bytes>>, Failure> {
+    let mut message = http::Request::new(Full::new(request.body.clone()));
+    *message.method_mut() = request.method.clone();
+    *message.headers_mut() = request.headers.clone();
+    let mut parts = request.uri.clone().into_parts();
+    if let Some(host) = message.headers_mut().remove(HOST) {
+        parts.authority = host.as_bytes().try_into().ok().or(parts.authority);
+    }
+    *message.uri_mut() =
+        Uri::from_parts(parts).map_err(|error| Failure::Http(error.to_string()))?;
+    Ok(message)
+}
+
+/// Counts the body and drops it.
+async fn read(mut body: Incoming) -> Result<u64, Failure> {
+    let mut bytes = 0;
+    while let Some(frame) = poll_fn(|context| Pin::new(&mut body).poll_frame(context)).await {
+        if let Some(data) = frame.map_err(failed)?.data_ref() {
+            bytes += data.len() as u64;
+        }
+    }
+    Ok(bytes)
+}
+
+/// hyper's reason with what lies beneath it, which is where the telling part is.
+fn failed(error: hyper::Error) -> Failure {
+    if error.is_canceled() || error.is_closed() || error.is_incomplete_message() {
+        return Failure::Answer(super::response::BadResponse::Closed);
+    }
+    let mut text = error.to_string();
+    let mut source = std::error::Error::source(&error);
+    while let Some(cause) = source {
+        text = format!("{text}: {cause}");
+        source = cause.source();
+    }
+    Failure::Http(text)
+}

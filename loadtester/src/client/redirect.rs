@@ -1,0 +1,40 @@
+//! Which request follows a redirect, for every client alike.
+
+use super::Failure;
+use crate::plan::{Address, Redirects, Request, Route, address};
+
+/// Redirects followed for one request.
+pub(super) const MOST: usize = 10;
+
+/// The request that the answer to `request` leads to; none if it is no redirect or none is followed.
+pub(super) fn next(
+    redirects: &Redirects,
+    request: &Request,
+    status: u16,
+    location: Option<&str>,
+) -> Result<Option<Request>, Failure> {
+    let Some(location) = location else {
+        return Ok(None);
+    };
+    if matches!(redirects, Redirects::Off) || !matches!(status, 301 | 302 | 303 | 307 | 308) {
+        return Ok(None);
+    }
+    let next = request
+        .redirected(status, location)
+        .map_err(Failure::Redirect)?;
+    if let Redirects::Within(policy) = redirects {
+        policy
+            .check(&next.uri)
+            .map_err(|refusal| Failure::Redirect(format!("redirect: {refusal}")))?;
+    }
+    Ok(Some(next))
+}
+
+/// How the redirected request is reached: as the first one, if that went through a proxy or a Unix socket.
+pub(super) fn route(first: &Route, request: &Request) -> Route {
+    let mut route = first.clone();
+    if !route.proxied && !matches!(route.address, Address::Unix(_)) {
+        route.address = address(&request.uri);
+    }
+    route
+}

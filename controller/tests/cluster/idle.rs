@@ -1,0 +1,60 @@
+//! What an idle canary costs.
+
+use std::time::Duration;
+
+use crate::world::{World, canary};
+
+#[tokio::test(start_paused = true)]
+async fn an_idle_canary_costs_no_request() {
+    let world = World::new().await;
+    let running = world.start();
+    world.deploy(&canary()).await;
+    world.phase("simple-app", "Initialized").await;
+    world.set_image("1.0.1").await;
+    world.phase("simple-app", "Succeeded").await;
+    // What the last writes bring about is over when nothing was asked for a minute.
+    let count = || {
+        running
+            .recorder
+            .asked()
+            .into_iter()
+            .filter(|a| !matches!(a.verb, "watch"))
+            .count()
+    };
+    tokio::time::sleep(Duration::from_secs(60)).await;
+    let before = count();
+    tokio::time::sleep(Duration::from_secs(600)).await;
+    let all = running.recorder.asked();
+    assert_eq!(
+        count(),
+        before,
+        "{:?}",
+        &all[all.len().saturating_sub(20)..]
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_refused_canary_costs_no_request_either() {
+    let world = World::new().await;
+    let running = world.start();
+    let mut wrong = canary();
+    wrong["spec"]["targetRef"]["name"] = "missing".into();
+    world.apply(controller::cluster::Kind::Canary, &wrong).await;
+    world
+        .until("the refusal", async || {
+            !world.events("simple-app").await.is_empty()
+        })
+        .await;
+    tokio::time::sleep(Duration::from_secs(60)).await;
+    let count = || {
+        running
+            .recorder
+            .asked()
+            .into_iter()
+            .filter(|a| a.verb != "watch")
+            .count()
+    };
+    let before = count();
+    tokio::time::sleep(Duration::from_secs(600)).await;
+    assert_eq!(count(), before);
+}

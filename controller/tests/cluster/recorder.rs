@@ -1,0 +1,138 @@
+//! Records the requests of a client, and can cut it off after a number of writes.
+
+use std::{
+    collections::BTreeSet,
+    sync::{Arc, Mutex},
+};
+
+use http::{Method, Request};
+use kube::{Client, client::Body};
+use tokio::sync::Notify;
+
+/// What a client asked for.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Asked {
+    /// Verb as RBAC names it.
+    pub verb: &'static str,
+    /// API group.
+    pub group: String,
+    /// Resource, with subresource.
+    pub resource: String,
+}
+
+/// Records requests.
+#[derive(Clone, Default)]
+pub struct Recorder(Arc<Inner>);
+
+#[derive(Default)]
+struct Inner {
+    asked: Mutex<Vec<Asked>>,
+    cut: Mutex<Option<usize>>,
+    is_cut: Notify,
+}
+
+impl Recorder {
+    /// A recorder that lets `writes` writes through, and never answers the last of them.
+    pub fn cut_after(writes: usize) -> Self {
+        let recorder = Self::default();
+        *recorder.0.cut.lock().unwrap() = Some(writes);
+        recorder
+    }
+
+    /// Waits until the client was cut off.
+    pub async fn cut(&self) {
+        self.0.is_cut.notified().await;
+    }
+
+    /// A client whose requests are recorded.
+    pub fn record(&self, client: Client) -> Client {
+        let recorder = self.clone();
+        let service = tower::service_fn(move |request: Request<Body>| {
+            let (recorder, client) = (recorder.clone(), client.clone());
+            async move {
+                let is_last = recorder.note(&request);
+                let answer = client.send(request).await;
+                if is_last {
+                    recorder.0.is_cut.notify_one();
+                    std::future::pending::<()>().await;
+                }
+                answer
+            }
+        });
+        Client::new(service, "default")
+    }
+
+    /// Everything that was asked for so far.
+    pub fn asked(&self) -> Vec<Asked> {
+        self.0.asked.lock().unwrap().clone()
+    }
+
+    /// Every kind of request that was made.
+    pub fn kinds(&self) -> BTreeSet<Asked> {
+        self.asked().into_iter().collect()
+    }
+
+    /// The number of writes so far, those of the Lease aside.
+    pub fn writes(&self) -> usize {
+        self.asked().iter().filter(|asked| asked.is_write()).count()
+    }
+
+    /// Notes a request; true if it is the last one that gets through.
+    fn note(&self, request: &Request<Body>) -> bool {
+        let asked = read(request);
+        let is_write = asked.is_write();
+        self.0.asked.lock().unwrap().push(asked);
+        let mut cut = self.0.cut.lock().unwrap();
+        match cut.as_mut() {
+            Some(left) if is_write => {
+                *left = left.saturating_sub(1);
+                *left == 0
+            }
+            _ => false,
+        }
+    }
+}
+
+impl Asked {
+    fn is_write(&self) -> bool {
+        matches!(self.verb, "create" | "update" | "patch") && self.resource != "leases"
+    }
+}
+
+/// What a request asks for, from its method and path.
+fn read(request: &Request<Body>) -> Asked {
+    let path = request.uri().path();
+    let mut parts: Vec<&str> = path.trim_matches('/').split('/').collect();
+    let group = match parts.remove(0) {
+        "apis" => parts.remove(0).to_owned(),
+        _ => String::new(),
+    };
+    parts.remove(0);
+    if parts.first() == Some(&"namespaces") && parts.len() > 2 {
+        parts.drain(..2);
+    }
+    let resource = match parts.as_slice() {
+        [resource, _, sub] => format!("{resource}/{sub}"),
+        [resource, ..] => (*resource).to_owned(),
+        [] => String::new(),
+    };
+    let is_watch = request
+        .uri()
+        .query()
+        .unwrap_or_default()
+        .contains("watch=true");
+    let verb = match *request.method() {
+        Method::GET if is_watch => "watch",
+        Method::GET if parts.len() > 1 => "get",
+        Method::GET => "list",
+        Method::POST => "create",
+        Method::PUT => "update",
+        Method::PATCH => "patch",
+        _ => "delete",
+    };
+    Asked {
+        verb,
+        group,
+        resource,
+    }
+}

@@ -1,0 +1,108 @@
+//! The web as the controller sees it: a Prometheus and webhooks that answer in process.
+
+use std::sync::{Arc, Mutex};
+
+use controller::http::{HttpError, Method, Request, Response, Transport};
+use futures::future::BoxFuture;
+use serde_json::{Value, json};
+
+type Answer = Box<dyn Fn(&Request) -> Result<Response, HttpError> + Send + Sync>;
+
+/// Answers calls and remembers them.
+pub struct Web {
+    answer: Mutex<Answer>,
+    calls: Mutex<Vec<Request>>,
+}
+
+impl Web {
+    /// A web where every query gives `value` and every webhook says yes.
+    pub fn with_value(value: f64) -> Arc<Self> {
+        let web = Arc::new(Self {
+            answer: Mutex::new(Box::new(|_| ok("OK"))),
+            calls: Mutex::default(),
+        });
+        web.measure(value);
+        web
+    }
+
+    /// From now on every query gives `value`.
+    pub fn measure(&self, value: f64) {
+        self.answer_with(move |request| {
+            if request.method == Method::Get {
+                ok(&vector(&[("", value)]))
+            } else {
+                ok("OK")
+            }
+        });
+    }
+
+    /// From now on calls are answered like this.
+    pub fn answer_with(
+        &self,
+        answer: impl Fn(&Request) -> Result<Response, HttpError> + Send + Sync + 'static,
+    ) {
+        *self.answer.lock().unwrap() = Box::new(answer);
+    }
+
+    /// The bodies of the calls whose address contains `part`.
+    pub fn bodies(&self, part: &str) -> Vec<Value> {
+        let calls = self.calls.lock().unwrap();
+        let matching = calls.iter().filter(|call| call.url.contains(part));
+        matching
+            .filter_map(|call| serde_json::from_str(call.body.as_ref()?).ok())
+            .collect()
+    }
+
+    /// The queries that were made, decoded.
+    pub fn queries(&self) -> Vec<String> {
+        let calls = self.calls.lock().unwrap();
+        let queries = calls
+            .iter()
+            .filter(|call| call.method == Method::Get)
+            .filter_map(|call| {
+                let url = reqwest::Url::parse(&call.url).ok()?;
+                url.query_pairs()
+                    .find(|(name, _)| name == "query")
+                    .map(|(_, query)| query.into_owned())
+            });
+        queries.collect()
+    }
+}
+
+impl Transport for Web {
+    fn send(&self, request: Request) -> BoxFuture<'_, Result<Response, HttpError>> {
+        let answer = (self.answer.lock().unwrap())(&request);
+        self.calls.lock().unwrap().push(request);
+        Box::pin(async move { answer })
+    }
+}
+
+/// 200 with a body.
+pub fn ok(body: &str) -> Result<Response, HttpError> {
+    status(200, body)
+}
+
+/// A status with a body.
+pub fn status(status: u16, body: &str) -> Result<Response, HttpError> {
+    Ok(Response {
+        status,
+        retry_after: None,
+        body: body.to_owned(),
+    })
+}
+
+/// A Prometheus vector of series of pods; a pod without a name has no labels.
+pub fn vector(series: &[(&str, f64)]) -> String {
+    let result: Vec<_> = series
+        .iter()
+        .map(|(pod, value)| {
+            let metric = if pod.is_empty() {
+                json!({})
+            } else {
+                json!({ "pod": pod })
+            };
+            json!({ "metric": metric, "value": [0, value.to_string()] })
+        })
+        .collect();
+    json!({ "status": "success", "data": { "resultType": "vector", "result": result } }).to_string()
+}

@@ -1,0 +1,229 @@
+//! Wrong canaries: each is refused with its field and its mend, and none disturbs another.
+
+use std::time::Duration;
+
+use controller::cluster::Kind;
+use serde_json::{Value, json};
+
+use crate::world::{World, canary, deployment, template};
+
+/// A wrong canary, the path of the wrong value, and what its event must say.
+fn cases() -> Vec<(&'static str, Value, &'static str, &'static str)> {
+    vec![
+        (
+            "/spec/targetRef/name",
+            json!("nobody"),
+            "spec.targetRef.name",
+            "create it or correct the name",
+        ),
+        (
+            "/spec/provider",
+            json!("linkerd"),
+            "spec.provider",
+            "use one of: istio",
+        ),
+        (
+            "/spec/analysis/interval",
+            json!("1s"),
+            "spec.analysis.interval",
+            "--min-interval",
+        ),
+        (
+            "/spec/analysis/interval",
+            json!("5sx"),
+            "spec.analysis.interval",
+            "such as 30s",
+        ),
+        (
+            "/spec/analysis/metrics/0/thresholdRange",
+            json!({}),
+            "spec.analysis.metrics[0].thresholdRange",
+            "min, max or both",
+        ),
+        (
+            "/spec/analysis/metrics/0/thresholdRange",
+            json!({ "min": 5, "max": 3 }),
+            "spec.analysis.metrics[0].thresholdRange",
+            "exchange the two",
+        ),
+        (
+            "/spec/analysis/metrics/0/templateRef/name",
+            json!("nothing"),
+            "spec.analysis.metrics[0].templateRef.name",
+            "create it or correct the reference",
+        ),
+        (
+            "/spec/analysis/stepWeight",
+            json!(0),
+            "spec.analysis.stepWeight",
+            "1 to 100",
+        ),
+        (
+            "/spec/analysis/maxWeight",
+            json!(101),
+            "spec.analysis.maxWeight",
+            "1 to 100",
+        ),
+        (
+            "/spec/analysis/mirror",
+            json!(true),
+            "spec.analysis.mirror",
+            "remove the field",
+        ),
+        (
+            "/spec/analysis/match",
+            json!([{ "headers": {} }]),
+            "spec.analysis.match",
+            "remove the field",
+        ),
+        (
+            "/spec/analysis/sessionAffinity",
+            json!({ "cookieName": "c" }),
+            "spec.analysis.sessionAffinity",
+            "remove the field",
+        ),
+        (
+            "/spec/analysis/webhooks/0/url",
+            json!("loadtester"),
+            "spec.analysis.webhooks[0].url",
+            "http://HOST",
+        ),
+        (
+            "/spec/autoscalerRef",
+            json!({ "apiVersion": "autoscaling/v2", "kind": "HorizontalPodAutoscaler", "name": "h" }),
+            "spec.autoscalerRef",
+            "remove the field",
+        ),
+        (
+            "/spec/targetRef/kind",
+            json!("DaemonSet"),
+            "spec.targetRef.kind",
+            "name a Deployment",
+        ),
+        (
+            "/spec/service/port",
+            json!(0),
+            "spec.service.port",
+            "1 to 65535",
+        ),
+        (
+            "/spec/analysis/alerts",
+            json!([{ "name": "a", "providerRef": { "name": "none" } }]),
+            "spec.analysis.alerts[0].providerRef.name",
+            "create it",
+        ),
+    ]
+}
+
+fn with(mut object: Value, path: &str, value: Value) -> Value {
+    let (parent, field) = path.rsplit_once('/').unwrap();
+    object.pointer_mut(parent).unwrap()[field] = value;
+    object
+}
+
+#[tokio::test(start_paused = true)]
+async fn every_wrong_canary_is_refused_by_one_event_that_names_field_and_mend() {
+    let world = World::new().await;
+    // Every wrong canary has a target of its own, so that only one thing is wrong with it.
+    let running = world.start_with(Default::default(), Default::default(), None);
+    world.apply(Kind::MetricTemplate, &template()).await;
+    for (number, (path, value, _, _)) in cases().into_iter().enumerate() {
+        let name = format!("app-{number}");
+        let mut target = deployment("1.0.0");
+        target["metadata"]["name"] = json!(name);
+        world.apply(Kind::Deployment, &target).await;
+        let mut object = canary();
+        object["metadata"]["name"] = json!(name);
+        object["spec"]["targetRef"]["name"] = json!(name);
+        world.apply(Kind::Canary, &with(object, path, value)).await;
+    }
+    world.deploy(&canary()).await;
+    world.phase("simple-app", "Initialized").await;
+    world.set_image("1.0.1").await;
+    world.phase("simple-app", "Succeeded").await;
+    tokio::time::sleep(Duration::from_secs(120)).await;
+    for (number, (path, _, field, mend)) in cases().into_iter().enumerate() {
+        let name = format!("app-{number}");
+        let events = world.events(&name).await;
+        assert_eq!(events.len(), 1, "{path}: {events:#?}");
+        assert!(events[0].starts_with("Warning"), "{events:?}");
+        assert!(
+            events[0].contains(field) && events[0].contains(mend),
+            "{path}: {events:?}"
+        );
+        let status = world.status(&name).await;
+        assert_eq!(status["waiting"]["reason"], "Invalid", "{path}");
+        assert_eq!(status["conditions"], Value::Null);
+        assert!(world.get(Kind::Service, &name).await.is_null(), "{path}");
+    }
+    drop(running);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_refused_canary_starts_when_what_it_refers_to_appears() {
+    let world = World::new().await;
+    let _running = world.start();
+    world.apply(Kind::Canary, &canary()).await;
+    world
+        .until("the refusal", async || {
+            world.status("simple-app").await["waiting"]["reason"] == "Invalid"
+        })
+        .await;
+    world.apply(Kind::Deployment, &deployment("1.0.0")).await;
+    world.apply(Kind::MetricTemplate, &template()).await;
+    world.phase("simple-app", "Initialized").await;
+    assert_eq!(world.status("simple-app").await["waiting"], Value::Null);
+}
+
+#[tokio::test(start_paused = true)]
+async fn two_canaries_with_one_target_do_not_fight() {
+    let world = World::new().await;
+    let _running = world.start();
+    world.deploy(&canary()).await;
+    world.phase("simple-app", "Initialized").await;
+    let mut rival = canary();
+    rival["metadata"]["name"] = json!("rival");
+    world.apply(Kind::Canary, &rival).await;
+    world
+        .until("the refusal", async || {
+            world.status("rival").await["waiting"]["reason"] == "Invalid"
+        })
+        .await;
+    assert!(world.events("rival").await[0].contains("already belongs to Canary \"simple-app\""));
+    world
+        .api(Kind::Canary)
+        .delete("simple-app", &Default::default())
+        .await
+        .unwrap();
+    world.phase("rival", "Initialized").await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_template_that_disappears_during_a_run_does_not_freeze_it() {
+    let world = World::new().await;
+    let _running = world.start();
+    world.deploy(&canary()).await;
+    world.phase("simple-app", "Initialized").await;
+    world.set_image("1.0.1").await;
+    world
+        .until("weight 20", async || {
+            world.status("simple-app").await["canaryWeight"] == 20
+        })
+        .await;
+    let name = "request-processing-seconds-avg";
+    world
+        .api(Kind::MetricTemplate)
+        .delete(name, &Default::default())
+        .await
+        .unwrap();
+    world
+        .until("an event about the template", async || {
+            let events = world.events("simple-app").await;
+            events.iter().any(|event| {
+                event.contains("Metric template request-processing-seconds-avg.default error")
+            })
+        })
+        .await;
+    world.apply(Kind::MetricTemplate, &template()).await;
+    world.phase("simple-app", "Succeeded").await;
+}

@@ -241,10 +241,9 @@ impl World {
             }
             Question::Metric { index } => {
                 let metric = &canary.analysis.metrics[*index];
-                let out = metric
-                    .range
-                    .max
-                    .map_or(metric.range.min.unwrap_or(0.0) - 1.0, |max| max + 1.0);
+                // Far enough out for a metric that is compared in whole units.
+                let below = metric.range.min.unwrap_or(0.0) - 2.0;
+                let out = metric.range.max.map_or(below, |max| max + 2.0);
                 let good = metric.range.max.or(metric.range.min).unwrap_or(0.0);
                 let single = |value| Script::Values(vec![(String::new(), value)]);
                 let script = if self.failing.contains(&self.target.template.revision) {

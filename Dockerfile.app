@@ -1,9 +1,10 @@
-# syntax=docker/dockerfile:1
 # The image of simple-app: one static program and nothing else.
 #   docker build -f Dockerfile.app --build-arg VERSION=1.0.1 -t simple-app:1.0.1 .
 # The versions differ in the last layer alone, so that only the first of them compiles anything.
 
 FROM rust:1.95-alpine AS chef
+# Alpine keeps only the newest build of a package, so a pinned one would soon not be found.
+# hadolint ignore=DL3018
 RUN apk add --no-cache build-base && cargo install cargo-chef --locked --version 0.1.78
 WORKDIR /src
 

@@ -22,7 +22,7 @@ A cluster with a canary release in it
   down              removes all that `up` made
 
 Working on this repository
-  tools             fetches envoy, kubectl, prometheus and shellcheck into .local/bin
+  tools             fetches envoy, kubectl, prometheus and linters into .local/bin
   build             builds the programs (PROFILE=release for the quick ones)
   images            puts the images that `up` needs into the cluster's image store
   lint              formatting, clippy, shellcheck, generated files

@@ -6,7 +6,7 @@ verb_lint() {
   step "Formatting" cargo fmt --all --check
   step "Clippy" cargo clippy --workspace --all-targets --locked -- -D warnings
   step "Generated files are up to date" check_generated
-  step "Shell scripts" lint_scripts
+  step "Shell scripts, Dockerfiles" lint_scripts
 }
 
 # manifests/base/crds.yaml is printed by the controller.
@@ -20,6 +20,7 @@ check_generated() {
 }
 
 lint_scripts() {
-  need_tool shellcheck "$SHELLCHECK_MIN" fetch_shellcheck
+  fetch_linters
   shellcheck --external-sources run.sh scripts/*.sh .ci/run
+  hadolint Dockerfile.app Dockerfile.controller
 }

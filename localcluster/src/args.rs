@@ -34,6 +34,12 @@ pub enum Command {
     Apiserver(ApiserverArgs),
     /// Run only the controllers, beside any conformant API server.
     Controllers(ClientArgs),
+    /// Run only the kubelet, beside any conformant API server.
+    Kubelet(KubeletArgs),
+    /// Run only the mesh, beside any conformant API server.
+    Mesh(MeshArgs),
+    /// Run only the monitoring, beside any conformant API server.
+    Monitoring(MonitoringArgs),
     /// Become another program that ends when the given parent does.
     #[command(hide = true)]
     Shim(ShimArgs),
@@ -78,9 +84,18 @@ pub struct IngressArgs {
     /// Address of the ingress; `auto` or port 0 picks a free port on 127.0.0.1.
     #[arg(long, env = "INGRESS", default_value = "127.0.0.1:8080", value_parser = ingress_address)]
     pub ingress: SocketAddr,
-    /// `SERVICE.NAMESPACE` that answers for hosts that no route names.
-    #[arg(long)]
-    pub ingress_default: Option<String>,
+    /// Service that answers for hosts that no route names.
+    #[arg(long, value_name = "SERVICE.NAMESPACE", value_parser = service_and_namespace)]
+    pub ingress_default: Option<(String, String)>,
+}
+
+fn service_and_namespace(text: &str) -> Result<(String, String), String> {
+    match text.split_once('.') {
+        Some((name, namespace)) if !name.is_empty() && !namespace.is_empty() => {
+            Ok((name.into(), namespace.into()))
+        }
+        _ => Err("it must be SERVICE.NAMESPACE, e.g. simple-app.default".into()),
+    }
 }
 
 fn ingress_address(text: &str) -> Result<SocketAddr, String> {

@@ -2,10 +2,11 @@
 //!
 //! # Layout
 //! [`args`] what was typed · [`state`] the state directory and who owns it · [`block`] the
-//! addresses · [`up`] all parts in one process · [`parts`] one part beside any API server ·
-//! [`image`] the image store's commands · [`report`] what a person sees. The parts themselves are
+//! addresses · [`up`] all parts in one process · [`parts`] starting and ending them · [`alone`] one
+//! part beside any API server · [`crds`] the definitions they need · [`image`] the image store's commands · [`report`] what a person sees. The parts themselves are
 //! crates of their own in the folders beside this one.
 
+pub mod alone;
 pub mod args;
 pub mod block;
 pub mod crds;
@@ -48,8 +49,11 @@ pub fn run(args: Args) -> anyhow::Result<ExitCode> {
             );
         }
         Command::Up(args) => return parts::in_runtime(up::up(args)),
-        Command::Apiserver(args) => return parts::in_runtime(parts::apiserver(args)),
-        Command::Controllers(args) => return parts::in_runtime(parts::controllers(args)),
+        Command::Apiserver(args) => return parts::in_runtime(alone::apiserver(args)),
+        Command::Controllers(args) => return parts::in_runtime(alone::controllers(args)),
+        Command::Kubelet(args) => return parts::in_runtime(alone::kubelet(args)),
+        Command::Monitoring(args) => return parts::in_runtime(alone::monitoring(args)),
+        Command::Mesh(args) => return parts::in_runtime(alone::mesh(args)),
     }
     Ok(ExitCode::SUCCESS)
 }

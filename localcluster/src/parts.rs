@@ -1,28 +1,29 @@
-//! The parts of a cluster: starting each of them, here or alone beside any API server.
+//! The parts of a cluster: starting each of them, and ending them in order.
 
-use std::{future::Future, io, net::TcpListener, process::ExitCode};
+use std::{
+    future::Future,
+    io,
+    net::{SocketAddr, TcpListener},
+    path::PathBuf,
+    process::ExitCode,
+};
 
 use anyhow::Context as _;
-use kube::{
-    Client,
-    config::{KubeConfigOptions, Kubeconfig},
-};
+use kube::Client;
 use localcluster_apiserver::{
     ApiServer, Config,
     kubeconfig::{self, Access},
     pki::Authority,
 };
+use localcluster_kubelet::ApiAccess;
 use tokio::{
     signal::unix::{SignalKind, signal},
+    sync::watch,
     task::JoinSet,
 };
 use tokio_util::sync::CancellationToken;
 
-use crate::{
-    args::{ApiserverArgs, ClientArgs},
-    block::Block,
-    state::StateDir,
-};
+use crate::{args::ProgramArgs, block::Block, state::StateDir};
 
 /// Run a subcommand that needs threads.
 ///
@@ -62,47 +63,6 @@ pub fn signals() -> io::Result<impl Future<Output = ()>> {
     })
 }
 
-/// `localcluster apiserver`: the API server alone, on the first free address block.
-///
-/// # Errors
-/// The state directory is in use, or the server cannot start.
-pub async fn apiserver(args: ApiserverArgs) -> anyhow::Result<ExitCode> {
-    let signals = signals()?;
-    let state = StateDir::open(&args.state.state_dir)?;
-    let _lock = state.lock()?;
-    let (block, listener) =
-        Block::claim(state.remembered_block()).context("no address for the API server")?;
-    state.remember_block(block.0)?;
-    let mut parts = Parts::new();
-    parts.start_api_server(&state, block, listener).await?;
-    println!(
-        "https://{} with {}",
-        block.api_server(),
-        state.path("kubeconfig").display()
-    );
-    parts.until(signals).await
-}
-
-/// `localcluster controllers`
-///
-/// # Errors
-/// The kubeconfig cannot be used, or the controllers fail.
-pub async fn controllers(args: ClientArgs) -> anyhow::Result<ExitCode> {
-    let signals = signals()?;
-    let mut parts = Parts::new();
-    parts.start_controllers(client(&args).await?);
-    parts.until(signals).await
-}
-
-async fn client(args: &ClientArgs) -> anyhow::Result<Client> {
-    let path = &args.kubeconfig;
-    let kubeconfig =
-        Kubeconfig::read_from(path).with_context(|| format!("cannot use {}", path.display()))?;
-    let config =
-        kube::Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default()).await?;
-    Ok(Client::try_from(config)?)
-}
-
 /// The running parts of one process.
 #[derive(Debug)]
 pub struct Parts {
@@ -133,7 +93,7 @@ impl Parts {
         state: &StateDir,
         block: Block,
         listener: TcpListener,
-    ) -> anyhow::Result<Client> {
+    ) -> anyhow::Result<(Client, ApiAccess)> {
         let config = Config {
             data_dir: Some(state.path("store")),
             log_dir: Some(state.path("logs")),
@@ -142,8 +102,12 @@ impl Parts {
         let server = ApiServer::open(config).await?;
         let authority = Authority::open(&state.path("pki"))?;
         let address = listener.local_addr()?;
+        let api = ApiAccess {
+            server: format!("https://{address}"),
+            certificate_authority: Some(authority.certificate_pem().to_owned()),
+        };
         let access = Access {
-            server: &format!("https://{address}"),
+            server: &api.server,
             authority_pem: authority.certificate_pem(),
             token: server.admin_token(),
             namespace: "default",
@@ -161,7 +125,7 @@ impl Parts {
                 .await
                 .context("the API server ended")
         });
-        Ok(client)
+        Ok((client, api))
     }
 
     /// Start the controllers.
@@ -172,6 +136,92 @@ impl Parts {
                 .await
                 .context("the controllers ended")
         });
+    }
+
+    /// Start the kubelet.
+    ///
+    /// # Errors
+    /// This program's own path cannot be found.
+    pub fn start_kubelet(
+        &mut self,
+        client: Client,
+        state: &StateDir,
+        block: Block,
+        api: ApiAccess,
+    ) -> anyhow::Result<()> {
+        let mut config = localcluster_kubelet::Config::new(state.root(), block.0);
+        config.proxy = Some(format!("http://{}", block.proxy()));
+        config.api = Some(api);
+        config.shim = Some(own_path()?);
+        let shutdown = self.shutdown.clone();
+        self.running.spawn(async move {
+            localcluster_kubelet::run(config, client, shutdown)
+                .await
+                .context("the kubelet ended")
+        });
+        Ok(())
+    }
+
+    /// Start the mesh; the receiver turns true when Envoy has its configuration.
+    ///
+    /// # Errors
+    /// This program's own path cannot be found.
+    pub fn start_mesh(
+        &mut self,
+        client: Client,
+        state: &StateDir,
+        block: Block,
+        programs: &ProgramArgs,
+        ingress: Ingress,
+    ) -> anyhow::Result<watch::Receiver<bool>> {
+        let (ready, is_ready) = watch::channel(false);
+        let config = localcluster_mesh::Config {
+            envoy: programs.envoy.clone(),
+            state_dir: state.path("envoy"),
+            shim: Some(own_path()?),
+            proxy: block.proxy(),
+            admin: block.envoy_admin(),
+            ingress: Some(ingress.address),
+            ingress_default: ingress.default,
+            ready: Some(ready),
+        };
+        let shutdown = self.shutdown.clone();
+        self.running.spawn(async move {
+            localcluster_mesh::run(config, client, shutdown)
+                .await
+                .context("the mesh ended")
+        });
+        Ok(is_ready)
+    }
+
+    /// Start the monitoring; the receiver turns true when Prometheus answers queries.
+    ///
+    /// # Errors
+    /// This program's own path cannot be found.
+    pub fn start_monitoring(
+        &mut self,
+        client: Client,
+        state: &StateDir,
+        block: Block,
+        programs: &ProgramArgs,
+    ) -> anyhow::Result<watch::Receiver<bool>> {
+        let (ready, is_ready) = watch::channel(false);
+        let config = localcluster_monitoring::Config {
+            prometheus: programs.prometheus.clone(),
+            state_dir: state.path("prometheus"),
+            shim: Some(own_path()?),
+            listen: block.prometheus(),
+            envoy_admin: block.envoy_admin(),
+            scrape_interval: localcluster_monitoring::Config::SCRAPE_INTERVAL,
+            ready: Some(ready),
+        };
+        let shutdown = self.shutdown.clone();
+        self.running.spawn(async move {
+            localcluster_monitoring::run(config, client, shutdown)
+                .await
+                .context("the monitoring ended")
+        });
+        Ok(is_ready)
     }
 
     /// Wait until a part ends before it was told to: with its error, or with one that says so.
@@ -208,6 +258,20 @@ impl Parts {
         self.api_server_shutdown.cancel();
         drain(&mut self.api_server).await;
     }
+}
+
+/// The ingress as it is to be.
+#[derive(Debug, Clone)]
+pub struct Ingress {
+    /// Where it listens.
+    pub address: SocketAddr,
+    /// Name and namespace of the Service for hosts that no route names.
+    pub default: Option<(String, String)>,
+}
+
+/// The path of this program, through which children are started so that they end with it.
+fn own_path() -> anyhow::Result<PathBuf> {
+    std::env::current_exe().context("cannot find the path of this program")
 }
 
 impl Default for Parts {

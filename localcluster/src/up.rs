@@ -8,12 +8,13 @@ use std::{
 };
 
 use anyhow::{Context as _, bail};
-use tokio::{net::TcpStream, time::sleep};
+use tokio::sync::watch;
 
 use crate::{
-    args::{IngressArgs, UpArgs},
+    args::{IngressArgs, ProgramArgs, UpArgs},
     block::Block,
-    parts::{self, Parts},
+    crds,
+    parts::{self, Ingress, Parts},
     report::step,
     state::{Description, Error, StateDir, write_atomically},
 };
@@ -46,11 +47,11 @@ pub async fn up(args: UpArgs) -> anyhow::Result<ExitCode> {
     let (block, listener) =
         Block::claim(state.remembered_block()).context("no address for the API server")?;
     state.remember_block(block.0)?;
-    let ingress = ingress_address(&state, &args.ingress)?;
+    let ingress = ingress(&state, &args.ingress)?;
 
     let mut parts = Parts::new();
     let outcome = tokio::select! {
-        result = run(&mut parts, &state, block, listener, ingress, &args, started) => result,
+        result = run(&mut parts, &state, block, listener, ingress, &args.programs, started) => result,
         () = signals => Ok(()),
     };
     println!("stopping");
@@ -66,34 +67,54 @@ async fn run(
     state: &StateDir,
     block: Block,
     listener: TcpListener,
-    ingress: SocketAddr,
-    args: &UpArgs,
+    ingress: Ingress,
+    programs: &ProgramArgs,
     started: Instant,
 ) -> anyhow::Result<()> {
+    let address = ingress.address;
     let title = format!("API server https://{}", block.api_server());
-    let client = step(&title, parts.start_api_server(state, block, listener)).await?;
+    let (client, api) = step(&title, parts.start_api_server(state, block, listener)).await?;
+    let definitions = [localcluster_mesh::crds(), localcluster_monitoring::crds()].concat();
+    step(
+        "custom resource definitions",
+        crds::apply(client.clone(), definitions),
+    )
+    .await?;
     parts.start_controllers(client.clone());
-    state.describe(&describe(state, block, ingress))?;
+    parts.start_kubelet(client.clone(), state, block, api)?;
+    let envoy = parts.start_mesh(client.clone(), state, block, programs, ingress)?;
+    let prometheus = parts.start_monitoring(client, state, block, programs)?;
+    ready(parts, &format!("Envoy, ingress http://{address}"), envoy).await?;
+    ready(
+        parts,
+        &format!("Prometheus http://{}", block.prometheus()),
+        prometheus,
+    )
+    .await?;
+    state.describe(&describe(state, block, address))?;
     println!("ready after {:.2} s", started.elapsed().as_secs_f64());
     println!("export KUBECONFIG={}", state.path("kubeconfig").display());
     parts.first_to_end().await
 }
 
-/// Wait until something listens, or until a part ends, which is then why nothing does.
-async fn ready(parts: &mut Parts, title: &str, address: SocketAddr) -> anyhow::Result<()> {
-    let listens = async {
-        let deadline = Instant::now() + READY;
-        while TcpStream::connect(address).await.is_err() {
-            if Instant::now() > deadline {
-                bail!("nothing listens on {address} after {} s", READY.as_secs());
-            }
-            sleep(Duration::from_millis(20)).await;
+/// Wait until a part says that it is ready, or until one ends, which is then why none does.
+async fn ready(
+    parts: &mut Parts,
+    title: &str,
+    mut is_ready: watch::Receiver<bool>,
+) -> anyhow::Result<()> {
+    let turns_true = async {
+        let ready = is_ready.wait_for(|ready| *ready);
+        match tokio::time::timeout(READY, ready).await {
+            Ok(Ok(_)) => Ok(()),
+            // The sender is gone with its part, whose own error says more.
+            Ok(Err(_)) => std::future::pending().await,
+            Err(_) => bail!("it is not ready after {} s", READY.as_secs()),
         }
-        Ok(())
     };
     step(title, async {
         tokio::select! {
-            result = listens => result,
+            result = turns_true => result,
             ended = parts.first_to_end() => ended,
         }
     })
@@ -117,8 +138,18 @@ fn describe(state: &StateDir, block: Block, ingress: SocketAddr) -> Description 
 ///
 /// Whether it is free is found out here, because Envoy shares a port silently with whoever else
 /// asks for that.
-fn ingress_address(state: &StateDir, args: &IngressArgs) -> anyhow::Result<SocketAddr> {
-    let typed = args.ingress;
+///
+/// # Errors
+/// Something else listens there.
+pub fn ingress(state: &StateDir, args: &IngressArgs) -> anyhow::Result<Ingress> {
+    let address = ingress_address(state, args.ingress)?;
+    Ok(Ingress {
+        address,
+        default: args.ingress_default.clone(),
+    })
+}
+
+fn ingress_address(state: &StateDir, typed: SocketAddr) -> anyhow::Result<SocketAddr> {
     let file = state.path("ingress");
     let remembered = std::fs::read_to_string(&file)
         .ok()

@@ -355,7 +355,8 @@ impl<'a> Tick<'a> {
             Some(self.now())
         };
         let waited = since.map_or(Some(interval), |since| elapsed(self.now(), since));
-        let announce = !announced && waited.is_some_and(|waited| waited >= interval);
+        // Unknown after the clock went back, and then long enough.
+        let announce = !announced && waited.is_none_or(|waited| waited >= interval);
         if announce {
             self.warning("NotReady", message.clone());
         } else if !announced {

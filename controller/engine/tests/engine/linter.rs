@@ -34,7 +34,7 @@ struct Case {
 
 impl Case {
     fn new(script: &str) -> Case {
-        let mut driver = script::drive(script);
+        let mut driver = script::run(script);
         let observed = driver.world.observe(&driver.canary);
         driver.world.log.clear();
         Case {

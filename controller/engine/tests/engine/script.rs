@@ -14,7 +14,9 @@
 //! delete route|primary|…                     someone deletes it
 //! deploy v2 · config v7                      new template · new content of its ConfigMap
 //! broken v2 · mend v2                        its pods do not become ready · they do
-//! starve primary · feed primary              there is no room for new pods of the primary · there is
+//! replace primary v9                         someone rolls the primary to another revision
+//! evict primary                              all its pods are gone
+//! starve primary · feed primary                there is no room for new pods of the primary · there is
 //! failing v2                                 its metrics are out of limits
 //! refuse HOOK TEXT · pass HOOK               what a webhook answers · a rollback webhook asks for a rollback
 //! measure NAME 5 | {pod="a"}=5 {pod="b"}=1 | nodata | error TEXT
@@ -69,15 +71,15 @@ pub(crate) fn canary() -> Canary {
     }
 }
 
-/// Runs a script; the transcript.
-pub(crate) fn run(script: &str) -> String {
-    let mut transcript = drive(script).world.log.join("\n");
+/// What happened, one line each.
+pub(crate) fn transcript(driver: &Driver) -> String {
+    let mut transcript = driver.world.log.join("\n");
     transcript.push('\n');
     transcript.replace(REVISION_PREFIX, "")
 }
 
 /// Runs a script; the controller and its world at the end of it.
-pub(crate) fn drive(script: &str) -> Driver {
+pub(crate) fn run(script: &str) -> Driver {
     let mut driver = Driver::new(canary(), World::new(release("v1"), 1));
     for (number, line) in script.lines().enumerate() {
         let line = line.split('#').next().unwrap().trim();
@@ -165,6 +167,12 @@ fn command(driver: &mut Driver, line: &str) -> Option<()> {
                 .insert(key, (*content).to_owned());
         }
         ("scale", [replicas]) => world.target.scale(replicas.parse().ok()?, now),
+        ("replace", ["primary", name]) => {
+            let (primary, copied) = world.primary.as_mut()?;
+            primary.set_template(release(name), now);
+            *copied = Some(release(name));
+        }
+        ("evict", ["primary"]) => world.primary.as_mut()?.0.evict(now),
         ("starve", ["primary"]) => world.primary.as_mut()?.0.starved = true,
         ("feed", ["primary"]) => world.primary.as_mut()?.0.starved = false,
         ("broken", [name]) => drop(world.broken.insert(digest(name))),

@@ -68,6 +68,12 @@ impl Deployment {
         self.change(now);
     }
 
+    /// All pods are gone at once.
+    pub(crate) fn evict(&mut self, now: i64) {
+        self.pods.clear();
+        self.progressed = now;
+    }
+
     /// One second of the Deployment controller and the kubelet.
     fn step(&mut self, now: i64, broken: &BTreeSet<String>, startup: i64) {
         self.unseen = false;
@@ -163,6 +169,8 @@ pub(crate) struct World {
     pub(crate) metrics: BTreeMap<String, Script>,
     /// Revisions that answer badly, so that every metric of them fails.
     pub(crate) failing: BTreeSet<String>,
+    /// Changes of phase that happened.
+    pub(crate) changes: BTreeSet<(Phase, Phase)>,
     /// Keys of published events.
     published: BTreeSet<String>,
     /// What happened, one line each.
@@ -191,6 +199,7 @@ impl World {
             rollbacks: BTreeSet::new(),
             metrics: BTreeMap::new(),
             failing: BTreeSet::new(),
+            changes: BTreeSet::new(),
             published: BTreeSet::new(),
             log: Vec::new(),
         }
@@ -320,6 +329,10 @@ impl World {
                     "{} checks",
                     status.checks.len()
                 );
+                let change = (self.status.phase, status.phase);
+                if change.0 != change.1 {
+                    self.changes.insert(change);
+                }
                 self.status = (**status).clone();
             }
             Action::Alert(_) | Action::Count(_) => {}

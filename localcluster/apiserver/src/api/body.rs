@@ -6,6 +6,7 @@ use serde_json::Value;
 
 use super::ApiError;
 use super::parse::{self, Parsed};
+use super::protobuf;
 use super::request::ResourceRequest;
 use super::server::Call;
 use crate::object;
@@ -45,9 +46,16 @@ pub(crate) fn decode(call: &Call) -> Result<Parsed, ApiError> {
     match media_type(&call.headers).as_str() {
         "application/json" => parse_json(&call.body),
         "application/yaml" => parse_yaml(&call.body),
+        protobuf::MEDIA_TYPE => protobuf::decode(&call.body)
+            .map(|value| Parsed {
+                value,
+                duplicates: Vec::new(),
+            })
+            .map_err(|why| ApiError::bad_request(format!("error decoding protobuf: {why}"))),
         _ => Err(unsupported_media_type(&[
             "application/json",
             "application/yaml",
+            protobuf::MEDIA_TYPE,
         ])),
     }
 }

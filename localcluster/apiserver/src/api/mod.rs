@@ -11,6 +11,7 @@ mod discovery;
 mod logs;
 mod parse;
 mod patch;
+mod protobuf;
 mod read;
 mod render;
 mod represent;

@@ -392,6 +392,9 @@ mod tests {
     }
 
     proptest! {
+        // Each case fills several histograms, which takes a while without optimisation.
+        #![proptest_config(ProptestConfig::with_cases(48))]
+
         #[test]
         fn percentiles_are_within_one_percent_of_the_sorted_list(
             mut values in proptest::collection::vec(1_000u64..10_000_000_000, 1..500),

@@ -2,8 +2,8 @@
 //!
 //! Writing them from the handlers would make every request wait for one pipe. Handlers append to a
 //! buffer instead; one thread swaps it out and writes it. A line after a pause is written at once,
-//! lines that come thick are gathered for [`GATHER`] and written together, so none is later than that. When
-//! whoever reads the output has stopped reading, lines beyond [`FULL`] bytes are dropped and counted: a stuck
+//! lines that come thick are gathered for 5 ms and written together, so none is later than that. When
+//! whoever reads the output has stopped reading, lines beyond 1 MiB are dropped and counted: a stuck
 //! log must stop neither requests nor memory.
 
 use std::io::{self, Write};

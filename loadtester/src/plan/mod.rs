@@ -320,3 +320,95 @@ impl std::fmt::Display for Address {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::command::{Asked, parse_command};
+
+    fn plan(line: &str) -> Result<Plan, UsageError> {
+        let Ok(Asked::Run(typed)) = parse_command(line) else {
+            panic!("{line}")
+        };
+        Plan::new(&typed, &Origin::Person, &Proxies::default())
+    }
+
+    fn tcp(host: &str, port: u16) -> Address {
+        Address::Tcp(host.to_owned(), port)
+    }
+
+    #[test]
+    fn what_is_not_said_is_as_in_hey() {
+        let plan = plan("hey http://app/").unwrap();
+        assert_eq!(
+            (plan.limit.requests, plan.limit.duration),
+            (Some(200), None)
+        );
+        assert_eq!((plan.workers, plan.pacing), (50, Pacing::Unpaced));
+        assert_eq!(plan.timeout, Some(Duration::from_secs(20)));
+        assert!(plan.keep_alive && plan.thresholds.is_empty() && plan.is_plain_http1());
+    }
+
+    #[test]
+    fn a_duration_wins_over_a_number_and_zero_is_no_time_limit() {
+        let plan = plan("hey -n 5 -z 2s -t 0 http://app/").unwrap();
+        assert_eq!(plan.limit.requests, None);
+        assert_eq!(plan.limit.duration, Some(Duration::from_secs(2)));
+        assert_eq!(plan.timeout, None);
+    }
+
+    #[test]
+    fn there_are_never_more_workers_than_requests_nor_threads_than_workers() {
+        let few = plan("hey -n 3 -cpus 8 http://app/").unwrap();
+        assert_eq!((few.workers, few.threads), (3, 3));
+        let paced = plan("hey -q 1000 -c 2 -z 1s http://app/").unwrap();
+        assert_eq!(
+            paced.threads, 1,
+            "one thread keeps a moderate schedule best"
+        );
+    }
+
+    #[test]
+    fn the_address_follows_from_scheme_host_and_port() {
+        for (url, address) in [
+            ("http://app.default/x", tcp("app.default", 80)),
+            ("https://app.default/", tcp("app.default", 443)),
+            ("http://127.0.0.1:8080", tcp("127.0.0.1", 8080)),
+            ("http://[::1]:81/", tcp("::1", 81)),
+        ] {
+            assert_eq!(
+                plan(&format!("hey {url}")).unwrap().targets[0]
+                    .route
+                    .address,
+                address
+            );
+        }
+        assert_eq!(tcp("::1", 81).to_string(), "[::1]:81");
+    }
+
+    #[test]
+    fn http2_and_tls_are_no_plain_http1() {
+        for line in [
+            "hey https://app/",
+            "hey --h2c http://app/",
+            "hey http://a/ https://b/",
+        ] {
+            assert!(!plan(line).unwrap().is_plain_http1(), "{line}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_url_is_refused_with_the_form_expected() {
+        for url in [
+            "app",
+            "/path",
+            "ftp://app/",
+            "http://",
+            "http:///x",
+            "'http://a b/'",
+        ] {
+            let error = plan(&format!("hey {url}")).unwrap_err().0;
+            assert!(error.contains("http"), "{url}: {error}");
+        }
+    }
+}

@@ -4,8 +4,9 @@
 //! read again at every check and replaced as a whole at every change.
 
 use std::collections::BTreeMap;
-use std::io;
-use std::path::PathBuf;
+use std::fs::File;
+use std::io::{self, Write as _};
+use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
 use serde::{Deserialize, Serialize};
@@ -81,6 +82,7 @@ impl Gates {
     /// The file cannot be read or written; the gate is then as before.
     pub fn set(&self, key: &str, gate: Gate) -> Result<(), GateError> {
         let mut table = self.table.lock().unwrap_or_else(PoisonError::into_inner);
+        let _alone = self.lock_out_replicas()?;
         let mut next = self.read(&table)?;
         next.insert(key.to_owned(), gate);
         self.write(&next)?;
@@ -101,6 +103,21 @@ impl Gates {
         }
     }
 
+    /// Holds off other replicas, by a lock on the folder, until the result is dropped.
+    fn lock_out_replicas(&self) -> Result<Option<File>, GateError> {
+        let Some(file) = &self.file else {
+            return Ok(None);
+        };
+        let folder = match file.parent() {
+            Some(folder) if !folder.as_os_str().is_empty() => folder,
+            _ => Path::new("."),
+        };
+        let locked = File::open(folder).and_then(|folder| folder.lock().map(|()| folder));
+        locked
+            .map(Some)
+            .map_err(|error| GateError::Write(file.clone(), error))
+    }
+
     /// Writes beside the file and renames, so that nobody ever reads half of it.
     fn write(&self, table: &Table) -> Result<(), GateError> {
         let Some(file) = &self.file else {
@@ -108,10 +125,14 @@ impl Gates {
         };
         let failed = |error| GateError::Write(file.clone(), error);
         let text = serde_json::to_vec_pretty(table).map_err(|error| failed(error.into()))?;
-        let beside = file.with_extension(format!("{}.new", std::process::id()));
-        std::fs::write(&beside, text)
-            .and_then(|()| std::fs::rename(&beside, file))
-            .map_err(failed)
+        let beside = file.with_extension("new");
+        let write = || {
+            let mut out = File::create(&beside)?;
+            out.write_all(&text)?;
+            out.sync_all()?;
+            std::fs::rename(&beside, file)
+        };
+        write().map_err(failed)
     }
 }
 
@@ -151,6 +172,25 @@ mod tests {
         let again = Gates::open(Some(file)).unwrap();
         assert!(again.is_open("a.b").unwrap() && again.is_open("c.d").unwrap());
         assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn replicas_that_change_gates_at_once_lose_none() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("gates.json");
+        std::thread::scope(|scope| {
+            for replica in 0..4 {
+                let gates = Gates::open(Some(file.clone())).unwrap();
+                scope.spawn(move || {
+                    for canary in 0..20 {
+                        gates
+                            .set(&format!("{replica}.{canary}"), gate(true))
+                            .unwrap();
+                    }
+                });
+            }
+        });
+        assert_eq!(Gates::open(Some(file)).unwrap().all().unwrap().len(), 80);
     }
 
     #[test]

@@ -8,6 +8,7 @@ use k8s_openapi::api::{
     core::v1::{Endpoints, Namespace, Pod, Service, ServiceAccount},
     discovery::v1::EndpointSlice,
 };
+use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use kube::{
     Api, Client, Resource,
     runtime::{
@@ -15,13 +16,17 @@ use kube::{
         reflector::{ObjectRef, Store},
     },
 };
+use tokio::sync::mpsc;
 use tokio_stream::wrappers::UnboundedReceiverStream;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
     Error, deployment, endpoints,
+    events::Recorder,
     feed::{Feed, Queue},
-    namespace, replicaset,
+    gc,
+    inventory::{self, Catalog},
+    namespace, replicaset, unsupported,
 };
 
 /// Wait before a failed round is tried again.
@@ -42,6 +47,7 @@ pub async fn run(client: Client, shutdown: CancellationToken) -> Result<(), Erro
     let mut old_endpoints: Feed<Endpoints> = Feed::new(Api::all(client.clone()));
     let mut namespaces: Feed<Namespace> = Feed::new(Api::all(client.clone()));
     let mut accounts: Feed<ServiceAccount> = Feed::new(Api::all(client.clone()));
+    let mut definitions: Feed<CustomResourceDefinition> = Feed::new(Api::all(client.clone()));
 
     let (queue, work) = Queue::new();
     let context = replicaset::Context::new(client.clone(), &mut sets, &mut pods, &queue);
@@ -73,6 +79,19 @@ pub async fn run(client: Client, shutdown: CancellationToken) -> Result<(), Erro
         namespace::AccountContext::new(client.clone(), &mut namespaces, &mut accounts, &queue);
     let service_accounts = controller(namespaces.store(), work, context, namespace::ensure_account);
 
+    let catalog = Catalog::new(client.clone(), &mut definitions);
+    let (queue, work) = Queue::new();
+    let context =
+        namespace::TeardownContext::new(client.clone(), &mut namespaces, catalog.kinds(), &queue);
+    let teardown = controller(namespaces.store(), work, context, namespace::tear_down);
+
+    let (seen, all_objects) = mpsc::unbounded_channel();
+    let inventory = inventory::watch_all(client.clone(), catalog.kinds(), seen);
+    let (checked, objects) = mpsc::unbounded_channel();
+    let recorder = Recorder::new(client.clone(), "localcluster", "");
+    let unsupported = unsupported::run(recorder, all_objects, checked);
+    let collector = gc::run(client.clone(), catalog.kinds(), objects);
+
     // A controller that started before another kind's first list would take "not listed yet" for
     // "not there".
     let ready: [BoxFuture<'_, _>; 8] = [
@@ -88,7 +107,13 @@ pub async fn run(client: Client, shutdown: CancellationToken) -> Result<(), Erro
     let controllers = async {
         futures::future::join_all(ready).await;
         tracing::info!("controllers started");
-        futures::join!(replica_sets, rollouts, service_endpoints, service_accounts);
+        futures::join!(
+            replica_sets,
+            rollouts,
+            service_endpoints,
+            service_accounts,
+            teardown
+        );
     };
     let feeds = async {
         futures::join!(
@@ -100,12 +125,15 @@ pub async fn run(client: Client, shutdown: CancellationToken) -> Result<(), Erro
             old_endpoints.run(),
             namespaces.run(),
             accounts.run(),
+            definitions.run(),
+            catalog.run(),
         );
     };
     tokio::select! {
         () = shutdown.cancelled() => {}
         () = feeds => {}
         () = controllers => {}
+        () = async { futures::join!(inventory, unsupported, collector); } => {}
     }
     Ok(())
 }

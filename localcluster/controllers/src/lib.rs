@@ -15,8 +15,11 @@ mod endpoints;
 mod error;
 pub mod events;
 pub mod feed;
+mod gc;
+mod inventory;
 mod namespace;
 mod replicaset;
+mod unsupported;
 
 pub use driver::run;
 pub use error::Error;

@@ -1,0 +1,223 @@
+//! Deletes what has lost its owners.
+
+mod graph;
+
+use std::{collections::VecDeque, time::Duration};
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
+use kube::{
+    Api, Client, ResourceExt,
+    api::{DeleteParams, Patch, PatchParams, Preconditions, PropagationPolicy},
+    core::DynamicObject,
+};
+use serde_json::json;
+use tokio::{sync::mpsc, time::Instant};
+
+use crate::inventory::{Change, Kind, Kinds, Meta};
+use graph::{Action, Graph, Node, Policy};
+
+/// Wait before an object is looked at again after a request about it failed.
+const RETRY: Duration = Duration::from_millis(500);
+
+/// Follow all objects for ever.
+pub(crate) async fn run(
+    client: Client,
+    kinds: Kinds,
+    mut changes: mpsc::UnboundedReceiver<Change>,
+) {
+    let mut collector = Collector {
+        client,
+        kinds,
+        graph: Graph::default(),
+        queue: VecDeque::new(),
+        later: VecDeque::new(),
+    };
+    loop {
+        let next = collector.later.front().map(|(at, _)| *at);
+        let due = async {
+            match next {
+                Some(at) => tokio::time::sleep_until(at).await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            change = changes.recv() => match change {
+                Some(change) => collector.take_in(change),
+                None => return,
+            },
+            () = due => {
+                let again = collector.later.pop_front().map(|(_, uid)| uid);
+                collector.queue.extend(again);
+            }
+        }
+        // All that has arrived is taken in before anything is decided.
+        while let Ok(change) = changes.try_recv() {
+            collector.take_in(change);
+        }
+        collector.work().await;
+    }
+}
+
+struct Collector {
+    client: Client,
+    kinds: Kinds,
+    graph: Graph<Kind>,
+    queue: VecDeque<String>,
+    later: VecDeque<(Instant, String)>,
+}
+
+impl Collector {
+    fn take_in(&mut self, change: Change) {
+        match change {
+            Change::Is(kind, object) => self.upsert(&kind, &object),
+            Change::Gone(object) => {
+                if let Some(uid) = object.uid() {
+                    self.queue.extend(self.graph.remove(&uid));
+                }
+            }
+            Change::All(kind, objects) => {
+                let present: Vec<String> = objects.iter().filter_map(ResourceExt::uid).collect();
+                for uid in self.graph.uids(|node| node.kind == kind) {
+                    if !present.contains(&uid) {
+                        self.queue.extend(self.graph.remove(&uid));
+                    }
+                }
+                for object in &objects {
+                    self.upsert(&kind, object);
+                }
+                // Who names an owner of this kind could not be judged before.
+                let names = |owner: &OwnerReference| owner.kind == kind.resource.kind;
+                self.queue
+                    .extend(self.graph.uids(|node| node.owners.iter().any(names)));
+            }
+            Change::KindGone(resource) => {
+                for uid in self.graph.uids(|node| node.kind.resource == resource) {
+                    self.queue.extend(self.graph.remove(&uid));
+                }
+            }
+        }
+    }
+
+    fn upsert(&mut self, kind: &Kind, object: &Meta) {
+        let Some(uid) = object.uid() else { return };
+        let node = Node {
+            kind: kind.clone(),
+            namespace: object.namespace(),
+            name: object.name_any(),
+            resource_version: object.resource_version(),
+            owners: object.owner_references().to_vec(),
+            deleting: object.metadata.deletion_timestamp.is_some(),
+            finalizers: object.finalizers().to_vec(),
+        };
+        self.queue.extend(self.graph.upsert(&uid, node));
+    }
+
+    async fn work(&mut self) {
+        while let Some(uid) = self.queue.pop_front() {
+            for action in self.graph.decide(&uid) {
+                if let Err(error) = self.carry_out(&uid, action).await {
+                    tracing::debug!(uid, %error, "collecting; trying again");
+                    self.later.push_back((Instant::now() + RETRY, uid.clone()));
+                }
+            }
+        }
+    }
+
+    async fn carry_out(&mut self, looked_at: &str, action: Action) -> Result<(), kube::Error> {
+        match action {
+            Action::Verify(owners) => {
+                for owner in owners {
+                    match self.exists(looked_at, &owner).await? {
+                        // Its watch is behind; look again when it has caught up.
+                        Some(true) => self
+                            .later
+                            .push_back((Instant::now() + RETRY, looked_at.to_owned())),
+                        Some(false) => {
+                            self.graph.is_absent(&owner.uid);
+                            self.queue.push_back(looked_at.to_owned());
+                        }
+                        // Looked at again when the kind is listed for the first time.
+                        None => {}
+                    }
+                }
+                Ok(())
+            }
+            Action::Delete { uid, policy } => self.delete(&uid, policy).await,
+            Action::SetOwners { uid, owners } => {
+                self.patch(&uid, "ownerReferences", json!(owners)).await
+            }
+            Action::SetFinalizers { uid, finalizers } => {
+                self.patch(&uid, "finalizers", json!(finalizers)).await
+            }
+        }
+    }
+
+    /// Whether the owner is there under its uid. `None` when its kind is not served (perhaps not
+    /// yet): then nothing may be concluded.
+    async fn exists(
+        &self,
+        dependent: &str,
+        owner: &OwnerReference,
+    ) -> Result<Option<bool>, kube::Error> {
+        let group = owner
+            .api_version
+            .split_once('/')
+            .map_or("", |(group, _)| group);
+        let same = |kind: &&Kind| kind.resource.group == group && kind.resource.kind == owner.kind;
+        let kind = self.kinds.borrow().iter().find(same).cloned();
+        let (Some(kind), Some(node)) = (kind, self.graph.get(dependent)) else {
+            return Ok(None);
+        };
+        let api: Api<Meta> = kind.api(&self.client, node.namespace.as_deref());
+        let found = api.get_metadata_opt(&owner.name).await?;
+        Ok(Some(found.is_some_and(|found| {
+            found.uid().as_ref() == Some(&owner.uid)
+        })))
+    }
+
+    async fn delete(&self, uid: &str, policy: Policy) -> Result<(), kube::Error> {
+        let Some(node) = self.graph.get(uid) else {
+            return Ok(());
+        };
+        let api: Api<DynamicObject> = node.kind.api(&self.client, node.namespace.as_deref());
+        let propagation = match policy {
+            Policy::Background => PropagationPolicy::Background,
+            Policy::Foreground => PropagationPolicy::Foreground,
+            Policy::Orphan => PropagationPolicy::Orphan,
+        };
+        // The resource version too: an owner may have been added since.
+        let exactly = Preconditions {
+            uid: Some(uid.to_owned()),
+            resource_version: node.resource_version.clone(),
+        };
+        let params = DeleteParams {
+            propagation_policy: Some(propagation),
+            preconditions: Some(exactly),
+            ..DeleteParams::default()
+        };
+        match api.delete(&node.name, &params).await {
+            Err(kube::Error::Api(status)) if status.is_not_found() => Ok(()),
+            other => other.map(|_| ()),
+        }
+    }
+
+    async fn patch(
+        &self,
+        uid: &str,
+        field: &str,
+        value: serde_json::Value,
+    ) -> Result<(), kube::Error> {
+        let Some(node) = self.graph.get(uid) else {
+            return Ok(());
+        };
+        let api: Api<DynamicObject> = node.kind.api(&self.client, node.namespace.as_deref());
+        let patch = json!({"metadata": {"uid": uid, "resourceVersion": node.resource_version, field: value}});
+        match api
+            .patch(&node.name, &PatchParams::default(), &Patch::Merge(patch))
+            .await
+        {
+            Err(kube::Error::Api(status)) if status.is_not_found() => Ok(()),
+            other => other.map(|_| ()),
+        }
+    }
+}

@@ -1,0 +1,224 @@
+//! The metadata of all objects of all kinds the API serves, kinds that come and go included.
+
+use std::collections::HashMap;
+
+use futures::StreamExt;
+use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
+use kube::{
+    Api, Client, Discovery, Resource,
+    core::{ApiResource, DynamicObject, PartialObjectMeta},
+    discovery::{Scope, verbs},
+    runtime::{WatchStreamExt, reflector::ObjectRef, watcher, watcher::Event},
+};
+use tokio::{
+    sync::{mpsc, watch},
+    task::{AbortHandle, JoinSet},
+    time::{Duration, sleep},
+};
+
+use crate::feed::Feed;
+
+/// Wait before a failed discovery is tried again.
+const RETRY: Duration = Duration::from_secs(1);
+
+/// A kind whose objects can be listed, watched and deleted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Kind {
+    pub(crate) resource: ApiResource,
+    pub(crate) namespaced: bool,
+}
+
+impl Kind {
+    /// The objects of this kind in a namespace, or all when there is none.
+    pub(crate) fn api<K>(&self, client: &Client, namespace: Option<&str>) -> Api<K>
+    where
+        K: Resource<DynamicType = ApiResource, Scope = kube::core::DynamicResourceScope>,
+    {
+        match namespace.filter(|_| self.namespaced) {
+            Some(namespace) => Api::namespaced_with(client.clone(), namespace, &self.resource),
+            None => Api::all_with(client.clone(), &self.resource),
+        }
+    }
+}
+
+/// The metadata of one object.
+pub(crate) type Meta = PartialObjectMeta<DynamicObject>;
+
+/// Something happened to the objects of a kind.
+#[derive(Debug)]
+pub(crate) enum Change {
+    /// An object appeared or changed.
+    Is(Kind, Box<Meta>),
+    /// An object is gone.
+    Gone(Box<Meta>),
+    /// The whole list; objects of the kind that are not in it are gone.
+    All(Kind, Vec<Meta>),
+    /// The kind itself is gone.
+    KindGone(ApiResource),
+}
+
+/// The kinds known now; empty until the first discovery.
+pub(crate) type Kinds = watch::Receiver<Vec<Kind>>;
+
+/// Keeps the list of kinds up to date.
+pub(crate) struct Catalog {
+    client: Client,
+    sender: watch::Sender<Vec<Kind>>,
+    wake: mpsc::UnboundedReceiver<()>,
+}
+
+impl Catalog {
+    /// A catalog that looks again whenever a definition changes.
+    pub(crate) fn new(client: Client, definitions: &mut Feed<CustomResourceDefinition>) -> Self {
+        let (waker, wake) = mpsc::unbounded_channel();
+        definitions.on_change(move |before, after| {
+            let established = |definition: Option<&CustomResourceDefinition>| {
+                let status = definition.and_then(|definition| definition.status.as_ref());
+                let conditions = status.and_then(|status| status.conditions.as_ref());
+                conditions
+                    .into_iter()
+                    .flatten()
+                    .any(|c| c.type_ == "Established" && c.status == "True")
+            };
+            let spec = |definition: Option<&CustomResourceDefinition>| {
+                definition.map(|definition| definition.spec.clone())
+            };
+            if established(before) != established(after)
+                || (established(after) && spec(before) != spec(after))
+            {
+                // The catalog lives as long as the feed.
+                let _ = waker.send(());
+            }
+        });
+        let (sender, _) = watch::channel(Vec::new());
+        Self {
+            client,
+            sender,
+            wake,
+        }
+    }
+
+    pub(crate) fn kinds(&self) -> Kinds {
+        self.sender.subscribe()
+    }
+
+    /// Discover now, and again at every change.
+    pub(crate) async fn run(mut self) {
+        loop {
+            match discover(&self.client).await {
+                Ok(kinds) => {
+                    self.sender.send_if_modified(|known| {
+                        let changed = *known != kinds;
+                        *known = kinds;
+                        changed
+                    });
+                    if self.wake.recv().await.is_none() {
+                        return;
+                    }
+                    // Several definitions are usually applied together.
+                    while self.wake.try_recv().is_ok() {}
+                }
+                Err(error) => {
+                    tracing::warn!(%error, "cannot discover the kinds of objects; trying again");
+                    sleep(RETRY).await;
+                }
+            }
+        }
+    }
+}
+
+async fn discover(client: &Client) -> Result<Vec<Kind>, kube::Error> {
+    let discovery = Discovery::new(client.clone()).run().await?;
+    let mut kinds = Vec::new();
+    for (resource, capabilities) in discovery
+        .groups()
+        .flat_map(kube::discovery::ApiGroup::recommended_resources)
+    {
+        let usable = [verbs::LIST, verbs::WATCH, verbs::DELETE]
+            .iter()
+            .all(|verb| capabilities.supports_operation(verb));
+        // `events.k8s.io` shows the same objects as the core group.
+        let double = resource.group == "events.k8s.io";
+        if usable && !double {
+            kinds.push(Kind {
+                resource,
+                namespaced: capabilities.scope == Scope::Namespaced,
+            });
+        }
+    }
+    kinds.sort_by(|a, b| {
+        (&a.resource.group, &a.resource.plural).cmp(&(&b.resource.group, &b.resource.plural))
+    });
+    Ok(kinds)
+}
+
+/// Watch the metadata of every kind in `kinds` and hand on what happens.
+pub(crate) async fn watch_all(
+    client: Client,
+    mut kinds: Kinds,
+    changes: mpsc::UnboundedSender<Change>,
+) {
+    let mut watches: HashMap<ApiResource, AbortHandle> = HashMap::new();
+    let mut tasks = JoinSet::new();
+    loop {
+        let wanted = kinds.borrow_and_update().clone();
+        // Events are owned by nobody, own nothing, and change more than all else.
+        let wanted: Vec<Kind> = wanted
+            .into_iter()
+            .filter(|kind| kind.resource.plural != "events")
+            .collect();
+        watches.retain(|resource, watch| {
+            let stays = wanted.iter().any(|kind| kind.resource == *resource);
+            if !stays {
+                watch.abort();
+                // Refused only at the end.
+                let _ = changes.send(Change::KindGone(resource.clone()));
+            }
+            stays
+        });
+        for kind in wanted {
+            let (client, changes) = (client.clone(), changes.clone());
+            watches
+                .entry(kind.resource.clone())
+                .or_insert_with(|| tasks.spawn(watch_kind(client, kind, changes)));
+        }
+        if kinds.changed().await.is_err() {
+            return;
+        }
+    }
+}
+
+async fn watch_kind(client: Client, kind: Kind, changes: mpsc::UnboundedSender<Change>) {
+    let api: Api<Meta> = kind.api(&client, None);
+    let mut events = watcher(api, watcher::Config::default())
+        .default_backoff()
+        .boxed();
+    let mut listing = Vec::new();
+    while let Some(event) = events.next().await {
+        let change = match event {
+            Ok(Event::Init) => {
+                listing.clear();
+                continue;
+            }
+            Ok(Event::InitApply(object)) => {
+                listing.push(object);
+                continue;
+            }
+            Ok(Event::InitDone) => Change::All(kind.clone(), std::mem::take(&mut listing)),
+            Ok(Event::Apply(object)) => Change::Is(kind.clone(), Box::new(object)),
+            Ok(Event::Delete(object)) => Change::Gone(Box::new(object)),
+            Err(error) => {
+                tracing::debug!(kind = kind.resource.kind, %error, "watch interrupted");
+                continue;
+            }
+        };
+        if changes.send(change).is_err() {
+            return;
+        }
+    }
+}
+
+/// A reference to an object for an event.
+pub(crate) fn reference(kind: &Kind, meta: &Meta) -> k8s_openapi::api::core::v1::ObjectReference {
+    ObjectRef::from_obj_with(meta, kind.resource.clone()).into()
+}

@@ -40,7 +40,7 @@ const DEBOUNCE: Duration = Duration::from_millis(10);
 /// Run Prometheus on what the API server behind `client` says, until `shutdown`.
 ///
 /// The CustomResourceDefinitions of [`crds`](crate::crds) should be applied before; until they are,
-/// monitors are not scraped.
+/// monitors are not scraped and `ready` is not signalled.
 ///
 /// # Errors
 /// Prometheus is not there, its address is taken, or a file cannot be written. When Prometheus dies

@@ -389,3 +389,11 @@ pub(crate) fn canary_objects(primary: &Backend, canary: &Backend) -> Vec<Value> 
         canary.slice("app-canary"),
     ]
 }
+
+/// A primary and a canary.
+pub(crate) async fn pair() -> (Backend, Backend) {
+    (
+        Backend::start("primary").await,
+        Backend::start("canary").await,
+    )
+}

@@ -269,6 +269,28 @@ fn what_cannot_be_run_is_answered_with_the_reason() {
 }
 
 #[test]
+fn a_redirect_does_not_lead_load_where_it_may_not_go() {
+    let target =
+        Server::start(|_| answer("302 Found", "Location: http://169.254.169.254/\r\n", ""));
+    let server = LoadTester::start(&[], &[]);
+    assert_eq!(
+        server
+            .post("/", &webhook(&format!("hey -n 2 -c 1 {}", target.url())))
+            .0,
+        202
+    );
+    wait_until("the run has ended", || {
+        server.tasks().len() == 1 && server.running() == 0
+    });
+    let errors = &server.tasks()[0]["report"]["errors"];
+    let refusal = errors.as_object().unwrap().keys().next().unwrap();
+    assert!(
+        refusal.contains("`169.254.169.254` is not allowed"),
+        "{errors}"
+    );
+}
+
+#[test]
 fn tasks_workers_and_rate_are_bounded() {
     let target = Server::start(|_| ok(""));
     let url = target.url();

@@ -12,7 +12,7 @@ use tokio::net::{TcpStream, UnixStream};
 use tokio_rustls::TlsConnector;
 
 use super::Failure;
-use crate::plan::{Address, Request, Route, address};
+use crate::plan::{Address, Request, Route, address_of};
 use crate::recorder::Timing;
 
 /// A proxy's answer to CONNECT beyond this is none.
@@ -84,7 +84,7 @@ pub(super) async fn connect(
 
 /// Asks the proxy for a tunnel to the host of `uri`.
 async fn open_tunnel(stream: &mut Box<dyn Stream>, route: &Route, uri: &Uri) -> io::Result<()> {
-    let to = address(uri);
+    let to = address_of(uri);
     let mut head = format!("CONNECT {to} HTTP/1.1\r\nHost: {to}\r\n").into_bytes();
     if let Some(credentials) = &route.proxy_auth {
         head.extend_from_slice(b"Proxy-Authorization: ");

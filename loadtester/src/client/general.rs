@@ -197,7 +197,10 @@ impl Client for General<'_> {
             }
             let before = reply.timing;
             reply = self
-                .send(&next, &redirect::route(&first.route, &next))
+                .send(
+                    &next,
+                    &redirect::route(&plan.redirects, &first.route, &next)?,
+                )
                 .await?;
             reply.timing += before;
             followed = Some(next);

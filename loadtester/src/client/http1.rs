@@ -287,7 +287,7 @@ impl<'s> Http1<'s> {
                     "redirect to {uri} (ask for that URL instead)"
                 )));
             }
-            let to = redirect::route(&first.route, &next);
+            let to = redirect::route(&shared.plan.redirects, &first.route, &next)?;
             let before = reply.timing;
             reply = match shared.routes.iter().position(|route| *route == to) {
                 Some(route) => {

@@ -1,7 +1,7 @@
 //! Which request follows a redirect, for every client alike.
 
 use super::Failure;
-use crate::plan::{Address, Redirects, Request, Route, address};
+use crate::plan::{Address, Redirects, Request, Route, address_of};
 
 /// Redirects followed for one request.
 pub(super) const MOST: usize = 10;
@@ -31,10 +31,21 @@ pub(super) fn next(
 }
 
 /// How the redirected request is reached: as the first one, if that went through a proxy or a Unix socket.
-pub(super) fn route(first: &Route, request: &Request) -> Route {
+pub(super) fn route(
+    redirects: &Redirects,
+    first: &Route,
+    request: &Request,
+) -> Result<Route, Failure> {
+    let to = match redirects {
+        Redirects::Within(policy) => {
+            let refused = |refusal| Failure::Redirect(format!("redirect: {refusal}"));
+            policy.check(&request.uri).map_err(refused)?
+        }
+        Redirects::Off | Redirects::Follow => address_of(&request.uri),
+    };
     let mut route = first.clone();
     if !route.proxied && !matches!(route.address, Address::Unix(_)) {
-        route.address = address(&request.uri);
+        route.address = to;
     }
-    route
+    Ok(route)
 }

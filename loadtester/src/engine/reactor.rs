@@ -120,14 +120,14 @@ impl Reactor {
     /// Waiting for events fails.
     pub(crate) fn run<'f>(
         &'f self,
-        mut futures: Vec<Pin<Box<dyn Future<Output = ()> + 'f>>>,
+        futures: Vec<Pin<Box<dyn Future<Output = ()> + 'f>>>,
         mut on_wake: impl FnMut(&Self),
     ) -> io::Result<()> {
         let mut running = Running {
             context: Context::from_waker(Waker::noop()),
             left: futures.len(),
         };
-        let mut slots: Vec<_> = futures.drain(..).map(Some).collect();
+        let mut slots: Vec<_> = futures.into_iter().map(Some).collect();
         for slot in &mut slots {
             running.poll(slot);
         }

@@ -140,13 +140,14 @@ impl Plan {
         let mut targets = Vec::with_capacity(urls.len());
         for url in &urls {
             let uri = parse_url(url)?;
-            if let Origin::Network(policy) = origin {
-                policy
+            let address = match origin {
+                Origin::Person => address_of(&uri),
+                Origin::Network(policy) => policy
                     .check(&uri)
-                    .map_err(|refusal| UsageError(refusal.to_string()))?;
-            }
+                    .map_err(|refusal| UsageError(refusal.to_string()))?,
+            };
             let request = Request::new(typed, uri, body.clone())?;
-            let route = route(typed, &request.uri, proxies)?;
+            let route = route(typed, address, &request.uri, proxies)?;
             targets.push(Target { request, route });
         }
         if targets.is_empty() {
@@ -255,7 +256,12 @@ fn parse_url(text: &str) -> Result<Uri, UsageError> {
     }
 }
 
-fn route(typed: &Typed, uri: &Uri, proxies: &Proxies) -> Result<Route, UsageError> {
+fn route(
+    typed: &Typed,
+    address: Address,
+    uri: &Uri,
+    proxies: &Proxies,
+) -> Result<Route, UsageError> {
     if let Some(path) = &typed.unix_socket {
         let address = Address::Unix(path.into());
         return Ok(Route {
@@ -266,7 +272,7 @@ fn route(typed: &Typed, uri: &Uri, proxies: &Proxies) -> Result<Route, UsageErro
     }
     let Some(proxy) = typed.proxy.as_deref().or_else(|| proxies.for_uri(uri)) else {
         return Ok(Route {
-            address: address(uri),
+            address,
             proxied: false,
             proxy_auth: None,
         });
@@ -292,14 +298,14 @@ fn route(typed: &Typed, uri: &Uri, proxies: &Proxies) -> Result<Route, UsageErro
         .map(|(user, _)| user);
     let proxy_auth = user.map(request::basic).transpose()?;
     Ok(Route {
-        address: address(&proxy_uri),
+        address: address_of(&proxy_uri),
         proxied: true,
         proxy_auth,
     })
 }
 
 /// Host and port to connect to for a URI that has a host.
-pub(crate) fn address(uri: &Uri) -> Address {
+pub(crate) fn address_of(uri: &Uri) -> Address {
     let port = uri
         .port_u16()
         .unwrap_or(if uri.scheme_str() == Some("https") {

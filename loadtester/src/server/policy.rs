@@ -5,6 +5,8 @@ use std::str::FromStr;
 
 use http::Uri;
 
+use crate::plan::{Address, address_of};
+
 /// Host patterns; see [`HostPattern`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TargetPolicy {
@@ -51,20 +53,37 @@ impl TargetPolicy {
         }
     }
 
-    /// Lets the URL's host pass.
+    /// Lets the URL's host pass, and says where to connect to. A name such as `app.namespace`, which could be a
+    /// public one, is then looked up as `app.namespace.svc`, which only a cluster knows.
     ///
     /// # Errors
     /// No pattern matches.
-    pub fn check(&self, uri: &Uri) -> Result<(), Refusal> {
+    pub fn check(&self, uri: &Uri) -> Result<Address, Refusal> {
+        let as_written = address_of(uri);
         let host = uri
             .host()
             .unwrap_or_default()
             .trim_matches(['[', ']'])
             .to_ascii_lowercase();
-        if self.patterns.iter().any(|pattern| pattern.matches(&host)) {
-            return Ok(());
+        let by_name = |pattern: &&HostPattern| **pattern != HostPattern::Cluster;
+        if self
+            .patterns
+            .iter()
+            .filter(by_name)
+            .any(|pattern| pattern.matches(&host))
+        {
+            return Ok(as_written);
         }
-        Err(Refusal { host })
+        if !self.patterns.contains(&HostPattern::Cluster) || !HostPattern::Cluster.matches(&host) {
+            return Err(Refusal { host });
+        }
+        let is_address = host.parse::<IpAddr>().is_ok();
+        Ok(match as_written {
+            Address::Tcp(_, port) if !is_address && host.matches('.').count() == 1 => {
+                Address::Tcp(format!("{host}.svc"), port)
+            }
+            other => other,
+        })
     }
 }
 
@@ -81,8 +100,7 @@ impl HostPattern {
     }
 }
 
-/// A name of at most two labels cannot be told from `app.namespace`; of public top-level domains, none is likely
-/// to be a namespace's name, but whoever needs certainty names the hosts.
+/// Names of one or two labels, of three that end in `svc`, and those below `svc.cluster.local`.
 fn is_cluster_internal(host: &str) -> bool {
     if let Ok(address) = host.parse::<IpAddr>() {
         return address.is_loopback();
@@ -163,6 +181,34 @@ mod tests {
         ] {
             assert!(!allows(&[], url), "{url}");
         }
+    }
+
+    #[test]
+    fn a_name_that_could_be_public_is_looked_up_inside_the_cluster() {
+        let connects_to = |patterns: &[&str], url: &str| {
+            let patterns = patterns
+                .iter()
+                .map(|pattern| pattern.parse().unwrap())
+                .collect();
+            TargetPolicy::new(patterns)
+                .check(&url.parse().unwrap())
+                .unwrap()
+                .to_string()
+        };
+        assert_eq!(
+            connects_to(&[], "http://example.com/"),
+            "example.com.svc:80"
+        );
+        assert_eq!(
+            connects_to(&[], "http://app.default:8080/"),
+            "app.default.svc:8080"
+        );
+        assert_eq!(connects_to(&[], "http://app/"), "app:80");
+        assert_eq!(connects_to(&[], "http://127.0.0.1:8080/"), "127.0.0.1:8080");
+        assert_eq!(
+            connects_to(&["cluster", "example.com"], "http://example.com/"),
+            "example.com:80"
+        );
     }
 
     #[test]

@@ -1,19 +1,19 @@
 //! Authentication and role-based access control.
 
+mod common;
+
 use std::sync::Arc;
 
+use common::Served;
 use k8s_openapi::api::authentication::v1::{SelfSubjectReview, TokenRequest};
 use k8s_openapi::api::authorization::v1::SelfSubjectAccessReview;
 use k8s_openapi::api::core::v1::{ConfigMap, Pod, ServiceAccount};
 use k8s_openapi::api::rbac::v1::{Role, RoleBinding};
+use kube::Error;
 use kube::api::{Api, DeleteParams, ListParams, PostParams};
-use kube::config::{KubeConfigOptions, Kubeconfig};
-use kube::{Client, Error};
-use localcluster_apiserver::{ApiServer, Config, kubeconfig, pki::Authority};
+use localcluster_apiserver::{ApiServer, Config, pki::Authority};
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
-use tokio::net::TcpListener;
-use tokio_util::sync::CancellationToken;
 
 fn object<T: DeserializeOwned>(value: Value) -> T {
     serde_json::from_value(value).unwrap()
@@ -105,56 +105,6 @@ async fn the_role_view_is_aggregated_and_hides_secrets() {
     assert!(pods.list(&ListParams::default()).await.is_ok());
     let secrets: Api<k8s_openapi::api::core::v1::Secret> = Api::default_namespaced(jane);
     assert_eq!(failure(secrets.list(&ListParams::default()).await).0, 403);
-}
-
-/// A server on a socket, and a way to make clients for it.
-struct Served {
-    server: ApiServer,
-    authority: Authority,
-    url: String,
-    shutdown: CancellationToken,
-}
-
-impl Served {
-    async fn start() -> Self {
-        let server = ApiServer::open(Config::default()).await.unwrap();
-        let authority = Authority::generate().unwrap();
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let address = listener.local_addr().unwrap();
-        let tls = authority.server_config(&[address.ip()]).unwrap();
-        let shutdown = CancellationToken::new();
-        let (serving, stop) = (server.clone(), shutdown.clone());
-        tokio::spawn(async move { serving.serve(listener, tls, stop).await });
-        Self {
-            server,
-            authority,
-            url: format!("https://{address}"),
-            shutdown,
-        }
-    }
-
-    async fn client(&self, token: &str) -> Client {
-        // Another test of this process may have been first.
-        let _ = rustls::crypto::ring::default_provider().install_default();
-        let text = kubeconfig::render(&kubeconfig::Access {
-            server: &self.url,
-            authority_pem: self.authority.certificate_pem(),
-            token,
-            namespace: "default",
-        });
-        let config = Kubeconfig::from_yaml(&text).unwrap();
-        let options = KubeConfigOptions::default();
-        let config = kube::Config::from_custom_kubeconfig(config, &options)
-            .await
-            .unwrap();
-        Client::try_from(config).unwrap()
-    }
-}
-
-impl Drop for Served {
-    fn drop(&mut self) {
-        self.shutdown.cancel();
-    }
 }
 
 #[tokio::test]

@@ -9,7 +9,7 @@ use super::server::Call;
 use super::update::Ownership;
 use super::{ApiError, apply, body, definitions, render};
 use crate::object;
-use crate::registry::{Kind, meta, prepare};
+use crate::registry::{Kind, meta, notices, prepare};
 use crate::store::Expect;
 
 /// Answers `create`.
@@ -52,6 +52,9 @@ pub(crate) async fn create_object(
         object::metadata(&mut object).remove("managedFields");
         apply::record_update(call, kind, "", &json!({}), &mut object)?;
     }
+    notices(kind, &object)
+        .into_iter()
+        .for_each(|text| call.warn(text));
     let name = object::name(&object).to_owned();
     let key = kind.key(object::namespace(&object), &name);
     let store = &call.server.store;

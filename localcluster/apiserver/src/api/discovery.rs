@@ -5,7 +5,7 @@ use http::StatusCode;
 use serde_json::{Value, json};
 
 use super::server::Call;
-use super::{ApiError, render};
+use super::{ApiError, aggregated, render};
 use crate::registry::{Behaviour, Catalog, Kind};
 
 /// Kubernetes version whose API this server speaks.
@@ -33,6 +33,10 @@ pub(crate) fn answer(call: &Call, path: &str) -> Result<Response, ApiError> {
     match segments.as_slice() {
         ["version"] => ok(&version()),
         ["healthz" | "livez" | "readyz", ..] => Ok(render::text("ok")),
+        ["api" | "apis"] if aggregated::is_wanted(&call.headers) => {
+            let document = aggregated::document(&catalog, segments == ["api"], resources);
+            Ok(render::raw(aggregated::MEDIA_TYPE, document.to_string()))
+        }
         ["api"] => ok(&json!({ "kind": "APIVersions", "versions": ["v1"] })),
         ["apis"] => ok(&group_list(&catalog)),
         ["api", version] => resource_list(&catalog, "", version),

@@ -1,5 +1,6 @@
 //! The HTTP side: from a request to the verb that answers it.
 
+mod aggregated;
 mod apply;
 mod authn;
 mod authz;
@@ -8,6 +9,8 @@ mod create;
 mod definitions;
 mod delete;
 mod discovery;
+mod expire;
+mod impersonate;
 mod logs;
 mod parse;
 mod patch;

@@ -11,14 +11,15 @@ use bytes::Bytes;
 use http::header::WARNING;
 use http::{HeaderMap, HeaderValue, Method, StatusCode};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
+use jiff::Timestamp;
 use serde_json::Value;
 
 use super::authz::{self, Action};
 use super::request::{Query, ResourceRequest, Target, Verb};
 use super::requests::RequestCounter;
 use super::{
-    ApiError, authn, body, create, definitions, delete, discovery, logs, patch, read, review,
-    scale, token, update, watch,
+    ApiError, authn, body, create, definitions, delete, discovery, impersonate, logs, patch, read,
+    review, scale, token, update, watch,
 };
 use crate::clock::Clock;
 use crate::registry::{Catalog, Kind, custom};
@@ -46,6 +47,8 @@ pub(crate) struct Server {
     /// Where the kubelet keeps the logs of containers.
     pub(crate) log_dir: Option<PathBuf>,
     pub(crate) requests: RequestCounter,
+    /// When events were last looked at for old ones.
+    pub(crate) expired_at: Mutex<Option<Timestamp>>,
     catalog: RwLock<Arc<Catalog>>,
 }
 
@@ -58,6 +61,7 @@ impl Server {
             tokens,
             log_dir: config.log_dir.clone(),
             requests: RequestCounter::new()?,
+            expired_at: Mutex::default(),
             catalog,
         })
     }
@@ -199,6 +203,7 @@ async fn answer(server: Arc<Server>, request: Request) -> Result<Response, ApiEr
         .get::<User>()
         .cloned()
         .ok_or_else(|| ApiError::internal("the request was not authenticated"))?;
+    let user = impersonate::effective_user(&server, user, &parts.headers)?;
     let query = Query::parse(&parts.uri)?;
     let target = Target::parse(&parts.method, parts.uri.path(), &query);
     let body = read_body(body).await?;
@@ -255,6 +260,7 @@ async fn dispatch(call: &Call, request: &ResourceRequest) -> Result<Response, Ap
         .catalog()
         .find(&request.group, &request.version, &request.resource)?;
     let request = normalised(&kind, request)?;
+    call.server.expire_events(&kind);
     if kind.is_review() {
         return match request.verb {
             Verb::Create => review::create(call, &kind, &request),
@@ -270,6 +276,7 @@ async fn dispatch(call: &Call, request: &ResourceRequest) -> Result<Response, Ap
         (Verb::Get | Verb::Update | Verb::Patch, "scale") => {
             scale::answer(call, &kind, &request).await
         }
+        (_, "exec" | "attach" | "portforward") => Err(unavailable(&request.subresource)),
         (Verb::Update, "finalize") => update::update(call, &kind, &request).await,
         (Verb::Create, "token") => token::create(call, &kind, &request),
         (Verb::Update, "" | "status") => update::update(call, &kind, &request).await,
@@ -278,6 +285,20 @@ async fn dispatch(call: &Call, request: &ResourceRequest) -> Result<Response, Ap
         (Verb::DeleteCollection, "") => delete::delete_collection(call, &kind, &request).await,
         _ => Err(ApiError::method_not_allowed()),
     }
+}
+
+/// The answer for streams into pods, which are processes of this machine.
+fn unavailable(subresource: &str) -> ApiError {
+    let instead = match subresource {
+        "portforward" => {
+            "a pod listens on its own loopback address, shown by `kubectl get pods -o wide`"
+        }
+        _ => {
+            "a pod is a process of this machine: use a shell here, and `kubectl logs` for its output"
+        }
+    };
+    let message = format!("localcluster offers no {subresource}: {instead}");
+    ApiError::new(StatusCode::NOT_IMPLEMENTED, "NotImplemented", message)
 }
 
 /// Checks that the path fits the kind: namespaced or not, known subresource.
@@ -301,6 +322,7 @@ fn normalised(kind: &Kind, request: &ResourceRequest) -> Result<ResourceRequest,
         "" => {}
         "status" if kind.status => {}
         "scale" if kind.scale.is_some() => {}
+        "exec" | "attach" | "portforward" if kind.is("", "pods") => {}
         name if kind.has_subresource(name) => {}
         _ => return Err(ApiError::no_such_path()),
     }

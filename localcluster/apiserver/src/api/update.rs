@@ -8,7 +8,7 @@ use super::request::ResourceRequest;
 use super::server::Call;
 use super::{ApiError, Cause, apply, body, create, render};
 use crate::object;
-use crate::registry::{Behaviour, Kind, meta, prepare};
+use crate::registry::{Behaviour, Kind, meta, notices, prepare};
 use crate::store::Expect;
 
 /// Answers `update`.
@@ -86,6 +86,11 @@ pub(crate) async fn change(
         meta::count_generation(kind, old, &mut new);
         if ownership == Ownership::Recorded {
             apply::record_update(call, kind, &request.subresource, old, &mut new)?;
+        }
+        if request.subresource.is_empty() {
+            notices(kind, &new)
+                .into_iter()
+                .for_each(|text| call.warn(text));
         }
         if unchanged(old, &new) {
             return Ok((**old).clone());

@@ -6,7 +6,7 @@ use std::fmt;
 use serde_json::{Map, Value, json};
 
 use super::PatchError;
-use crate::schema::{ListType, Schema, Type};
+use crate::schema::{ListType, Schema};
 
 /// One step of a path.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -242,11 +242,6 @@ fn drop_leaf_dots(node: &mut Value) {
         }
         children.values_mut().for_each(drop_leaf_dots);
     }
-}
-
-/// Whether values of this schema are only known to be something: they merge field by field.
-pub(super) fn is_untyped(schema: &Schema) -> bool {
-    schema.resolve().kind == Type::Any
 }
 
 #[cfg(test)]

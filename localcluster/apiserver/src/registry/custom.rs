@@ -5,6 +5,7 @@ use std::sync::Arc;
 use serde_json::{Value, json};
 
 use super::columns::CustomColumn;
+use super::notices::{CEL, has_cel};
 use super::{Behaviour, Catalog, Kind, ScalePaths};
 use crate::clock::Clock;
 use crate::object;
@@ -152,6 +153,14 @@ pub(crate) fn accept(definition: &mut Value, others: &[Value], clock: &Clock) {
             ),
         ],
     };
+    if has_cel(definition) {
+        conditions.push(condition(
+            "ValidationRulesEvaluated",
+            false,
+            "NotSupported",
+            CEL,
+        ));
+    }
     if object::is_deleting(definition) {
         conditions.push(condition(
             "Terminating",

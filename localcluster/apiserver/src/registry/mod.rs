@@ -8,12 +8,14 @@ mod defaults;
 pub(crate) mod events;
 pub(crate) mod kinds;
 pub(crate) mod meta;
+mod notices;
 mod openapi;
 mod prepare;
 mod roles;
 pub(crate) mod select;
 mod validation;
 
+pub(crate) use notices::notices;
 pub(crate) use prepare::prepare;
 
 use std::collections::BTreeMap;

@@ -85,8 +85,6 @@ pub(crate) struct Schema {
     pub(crate) atomic: bool,
     /// Key by which a strategic merge patch merges the list; empty for lists of scalars.
     pub(crate) patch_merge_key: Option<String>,
-    /// A strategic merge patch may name the fields that stay.
-    pub(crate) retain_keys: bool,
     /// Value validations.
     rules: Option<Box<Rules>>,
 }
@@ -163,7 +161,6 @@ impl Schema {
             list,
             atomic: text("x-kubernetes-map-type") == "atomic",
             patch_merge_key: merges.then(|| text("x-kubernetes-patch-merge-key").to_owned()),
-            retain_keys: strategy.split(',').any(|word| word == "retainKeys"),
             ..Self::default()
         }
     }

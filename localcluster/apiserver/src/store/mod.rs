@@ -2,6 +2,8 @@
 
 pub mod disk;
 pub mod log;
+#[cfg(test)]
+mod tests;
 
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};

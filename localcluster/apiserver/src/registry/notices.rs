@@ -1,0 +1,51 @@
+//! What is accepted but does not happen in this cluster. Clients are told so by warnings.
+
+use serde_json::Value;
+
+use super::Kind;
+use crate::object;
+use crate::schema::structural;
+
+/// Why validation rules are only stored.
+pub(crate) const CEL: &str = "x-kubernetes-validations are stored but not evaluated by this server";
+
+/// Warnings for an object that is about to be stored.
+pub(crate) fn notices(kind: &Kind, object: &Value) -> Vec<String> {
+    let text: &str = match (kind.group.as_str(), kind.plural.as_str()) {
+        ("", "services") => match object::text(object, "/spec/type") {
+            "NodePort" => {
+                "spec.type: localcluster opens no node ports; the service is reached by its name"
+            }
+            "LoadBalancer" => {
+                "spec.type: localcluster has no load balancer; the service is reached by its name"
+            }
+            _ => return Vec::new(),
+        },
+        ("apps", "statefulsets" | "daemonsets") | ("batch", "jobs") => {
+            return vec![format!(
+                "localcluster has no controller for {}: the object is stored, and no pods are made for it",
+                kind.plural
+            )];
+        }
+        ("autoscaling", "horizontalpodautoscalers") => {
+            "localcluster has no autoscaler: the object is stored, and nothing is scaled by it"
+        }
+        ("networking.k8s.io", "networkpolicies") => {
+            "localcluster does not enforce network policies"
+        }
+        ("networking.k8s.io", "ingresses") => {
+            "localcluster does not serve Ingress objects; use a Gateway and a VirtualService"
+        }
+        ("policy", "poddisruptionbudgets") => {
+            "localcluster evicts no pods, so that budgets do nothing"
+        }
+        ("apiextensions.k8s.io", "customresourcedefinitions") if has_cel(object) => CEL,
+        _ => return Vec::new(),
+    };
+    vec![text.to_owned()]
+}
+
+/// Whether a definition has validation rules in CEL.
+pub(crate) fn has_cel(definition: &Value) -> bool {
+    structural::has_cel(&definition["spec"]["versions"])
+}

@@ -8,8 +8,8 @@
 
 mod support;
 
-use std::io::{BufRead as _, BufReader};
-use std::net::SocketAddr;
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::net::{SocketAddr, TcpStream};
 use std::path::Path;
 use std::process::{Child, ChildStdout, Command, Stdio};
 use std::sync::Arc;
@@ -315,6 +315,18 @@ fn tasks_workers_and_rate_are_bounded() {
         assert_eq!(found, status, "{command}: {text}");
         assert!(text.contains(part), "{command}: {text}");
     }
+}
+
+#[test]
+fn a_client_that_sends_slowly_is_cut_off() {
+    let server = LoadTester::start(&[], &[]);
+    let mut slow = TcpStream::connect(server.address).unwrap();
+    slow.set_read_timeout(Some(support::DEADLINE)).unwrap();
+    slow.write_all(b"POST / HTTP/1.1\r\nHost: a\r\n").unwrap();
+    let mut answer = String::new();
+    // The server ends it, with or without an answer: reading does not run into the deadline.
+    slow.read_to_string(&mut answer).unwrap();
+    assert!(!answer.starts_with("HTTP/1.1 2"), "{answer}");
 }
 
 #[test]

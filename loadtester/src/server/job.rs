@@ -39,11 +39,14 @@ pub enum BadJob {
     /// A load command that cannot be run.
     #[error("cannot run `{0}`: {1}")]
     Refused(String, UsageError),
-    /// Another load generator.
+    /// Another load generator, and the command that does the same here.
+    #[error("`{0}` is not run here: write `{1}`, which is run natively")]
+    OtherGenerator(String, String),
+    /// A generator of gRPC calls.
     #[error(
-        "`{0}` is not run here: write `hey -z DURATION -c WORKERS -q RATE URL`, which is run natively{1}"
+        "`ghz` is not run here, and gRPC calls have no equivalent: allow it with --allow-exec ghz"
     )]
-    OtherGenerator(String, &'static str),
+    Grpc,
     /// A program nobody allowed.
     #[error("`{0}` is not run here: only hey is, and programs named with --allow-exec")]
     ProgramNotAllowed(String),
@@ -108,9 +111,9 @@ impl Rules {
         }
         Err(match program {
             "wrk" | "wrk2" | "oha" | "ab" | "vegeta" | "bombardier" | "k6" | "fortio" => {
-                BadJob::OtherGenerator(program.to_owned(), "")
+                BadJob::OtherGenerator(program.to_owned(), native_equivalent(&words))
             }
-            "ghz" => BadJob::OtherGenerator(program.to_owned(), " (HTTP only, no gRPC messages)"),
+            "ghz" => BadJob::Grpc,
             other => BadJob::ProgramNotAllowed(other.to_owned()),
         })
     }
@@ -145,6 +148,27 @@ impl Rules {
             awaited: true,
         })
     }
+}
+
+/// The command of hey that does what another generator's does, as far as wrk's and wrk2's flags tell.
+fn native_equivalent(words: &[String]) -> String {
+    let value = |flag: &str| {
+        let at = words.iter().position(|word| word.starts_with(flag))?;
+        let attached = &words[at][flag.len()..];
+        if attached.is_empty() {
+            words.get(at + 1).map(String::as_str)
+        } else {
+            Some(attached)
+        }
+    };
+    let url = words.iter().rev().find(|word| word.contains("://"));
+    let rate = value("-R").map_or_else(String::new, |rate| format!(" --rate {rate}"));
+    format!(
+        "hey -z {} -c {}{rate} {}",
+        value("-d").unwrap_or("DURATION"),
+        value("-c").unwrap_or("WORKERS"),
+        url.map_or("URL", String::as_str),
+    )
 }
 
 /// Splits as a shell would, and refuses what only a shell could do.
@@ -224,8 +248,19 @@ mod tests {
             (&[("cmd", "hey -x http://proxy http://a/")], "-x"),
             (&[("cmd", "hey -z http://a/")], "-z"),
             (&[("cmd", "hey \"http://a/")], "quotes"),
-            (&[("cmd", "wrk -t2 http://a/")], "hey -z"),
-            (&[("cmd", "ghz --insecure a:80")], "hey -z"),
+            (
+                &[("cmd", "wrk -t2 -c10 -d 30s http://a/")],
+                "`hey -z 30s -c 10 http://a/`",
+            ),
+            (
+                &[("cmd", "wrk2 -c 4 -d1m -R2000 http://a/")],
+                "`hey -z 1m -c 4 --rate 2000 http://a/`",
+            ),
+            (
+                &[("cmd", "oha http://a/")],
+                "`hey -z DURATION -c WORKERS http://a/`",
+            ),
+            (&[("cmd", "ghz --insecure a:80")], "--allow-exec ghz"),
             (&[("cmd", "curl http://a/")], "--allow-exec"),
             (
                 &[("cmd", "hey http://a/"), ("failOn", "p99<fast")],

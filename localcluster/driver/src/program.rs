@@ -4,9 +4,16 @@ use std::{
     env, io,
     net::SocketAddr,
     path::{Path, PathBuf},
+    time::Duration,
 };
 
-use tokio::net::TcpListener;
+use tokio::{
+    net::TcpListener,
+    time::{Instant, sleep},
+};
+
+/// How long an address may still be taken.
+const MOMENT: Duration = Duration::from_secs(1);
 
 /// Why a program cannot be started.
 #[derive(Debug, thiserror::Error)]
@@ -76,21 +83,30 @@ pub fn find(
         })
 }
 
-/// Check that nobody listens on `address` yet.
+/// Check that nobody listens on `address`. Somebody who is about to end (the program of a process that
+/// was just killed) is given a moment.
 ///
 /// # Errors
 /// [`StartError::Taken`] or [`StartError::Unusable`].
 pub async fn ensure_free(address: SocketAddr, purpose: &'static str) -> Result<(), StartError> {
-    match TcpListener::bind(address).await {
-        Ok(_) => Ok(()),
-        Err(error) if error.kind() == io::ErrorKind::AddrInUse => {
-            Err(StartError::Taken { address, purpose })
+    let deadline = Instant::now() + MOMENT;
+    loop {
+        match TcpListener::bind(address).await {
+            Ok(_) => return Ok(()),
+            Err(error) if error.kind() == io::ErrorKind::AddrInUse => {
+                if Instant::now() >= deadline {
+                    return Err(StartError::Taken { address, purpose });
+                }
+                sleep(Duration::from_millis(20)).await;
+            }
+            Err(source) => {
+                return Err(StartError::Unusable {
+                    address,
+                    purpose,
+                    source,
+                });
+            }
         }
-        Err(source) => Err(StartError::Unusable {
-            address,
-            purpose,
-            source,
-        }),
     }
 }
 

@@ -15,7 +15,7 @@ use tokio::time::{Instant, sleep};
 use crate::{
     admin,
     config::Error,
-    render::{Resources, discovery_response},
+    render::{INGRESS, OUTBOUND, Resources, discovery_response},
 };
 
 const CLUSTER: &str = "envoy.config.cluster.v3.Cluster";
@@ -123,11 +123,10 @@ impl Delivery {
 
     /// What Envoy, just started, made of the files it found.
     pub(crate) async fn verify(&self) -> Verdict {
-        self.confirm(
-            &["clusters", crate::render::OUTBOUND],
-            Some(&admin::Sources::default()),
-        )
-        .await
+        let names = ["clusters", OUTBOUND, INGRESS];
+        let is_written = |name: &&str| self.written.contains_key(&format!("{name}.json"));
+        let names: Vec<&str> = names.into_iter().filter(is_written).collect();
+        self.confirm(&names, Some(&admin::Sources::default())).await
     }
 
     /// Wait for Envoy's word on the named files; `before` is its state before they were written.

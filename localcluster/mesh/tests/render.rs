@@ -80,6 +80,18 @@ fn the_bootstrap_names_listeners_admin_and_files() {
 }
 
 #[test]
+fn without_an_ingress_there_is_nothing_for_one() {
+    let mut settings = settings(Path::new("/envoy"));
+    settings.ingress = None;
+    let routes = render(&scenario("gateway.yaml"), &settings)
+        .resources
+        .routes;
+    assert_eq!(routes.into_keys().collect::<Vec<_>>(), ["outbound"]);
+    let listeners = bootstrap(&settings)["static_resources"]["listeners"].clone();
+    assert_eq!(listeners.as_array().unwrap().len(), 1);
+}
+
+#[test]
 fn rendering_does_not_depend_on_the_order_of_objects() {
     let mut snapshot = scenario("wrong.yaml");
     let forward = render_in_etc(&snapshot);

@@ -83,6 +83,16 @@ impl Hosts<'_> {
             "no Service in this cluster is called %REQ(:AUTHORITY)%. Names are SERVICE.NAMESPACE, or \
              SERVICE alone in namespace default; see: kubectl get services --all-namespaces\n",
         )]);
+        let mut configurations =
+            BTreeMap::from([(OUTBOUND, outbound.into_configuration(OUTBOUND))]);
+        // Without a listener Envoy would never say that it took the file.
+        if self.settings.ingress.is_some() {
+            configurations.insert(INGRESS, self.render_ingress(problems));
+        }
+        configurations
+    }
+
+    fn render_ingress(&self, problems: &mut BTreeSet<Problem>) -> Value {
         let mut ingress = Table::default();
         self.add_gateways(&mut ingress, problems);
         self.add_mesh(&mut ingress, false, problems);
@@ -94,10 +104,7 @@ impl Hosts<'_> {
             )],
         };
         ingress.add("default", "nobody", vec!["*".into()], everything_else);
-        BTreeMap::from([
-            (OUTBOUND, outbound.into_configuration(OUTBOUND)),
-            (INGRESS, ingress.into_configuration(INGRESS)),
-        ])
+        ingress.into_configuration(INGRESS)
     }
 
     fn resolver(&self) -> Resolver<'_> {

@@ -165,7 +165,7 @@ impl<K> Graph<K> {
             match self.nodes.get(&owner.uid) {
                 // An owner in another namespace is none.
                 Some(found) if found.namespace.is_some() && found.namespace != node.namespace => {
-                    rest += 1
+                    rest += 1;
                 }
                 Some(found) if found.waits_for_dependents() => {
                     waiting = true;

@@ -81,7 +81,7 @@ pub(crate) async fn reconcile(
             {
                 Err(kube::Error::Api(status)) if status.is_not_found() => {}
                 other => {
-                    drop(other.map_err(Error::about(of_kind, &object.name_any(), "delete"))?)
+                    drop(other.map_err(Error::about(of_kind, &object.name_any(), "delete"))?);
                 }
             }
         }

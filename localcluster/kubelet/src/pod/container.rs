@@ -372,15 +372,18 @@ impl Runner {
         };
         tokio::pin!(deadline);
         let prelude = async { tokio::join!(sleep(stop.settle), self.pre_stop(checker, stop)) };
-        tokio::select! {
+        let in_time = tokio::select! {
             exit = process.wait() => return exit.unwrap_or(lost),
-            _ = prelude => {}
-            () = &mut deadline => {}
-        }
-        process.signal(Signal::TERM);
-        tokio::select! {
-            exit = process.wait() => return exit.unwrap_or(lost),
-            () = &mut deadline => {}
+            _ = prelude => true,
+            () = &mut deadline => false,
+        };
+        // A future that has completed must not be polled again, so the deadline is asked only once.
+        if in_time {
+            process.signal(Signal::TERM);
+            tokio::select! {
+                exit = process.wait() => return exit.unwrap_or(lost),
+                () = &mut deadline => {}
+            }
         }
         process.signal(Signal::KILL);
         process.wait().await.unwrap_or(lost)

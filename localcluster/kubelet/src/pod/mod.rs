@@ -412,7 +412,11 @@ async fn run_containers(parts: Arc<Parts>, mut stop: StopSignal) {
                 )
             })
             .collect();
-        while running.next().await.is_some() {}
+        while let Some(rest) = running.next().await {
+            if let Err(error) = rest {
+                tracing::error!(%error, "the task of a container ended unexpectedly");
+            }
+        }
     }
     for (order, sidecar) in sidecars.into_iter().rev() {
         let hurry = Stop {

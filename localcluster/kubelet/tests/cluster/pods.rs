@@ -518,3 +518,30 @@ async fn an_idle_pod_writes_nothing() {
         second.metadata.resource_version
     );
 }
+
+#[tokio::test]
+async fn a_pod_deleted_while_the_kubelet_was_away_is_let_go() {
+    let mut cluster = Cluster::start().await;
+    cluster
+        .create::<Pod>(pod("one", json!({"readinessProbe": readiness()})))
+        .await;
+    cluster.pod("one", is_ready).await;
+    cluster.kill_kubelet().await;
+    cluster
+        .api::<Pod>()
+        .delete("one", &DeleteParams::default())
+        .await
+        .unwrap();
+    assert!(
+        cluster
+            .api::<Pod>()
+            .get("one")
+            .await
+            .unwrap()
+            .metadata
+            .deletion_timestamp
+            .is_some()
+    );
+    cluster.start_kubelet();
+    gone(&cluster, "one").await;
+}

@@ -1,4 +1,5 @@
 //! Server-side apply through kube-rs.
+#![allow(clippy::unwrap_used, clippy::panic, missing_docs)] // A test may fail.
 
 use k8s_openapi::api::apps::v1::Deployment;
 use kube::api::{Api, Patch, PatchParams};

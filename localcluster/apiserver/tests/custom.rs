@@ -1,4 +1,5 @@
 //! CustomResourceDefinitions.
+#![allow(clippy::unwrap_used, clippy::panic, missing_docs)] // A test may fail.
 
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use kube::api::{

@@ -1,4 +1,5 @@
 //! kube-rs on the in-process client.
+#![allow(clippy::unwrap_used, clippy::panic, missing_docs)] // A test may fail.
 
 use std::collections::BTreeMap;
 use std::time::Duration;

@@ -1,4 +1,5 @@
 //! What people do with kubectl.
+#![allow(clippy::unwrap_used, clippy::panic, missing_docs)] // A test may fail.
 
 mod common;
 

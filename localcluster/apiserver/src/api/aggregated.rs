@@ -25,6 +25,9 @@ pub(crate) fn is_wanted(headers: &HeaderMap) -> bool {
     })
 }
 
+/// The resources of a group by version.
+type Versions = Vec<(String, Vec<Value>)>;
+
 /// The document of the core group or that of all others. `resources` lists a kind's resource and
 /// subresources as plain discovery does.
 pub(crate) fn document(
@@ -32,7 +35,7 @@ pub(crate) fn document(
     core: bool,
     resources: impl Fn(&Kind) -> Vec<Value>,
 ) -> Value {
-    let mut groups: Vec<(String, Vec<(String, Vec<Value>)>)> = Vec::new();
+    let mut groups: Vec<(String, Versions)> = Vec::new();
     for kind in catalog.iter().filter(|kind| kind.group.is_empty() == core) {
         if groups.last().is_none_or(|(group, _)| *group != kind.group) {
             groups.push((kind.group.clone(), Vec::new()));

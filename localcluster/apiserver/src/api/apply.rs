@@ -10,7 +10,7 @@ use super::server::Call;
 use super::update::{self, Ownership};
 use super::{ApiError, Cause, body, create, render};
 use crate::object;
-use crate::patch::managers::{ApplyError, Conflict, Manager, Managers};
+use crate::patch::managers::{ApplyError, Conflict, Manager, Managers, Write};
 use crate::registry::{Behaviour, Kind};
 use crate::schema::conform;
 
@@ -34,26 +34,25 @@ pub(crate) async fn apply(
     let merge = |live: &Value| -> Result<Value, ApiError> {
         let mut managers = read(live)?;
         let now = call.server.clock.now_rfc3339();
-        let mut merged = managers
-            .apply(
-                kind.schema(),
-                kind.status,
-                live,
-                &config,
-                &writer,
-                force,
-                &now,
-            )
-            .map_err(|error| match error {
-                ApplyError::Patch(error) => ApiError::bad_request(format!(
-                    "failed to create typed patch object ({}/{}; {}, Kind={}): {error}",
-                    request.namespace,
-                    request.name,
-                    kind.api_version(),
-                    kind.kind
-                )),
-                ApplyError::Conflicts(conflicts) => conflict(&conflicts),
-            })?;
+        let write = Write {
+            schema: kind.schema(),
+            has_status: kind.status,
+            writer: &writer,
+            now: &now,
+        };
+        let mut merged =
+            managers
+                .apply(live, &config, &write, force)
+                .map_err(|error| match error {
+                    ApplyError::Patch(error) => ApiError::bad_request(format!(
+                        "failed to create typed patch object ({}/{}; {}, Kind={}): {error}",
+                        request.namespace,
+                        request.name,
+                        kind.api_version(),
+                        kind.kind
+                    )),
+                    ApplyError::Conflicts(conflicts) => conflict(&conflicts),
+                })?;
         managers.write(&mut merged);
         body::check_identity(kind, request, &mut merged)?;
         Ok(merged)
@@ -209,10 +208,13 @@ pub(crate) fn record_update(
     };
     let now = call.server.clock.now_rfc3339();
     // Objects whose lists have double keys are stored by servers too; their ownership is not tracked.
-    if managers
-        .record_update(kind.stored_schema(), kind.status, old, new, writer, &now)
-        .is_ok()
-    {
+    let write = Write {
+        schema: kind.stored_schema(),
+        has_status: kind.status,
+        writer: &writer,
+        now: &now,
+    };
+    if managers.record_update(old, new, &write).is_ok() {
         managers.write(new);
     }
     Ok(())

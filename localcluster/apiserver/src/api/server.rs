@@ -277,9 +277,8 @@ async fn dispatch(call: &Call, request: &ResourceRequest) -> Result<Response, Ap
             scale::answer(call, &kind, &request).await
         }
         (_, "exec" | "attach" | "portforward") => Err(unavailable(&request.subresource)),
-        (Verb::Update, "finalize") => update::update(call, &kind, &request).await,
         (Verb::Create, "token") => token::create(call, &kind, &request),
-        (Verb::Update, "" | "status") => update::update(call, &kind, &request).await,
+        (Verb::Update, "" | "status" | "finalize") => update::update(call, &kind, &request).await,
         (Verb::Patch, "" | "status") => patch::patch(call, &kind, &request).await,
         (Verb::Delete, "") => delete::delete(call, &kind, &request).await,
         (Verb::DeleteCollection, "") => delete::delete_collection(call, &kind, &request).await,
@@ -317,6 +316,9 @@ fn normalised(kind: &Kind, request: &ResourceRequest) -> Result<ResourceRequest,
         if !across {
             return Err(ApiError::method_not_allowed());
         }
+    }
+    if request.name.is_empty() && matches!(request.verb, Verb::Update | Verb::Patch) {
+        return Err(ApiError::method_not_allowed());
     }
     match request.subresource.as_str() {
         "" => {}

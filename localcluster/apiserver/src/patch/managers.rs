@@ -94,12 +94,31 @@ fn beyond(subresource: &str) -> &'static [&'static [&'static str]] {
     }
 }
 
-fn owned(leaves: &Leaves<'_>, has_status: bool, subresource: &str) -> FieldSet {
-    let set = FieldSet::of(leaves).without(&UNOWNED);
-    if has_status {
-        set.without(beyond(subresource))
-    } else {
-        set
+/// A write of an object, apart from what it writes.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Write<'a> {
+    /// Structure of the object.
+    pub(crate) schema: &'a Schema,
+    /// Whether `status` is written apart from the rest.
+    pub(crate) has_status: bool,
+    pub(crate) writer: &'a Manager,
+    /// The time of the write.
+    pub(crate) now: &'a str,
+}
+
+impl Write<'_> {
+    /// What of an object the writer can own.
+    fn owned(&self, leaves: &Leaves<'_>) -> FieldSet {
+        self.ownable(FieldSet::of(leaves))
+    }
+
+    fn ownable(&self, set: FieldSet) -> FieldSet {
+        let set = set.without(&UNOWNED);
+        if self.has_status {
+            set.without(beyond(&self.writer.subresource))
+        } else {
+            set
+        }
     }
 }
 
@@ -162,13 +181,16 @@ impl Managers {
     /// Records that `writer` turned `old` into `new` other than by applying.
     pub(crate) fn record_update(
         &mut self,
-        schema: &Schema,
-        has_status: bool,
         old: &Value,
         new: &Value,
-        writer: Manager,
-        now: &str,
+        write: &Write<'_>,
     ) -> Result<(), PatchError> {
+        let Write {
+            schema,
+            writer,
+            now,
+            ..
+        } = write;
         let (before, after) = (leaves(schema, old)?, leaves(schema, new)?);
         let mut changed = FieldSet(
             after
@@ -187,23 +209,20 @@ impl Managers {
                 .cloned()
                 .collect(),
         );
-        changed = changed.without(&UNOWNED);
-        if has_status {
-            changed = changed.without(beyond(&writer.subresource));
-        }
+        changed = write.ownable(changed);
         for (manager, owned) in &mut self.0 {
             owned.fields.subtract(&removed);
-            if *manager != writer {
+            if manager != *writer {
                 owned.fields.subtract(&changed);
             }
         }
         if !changed.is_empty() {
-            let owned = self.0.entry(writer).or_insert_with(|| Owned {
+            let owned = self.0.entry((*writer).clone()).or_insert_with(|| Owned {
                 fields: FieldSet::default(),
                 time: String::new(),
             });
             owned.fields.union(&changed);
-            now.clone_into(&mut owned.time);
+            (*now).clone_into(&mut owned.time);
         }
         self.0.retain(|_, owned| !owned.fields.is_empty());
         Ok(())
@@ -213,15 +232,18 @@ impl Managers {
     /// before and does not any more, unless somebody else owns them.
     pub(crate) fn apply(
         &mut self,
-        schema: &Schema,
-        has_status: bool,
         live: &Value,
         config: &Value,
-        writer: &Manager,
+        write: &Write<'_>,
         force: bool,
-        now: &str,
     ) -> Result<Value, ApplyError> {
-        let wanted = owned(&leaves(schema, config)?, has_status, &writer.subresource);
+        let Write {
+            schema,
+            writer,
+            now,
+            ..
+        } = *write;
+        let wanted = write.owned(&leaves(schema, config)?);
         let mut merged = apply::merge(schema, live, config)?;
 
         let mut abandoned = self
@@ -332,6 +354,15 @@ mod tests {
         config
     }
 
+    fn write(writer: &Manager) -> Write<'_> {
+        Write {
+            schema: schema(),
+            has_status: true,
+            writer,
+            now: "now",
+        }
+    }
+
     /// A world with one object, and writers that apply or update it.
     struct World {
         live: Value,
@@ -348,15 +379,8 @@ mod tests {
 
         fn apply(&mut self, name: &str, config: &Value, force: bool) -> Result<(), Vec<String>> {
             let mut managers = self.managers.clone();
-            let applied = managers.apply(
-                schema(),
-                true,
-                &self.live,
-                config,
-                &manager(name, true),
-                force,
-                "now",
-            );
+            let writer = manager(name, true);
+            let applied = managers.apply(&self.live, config, &write(&writer), force);
             match applied {
                 Ok(merged) => {
                     self.live = merged;
@@ -372,15 +396,9 @@ mod tests {
         }
 
         fn update(&mut self, name: &str, new: Value) {
+            let writer = manager(name, false);
             self.managers
-                .record_update(
-                    schema(),
-                    true,
-                    &self.live,
-                    &new,
-                    manager(name, false),
-                    "now",
-                )
+                .record_update(&self.live, &new, &write(&writer))
                 .unwrap();
             self.live = new;
         }

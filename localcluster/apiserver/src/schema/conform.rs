@@ -99,8 +99,9 @@ fn fit_scalar(schema: &Schema, value: &mut Value) -> Result<(), String> {
             "int32" => number.as_i64().is_some_and(|n| i32::try_from(n).is_ok()),
             _ => number.is_i64() || number.is_u64(),
         },
-        (Type::Number, Value::Number(_)) | (Type::Boolean, Value::Bool(_)) => true,
-        (Type::IntOrString, Value::String(_)) => true,
+        (Type::Number, Value::Number(_))
+        | (Type::Boolean, Value::Bool(_))
+        | (Type::IntOrString, Value::String(_)) => true,
         (Type::IntOrString, Value::Number(number)) => number.is_i64(),
         _ => false,
     };
@@ -204,7 +205,7 @@ mod tests {
             "metadata": { "name": "d", "creationTimestamp": null, "x": 1 },
             "spec": { "replica": 1, "template": { "spec": { "containers": [{ "name": "c", "img": "" }] } } },
         });
-        let misfits = super::builtin(builtin::schema("apps", "v1", "Deployment"), &mut object);
+        let misfits = builtin(builtin::schema("apps", "v1", "Deployment"), &mut object);
         assert_eq!(
             misfits.unknown,
             [
@@ -239,7 +240,7 @@ mod tests {
             ),
         ] {
             let mut object = json!({ "spec": spec });
-            let misfits = super::builtin(builtin::schema("apps", "v1", "Deployment"), &mut object);
+            let misfits = builtin(builtin::schema("apps", "v1", "Deployment"), &mut object);
             assert_eq!(misfits.undecodable.as_deref(), Some(expected));
         }
     }

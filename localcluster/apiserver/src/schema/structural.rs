@@ -54,14 +54,13 @@ fn node(schema: &Value, path: &str, causes: &mut Vec<Cause>) {
                 "must not be empty for specified object fields",
             ));
         }
-        "" | "object" | "string" | "integer" | "number" | "boolean" => {}
         "array" if schema.get("items").is_none() => {
             causes.push(Cause::required(
                 format!("{path}.items"),
                 "must be specified",
             ));
         }
-        "array" => {}
+        "" | "array" | "object" | "string" | "integer" | "number" | "boolean" => {}
         _ => causes.push(Cause::not_supported(
             format!("{path}.type"),
             &schema["type"],

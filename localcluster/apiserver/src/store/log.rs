@@ -319,7 +319,6 @@ fn live(history: &[Arc<Record>], revision: u64) -> Option<&Arc<Record>> {
 
 fn check(key: &str, current: Option<&Record>, expect: Expect) -> Result<(), LogError> {
     match (expect, current) {
-        (Expect::Absent, None) => Ok(()),
         (Expect::Absent, Some(_)) => Err(LogError::Exists(key.to_owned())),
         (Expect::Revision(_), None) => Err(LogError::Missing(key.to_owned())),
         (Expect::Revision(expected), Some(record)) if record.revision != expected => {
@@ -329,7 +328,7 @@ fn check(key: &str, current: Option<&Record>, expect: Expect) -> Result<(), LogE
                 found: record.revision,
             })
         }
-        (Expect::Revision(_), Some(_)) => Ok(()),
+        (Expect::Absent, None) | (Expect::Revision(_), Some(_)) => Ok(()),
     }
 }
 

@@ -1,5 +1,5 @@
 //! A server on a socket, as other programs see it.
-#![allow(dead_code)] // Each test program uses a part.
+#![allow(dead_code, unreachable_pub)] // Each test program uses a part.
 
 use std::path::{Path, PathBuf};
 use std::process::Stdio;

@@ -146,8 +146,9 @@ impl CustomColumn {
             ("integer", Value::Number(number)) => number
                 .as_i64()
                 .map_or_else(|| json!(number.as_f64()), Into::into),
-            ("number", Value::Number(_)) | ("boolean", Value::Bool(_)) => value.clone(),
-            ("string", Value::String(_)) => value.clone(),
+            ("number", Value::Number(_))
+            | ("boolean", Value::Bool(_))
+            | ("string", Value::String(_)) => value.clone(),
             ("string", other) => other.to_string().into(),
             _ => Value::Null,
         }
@@ -176,7 +177,7 @@ fn printer(kind: &Kind) -> Printer {
         (_, "events") => other::EVENT,
         ("coordination.k8s.io", "leases") => other::LEASE,
         ("rbac.authorization.k8s.io", "rolebindings" | "clusterrolebindings") => other::BINDING,
-        ("rbac.authorization.k8s.io", _) | ("apiextensions.k8s.io", _) => other::CREATED_AT,
+        ("rbac.authorization.k8s.io" | "apiextensions.k8s.io", _) => other::CREATED_AT,
         ("networking.k8s.io", "networkpolicies") => other::NETWORK_POLICY,
         _ => other::PLAIN,
     }

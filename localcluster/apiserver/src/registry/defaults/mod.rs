@@ -38,7 +38,7 @@ pub(crate) fn apply(kind: &Kind, object: &mut Value) {
         }
         ("networking.k8s.io", "networkpolicies") => network_policy(fields),
         ("apiextensions.k8s.io", "customresourcedefinitions") => {
-            super::custom::complete_names(object)
+            super::custom::complete_names(object);
         }
         _ => {}
     }

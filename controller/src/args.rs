@@ -152,7 +152,7 @@ pub struct StatusArgs {
     /// End with the release: exit 0 when it was promoted, 2 when it was rolled back
     #[arg(long, requires = "name")]
     pub until_done: bool,
-    /// Only a release of this revision or a later change counts: wait at most so long for it to start
+    /// How long --until-done waits for the controller to notice a change of the target
     #[arg(long, value_name = "DURATION", value_parser = duration, default_value = "60s")]
     pub start_within: Duration,
     /// kubeconfig of the cluster

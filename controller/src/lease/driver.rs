@@ -87,7 +87,7 @@ impl Elector {
                 Ok(Ok(())) => went_well = true,
                 Ok(Err(error)) if is_conflict(&error) => self.current = None,
                 Ok(Err(error)) => {
-                    warn!(lease = NAME, namespace = self.namespace, %error, "cannot use the lease")
+                    warn!(lease = NAME, namespace = self.namespace, %error, "cannot use the lease");
                 }
                 Err(_) => warn!(
                     lease = NAME,

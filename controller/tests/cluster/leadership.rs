@@ -28,7 +28,7 @@ fn start(world: &World, name: &str) -> Running {
 }
 
 async fn holder(world: &World) -> Option<String> {
-    let api: Api<Lease> = Api::namespaced(world.client.clone(), "default");
+    let api: Api<Lease> = Api::namespaced(world.client.clone(), "istio-system");
     api.get_opt(NAME).await.unwrap()?.spec?.holder_identity
 }
 
@@ -107,7 +107,7 @@ async fn a_leader_whose_lease_was_taken_ends_with_an_error_that_names_the_taker(
             holder(&world).await.as_deref() == Some("first")
         })
         .await;
-    let api: Api<Lease> = Api::namespaced(world.client.clone(), "default");
+    let api: Api<Lease> = Api::namespaced(world.client.clone(), "istio-system");
     let patch = serde_json::json!({ "spec": { "holderIdentity": "intruder" } });
     api.patch(NAME, &Default::default(), &kube::api::Patch::Merge(patch))
         .await

@@ -1,6 +1,11 @@
 //! The controller against the embedded API server, in one process and under a paused clock: releases of minutes
 //! take milliseconds.
-#![allow(clippy::unwrap_used, reason = "a test ends at the first surprise")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a test ends at the first surprise"
+)]
+#![allow(unreachable_pub, reason = "modules of one test program")]
 
 mod crash;
 mod idle;

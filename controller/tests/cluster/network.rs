@@ -30,7 +30,7 @@ fn use_ring() {
 #[tokio::test]
 async fn status_retry_after_and_body_of_an_answer_are_read() {
     use_ring();
-    let busy = async |headers: axum::http::HeaderMap, body: String| {
+    let busy = async |headers: http::HeaderMap, body: String| {
         let words = format!("{}{body}", headers["x-test"].to_str().unwrap());
         (StatusCode::TOO_MANY_REQUESTS, [("retry-after", "7")], words)
     };

@@ -77,6 +77,15 @@ impl World {
         let mesh = localcluster_mesh::crds()
             .into_iter()
             .map(|crd| serde_json::to_value(crd).unwrap());
+        let namespace = json!({ "apiVersion": "v1", "kind": "Namespace", "metadata": { "name": "istio-system" } });
+        world.apply_to("v1", "namespaces", None, &namespace).await;
+        for rule in crate::manifests::rbac() {
+            let plural = format!("{}s", rule["kind"].as_str().unwrap().to_lowercase());
+            let namespace = rule["metadata"]["namespace"].as_str();
+            world
+                .apply_to("rbac.authorization.k8s.io/v1", &plural, namespace, &rule)
+                .await;
+        }
         for definition in definitions.into_iter().chain(mesh) {
             world
                 .apply_to(
@@ -109,15 +118,23 @@ impl World {
         settings: Settings,
         election: Option<(&str, Times)>,
     ) -> Running {
+        // The controller has the rights that the manifests give it, and no others.
+        let client = self.server.client_as(
+            "system:serviceaccount:istio-system:canary-controller",
+            &[
+                "system:serviceaccounts",
+                "system:serviceaccounts:istio-system",
+            ],
+        );
         let instance = election.map_or("controller", |(name, _)| name).to_owned();
         let controller = Controller::build(Parts {
-            client: recorder.record(self.client.clone()),
+            client: recorder.record(client),
             namespace: None,
             settings,
             clock: self.clock.clone(),
             transport: self.web.clone(),
             instance,
-            election: election.map(|(_, times)| ("default".to_owned(), times)),
+            election: election.map(|(_, times)| ("istio-system".to_owned(), times)),
         })
         .unwrap();
         let shutdown = CancellationToken::new();
@@ -135,11 +152,15 @@ impl World {
         self.apply(Kind::Canary, canary).await;
     }
 
-    /// Sets the image of the target.
+    /// Sets the image of the target, as `kubectl set image` does.
     pub async fn set_image(&self, version: &str) {
         let patch = json!({ "spec": { "template": { "spec": { "containers": [
             { "name": "simple-app", "image": format!("simple-app:{version}") } ] } } } });
-        self.merge(Kind::Deployment, "simple-app", &patch).await;
+        let params = PatchParams::default();
+        self.api(Kind::Deployment)
+            .patch("simple-app", &params, &Patch::Strategic(patch))
+            .await
+            .unwrap();
     }
 
     /// Creates or changes an object in `default`.

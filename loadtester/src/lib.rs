@@ -17,5 +17,5 @@ mod progress;
 pub mod recorder;
 pub mod report;
 pub mod schedule;
-pub mod server;
+mod server;
 mod worker;

@@ -316,7 +316,7 @@ mod tests {
     proptest! {
         #[test]
         fn the_count_is_exact_however_it_is_shared(
-            n in 0u64..5000, workers in 1usize..100, threads in 1usize..8,
+            n in 0u64..2000, workers in 1usize..60, threads in 1usize..8,
         ) {
             let limit = Limit { requests: Some(n), ..Limit::default() };
             for pacing in [Pacing::Unpaced, Pacing::PerWorker(10.0), Pacing::Total(10.0)] {
@@ -326,7 +326,7 @@ mod tests {
 
         #[test]
         fn rate_times_duration_requests_are_due_whatever_the_shares(
-            rate in 1u32..5000, seconds in 1u32..4, workers in 1usize..20, threads in 1usize..5,
+            rate in 1u32..700, seconds in 1u32..4, workers in 1usize..8, threads in 1usize..5,
         ) {
             let limit = Limit { duration: Some(SECOND * seconds), ..Limit::default() };
             let threads = threads.min(workers);

@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 
 /// A gate somebody has opened or closed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Gate {
+pub(crate) struct Gate {
     /// Whether checks pass.
     pub open: bool,
     /// Address of whoever changed it last.
@@ -26,14 +26,14 @@ type Table = BTreeMap<String, Gate>;
 
 /// All gates by key: `name.namespace`, and `rollback.name.namespace` for rollbacks.
 #[derive(Debug)]
-pub struct Gates {
+pub(crate) struct Gates {
     file: Option<PathBuf>,
     table: Mutex<Table>,
 }
 
 /// The file of the gates cannot be used.
 #[derive(Debug, thiserror::Error)]
-pub enum GateError {
+pub(crate) enum GateError {
     /// Reading failed.
     #[error("cannot read the gates from {0}: {1}")]
     Read(PathBuf, io::Error),
@@ -50,7 +50,7 @@ impl Gates {
     ///
     /// # Errors
     /// The file exists and cannot be read.
-    pub fn open(file: Option<PathBuf>) -> Result<Self, GateError> {
+    pub(crate) fn open(file: Option<PathBuf>) -> Result<Self, GateError> {
         let gates = Self {
             file,
             table: Mutex::default(),
@@ -63,7 +63,7 @@ impl Gates {
     ///
     /// # Errors
     /// The file cannot be read: an unknown gate is not taken for a closed one.
-    pub fn is_open(&self, key: &str) -> Result<bool, GateError> {
+    pub(crate) fn is_open(&self, key: &str) -> Result<bool, GateError> {
         Ok(self.all()?.get(key).is_some_and(|gate| gate.open))
     }
 
@@ -71,7 +71,7 @@ impl Gates {
     ///
     /// # Errors
     /// The file cannot be read.
-    pub fn all(&self) -> Result<Table, GateError> {
+    pub(crate) fn all(&self) -> Result<Table, GateError> {
         let table = self.table.lock().unwrap_or_else(PoisonError::into_inner);
         self.read(&table)
     }
@@ -80,7 +80,7 @@ impl Gates {
     ///
     /// # Errors
     /// The file cannot be read or written; the gate is then as before.
-    pub fn set(&self, key: &str, gate: Gate) -> Result<(), GateError> {
+    pub(crate) fn set(&self, key: &str, gate: Gate) -> Result<(), GateError> {
         let mut table = self.table.lock().unwrap_or_else(PoisonError::into_inner);
         let _alone = self.lock_out_replicas()?;
         let mut next = self.read(&table)?;

@@ -9,7 +9,7 @@ use crate::plan::{Origin, Plan, Proxies};
 
 /// Something to run.
 #[derive(Clone, Debug)]
-pub enum Job {
+pub(crate) enum Job {
     /// A load, run natively.
     Load(Arc<Plan>),
     /// A program that `--allow-exec` names, with its arguments.
@@ -23,7 +23,7 @@ pub enum Job {
 
 /// A webhook that asks for nothing that can be run; answered with 400 and this text.
 #[derive(Debug, thiserror::Error)]
-pub enum BadJob {
+pub(crate) enum BadJob {
     /// Flagger's words.
     #[error("metadata not found in payload")]
     NoMetadata,
@@ -54,7 +54,7 @@ pub enum BadJob {
 
 /// What decides whether a job may run.
 #[derive(Clone, Debug)]
-pub struct Rules {
+pub(crate) struct Rules {
     /// Hosts that may be loaded.
     pub targets: Arc<TargetPolicy>,
     /// Programs that may be started.
@@ -68,7 +68,7 @@ impl Rules {
     ///
     /// # Errors
     /// See [`BadJob`].
-    pub fn job(&self, payload: &Payload) -> Result<Job, BadJob> {
+    pub(crate) fn job(&self, payload: &Payload) -> Result<Job, BadJob> {
         if payload.metadata.is_none() {
             return Err(BadJob::NoMetadata);
         }

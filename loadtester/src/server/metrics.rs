@@ -6,7 +6,7 @@ use crate::recorder::Totals;
 
 /// Registered metrics; clones share them.
 #[derive(Clone)]
-pub struct Metrics {
+pub(crate) struct Metrics {
     registry: Registry,
     /// Webhooks by answer.
     pub webhooks: IntCounterVec,
@@ -23,7 +23,7 @@ impl Metrics {
     ///
     /// # Errors
     /// A name is registered twice.
-    pub fn new() -> prometheus::Result<Self> {
+    pub(crate) fn new() -> prometheus::Result<Self> {
         let registry = Registry::new();
         let counters = |name: &str, help: &str, label: &str| {
             let counters = IntCounterVec::new(Opts::new(name, help), &[label])?;
@@ -67,7 +67,7 @@ impl Metrics {
     ///
     /// # Errors
     /// A metric cannot be encoded.
-    pub fn text(&self) -> prometheus::Result<Vec<u8>> {
+    pub(crate) fn text(&self) -> prometheus::Result<Vec<u8>> {
         let mut text = Vec::new();
         TextEncoder::new().encode(&self.registry.gather(), &mut text)?;
         Ok(text)

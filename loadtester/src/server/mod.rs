@@ -1,14 +1,14 @@
 //! `loadtester serve`: the webhook API of Flagger's load tester, with loads run natively.
 
 mod exec;
-pub mod gates;
-pub mod job;
-pub mod metrics;
-pub mod payload;
-pub mod policy;
-pub mod router;
+pub(crate) mod gates;
+pub(crate) mod job;
+pub(crate) mod metrics;
+pub(crate) mod payload;
+pub(crate) mod policy;
+pub(crate) mod router;
 mod serve;
-pub mod tasks;
+pub(crate) mod tasks;
 
 use std::net::IpAddr;
 use std::path::PathBuf;
@@ -19,7 +19,7 @@ use regex::Regex;
 use crate::command::parse_duration;
 use policy::HostPattern;
 
-pub use serve::run;
+pub(crate) use serve::run;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -30,7 +30,7 @@ Examples:
 /// Settings of the server; a flag wins over its environment variable.
 #[derive(Clone, Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
-pub struct Config {
+pub(crate) struct Config {
     /// Address to listen on (a container needs 0.0.0.0 or its own address)
     #[arg(
         long,

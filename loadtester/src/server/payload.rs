@@ -6,7 +6,7 @@ use serde::Deserialize;
 
 /// One call. Fields that are not used here are passed over.
 #[derive(Clone, Debug, Deserialize, PartialEq, Eq)]
-pub struct Payload {
+pub(crate) struct Payload {
     /// Name of the canary.
     pub name: String,
     /// Namespace of the canary.
@@ -25,29 +25,29 @@ pub struct Payload {
 /// A body that is no payload.
 #[derive(Debug, thiserror::Error)]
 #[error("the body is no webhook payload (name, namespace, metadata of text values): {0}")]
-pub struct BadPayload(#[from] serde_json::Error);
+pub(crate) struct BadPayload(#[from] serde_json::Error);
 
 impl Payload {
     /// Reads a body.
     ///
     /// # Errors
     /// It is no JSON object of this form.
-    pub fn parse(body: &[u8]) -> Result<Self, BadPayload> {
+    pub(crate) fn parse(body: &[u8]) -> Result<Self, BadPayload> {
         Ok(serde_json::from_slice(body)?)
     }
 
     /// `name.namespace`, the key of gates and of running commands.
-    pub fn canary(&self) -> String {
+    pub(crate) fn canary(&self) -> String {
         format!("{}.{}", self.name, self.namespace)
     }
 
     /// A value of the metadata.
-    pub fn get(&self, key: &str) -> Option<&str> {
+    pub(crate) fn get(&self, key: &str) -> Option<&str> {
         self.metadata.as_ref()?.get(key).map(String::as_str)
     }
 
     /// Whether a value of the metadata is `true`.
-    pub fn is_set(&self, key: &str) -> bool {
+    pub(crate) fn is_set(&self, key: &str) -> bool {
         self.get(key)
             .is_some_and(|value| value.eq_ignore_ascii_case("true"))
     }

@@ -27,7 +27,7 @@ const LARGEST_BODY: usize = 64 * 1024;
 const BODY_TIME: Duration = Duration::from_secs(5);
 
 /// What the handlers share.
-pub struct Service {
+pub(crate) struct Service {
     /// Running loads.
     pub tasks: Arc<Tasks>,
     /// Gates.
@@ -49,9 +49,8 @@ struct Refused(StatusCode, String);
 
 impl IntoResponse for Refused {
     fn into_response(self) -> Response {
-        if self.0.is_server_error() {
-            warn!(status = self.0.as_u16(), "{}", self.1);
-        }
+        // The caller sees the text once; whoever runs the server looks here.
+        warn!(status = self.0.as_u16(), "{}", self.1);
         (self.0, self.1).into_response()
     }
 }
@@ -63,7 +62,7 @@ impl From<GateError> for Refused {
 }
 
 /// All routes. As in Flagger's load tester, any path that is no other takes a task, with any method.
-pub fn routes(service: Arc<Service>) -> Router {
+pub(crate) fn routes(service: Arc<Service>) -> Router {
     Router::new()
         .route("/gate/approve", any(async || "OK"))
         .route(

@@ -39,7 +39,7 @@ const STOP_TIME: Duration = Duration::from_secs(5);
 ///
 /// # Errors
 /// The port is taken, the gates cannot be read, or the runtime cannot start.
-pub fn run(config: Config) -> anyhow::Result<()> {
+pub(crate) fn run(config: Config) -> anyhow::Result<()> {
     tracing_subscriber::fmt()
         .with_env_filter(
             tracing_subscriber::EnvFilter::try_from_default_env().unwrap_or_else(|_| "info".into()),

@@ -27,7 +27,7 @@ const ENOUGH_REQUESTS: u64 = 100;
 
 /// Bounds.
 #[derive(Clone, Copy, Debug)]
-pub struct Limits {
+pub(crate) struct Limits {
     /// Tasks at the same time.
     pub tasks: usize,
     /// Requests per second of all tasks together; with it, a load without a rate is refused.
@@ -40,7 +40,7 @@ pub struct Limits {
 
 /// A job that may not start now; answered with 429.
 #[derive(Debug, PartialEq, thiserror::Error)]
-pub enum Rejected {
+pub(crate) enum Rejected {
     /// Too many tasks.
     #[error("{0} tasks are running, which is as many as --max-tasks allows")]
     Tasks(usize),
@@ -66,7 +66,7 @@ pub enum Rejected {
 
 /// What became of a submitted job.
 #[derive(Debug)]
-pub struct Submitted {
+pub(crate) struct Submitted {
     /// The task that runs it.
     pub id: u64,
     /// How it ended, once it has; none if it had been running before this call.
@@ -77,7 +77,7 @@ pub struct Submitted {
 
 /// One task as shown by `GET /tasks`.
 #[derive(Clone, Debug, Serialize)]
-pub struct TaskView {
+pub(crate) struct TaskView {
     id: u64,
     canary: String,
     command: String,
@@ -116,7 +116,7 @@ struct State {
 }
 
 /// All tasks of one server.
-pub struct Tasks {
+pub(crate) struct Tasks {
     limits: Limits,
     metrics: Metrics,
     state: Mutex<State>,
@@ -124,7 +124,7 @@ pub struct Tasks {
 
 impl Tasks {
     /// No tasks yet.
-    pub fn new(limits: Limits, metrics: Metrics) -> Arc<Self> {
+    pub(crate) fn new(limits: Limits, metrics: Metrics) -> Arc<Self> {
         Arc::new(Self {
             limits,
             metrics,
@@ -140,7 +140,11 @@ impl Tasks {
     ///
     /// # Errors
     /// A bound is reached.
-    pub fn submit(self: &Arc<Self>, payload: &Payload, job: Job) -> Result<Submitted, Rejected> {
+    pub(crate) fn submit(
+        self: &Arc<Self>,
+        payload: &Payload,
+        job: Job,
+    ) -> Result<Submitted, Rejected> {
         let canary = payload.canary();
         let command = payload.get("cmd").unwrap_or_default().to_owned();
         let key = (canary.clone(), command.clone());
@@ -327,7 +331,7 @@ impl Tasks {
     }
 
     /// All running tasks with figures so far, then those that ended lately, newest first.
-    pub fn list(&self) -> Vec<TaskView> {
+    pub(crate) fn list(&self) -> Vec<TaskView> {
         let state = self.lock();
         let mut running: Vec<_> = state.running.values().map(Running::view_now).collect();
         running.sort_by_key(|view| view.id);
@@ -338,21 +342,21 @@ impl Tasks {
     }
 
     /// Ends a running task; false if there is none of this number.
-    pub fn cancel(&self, id: u64) -> bool {
+    pub(crate) fn cancel(&self, id: u64) -> bool {
         let state = self.lock();
         let found = state.running.values().find(|running| running.view.id == id);
         found.inspect(|running| running.cancel.cancel()).is_some()
     }
 
     /// Ends all tasks.
-    pub fn cancel_all(&self) {
+    pub(crate) fn cancel_all(&self) {
         for running in self.lock().running.values() {
             running.cancel.cancel();
         }
     }
 
     /// Number of running tasks.
-    pub fn running(&self) -> usize {
+    pub(crate) fn running(&self) -> usize {
         self.lock().running.len()
     }
 }
@@ -383,7 +387,7 @@ impl Running {
 
 /// How a task ended.
 #[derive(Clone, Debug)]
-pub struct End {
+pub(crate) struct End {
     /// `finished`, `cancelled`, `timed out`, or the reason it failed.
     pub state: String,
     /// Report of a load, output of a program.
@@ -414,7 +418,7 @@ impl End {
     }
 
     /// Whether the task ran to its own end without failing.
-    pub fn is_success(&self) -> bool {
+    pub(crate) fn is_success(&self) -> bool {
         self.state == "finished"
     }
 

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use e2e::{Cluster, Traffic, burst};
+use e2e::{Cluster, Traffic, burst, until};
 
 /// One step of 20 s, and what a busy machine adds.
 const STEP: Duration = Duration::from_secs(60);
@@ -10,17 +10,24 @@ const STEP: Duration = Duration::from_secs(60);
 #[test]
 fn the_articles_manifests_release_a_new_version_step_by_step_without_a_failed_request() {
     let cluster = Cluster::up();
-    // Its four files go where the cluster's own app was.
+    // Its four files take the place of the cluster's own app, which goes with all it owns.
     cluster.kubectl(&[
         "delete",
-        "canary,deployment,metrictemplate",
-        "--all",
-        "--namespace",
-        "default",
-        "--selector",
-        "app.kubernetes.io/part-of=canary-release,app.kubernetes.io/component!=loadtester",
-        "--wait",
+        "canary/simple-app",
+        "deployment/simple-app",
+        "metrictemplate/request-processing-seconds-avg",
     ]);
+    until(STEP, "the primary to be gone", || {
+        let left = cluster.kubectl(&[
+            "get",
+            "pods",
+            "--selector",
+            "app=simple-app-primary",
+            "--output",
+            "name",
+        ]);
+        if left.is_empty() { Ok(()) } else { Err(left) }
+    });
     cluster.kubectl(&["apply", "--filename", "manifests/examples/original"]);
     cluster.wait_for_phase(&["Initialized"], STEP);
 

@@ -1,13 +1,13 @@
 //! From nothing to an app that answers, again, and back to nothing.
 
-use std::{fs, net::TcpStream, process::Stdio, time::Duration};
+use std::{fs, net::TcpStream, time::Duration};
 
 use e2e::{Cluster, Output, http, until};
 
 const SOON: Duration = Duration::from_secs(30);
 
 #[test]
-fn up_ends_with_an_app_that_answers_and_down_leaves_nothing() {
+fn up_ends_with_an_app_that_answers_a_second_up_changes_nothing_and_down_leaves_nothing() {
     let cluster = Cluster::none_yet();
     let said = cluster.run(&["up", "--on", "local"]).success();
     assert!(said.contains("version: 1.0.0"), "{said}");
@@ -32,17 +32,17 @@ fn up_ends_with_an_app_that_answers_and_down_leaves_nothing() {
     let log = cluster.run(&["logs", "simple-app"]).success();
     assert!(log.contains("version: 1.0.0"), "{log}");
 
+    let (process, pods) = (cluster.field("pid"), pods(&cluster));
+    let said = cluster.run(&["up"]).success();
+    assert!(said.contains("it is up already"), "{said}");
+    assert_eq!(cluster.field("pid"), process);
+    assert_eq!(self::pods(&cluster), pods, "no pod was replaced");
+    assert_eq!(http::get(&cluster.app()).unwrap().body, "version: 1.0.0");
+
     let addresses =
         ["ingress", "proxy", "envoy-admin", "prometheus"].map(|name| cluster.field(name));
     cluster.run(&["down"]).success();
-    until(SOON, "every process to be gone", || {
-        let left = cluster.processes();
-        if left.is_empty() {
-            Ok(())
-        } else {
-            Err(format!("{left:?}"))
-        }
-    });
+    wait_until_gone(&cluster);
     for url in addresses {
         let address = url.trim_start_matches("http://").trim_end_matches('/');
         assert!(
@@ -54,30 +54,12 @@ fn up_ends_with_an_app_that_answers_and_down_leaves_nothing() {
 }
 
 #[test]
-fn up_twice_leaves_the_running_cluster_as_it_is() {
+fn after_a_kill_of_everything_up_brings_back_the_same_cluster_and_ctrl_c_ends_it_in_order() {
     let cluster = Cluster::up();
-    let (before, pods) = (cluster.field("pid"), pods(&cluster));
-    let said = cluster.run(&["up"]).success();
-    assert!(said.contains("it is up already"), "{said}");
-    assert_eq!(cluster.field("pid"), before);
-    assert_eq!(self::pods(&cluster), pods, "no pod was replaced");
-    assert_eq!(http::get(&cluster.app()).unwrap().body, "version: 1.0.0");
-}
-
-#[test]
-fn after_a_kill_of_everything_up_brings_back_the_same_cluster() {
-    let cluster = Cluster::up();
-    let (pid, url) = (cluster.field("pid"), cluster.app());
+    let (process, url) = (cluster.field("pid"), cluster.app());
     // The parts die with it: nothing is left that could do it for them.
-    kill(&pid, "KILL");
-    until(SOON, "every process to be gone", || {
-        let left = cluster.processes();
-        if left.is_empty() {
-            Ok(())
-        } else {
-            Err(format!("{left:?}"))
-        }
-    });
+    kill(&process, "KILL");
+    wait_until_gone(&cluster);
     let status = cluster.run(&["status"]);
     assert_eq!(status.code, 1);
     assert!(
@@ -94,21 +76,9 @@ fn after_a_kill_of_everything_up_brings_back_the_same_cluster() {
         "Initialized",
         "what the cluster knew survived"
     );
-}
 
-#[test]
-fn ctrl_c_ends_a_cluster_in_the_foreground_with_all_its_children() {
-    let cluster = Cluster::up();
-    let pid = cluster.field("pid");
-    kill(&pid, "INT");
-    until(SOON, "every process to be gone", || {
-        let left = cluster.processes();
-        if left.is_empty() {
-            Ok(())
-        } else {
-            Err(format!("{left:?}"))
-        }
-    });
+    kill(&cluster.field("pid"), "INT");
+    wait_until_gone(&cluster);
     let log = fs::read_to_string(cluster.local_dir().join("localcluster.log")).unwrap();
     assert!(log.ends_with("stopping\n"), "it ended in order: {log}");
 }
@@ -117,10 +87,11 @@ fn ctrl_c_ends_a_cluster_in_the_foreground_with_all_its_children() {
 fn a_second_cluster_beside_the_first_has_addresses_of_its_own() {
     let cluster = Cluster::up();
     let elsewhere = tempfile::tempdir().unwrap();
-    let mut second = e2e::run_sh(elsewhere.path());
-    Output::of(second.args(["up", "--on", "local"]).stdin(Stdio::null())).success();
-    let urls = Output::of(e2e::run_sh(elsewhere.path()).arg("urls")).success();
+    let second = Output::of(e2e::run_sh(elsewhere.path()).args(["up", "--on", "local"]));
+    let urls = Output::of(e2e::run_sh(elsewhere.path()).arg("urls"));
     let down = Output::of(e2e::run_sh(elsewhere.path()).arg("down"));
+    second.success();
+    let urls = urls.success();
     assert!(
         !urls.contains(&cluster.app()) && !urls.contains(&cluster.field("api-server")),
         "{urls}"
@@ -149,14 +120,30 @@ fn a_port_that_is_taken_is_named_with_the_way_out() {
     );
 }
 
+/// The pods that are to stay: the first one of the app leaves as soon as its primary serves.
 fn pods(cluster: &Cluster) -> String {
+    let stay = "app!=simple-app";
+    let uids = "jsonpath={.items[*].metadata.uid}";
     cluster.kubectl(&[
         "get",
         "pods",
         "--all-namespaces",
+        "--selector",
+        stay,
         "--output",
-        "jsonpath={.items[*].metadata.uid}",
+        uids,
     ])
+}
+
+fn wait_until_gone(cluster: &Cluster) {
+    until(SOON, "every process to be gone", || {
+        let left = cluster.processes();
+        if left.is_empty() {
+            Ok(())
+        } else {
+            Err(format!("{left:?}"))
+        }
+    });
 }
 
 fn kill(pid: &str, signal: &str) {

@@ -9,6 +9,9 @@ use serde_json::{Value, json};
 const MAPS: &str = "/api/v1/namespaces/default/configmaps";
 const JSON: &str = "application/json";
 
+/// Method, path, media type and body of a request; code and reason of the answer.
+type Case<'a> = (Method, &'a str, &'a str, &'a [u8], u16, &'a str);
+
 struct World {
     client: Client,
 }
@@ -63,7 +66,7 @@ async fn every_kind_of_bad_request_has_its_code_and_reason() {
     );
     let versioned = map.replace("\"name\":\"a\"", "\"name\":\"b\",\"resourceVersion\":\"1\"");
     let pod = "/api/v1/namespaces/default/pods/p";
-    let cases: [(Method, &str, &str, &[u8], u16, &str); 18] = [
+    let cases: [Case<'_>; 18] = [
         (Method::POST, MAPS, JSON, b"{", 400, "BadRequest"),
         (Method::POST, MAPS, JSON, b"[]", 400, "BadRequest"),
         (

@@ -1,6 +1,8 @@
 //! A server on a socket, as other programs see it.
 #![allow(dead_code, unreachable_pub)] // Each test program uses a part.
 
+pub mod objects;
+
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
@@ -180,7 +182,7 @@ impl Drop for Served {
 
 /// kubectl as named by `KUBECTL`, or as found on the `PATH`.
 fn kubectl_path() -> PathBuf {
-    if let Some(named) = std::env::var_os("KUBECTL") {
+    if let Some(named) = std::env::var_os("KUBECTL").filter(|named| !named.is_empty()) {
         return named.into();
     }
     let path = std::env::var_os("PATH").unwrap_or_default();

@@ -4,8 +4,8 @@
 //! # Layout
 //!
 //! What was typed ([`command`]) becomes a checked [`plan`], which the [`engine`] runs: threads full of workers, each
-//! one loop over [`schedule`], a client and the [`recorder`]. [`report`] writes the result. [`server`] does all
-//! that on request of a webhook.
+//! one loop over [`schedule`], a client and the [`recorder`]. [`report`] writes the result. The module
+//! `server` does all that on request of a webhook.
 
 pub mod cli;
 mod client;

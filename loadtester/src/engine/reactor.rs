@@ -34,7 +34,7 @@ const EVENTS_AT_ONCE: usize = 256;
 pub(crate) struct Reactor {
     epoll: OwnedFd,
     wake: Arc<OwnedFd>,
-    /// Fires at the first of `timers`; the timeout of a wait would be rounded to milliseconds.
+    /// Fires at the first of `timers` or at the next deadline; the timeout of a wait would be rounded to milliseconds.
     timer: OwnedFd,
     armed: Cell<Option<Instant>>,
     workers: Vec<Worker>,
@@ -134,14 +134,15 @@ impl Reactor {
         let mut events = Vec::with_capacity(EVENTS_AT_ONCE);
         while running.left > 0 {
             self.arm_timer()?;
-            let timeout = self.until_next_deadline().map(timespec);
-            match epoll::wait(&self.epoll, spare_capacity(&mut events), timeout.as_ref()) {
+            match epoll::wait(&self.epoll, spare_capacity(&mut events), None) {
                 Ok(_) | Err(rustix::io::Errno::INTR) => {}
                 Err(error) => return Err(error.into()),
             }
+            let mut timer_expired = false;
             for event in events.drain(..) {
                 let data = event.data.u64();
                 if data == TIMER {
+                    timer_expired = true;
                     self.armed.set(None);
                     continue;
                 }
@@ -161,15 +162,20 @@ impl Reactor {
                 running.poll(&mut slots[worker]);
             }
             self.fire_timers(|worker| running.poll(&mut slots[worker]));
-            self.expire_deadlines(|worker| running.poll(&mut slots[worker]));
+            if timer_expired {
+                self.expire_deadlines(|worker| running.poll(&mut slots[worker]));
+            }
         }
         Ok(())
     }
 
-    /// Sets the timer to the first moment anybody waits for.
+    /// Sets the timer to the first moment that anything is due or too late.
     fn arm_timer(&self) -> io::Result<()> {
-        let Some(first) = self.timers.borrow().peek().map(|Reverse((at, _))| *at) else {
-            return Ok(());
+        let timer = self.timers.borrow().peek().map(|Reverse((at, _))| *at);
+        let first = match (timer, self.next_deadline.get()) {
+            (Some(timer), Some(deadline)) => timer.min(deadline),
+            (Some(first), None) | (None, Some(first)) => first,
+            (None, None) => return Ok(()),
         };
         if self.armed.get().is_some_and(|armed| armed <= first) {
             return Ok(());
@@ -185,19 +191,6 @@ impl Reactor {
         timerfd_settime(&self.timer, TimerfdTimerFlags::empty(), &once)?;
         self.armed.set(Some(first));
         Ok(())
-    }
-
-    /// Time until the next deadline, in whole milliseconds rounded up; none if there is no deadline.
-    fn until_next_deadline(&self) -> Option<Duration> {
-        let left = self
-            .next_deadline
-            .get()?
-            .saturating_duration_since(Instant::now());
-        Some(Duration::from_millis(
-            u64::try_from(left.as_millis())
-                .unwrap_or(u64::MAX)
-                .saturating_add(1),
-        ))
     }
 
     fn fire_timers(&self, mut poll: impl FnMut(usize)) {
@@ -317,5 +310,80 @@ fn timespec(duration: Duration) -> Timespec {
     Timespec {
         tv_sec: duration.as_secs().try_into().unwrap_or(i64::MAX),
         tv_nsec: duration.subsec_nanos().into(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rustix::event::{EventfdFlags, eventfd};
+
+    use super::*;
+
+    fn reactor(workers: usize) -> (Reactor, Arc<OwnedFd>) {
+        let wake = Arc::new(eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK).unwrap());
+        (Reactor::new(workers, Arc::clone(&wake)).unwrap(), wake)
+    }
+
+    fn boxed<'f>(future: impl Future<Output = ()> + 'f) -> Pin<Box<dyn Future<Output = ()> + 'f>> {
+        Box::pin(future)
+    }
+
+    #[test]
+    fn sleepers_wake_in_the_order_they_are_due_and_never_early() {
+        let (reactor, _wake) = reactor(3);
+        let start = Instant::now();
+        let woken = RefCell::new(Vec::new());
+        let sleep = |worker: usize, milliseconds: u64| {
+            let (reactor, woken) = (&reactor, &woken);
+            boxed(async move {
+                let due = start + Duration::from_millis(milliseconds);
+                reactor.sleep_until(worker, due).await;
+                assert!(Instant::now() >= due);
+                woken.borrow_mut().push(worker);
+            })
+        };
+        let futures = vec![sleep(0, 30), sleep(1, 10), sleep(2, 20)];
+        reactor.run(futures, |_| {}).unwrap();
+        assert_eq!(*woken.borrow(), [1, 2, 0]);
+    }
+
+    #[test]
+    fn what_takes_too_long_is_given_up_and_what_does_not_is_finished() {
+        let (reactor, _wake) = reactor(2);
+        let soon = Instant::now() + Duration::from_millis(20);
+        let late = Instant::now() + Duration::from_secs(3600);
+        let results = RefCell::new(Vec::new());
+        let endless = boxed(async {
+            let result = reactor
+                .within(0, Some(soon), std::future::pending::<()>())
+                .await;
+            results.borrow_mut().push(result);
+        });
+        let short = boxed(async {
+            let result = reactor
+                .within(1, Some(late), reactor.sleep_until(1, soon))
+                .await;
+            results.borrow_mut().push(result);
+        });
+        reactor.run(vec![endless, short], |_| {}).unwrap();
+        let mut results = results.into_inner();
+        results.sort_by_key(Result::is_err);
+        assert_eq!(results, [Ok(()), Err(Stopped::Deadline)]);
+    }
+
+    #[test]
+    fn a_wake_up_may_cancel_those_who_sleep_and_those_who_wait() {
+        let (reactor, wake) = reactor(2);
+        let far = Instant::now() + Duration::from_secs(3600);
+        let asleep = boxed(async {
+            reactor.sleep_until(0, far).await;
+            assert!(reactor.is_cancelled());
+        });
+        let waiting = boxed(async {
+            let result = reactor.within(1, None, std::future::pending::<()>()).await;
+            assert_eq!(result, Err(Stopped::Cancelled));
+        });
+        rustix::io::write(&*wake, &1u64.to_ne_bytes()).unwrap();
+        reactor.run(vec![asleep, waiting], Reactor::cancel).unwrap();
     }
 }

@@ -10,6 +10,19 @@
 //! - `schema`: structure of the kinds: decoding, pruning, defaulting, validation, merging.
 //! - `patch`: the patch formats, as pure functions on values.
 //! - `api`: HTTP, from a request to the verb that answers it.
+//! - [`pki`], [`kubeconfig`], `tokens`, `serve`: how clients reach the server and show who they are.
+//!
+//! # Guarantees
+//!
+//! - A write is acknowledged when it survives the end of the process.
+//! - A watch shows every write after its start exactly once and in order, or says that it cannot.
+//! - What a client sends and this server does not understand or do is refused or warned about.
+//!
+//! # Caveats
+//!
+//! CEL rules of CustomResourceDefinitions, conversion and admission webhooks, exec, attach and
+//! port-forward are not offered. Owned objects are collected by the garbage collector of the controllers,
+//! and namespaces are emptied by theirs.
 
 mod api;
 mod client;

@@ -226,3 +226,26 @@ async fn a_new_start_keeps_the_authority_and_the_objects() {
     assert_eq!(authority.certificate_pem(), again.certificate_pem());
     assert!(Arc::strong_count(&again.server_config(&[]).unwrap()) == 1);
 }
+
+#[tokio::test]
+async fn acting_as_somebody_else_needs_a_right_of_its_own() {
+    let server = ApiServer::open(Config::default()).await.unwrap();
+    let whoami = |client: kube::Client| async move {
+        let request = http::Request::post("/apis/authentication.k8s.io/v1/selfsubjectreviews")
+            .header("impersonate-user", "jane")
+            .header("impersonate-group", "developers")
+            .body(b"{}".to_vec())
+            .unwrap();
+        client.request::<SelfSubjectReview>(request).await
+    };
+    let review = whoami(server.client()).await.unwrap();
+    let user = review.status.unwrap().user_info.unwrap();
+    assert_eq!(user.username.as_deref(), Some("jane"));
+    assert_eq!(user.groups.unwrap(), ["developers", "system:authenticated"]);
+    let (code, message) = failure(whoami(server.client_as("joe", &[])).await);
+    assert_eq!(code, 403);
+    assert!(
+        message.contains(r#"User "joe" cannot impersonate resource "users""#),
+        "{message}"
+    );
+}

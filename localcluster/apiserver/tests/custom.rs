@@ -244,3 +244,31 @@ async fn a_definition_that_is_not_structural_is_refused() {
         "{message}"
     );
 }
+
+#[tokio::test]
+async fn rules_that_are_not_evaluated_are_said_to_be_so() {
+    let client = client().await;
+    let mut definition = definition();
+    definition["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["x-kubernetes-validations"] =
+        json!([{ "rule": "self.spec.size < 10" }]);
+    let request = http::Request::post("/apis/apiextensions.k8s.io/v1/customresourcedefinitions")
+        .body(kube::client::Body::from(
+            definition.to_string().into_bytes(),
+        ))
+        .unwrap();
+    let response = client.send(request).await.unwrap();
+    let warning = response.headers()["warning"].to_str().unwrap().to_owned();
+    assert!(
+        warning.contains("x-kubernetes-validations are stored but not evaluated"),
+        "{warning}"
+    );
+    let definitions: Api<CustomResourceDefinition> = Api::all(client);
+    let stored = definitions.get("widgets.example.com").await.unwrap();
+    let conditions = stored.status.unwrap().conditions.unwrap();
+    assert!(
+        conditions
+            .iter()
+            .any(|c| c.type_ == "ValidationRulesEvaluated" && c.status == "False"),
+        "{conditions:?}"
+    );
+}

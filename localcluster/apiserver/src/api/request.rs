@@ -60,10 +60,12 @@ pub(crate) enum Target {
 
 impl Target {
     pub(crate) fn parse(method: &Method, path: &str, query: &Query) -> Self {
-        let segments: Vec<&str> = path
+        let segments: Vec<String> = path
             .split('/')
             .filter(|segment| !segment.is_empty())
+            .map(unescaped)
             .collect();
+        let segments: Vec<&str> = segments.iter().map(String::as_str).collect();
         let (group, version, rest) = match segments.as_slice() {
             ["api", version, rest @ ..] => ("", *version, rest),
             ["apis", group, version, rest @ ..] => (*group, *version, rest),
@@ -100,6 +102,25 @@ impl Target {
             name,
         })
     }
+}
+
+/// A path segment without percent escapes.
+fn unescaped(segment: &str) -> String {
+    let mut bytes = Vec::with_capacity(segment.len());
+    let mut rest = segment.as_bytes();
+    while let Some((&first, after)) = rest.split_first() {
+        let escaped = (first == b'%')
+            .then(|| std::str::from_utf8(after.get(..2)?).ok())
+            .flatten()
+            .and_then(|digits| u8::from_str_radix(digits, 16).ok());
+        bytes.push(escaped.unwrap_or(first));
+        rest = if escaped.is_some() {
+            &after[2..]
+        } else {
+            after
+        };
+    }
+    String::from_utf8_lossy(&bytes).into_owned()
 }
 
 /// The query parameters.

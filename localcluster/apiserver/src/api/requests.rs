@@ -33,7 +33,7 @@ impl RequestCounter {
         Ok(Self { registry, total })
     }
 
-    /// Counts an answered request; `request` is `None` for one that is not about objects.
+    /// Counts an answered request; `request` is `None` for one that is not about served objects.
     pub(crate) fn count(
         &self,
         request: Option<&ResourceRequest>,

@@ -219,7 +219,13 @@ async fn answer(server: Arc<Server>, request: Request) -> Result<Response, ApiEr
     let mut response = answered.unwrap_or_else(IntoResponse::into_response);
     call.add_warnings(&mut response);
     let request = match &target {
-        Target::Resource(request) => Some(request),
+        // Anybody can ask for anything; only what exists gets a counter.
+        Target::Resource(request) => call
+            .server
+            .catalog()
+            .find(&request.group, &request.version, &request.resource)
+            .is_ok()
+            .then_some(request),
         Target::Path => None,
     };
     let applies = body::media_type(&call.headers) == patch::APPLY;

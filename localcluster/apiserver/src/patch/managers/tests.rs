@@ -1,5 +1,7 @@
 //! What several writers do to one object.
 
+use proptest::prelude::*;
+
 use super::*;
 use crate::schema::builtin;
 
@@ -188,4 +190,54 @@ fn what_is_written_is_read_back() {
         object["metadata"]["managedFields"][1]["fieldsV1"],
         json!({ "f:metadata": { "f:labels": { "f:x": {} } } })
     );
+}
+
+/// Containers by name with an image each, as one applier wants them.
+fn wish() -> impl Strategy<Value = Value> {
+    prop::collection::btree_map("[a-c]", "[xy]", 0..3).prop_map(|containers| {
+        let items: Vec<Value> = containers
+            .into_iter()
+            .map(|(name, image)| json!({ "name": name, "image": image }))
+            .collect();
+        if items.is_empty() {
+            json!({})
+        } else {
+            config(items.into(), Value::Null)
+        }
+    })
+}
+
+fn items(object: &Value) -> Vec<Value> {
+    let list = object
+        .pointer("/spec/template/spec/containers")
+        .and_then(Value::as_array);
+    list.cloned().unwrap_or_default()
+}
+
+proptest! {
+    #[test]
+    fn after_forced_applies_each_last_wish_is_there_and_nothing_else(
+        wishes in prop::collection::vec((0..2_usize, wish()), 0..8),
+    ) {
+        let mut world = World::new();
+        let mut last = [json!({}), json!({})];
+        for (writer, wish) in wishes {
+            world.apply(["one", "two"][writer], &wish, true).unwrap();
+            for item in items(&wish) {
+                prop_assert!(items(&world.live).contains(&item));
+            }
+            // The same again changes nothing.
+            let before = (world.live.clone(), world.managers.clone());
+            world.apply(["one", "two"][writer], &wish, true).unwrap();
+            prop_assert_eq!(&before, &(world.live.clone(), world.managers.clone()));
+            last[writer] = wish;
+        }
+        let name = |item: &Value| item["name"].as_str().unwrap().to_owned();
+        let mut wanted: Vec<String> = last.iter().flat_map(items).map(|item| name(&item)).collect();
+        wanted.sort();
+        wanted.dedup();
+        let mut found: Vec<String> = items(&world.live).iter().map(name).collect();
+        found.sort();
+        prop_assert_eq!(found, wanted);
+    }
 }

@@ -108,3 +108,120 @@ fn words(response: &Response) -> String {
         body
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+
+    use canary_engine::canary::HookKind;
+    use futures::future::BoxFuture;
+    use tokio::time::Instant;
+
+    use super::*;
+    use crate::{crd::Webhook, http::HttpError};
+
+    /// Gives the answers in order, the last one for ever.
+    struct Script(Mutex<Vec<Result<Response, HttpError>>>);
+
+    impl Transport for Script {
+        fn send(&self, _: Request) -> BoxFuture<'_, Result<Response, HttpError>> {
+            let mut answers = self.0.lock().unwrap();
+            let answer = if answers.len() > 1 {
+                answers.remove(0)
+            } else {
+                answers[0].clone()
+            };
+            Box::pin(async move { answer })
+        }
+    }
+
+    fn answer(status: u16, body: &str) -> Result<Response, HttpError> {
+        Ok(Response {
+            status,
+            retry_after: None,
+            body: body.to_owned(),
+        })
+    }
+
+    async fn call_with(retries: u32, answers: Vec<Result<Response, HttpError>>) -> HookAnswer {
+        let hook = HookCall {
+            kind: HookKind::Rollout,
+            spec: Webhook {
+                name: "w".to_owned(),
+                url: "http://w".to_owned(),
+                ..Webhook::default()
+            },
+            timeout: Duration::from_secs(10),
+            retries,
+        };
+        let payload = Payload {
+            name: "app".to_owned(),
+            namespace: "ns".to_owned(),
+            phase: "Progressing".to_owned(),
+            checksum: "c".to_owned(),
+            metadata: BTreeMap::new(),
+        };
+        call(&Script(Mutex::new(answers)), &hook, &payload).await
+    }
+
+    fn refused(words: &str) -> HookAnswer {
+        HookAnswer::Refused(words.to_owned())
+    }
+
+    #[tokio::test]
+    async fn every_2xx_passes() {
+        for status in [200, 202, 203, 204, 299] {
+            assert_eq!(
+                call_with(0, vec![answer(status, "")]).await,
+                HookAnswer::Passed
+            );
+        }
+    }
+
+    #[tokio::test]
+    async fn a_refusal_is_told_in_the_servers_words_and_not_tried_again() {
+        let answers = vec![answer(403, "Forbidden"), answer(200, "")];
+        assert_eq!(call_with(3, answers).await, refused("Forbidden"));
+        assert_eq!(
+            call_with(3, vec![answer(404, "")]).await,
+            refused("status 404 Not Found")
+        );
+        assert_eq!(
+            call_with(3, vec![answer(501, "no"), answer(200, "")]).await,
+            refused("status 501 Not Implemented: no")
+        );
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn temporary_failures_are_tried_again_with_growing_pauses() {
+        let started = Instant::now();
+        let lost = Err(HttpError("connection refused".to_owned()));
+        let answers = vec![answer(500, "x"), lost, answer(429, "y"), answer(200, "")];
+        assert_eq!(call_with(3, answers).await, HookAnswer::Passed);
+        assert_eq!(started.elapsed().as_secs(), 1 + 2 + 4);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_body_of_the_last_failure_is_kept() {
+        let words = "POST http://w giving up after 3 attempt(s): status 500 Internal Server Error: tests failed";
+        assert_eq!(
+            call_with(2, vec![answer(500, "tests failed\n")]).await,
+            refused(words)
+        );
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_server_may_ask_for_a_longer_pause_within_limits() {
+        let started = Instant::now();
+        let busy = |seconds| {
+            Ok(Response {
+                status: 503,
+                retry_after: Some(seconds),
+                body: String::new(),
+            })
+        };
+        let answers = vec![busy(5), busy(100_000), answer(200, "")];
+        assert_eq!(call_with(2, answers).await, HookAnswer::Passed);
+        assert_eq!(started.elapsed().as_secs(), 5 + 30);
+    }
+}

@@ -12,6 +12,7 @@ mod idle;
 mod leadership;
 mod manifests;
 mod network;
+mod program;
 mod recorder;
 mod release;
 mod web;

@@ -270,7 +270,7 @@ impl World {
                 let events = self.events("simple-app").await;
                 panic!("never: {what}\nstatus {status:#}\nevents {events:#?}");
             }
-            tokio::time::sleep(Duration::from_millis(250)).await;
+            tokio::time::sleep(Duration::from_millis(900)).await;
         }
     }
 }

@@ -303,3 +303,16 @@ async fn what_is_not_offered_is_said() {
         "{job:?}"
     );
 }
+
+#[tokio::test]
+async fn a_kind_that_is_not_served_is_named() {
+    let cluster = Served::start().await;
+    let monitor = "{apiVersion: monitoring.coreos.com/v1, kind: PodMonitor, metadata: {name: m}}";
+    let refused = cluster.apply(monitor, &[]).await;
+    assert!(
+        refused
+            .stderr
+            .contains(r#"no matches for kind "PodMonitor" in version "monitoring.coreos.com/v1""#),
+        "{refused:?}"
+    );
+}

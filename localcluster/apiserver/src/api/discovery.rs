@@ -1,12 +1,15 @@
 //! What the server serves, as clients ask for it.
 
 use axum::response::Response;
-use http::StatusCode;
+use http::header::ACCEPT;
+use http::{HeaderMap, StatusCode};
 use serde_json::{Value, json};
 
 use super::server::Call;
 use super::{ApiError, aggregated, render};
 use crate::registry::{Behaviour, Catalog, Kind};
+
+const OPENAPI_V2_PROTOBUF: &str = "application/com.github.proto-openapi.spec.v2.v1.0+protobuf";
 
 /// Kubernetes version whose API this server speaks.
 const GIT_VERSION: &str = "v1.33.0+localcluster";
@@ -51,6 +54,7 @@ pub(crate) fn answer(call: &Call, path: &str) -> Result<Response, ApiError> {
             .ok_or_else(ApiError::no_such_path),
         ["apis", group, version] => resource_list(&catalog, group, version),
         ["metrics"] => Ok(render::text(call.server.requests.render())),
+        ["openapi", "v2"] => Ok(openapi_v2(&call.headers)),
         ["openapi", "v3"] => ok(&catalog.openapi().index()),
         ["openapi", "v3", path @ ..] => catalog
             .openapi()
@@ -59,6 +63,22 @@ pub(crate) fn answer(call: &Call, path: &str) -> Result<Response, ApiError> {
             .ok_or_else(ApiError::no_such_path),
         _ => Err(ApiError::no_such_path()),
     }
+}
+
+/// Everything is described in OpenAPI v3. kubectl asks for the older documents about kinds that are not
+/// served; an empty document lets it say that it knows no such kind.
+fn openapi_v2(headers: &HeaderMap) -> Response {
+    let accept = headers
+        .get(ACCEPT)
+        .and_then(|value| value.to_str().ok())
+        .unwrap_or_default();
+    if accept.contains("proto-openapi.spec.v2") {
+        // Field 1, the version of the format.
+        return render::raw(OPENAPI_V2_PROTOBUF, "\n\u{3}2.0".to_owned());
+    }
+    let info = json!({ "title": "Kubernetes", "version": GIT_VERSION });
+    let document = json!({ "swagger": "2.0", "info": info, "paths": {}, "definitions": {} });
+    render::json(StatusCode::OK, &document)
 }
 
 fn version() -> Value {

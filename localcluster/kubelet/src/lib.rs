@@ -74,6 +74,7 @@ pub async fn run(config: Config, client: Client, shutdown: CancellationToken) ->
 
     let mut pods: Feed<Pod> = Feed::new(Api::all(client));
     let (sender, changes) = mpsc::unbounded_channel();
+    let queue = (sender.clone(), changes);
     pods.on_change(move |before, after| {
         let change = match (before, after) {
             (_, Some(pod)) => Change::Is(Arc::new(pod.clone())),
@@ -86,7 +87,7 @@ pub async fn run(config: Config, client: Client, shutdown: CancellationToken) ->
     let known = pods.store();
     tokio::select! {
         // Ends after `shutdown`, when all processes have.
-        () = manager::run(host.clone(), known, changes, shutdown) => {}
+        () = manager::run(host.clone(), known, queue, shutdown) => {}
         () = pods.run() => {}
         () = write_events => {}
         () = node::keep_lease(&host, &node) => {}

@@ -1,12 +1,16 @@
 //! Gives every pod of the node its task.
 
-use std::{collections::HashMap, ffi::OsStr, path::Path, sync::Arc};
+use std::{collections::HashMap, ffi::OsStr, path::Path, sync::Arc, time::Duration};
 
 use k8s_openapi::api::core::v1::Pod;
-use kube::{ResourceExt, runtime::reflector::Store};
+use kube::{
+    ResourceExt,
+    runtime::reflector::{ObjectRef, Store},
+};
 use tokio::{
     sync::{mpsc, watch},
     task::{JoinError, JoinSet},
+    time::sleep,
 };
 use tokio_util::sync::CancellationToken;
 
@@ -16,6 +20,9 @@ use crate::{
     schedule,
 };
 
+/// Wait before a pod that could not be bound is looked at again.
+const BIND_RETRY: Duration = Duration::from_secs(1);
+
 /// A pod appeared or changed, or is gone.
 #[derive(Debug)]
 pub(crate) enum Change {
@@ -23,6 +30,8 @@ pub(crate) enum Change {
     Is(Arc<Pod>),
     /// As it was last.
     Gone(Arc<Pod>),
+    /// It could not be bound a moment ago.
+    Unbound(ObjectRef<Pod>),
 }
 
 struct Entry {
@@ -34,7 +43,10 @@ struct Entry {
 pub(crate) async fn run(
     host: Arc<Host>,
     known: Store<Pod>,
-    mut changes: mpsc::UnboundedReceiver<Change>,
+    (again, mut changes): (
+        mpsc::UnboundedSender<Change>,
+        mpsc::UnboundedReceiver<Change>,
+    ),
     shutdown: CancellationToken,
 ) {
     if tokio::select! { ready = known.wait_until_ready() => ready.is_err(), () = shutdown.cancelled() => true }
@@ -47,6 +59,7 @@ pub(crate) async fn run(
         entries: HashMap::new(),
         tasks: JoinSet::new(),
         shutdown: shutdown.clone(),
+        again,
     };
     loop {
         tokio::select! {
@@ -54,6 +67,10 @@ pub(crate) async fn run(
             change = changes.recv() => match change {
                 Some(Change::Is(pod)) => manager.is(pod).await,
                 Some(Change::Gone(pod)) => manager.gone(&pod).await,
+                // As it is by now, which may be bound or gone.
+                Some(Change::Unbound(pod)) => if let Some(pod) = known.get(&pod) {
+                    manager.is(pod).await;
+                },
                 None => break,
             },
             Some(ended) = manager.tasks.join_next() => manager.ended(ended),
@@ -115,6 +132,8 @@ struct Manager {
     entries: HashMap<String, Entry>,
     tasks: JoinSet<String>,
     shutdown: CancellationToken,
+    /// Into the manager's own queue.
+    again: mpsc::UnboundedSender<Change>,
 }
 
 impl Manager {
@@ -123,12 +142,19 @@ impl Manager {
         if let Some(entry) = self.entries.get(&uid) {
             entry.pod.send_replace(pod);
         } else if is_here(&self.host, &pod) {
-            // One that has run to its end has nothing left to do but to be deleted.
-            if !is_over(&pod) {
+            // One that has run to its end has nothing left to do but to be let go when it is deleted.
+            if !is_over(&pod) || pod.metadata.deletion_timestamp.is_some() {
                 self.start(uid, pod);
             }
         } else if self.host.config.schedule {
-            schedule::bind(&self.host, &pod).await;
+            if !schedule::bind(&self.host, &pod).await {
+                let again = self.again.clone();
+                tokio::spawn(async move {
+                    sleep(BIND_RETRY).await;
+                    // Refused only at the end.
+                    let _ = again.send(Change::Unbound(ObjectRef::from_obj(&*pod)));
+                });
+            }
         }
     }
 

@@ -13,12 +13,12 @@ use serde_json::json;
 
 use crate::{host::Host, node};
 
-/// Bind `pod` to this node if it fits, else say why not.
+/// Bind `pod` to this node if it fits, else say why not. `false` when that must be tried again.
 ///
 /// The node's name is patched into the pod: the embedded API server has no `binding` subresource.
-pub(crate) async fn bind(host: &Host, pod: &Pod) {
+pub(crate) async fn bind(host: &Host, pod: &Pod) -> bool {
     let Some(spec) = pod.spec.as_ref().filter(|spec| is_ours(pod, spec)) else {
-        return;
+        return true;
     };
     let pods: Api<Pod> = Api::namespaced(host.client.clone(), &pod.namespace().unwrap_or_default());
     let (name, params) = (pod.name_any(), PatchParams::default());
@@ -39,7 +39,7 @@ pub(crate) async fn bind(host: &Host, pod: &Pod) {
         let message =
             "0/1 nodes are available: 1 node(s) didn't match Pod's node affinity/selector.";
         if is_known_unschedulable(pod) {
-            return;
+            return true;
         }
         host.events
             .emit(pod, None, Occurrence::warning("FailedScheduling", message));
@@ -52,9 +52,12 @@ pub(crate) async fn bind(host: &Host, pod: &Pod) {
             .await
     };
     match result {
-        Err(kube::Error::Api(status)) if status.is_not_found() || status.is_conflict() => {}
-        Err(error) => tracing::warn!(pod = name, %error, "cannot bind"),
-        Ok(_) => {}
+        Err(kube::Error::Api(status)) if status.is_not_found() || status.is_conflict() => true,
+        Err(error) => {
+            tracing::warn!(pod = name, %error, "cannot bind; trying again");
+            false
+        }
+        Ok(_) => true,
     }
 }
 

@@ -3,12 +3,23 @@
 //!
 //! Environment: `EXIT` ends it at once with that code; `READY_AFTER` milliseconds until `/ready`
 //! answers 200; `DRAIN` milliseconds it goes on serving after SIGTERM; `STUBBORN` ignores SIGTERM.
+//!
+//! Arguments: `exit CODE` ends it; `shim …` is the kubelet's shim; `parent` starts itself as a child
+//! through the shim, prints the child's process id and waits.
 
 use std::{
-    env, process,
-    sync::atomic::{AtomicBool, Ordering},
+    env,
+    ffi::OsString,
+    path::Path,
+    process,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
     time::{Duration, Instant},
 };
+
+use localcluster_kubelet::process::{Launch, Spawner, shim};
 
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -25,10 +36,25 @@ fn number(name: &str) -> Option<u64> {
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> std::io::Result<()> {
-    println!(
-        "started {}",
-        env::args().skip(1).collect::<Vec<_>>().join(" ")
-    );
+    let arguments: Vec<String> = env::args().skip(1).collect();
+    match arguments
+        .iter()
+        .map(String::as_str)
+        .collect::<Vec<_>>()
+        .as_slice()
+    {
+        ["exit", code] => process::exit(code.parse().unwrap_or(1)),
+        ["shim", "--parent", parent, "--", program, rest @ ..] => {
+            let rest: Vec<OsString> = rest.iter().map(Into::into).collect();
+            return Err(shim::run(
+                parent.parse().unwrap_or(0),
+                Path::new(program),
+                &rest,
+            ));
+        }
+        ["parent"] => return be_a_parent().await,
+        _ => println!("started {}", arguments.join(" ")),
+    }
     if let Some(code) = number("EXIT") {
         eprintln!("exiting with {code}");
         process::exit(i32::try_from(code).unwrap_or(1));
@@ -56,6 +82,24 @@ async fn main() -> std::io::Result<()> {
             }
         }
     }
+}
+
+async fn be_a_parent() -> std::io::Result<()> {
+    let this = env::current_exe()?;
+    let launch = Launch {
+        program: this.clone(),
+        args: vec!["child".into()],
+        env: env::vars().collect(),
+        cwd: "/".into(),
+    };
+    let child = Spawner::new(Some(this))
+        .spawn(&launch, Arc::new(()))
+        .await
+        .map_err(std::io::Error::other)?;
+    println!("child {}", child.pid().as_raw_nonzero());
+    sleep(Duration::MAX).await;
+    drop(child);
+    Ok(())
 }
 
 async fn answer(mut stream: TcpStream, begun: Instant) {

@@ -2,7 +2,7 @@
 //! signal the whole group, and stop it within a grace period.
 //!
 //! # Guarantees
-//! - With a [shim](shim) a child dies with this process, even when that is killed with `SIGKILL`.
+//! - With a [shim] a child dies with this process, even when that is killed with `SIGKILL`.
 //! - Without one (unit tests) dropping the [`Process`] kills the child.
 //! - When the child exits, whatever it left behind in its process group is killed, as a container
 //!   runtime does when the first process of a container ends.

@@ -7,4 +7,5 @@
 
 mod pods;
 mod rollout;
+mod shim;
 mod support;

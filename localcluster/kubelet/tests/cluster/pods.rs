@@ -1,9 +1,13 @@
 //! Pods as real processes, against the embedded API server.
 
-use std::time::Duration;
+use std::{os::unix::fs::PermissionsExt, time::Duration};
 
-use k8s_openapi::api::core::v1::{ConfigMap, Pod};
-use kube::api::DeleteParams;
+use k8s_openapi::api::{
+    authentication::v1::TokenReview,
+    core::v1::{ConfigMap, Pod, ServiceAccount},
+};
+use kube::api::{DeleteParams, PostParams};
+use localcluster_kubelet::ApiAccess;
 use serde_json::json;
 use tokio::time::sleep;
 
@@ -544,4 +548,177 @@ async fn a_pod_deleted_while_the_kubelet_was_away_is_let_go() {
     );
     cluster.start_kubelet();
     gone(&cluster, "one").await;
+}
+
+#[tokio::test]
+async fn a_pod_has_the_kubeconfig_of_its_service_account() {
+    let api = ApiAccess {
+        server: "https://127.0.0.1:1".into(),
+        certificate_authority: Some("pem".into()),
+    };
+    let cluster = Cluster::start_with(|config| config.api = Some(api)).await;
+    cluster
+        .create::<ServiceAccount>(json!({"metadata": {"name": "robot"}}))
+        .await;
+    let mut object = pod("one", json!({"readinessProbe": readiness()}));
+    object["spec"]["serviceAccountName"] = "robot".into();
+    cluster.create::<Pod>(object).await;
+    let running = cluster.pod("one", is_ready).await;
+    let (_, env) = get(ip(&running), 8080, "/env").await.unwrap();
+    let path = env
+        .lines()
+        .find_map(|line| line.strip_prefix("KUBECONFIG="))
+        .unwrap();
+    assert_eq!(
+        std::fs::metadata(path).unwrap().permissions().mode() & 0o777,
+        0o600
+    );
+    let kubeconfig = kube::config::Kubeconfig::read_from(path).unwrap();
+    let context = kubeconfig.contexts[0].context.as_ref().unwrap();
+    assert_eq!(
+        (context.namespace.as_deref(), context.user.as_deref()),
+        (Some("default"), Some("robot"))
+    );
+    let file = kubeconfig.auth_infos[0]
+        .auth_info
+        .as_ref()
+        .unwrap()
+        .token_file
+        .clone()
+        .unwrap();
+    // The claims of a service account's token say whose it is.
+    let token = std::fs::read_to_string(file).unwrap();
+    let review = json!({"apiVersion": "authentication.k8s.io/v1", "kind": "TokenReview", "metadata": {}, "spec": {"token": token}});
+    let reviews: kube::Api<TokenReview> = kube::Api::all(cluster.client.clone());
+    let answer = reviews
+        .create(
+            &PostParams::default(),
+            &serde_json::from_value(review).unwrap(),
+        )
+        .await
+        .unwrap();
+    assert_eq!(
+        answer.status.unwrap().user.unwrap().username.as_deref(),
+        Some("system:serviceaccount:default:robot")
+    );
+}
+
+#[tokio::test]
+async fn a_pod_without_its_service_account_waits_and_names_it() {
+    let api = ApiAccess {
+        server: "https://127.0.0.1:1".into(),
+        certificate_authority: None,
+    };
+    let cluster = Cluster::start_with(|config| config.api = Some(api)).await;
+    let mut object = pod("one", json!({"readinessProbe": readiness()}));
+    object["spec"]["serviceAccountName"] = "robot".into();
+    cluster.create::<Pod>(object).await;
+    cluster
+        .event("one", "FailedMount", "serviceaccount \"robot\" not found")
+        .await;
+    cluster
+        .create::<ServiceAccount>(json!({"metadata": {"name": "robot"}}))
+        .await;
+    cluster.pod("one", is_ready).await;
+}
+
+#[tokio::test]
+async fn commands_of_probes_are_programs_of_the_image() {
+    let cluster = Cluster::start().await;
+    let exec = |code: &str| json!({"exec": {"command": ["app", "exit", code]}, "periodSeconds": 1, "timeoutSeconds": 5});
+    cluster
+        .create::<Pod>(pod("good", json!({"readinessProbe": exec("0")})))
+        .await;
+    cluster
+        .create::<Pod>(pod("bad", json!({"readinessProbe": exec("3")})))
+        .await;
+    cluster
+        .create::<Pod>(pod(
+            "foreign",
+            json!({"readinessProbe": {"exec": {"command": ["/bin/true"]}, "periodSeconds": 1}}),
+        ))
+        .await;
+    cluster.pod("good", is_ready).await;
+    cluster
+        .event("bad", "Unhealthy", "Readiness probe failed: command")
+        .await;
+    cluster
+        .event("foreign", "Unhealthy", "executable file not found in image")
+        .await;
+    for name in ["bad", "foreign"] {
+        assert!(!is_ready(&cluster.pod(name, |_| true).await));
+    }
+}
+
+#[tokio::test]
+async fn tcp_probes_connect() {
+    let cluster = Cluster::start().await;
+    let tcp = |port: i32| json!({"tcpSocket": {"port": port}, "periodSeconds": 1});
+    cluster
+        .create::<Pod>(pod("good", json!({"readinessProbe": tcp(8080)})))
+        .await;
+    cluster
+        .create::<Pod>(pod("bad", json!({"readinessProbe": tcp(8081)})))
+        .await;
+    cluster.pod("good", is_ready).await;
+    cluster
+        .event("bad", "Unhealthy", "Readiness probe failed: dial tcp")
+        .await;
+}
+
+#[tokio::test]
+async fn a_sidecar_starts_before_and_ends_after_the_main_container() {
+    let cluster = Cluster::start().await;
+    let mut object = pod("one", json!({"readinessProbe": readiness()}));
+    object["spec"]["initContainers"] = json!([{
+        "name": "sidecar", "image": "app:1", "restartPolicy": "Always", "env": [{"name": "PORT", "value": "9090"}],
+        "startupProbe": {"httpGet": {"path": "/", "port": 9090}},
+    }]);
+    cluster.create::<Pod>(object).await;
+    let running = cluster.pod("one", is_ready).await;
+    assert_eq!(get(ip(&running), 9090, "/").await.unwrap().0, 200);
+    cluster
+        .api::<Pod>()
+        .delete("one", &DeleteParams::default())
+        .await
+        .unwrap();
+    gone(&cluster, "one").await;
+    assert!(get(ip(&running), 9090, "/").await.is_err());
+}
+
+#[tokio::test]
+async fn a_finished_pod_that_is_deleted_leaves_nothing() {
+    let cluster = Cluster::start().await;
+    let mut object = pod("one", json!({"env": [{"name": "EXIT", "value": "0"}]}));
+    object["spec"]["restartPolicy"] = "Never".into();
+    cluster.create::<Pod>(object).await;
+    let finished = cluster
+        .pod("one", |pod| {
+            pod.status
+                .as_ref()
+                .and_then(|status| status.phase.as_deref())
+                == Some("Succeeded")
+        })
+        .await;
+    let uid = finished.metadata.uid.unwrap();
+    let folders = [
+        cluster.config.pods_dir().join(&uid),
+        cluster.config.logs_dir().join(format!("default_one_{uid}")),
+    ];
+    assert!(folders.iter().all(|folder| folder.exists()));
+    cluster
+        .api::<Pod>()
+        .delete("one", &DeleteParams::default())
+        .await
+        .unwrap();
+    gone(&cluster, "one").await;
+    cluster
+        .until("its folders to go", async || {
+            if folders.iter().any(|folder| folder.exists()) {
+                Err("there".into())
+            } else {
+                Ok(())
+            }
+        })
+        .await;
 }

@@ -42,7 +42,7 @@ pub(crate) struct Cluster {
 }
 
 /// A block of addresses nobody else uses: whoever holds its first address' port has it.
-fn claim_block() -> (u8, TcpListener) {
+pub(crate) fn claim_block() -> (u8, TcpListener) {
     for _ in 0..500 {
         let block = fastrand::u8(1..=254);
         if let Ok(listener) = TcpListener::bind((Ipv4Addr::new(127, block, 0, 1), 6443)) {

@@ -9,8 +9,6 @@
 //! Absolute figures are the machine's; ratios are what to look at. A round in which the hypervisor took more than
 //! five percent of the CPU is run again, and left out if that happens too often.
 
-#![allow(clippy::print_stdout, reason = "a program that prints a table")]
-
 mod closed;
 mod paced;
 mod stall;

@@ -319,7 +319,7 @@ fn tasks_workers_and_rate_are_bounded() {
 
 #[test]
 fn a_client_that_sends_slowly_is_cut_off() {
-    let server = LoadTester::start(&[], &[]);
+    let server = LoadTester::start(&["--head-timeout", "1s"], &[]);
     let mut slow = TcpStream::connect(server.address).unwrap();
     slow.set_read_timeout(Some(support::DEADLINE)).unwrap();
     slow.write_all(b"POST / HTTP/1.1\r\nHost: a\r\n").unwrap();

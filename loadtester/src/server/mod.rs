@@ -84,6 +84,12 @@ pub(crate) struct Config {
     #[arg(long, env = "MAX_WORKERS", default_value_t = 1000, value_name = "N")]
     pub max_workers: usize,
 
+    /// Time in which a request's head must arrive, idle time on a kept connection included; longer than the interval
+    /// of webhooks, because proxies keep connections open between them
+    #[arg(long, env = "HEAD_TIMEOUT", default_value = "75s", value_parser = parse_duration,
+          value_name = "DURATION")]
+    pub head_timeout: Duration,
+
     /// Requests per second of all loads together; loads must then have a rate
     #[arg(long, env = "MAX_RATE", value_name = "RATE")]
     pub max_rate: Option<f64>,

@@ -26,8 +26,6 @@ use super::router::{Service, routes};
 use super::tasks::{Limits, Tasks};
 use crate::plan::Proxies;
 
-/// Time in which a request's head must arrive.
-const HEAD_TIME: Duration = Duration::from_secs(5);
 /// Bytes a request's head may take.
 const LARGEST_HEAD: usize = 16 * 1024;
 /// Connections at the same time; more wait in the backlog.
@@ -90,7 +88,7 @@ async fn serve(config: Config) -> anyhow::Result<()> {
     let connections = GracefulShutdown::new();
     let routes = routes(Arc::new(service));
     tokio::select! {
-        () = accept(&listener, &routes, &connections) => {}
+        () = accept(&listener, &routes, &connections, config.head_timeout) => {}
         _ = terminate.recv() => {}
         _ = interrupt.recv() => {}
     }
@@ -110,11 +108,16 @@ async fn serve(config: Config) -> anyhow::Result<()> {
 }
 
 /// Accepts for ever. Heads are bounded in time and size, so that no client holds a connection by sending slowly.
-async fn accept(listener: &TcpListener, routes: &Router, connections: &GracefulShutdown) {
+async fn accept(
+    listener: &TcpListener,
+    routes: &Router,
+    connections: &GracefulShutdown,
+    head_timeout: Duration,
+) {
     let mut builder = http1::Builder::new();
     builder
         .timer(TokioTimer::new())
-        .header_read_timeout(HEAD_TIME)
+        .header_read_timeout(head_timeout)
         .max_buf_size(LARGEST_HEAD);
     let places = Arc::new(Semaphore::new(CONNECTIONS));
     while let Ok(place) = Arc::clone(&places).acquire_owned().await {

@@ -164,7 +164,6 @@ impl Mesh {
             .collect();
         self.memory.rejected.retain(|id, _| present.contains(id));
         let rendered = render(&snapshot, &self.settings);
-        self.memory.workloads.clone_from(&rendered.workloads);
         problems.extend(rendered.problems.iter().cloned());
         (rendered, problems)
     }

@@ -9,7 +9,7 @@ use std::{
 
 use k8s_openapi::api::{
     core::v1::{Pod, Service},
-    discovery::v1::EndpointSlice,
+    discovery::v1::{Endpoint as SliceEndpoint, EndpointSlice},
 };
 use kube::ResourceExt;
 
@@ -47,9 +47,6 @@ pub struct Snapshot {
 /// What one rendering leaves to the next.
 #[derive(Clone, Debug, Default)]
 pub struct Memory {
-    /// Workload last seen behind each Service. Kept while a Service has no pods, so that the name
-    /// of its counters does not change when a canary is scaled to zero and up again.
-    pub workloads: BTreeMap<ServiceName, String>,
     /// By uid, the last version of each `VirtualService` that Envoy accepted.
     pub last_good: BTreeMap<String, Arc<VirtualService>>,
     /// Versions that Envoy refused, with its words.
@@ -141,7 +138,10 @@ pub struct MeshService {
     pub addresses: Vec<String>,
     /// TCP ports in the order of the object.
     pub ports: Vec<Port>,
-    /// Deployment behind it, [`UNKNOWN_WORKLOAD`] while there has been none.
+    /// Deployment behind it, [`UNKNOWN_WORKLOAD`] while none of its pods is ready: a request that is
+    /// refused for want of a pod never reached a workload, so it must not count against one. (Istio
+    /// reports it from the source only.) A load test that goes on while a canary is scaled to zero
+    /// would otherwise spoil the success rate of the next release.
     pub workload: String,
 }
 
@@ -186,9 +186,7 @@ pub fn services(snapshot: &Snapshot) -> Services {
                 name: service.name_any(),
             };
             let behind = slices.get(&name).map_or(&[][..], Vec::as_slice);
-            let workload = workload(behind, &pods)
-                .or_else(|| snapshot.memory.workloads.get(&name).cloned())
-                .unwrap_or_else(|| UNKNOWN_WORKLOAD.into());
+            let workload = workload(behind, &pods).unwrap_or_else(|| UNKNOWN_WORKLOAD.into());
             let service = MeshService {
                 addresses: addresses(service),
                 ports: ports(service, behind, &pods),
@@ -249,13 +247,8 @@ fn endpoints(port: &str, slices: &[&EndpointSlice], pods: &Pods<'_>) -> BTreeSet
             continue;
         };
         for endpoint in &slice.endpoints {
-            let conditions = endpoint.conditions.clone().unwrap_or_default();
-            if !conditions.ready.unwrap_or(true) || conditions.terminating.unwrap_or(false) {
-                continue;
-            }
             let pod = pod_of(endpoint, slice, pods);
-            // Its server is told to stop at this moment; the slice says so a little later.
-            if pod.is_some_and(|pod| pod.metadata.deletion_timestamp.is_some()) {
+            if !takes_requests(endpoint, pod) {
                 continue;
             }
             let labels = Arc::new(pod.map(|pod| pod.labels().clone()).unwrap_or_default());
@@ -269,27 +262,29 @@ fn endpoints(port: &str, slices: &[&EndpointSlice], pods: &Pods<'_>) -> BTreeSet
     found
 }
 
-fn pod_of<'a>(
-    endpoint: &k8s_openapi::api::discovery::v1::Endpoint,
-    slice: &EndpointSlice,
-    pods: &Pods<'a>,
-) -> Option<&'a Pod> {
+fn pod_of<'a>(endpoint: &SliceEndpoint, slice: &EndpointSlice, pods: &Pods<'a>) -> Option<&'a Pod> {
     let target = endpoint.target_ref.as_ref()?;
     let namespace = target.namespace.clone().or(slice.namespace())?;
     pods.get(&(namespace, target.name.clone()?)).copied()
 }
 
-/// The workload most pods behind the slices belong to, ready or not: so the counters have their
-/// name before the first request. Ties go to the first name.
+/// Ready, and not about to stop.
+fn takes_requests(endpoint: &SliceEndpoint, pod: Option<&Pod>) -> bool {
+    let conditions = endpoint.conditions.clone().unwrap_or_default();
+    // A pod that is being deleted is told to stop at this moment; the slice says so a little later.
+    let deleted = pod.is_some_and(|pod| pod.metadata.deletion_timestamp.is_some());
+    conditions.ready.unwrap_or(true) && !conditions.terminating.unwrap_or(false) && !deleted
+}
+
+/// The workload most ready pods behind the slices belong to. Ties go to the first name.
 fn workload(slices: &[&EndpointSlice], pods: &Pods<'_>) -> Option<String> {
     let mut counts: BTreeMap<String, usize> = BTreeMap::new();
     for slice in slices {
-        for pod in slice
-            .endpoints
-            .iter()
-            .filter_map(|e| pod_of(e, slice, pods))
-        {
-            *counts.entry(owner(pod)).or_default() += 1;
+        for endpoint in &slice.endpoints {
+            let pod = pod_of(endpoint, slice, pods);
+            if let Some(pod) = pod.filter(|pod| takes_requests(endpoint, Some(pod))) {
+                *counts.entry(owner(pod)).or_default() += 1;
+            }
         }
     }
     let most = counts.values().copied().max()?;

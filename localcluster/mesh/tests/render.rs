@@ -107,19 +107,24 @@ fn rendering_does_not_depend_on_the_order_of_objects() {
 }
 
 #[test]
-fn a_service_keeps_the_name_of_its_counters_while_it_has_no_pods() {
+fn a_request_that_finds_no_ready_pod_counts_against_no_workload() {
     let mut snapshot = scenario("canary.yaml");
-    let before = render_in_etc(&snapshot);
-    snapshot.memory.workloads = before.workloads;
-    snapshot.slices.clear();
-    let after = render_in_etc(&snapshot);
-    assert_eq!(after.resources.clusters, before.resources.clusters);
-    snapshot.memory.workloads.clear();
-    let fresh = render_in_etc(&snapshot);
-    let canary =
-        &fresh.resources.clusters["outbound|80||simple-app-canary.default.svc.cluster.local"];
+    let name_of_counters = |snapshot: &Snapshot| {
+        let rendered = render_in_etc(snapshot);
+        let canary = &rendered.resources.clusters["outbound|80||simple-app-canary.default.svc.cluster.local"];
+        canary["alt_stat_name"].as_str().unwrap().to_owned()
+    };
     assert_eq!(
-        canary["alt_stat_name"],
+        name_of_counters(&snapshot),
+        "simple-app-canary|default|80|simple-app"
+    );
+    for slice in &mut snapshot.slices {
+        for endpoint in &mut Arc::make_mut(slice).endpoints {
+            endpoint.conditions.get_or_insert_default().ready = Some(false);
+        }
+    }
+    assert_eq!(
+        name_of_counters(&snapshot),
         "simple-app-canary|default|80|unknown"
     );
 }

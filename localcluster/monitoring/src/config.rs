@@ -26,8 +26,9 @@ pub struct Config {
 }
 
 impl Config {
-    /// The usual time between scrapes: short, because a release on one machine is.
-    pub const SCRAPE_INTERVAL: Duration = Duration::from_secs(5);
+    /// The usual time between scrapes: short, because a rate needs two, and the first check of a
+    /// release on one machine comes within seconds.
+    pub const SCRAPE_INTERVAL: Duration = Duration::from_secs(1);
 }
 
 /// Why monitoring cannot run.

@@ -380,6 +380,9 @@ pub(super) fn render(
     (clusters, endpoints)
 }
 
+/// How long a connection to a pod may be idle.
+const IDLE_TIMEOUT: &str = "4s";
+
 /// `SERVICE|NAMESPACE|PORT|WORKLOAD`: the counters' name, which monitoring takes apart. Envoy ends a
 /// name at a dot, so a dot in a Deployment's name becomes `_`.
 fn statistics_name(name: &ServiceName, service: &MeshService, port: &Port) -> String {
@@ -406,9 +409,16 @@ fn envoy_cluster(
             json!({ "http_protocol_options": {} })
         },
     });
-    if let Some(common) = policy.remove("common_http_protocol_options") {
-        protocol["common_http_protocol_options"] = common;
+    // Idle connections are closed before servers commonly do it themselves (5 s), so that no request
+    // is under way on one that is just being closed. A DestinationRule may say otherwise.
+    let mut common = json!({ "idle_timeout": IDLE_TIMEOUT });
+    if let (Some(common), Some(Value::Object(asked))) = (
+        common.as_object_mut(),
+        policy.remove("common_http_protocol_options"),
+    ) {
+        common.extend(asked);
     }
+    protocol["common_http_protocol_options"] = common;
     let mut cluster = json!({
         "name": name,
         "alt_stat_name": statistics,

@@ -64,8 +64,6 @@ pub struct Rendered {
     pub resources: Resources,
     /// What is wrong with which objects.
     pub problems: BTreeSet<Problem>,
-    /// Workload behind each Service that has or had pods.
-    pub workloads: BTreeMap<ServiceName, String>,
     /// The version used of each `VirtualService`, by uid.
     pub used: BTreeMap<String, Arc<VirtualService>>,
 }
@@ -87,11 +85,6 @@ pub fn render(snapshot: &Snapshot, settings: &Settings) -> Rendered {
     };
     let routes = hosts.render(&mut problems);
     let (clusters, endpoints) = clusters::render(&services, &policies, settings);
-    let workloads = services
-        .into_iter()
-        .filter(|(_, service)| service.workload != model::UNKNOWN_WORKLOAD)
-        .map(|(name, service)| (name, service.workload))
-        .collect();
     Rendered {
         resources: Resources {
             endpoints,
@@ -99,7 +92,6 @@ pub fn render(snapshot: &Snapshot, settings: &Settings) -> Rendered {
             routes,
         },
         problems,
-        workloads,
         used,
     }
 }

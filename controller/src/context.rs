@@ -1,10 +1,13 @@
 //! What every reconciliation shares.
 
 use std::{
-    collections::{HashMap, HashSet},
+    collections::{HashMap, HashSet, VecDeque},
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
+
+use canary_engine::action::Action;
+use tokio::time::Instant;
 
 use crate::{
     background::Background, clock::Clock, cluster::Cluster, http::Transport, lease::Fence,
@@ -33,6 +36,49 @@ pub struct Context {
     pub failures: Failures,
     /// Remarks that were made.
     pub remarked: Remarked,
+    /// Recent repairs, by canary.
+    pub repairs: Repairs,
+}
+
+/// Recent repairs, by canary. Two controllers that disagree about an object would otherwise rewrite it as fast as
+/// watches tell them of each other.
+#[derive(Debug, Default)]
+pub struct Repairs(Mutex<HashMap<String, VecDeque<Instant>>>);
+
+impl Repairs {
+    /// More repairs than this within a minute are a quarrel; an initialization takes fewer.
+    const LIMIT: usize = 20;
+
+    /// Counts a plan that repairs something; when there were too many of late, how long to wait before the next.
+    pub fn too_often(&self, canary: &str, actions: &[Action]) -> Option<Duration> {
+        let repairs = |action: &Action| {
+            matches!(
+                action,
+                Action::EnsureCanaryService
+                    | Action::EnsurePrimaryService
+                    | Action::EnsureApexService
+                    | Action::EnsureRoute(_)
+            )
+        };
+        if !actions.iter().any(repairs) {
+            return None;
+        }
+        let minute = Duration::from_secs(60);
+        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let recent = all.entry(canary.to_owned()).or_default();
+        while recent.front().is_some_and(|time| time.elapsed() >= minute) {
+            recent.pop_front();
+        }
+        match recent.front() {
+            Some(first) if recent.len() >= Self::LIMIT => {
+                Some(minute.saturating_sub(first.elapsed()))
+            }
+            _ => {
+                recent.push_back(Instant::now());
+                None
+            }
+        }
+    }
 }
 
 /// Remarks that this process made, so that an idle canary costs no request.

@@ -24,6 +24,9 @@ use crate::{
 /// The component that events name as their source, as Flagger's do.
 pub const COMPONENT: &str = "flagger";
 
+/// The API server's limit for the messages of newer events; `status` has the whole text.
+const LONGEST_MESSAGE: usize = 1024;
+
 /// Publishes an event; one that exists already is done.
 ///
 /// # Errors
@@ -70,7 +73,7 @@ fn body(object: &Object, event: &Event, now: &str, instance: &str) -> Value {
         },
         "type": if event.warning { "Warning" } else { "Normal" },
         "reason": "Synced",
-        "message": event.message,
+        "message": event.message.chars().take(LONGEST_MESSAGE).collect::<String>(),
         "action": event.action,
         "source": { "component": COMPONENT },
         "reportingComponent": COMPONENT,

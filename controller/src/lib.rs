@@ -8,7 +8,7 @@
 //! - [`apply`]: carries out the engine's plan, with the builders of [`generate`] and the routers of [`routing`]
 //!
 //! Around it: [`controller`] decides which change wakes which canary, [`lease`] whether this process may act,
-//! [`events`], [`notify`] and [`background`] tell people, [`metrics`] and [`admin`] tell machines, and [`run`] puts
+//! [`events`], [`explain`], [`notify`] and [`background`] tell people, [`metrics`] and [`admin`] tell machines, and [`run`] puts
 //! everything together. [`args`] is the command line, [`overview`] the view for people.
 
 pub mod admin;
@@ -22,6 +22,7 @@ pub mod context;
 pub mod controller;
 pub mod crd;
 pub mod events;
+pub mod explain;
 pub mod generate;
 pub mod http;
 pub mod lease;

@@ -109,7 +109,7 @@ impl Screen {
         let size = rustix::termios::tcgetwinsize(stdout())
             .ok()
             .filter(|size| size.ws_col > 0);
-        let (width, height) = size.map_or((120, u16::MAX), |size| (size.ws_col, size.ws_row));
+        let (width, height) = size.map_or((u16::MAX, u16::MAX), |size| (size.ws_col, size.ws_row));
         let mut text = render::render(views, now);
         if views.is_empty() {
             "No canaries.\n".clone_into(&mut text);

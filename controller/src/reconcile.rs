@@ -2,7 +2,7 @@
 
 use std::{panic::AssertUnwindSafe, sync::Arc, time::Duration};
 
-use canary_engine::{action::Event, plan, question::Answers, questions};
+use canary_engine::{plan, question::Answers, questions};
 use futures::FutureExt;
 use kube::{ResourceExt, runtime::controller::Action};
 use serde_json::json;
@@ -13,13 +13,11 @@ use crate::{
     apply::{ApplyError, Tick, write_status},
     cluster::{Freshness, Kind, Object, WriteError},
     context::Context,
-    events,
-    generate::digest,
+    explain,
     lease::LostLease,
     observe::observe,
-    release::Release,
     routing, status,
-    validate::{Problems, validate},
+    validate::validate,
 };
 
 /// Why a tick failed; the next one comes after a pause.
@@ -61,8 +59,9 @@ pub async fn reconcile(object: Arc<Object>, ctx: Arc<Context>) -> Result<Action,
     let canary = full_name(&object);
     match outcome {
         Ok(result) => {
-            if result.is_ok() {
-                ctx.failures.clear(&canary);
+            match &result {
+                Ok(_) => ctx.failures.clear(&canary),
+                Err(failure) => explain::complain(&object, failure, &ctx).await,
             }
             ctx.metrics
                 .ticked(&object, ctx.clock.now().duration_since(started));
@@ -99,7 +98,7 @@ async fn tick(object: &Object, ctx: &Context) -> Result<Action, TickError> {
     // 2. Validate and observe.
     let release = match validate(&object, ctx.cluster.as_ref(), &ctx.settings) {
         Ok(release) => release,
-        Err(problems) => return refuse(&object, &problems, ctx).await,
+        Err(problems) => return explain::refuse(&object, &problems, ctx).await,
     };
     let Some(router) = routing::find(&release.canary.provider) else {
         return Ok(Action::await_change());
@@ -114,7 +113,7 @@ async fn tick(object: &Object, ctx: &Context) -> Result<Action, TickError> {
         ctx.clock.now(),
     ) {
         Ok(observed) => observed,
-        Err(problems) => return refuse(&object, &problems, ctx).await,
+        Err(problems) => return explain::refuse(&object, &problems, ctx).await,
     };
     if raw
         .waiting
@@ -124,7 +123,7 @@ async fn tick(object: &Object, ctx: &Context) -> Result<Action, TickError> {
         write_status(&object, &raw, json!({ "waiting": null }), ctx).await?;
         return Ok(Action::requeue(SHORTLY));
     }
-    remark(&object, &release, ctx).await?;
+    explain::remark(&object, &release, ctx).await?;
     // 3. Ask.
     let mut answers = Answers::default();
     loop {
@@ -146,66 +145,27 @@ async fn tick(object: &Object, ctx: &Context) -> Result<Action, TickError> {
         router,
         ctx,
     };
+    if let Some(wait) = ctx.repairs.too_often(&full_name(&object), &plan.actions) {
+        warn!(
+            canary = full_name(&object),
+            "something else keeps changing the generated objects"
+        );
+        return Ok(Action::requeue(wait));
+    }
     tick.apply(&plan.actions).await?;
     Ok(plan
         .requeue
         .map_or_else(Action::await_change, Action::requeue))
 }
 
-/// Refuses a Canary: one event and a visible reason, then nothing until it or what it refers to changes.
-async fn refuse(object: &Object, problems: &Problems, ctx: &Context) -> Result<Action, TickError> {
-    let message = format!("Canary {} is not valid: {problems}", full_name(object));
-    let raw = status::of_object(object);
-    let waiting = json!({ "reason": status::INVALID, "message": message, "announced": true });
-    if json!(raw.waiting) != waiting {
-        let canary = full_name(object);
-        warn!(canary, %problems, "refused");
-        let generation = object.metadata.generation.unwrap_or(0);
-        let key = format!("invalid/{generation}/{}", digest::short(&message, 8));
-        let event = Event {
-            warning: true,
-            message,
-            action: "Invalid",
-            key,
-        };
-        events::publish(object, &event, ctx)
-            .await
-            .map_err(ApplyError::Event)?;
-        write_status(object, &raw, json!({ "waiting": waiting }), ctx).await?;
-    }
-    Ok(Action::await_change())
-}
-
-/// Says once for each version of the spec what the user should know although nothing is refused.
-async fn remark(object: &Object, release: &Release, ctx: &Context) -> Result<(), TickError> {
-    for remark in &release.remarks {
-        let key = format!(
-            "remark/{}/{remark}",
-            object.metadata.generation.unwrap_or(0)
-        );
-        if ctx.remarked.is_new(&release.uid, &key) {
-            let event = Event {
-                warning: true,
-                message: remark.clone(),
-                action: "Remark",
-                key,
-            };
-            events::publish(object, &event, ctx)
-                .await
-                .map_err(ApplyError::Event)?;
-        }
-    }
-    Ok(())
-}
-
-/// What happens after a failed tick: a race is looked at again at once, anything else after a pause that grows.
+/// What happens after a failed tick: it is looked at again after a pause that grows, a short one after a race.
 #[must_use]
 pub fn on_error(object: &Object, failure: &TickError, ctx: &Context) -> Action {
     let canary = full_name(object);
     match failure {
         TickError::Apply(race) if race.is_race() => {
             debug!(canary, %failure, "changed meanwhile");
-            Action::requeue(Duration::from_millis(100))
+            Action::requeue(ctx.failures.wait(&canary) / 5)
         }
         TickError::Panic(_) => {
             error!(canary, %failure, "tick failed");
@@ -218,7 +178,8 @@ pub fn on_error(object: &Object, failure: &TickError, ctx: &Context) -> Action {
     }
 }
 
-fn full_name(object: &Object) -> String {
+/// `NAME.NAMESPACE`
+pub(crate) fn full_name(object: &Object) -> String {
     format!(
         "{}.{}",
         object.name_any(),

@@ -95,6 +95,7 @@ impl Controller {
             instance: parts.instance,
             failures: Default::default(),
             remarked: Default::default(),
+            repairs: Default::default(),
         });
         Ok(Self {
             ctx,
@@ -131,20 +132,29 @@ impl Controller {
             }
         };
         let mut fence = self.ctx.fence.clone();
-        let (ctx, touched, lanes) = (self.ctx, self.touched, self.lanes);
+        let (ctx, mut touched, lanes) = (self.ctx, self.touched, self.lanes);
         let work = async {
-            tokio::select! {
-                () = fence.opened() => {
-                    let finish = async {
-                        shutdown.cancelled().await;
-                        tokio::time::sleep(FINISH).await;
-                    };
-                    tokio::select! {
-                        () = controller::run(ctx, touched, shutdown.clone()) => {}
-                        () = finish => {}
-                    }
+            // A process that stands by follows the cluster too; it looks at everything once it leads.
+            let stand_by = async {
+                while touched.recv().await.is_some() {}
+                std::future::pending::<()>().await;
+            };
+            let leads = tokio::select! {
+                () = fence.opened() => true,
+                () = shutdown.cancelled() => false,
+                () = stand_by => false,
+            };
+            if leads {
+                let finish = async {
+                    shutdown.cancelled().await;
+                    tokio::time::sleep(FINISH).await;
+                };
+                tokio::select! {
+                    () = controller::run(ctx, touched, shutdown.clone()) => {}
+                    () = finish => {}
                 }
-                () = shutdown.cancelled() => drop((ctx, touched)),
+            } else {
+                drop((ctx, touched));
             }
             // Every context is gone now, so the lanes end when their jobs are done.
             lanes.drain(FINISH).await;

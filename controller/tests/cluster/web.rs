@@ -1,6 +1,6 @@
 //! The web as the controller sees it: a Prometheus and webhooks that answer in process.
 
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use controller::http::{HttpError, Method, Request, Response, Transport};
 use futures::future::BoxFuture;
@@ -41,7 +41,7 @@ impl Web {
         &self,
         answer: impl Fn(&Request) -> Result<Response, HttpError> + Send + Sync + 'static,
     ) {
-        *self.answer.lock().unwrap() = Box::new(answer);
+        *self.answer.lock().unwrap_or_else(PoisonError::into_inner) = Box::new(answer);
     }
 
     /// The bodies of the calls whose address contains `part`.
@@ -71,7 +71,7 @@ impl Web {
 
 impl Transport for Web {
     fn send(&self, request: Request) -> BoxFuture<'_, Result<Response, HttpError>> {
-        let answer = (self.answer.lock().unwrap())(&request);
+        let answer = (self.answer.lock().unwrap_or_else(PoisonError::into_inner))(&request);
         self.calls.lock().unwrap().push(request);
         Box::pin(async move { answer })
     }

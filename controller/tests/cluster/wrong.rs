@@ -5,7 +5,10 @@ use std::time::Duration;
 use controller::cluster::Kind;
 use serde_json::{Value, json};
 
-use crate::world::{World, canary, deployment, template};
+use crate::{
+    web::{ok, vector},
+    world::{World, canary, deployment, template},
+};
 
 /// A wrong canary, the path of the wrong value, and what its event must say.
 fn cases() -> Vec<(&'static str, Value, &'static str, &'static str)> {
@@ -226,4 +229,83 @@ async fn a_template_that_disappears_during_a_run_does_not_freeze_it() {
         .await;
     world.apply(Kind::MetricTemplate, &template()).await;
     world.phase("simple-app", "Succeeded").await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_panic_in_one_tick_stops_neither_that_canary_nor_another() {
+    let world = World::new().await;
+    let _running = world.start();
+    world.deploy(&canary()).await;
+    let mut target = deployment("1.0.0");
+    target["metadata"]["name"] = json!("other");
+    world.apply(Kind::Deployment, &target).await;
+    let mut other = canary();
+    other["metadata"]["name"] = json!("other");
+    other["spec"]["targetRef"]["name"] = json!("other");
+    other["spec"]["analysis"]["webhooks"] = json!([{ "name": "trap", "url": "http://trap/" }]);
+    world.apply(Kind::Canary, &other).await;
+    world.phase("simple-app", "Initialized").await;
+    world.phase("other", "Initialized").await;
+    world.web.answer_with(|request| {
+        assert!(!request.url.contains("trap"), "a trap");
+        if request.body.is_some() {
+            ok("OK")
+        } else {
+            ok(&vector(&[("", 1.0)]))
+        }
+    });
+    let patch = json!({ "spec": { "template": { "metadata": { "annotations": { "a": "b" } } } } });
+    world.merge(Kind::Deployment, "other", &patch).await;
+    world
+        .until("the trap to be met", async || {
+            world.status("other").await["phase"] == "Progressing"
+        })
+        .await;
+    world.set_image("1.0.1").await;
+    world.phase("simple-app", "Succeeded").await;
+    assert_eq!(world.status("other").await["phase"], "Progressing");
+    world.web.measure(1.0);
+    world.phase("other", "Succeeded").await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn two_controllers_that_disagree_about_a_service_do_not_spin() {
+    let world = World::new().await;
+    let running = world.start();
+    world.deploy(&canary()).await;
+    world.phase("simple-app", "Initialized").await;
+    let before = running.recorder.writes();
+    // The other one puts its annotation back whenever it is gone.
+    let rival = async {
+        let patch = json!({ "metadata": { "annotations": { "rival": "was here" } } });
+        let end = tokio::time::Instant::now() + Duration::from_secs(60);
+        while tokio::time::Instant::now() < end {
+            world.merge(Kind::Service, "simple-app", &patch).await;
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    rival.await;
+    let writes = running.recorder.writes() - before;
+    assert!((1..=45).contains(&writes), "{writes}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_the_api_server_refuses_is_told_once() {
+    let world = World::new().await;
+    let _running = world.start();
+    let mut wrong = canary();
+    wrong["spec"]["service"]["portName"] = json!("not a port name!");
+    world.deploy(&wrong).await;
+    world
+        .until("the refusal", async || {
+            !world.events("simple-app").await.is_empty()
+        })
+        .await;
+    tokio::time::sleep(Duration::from_secs(300)).await;
+    let events = world.events("simple-app").await;
+    assert_eq!(events.len(), 1, "{events:#?}");
+    assert!(
+        events[0].starts_with("Warning create Service default/simple-app-canary"),
+        "{events:?}"
+    );
 }

@@ -129,7 +129,7 @@ impl Check<'_> {
             if !self.running {
                 self.problem(
                     format!("{field}.name"),
-                    format!("there is no AlertProvider \"{name}\" in namespace {namespace}"),
+                    format!("AlertProvider {name}.{namespace} not found"),
                     "create it or correct the reference",
                 );
             }

@@ -107,7 +107,7 @@ impl Check<'_> {
     fn template(&self, namespace: &str, name: &str) -> Result<MetricTemplateSpec, Problem> {
         let Some(object) = self.lookup.find(Kind::MetricTemplate, namespace, name) else {
             return Err(Problem {
-                message: format!("there is no MetricTemplate \"{name}\" in namespace {namespace}"),
+                message: format!("MetricTemplate {name}.{namespace} not found"),
                 mend: "create it or correct the reference; the Canary is looked at again when it appears",
             });
         };

@@ -252,10 +252,7 @@ impl Check<'_> {
         else {
             self.problem(
                 "spec.targetRef.name",
-                format!(
-                    "there is no Deployment \"{}\" in namespace {}",
-                    target.name, self.namespace
-                ),
+                format!("Deployment {}.{} not found", target.name, self.namespace),
                 "create it or correct the name; the Canary is looked at again when it appears",
             );
             return None;

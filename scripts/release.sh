@@ -15,10 +15,11 @@ verb_release() {
 
 # A tag that nobody built would only show as pods that never start.
 need_image() {
-  if [ "$(cluster_kind)" = local ] &&
-    ! localcluster image ls --state-dir "$STATE_DIR" | grep -q -F "/simple-app:$1 "; then
-    fail "there is no image simple-app:$1; there are: $(localcluster image ls --state-dir "$STATE_DIR" |
-      sed -n 's|.*/simple-app:\([^ ]*\) .*|\1|p' | tr '\n' ' ')"
+  local tags
+  if [ "$(cluster_kind)" != local ]; then return; fi
+  tags=$(localcluster image ls --state-dir "$STATE_DIR" | sed -n 's|.*/simple-app:\([^ ]*\) .*|\1|p')
+  if ! printf '%s\n' "$tags" | grep -F -x -e "$1" >/dev/null; then
+    fail "there is no image simple-app:$1; there are: $(printf '%s' "$tags" | tr '\n' ' ')"
   fi
 }
 

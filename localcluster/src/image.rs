@@ -7,6 +7,7 @@ use localcluster_kubelet::{ImageStore, image::BuildRequest};
 
 use crate::{
     args::{ImageBuildArgs, ImageCommand},
+    report,
     state::StateDir,
 };
 
@@ -26,16 +27,13 @@ pub fn run(command: ImageCommand) -> anyhow::Result<()> {
     match command {
         ImageCommand::Build(args) => build(args),
         ImageCommand::Ls(args) => {
-            println!("{:<40} {:<19} SIZE", "IMAGE", "DIGEST");
+            let mut table = format!("{:<40} {:<19} SIZE\n", "IMAGE", "DIGEST");
             for image in store(&args.state_dir)?.list()? {
                 let digest: String = image.digest.chars().take(19).collect();
-                println!(
-                    "{:<40} {digest:<19} {:.1} MB",
-                    image.name,
-                    megabytes(image.size())
-                );
+                let size = megabytes(image.size());
+                table += &format!("{:<40} {digest:<19} {size:.1} MB\n", image.name);
             }
-            Ok(())
+            Ok(report::print(&table)?)
         }
         ImageCommand::Rm(args) => {
             let store = store(&args.state.state_dir)?;
@@ -59,7 +57,7 @@ fn build(args: ImageBuildArgs) -> anyhow::Result<()> {
             ..BuildRequest::default()
         };
         let image = store.build(&request)?;
-        println!("{} {}", image.name, image.digest);
+        report::print(&format!("{} {}\n", image.name, image.digest))?;
     }
     Ok(())
 }

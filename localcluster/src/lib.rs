@@ -64,17 +64,13 @@ fn status(args: &StatusArgs) -> anyhow::Result<ExitCode> {
         eprintln!("no cluster is ready in {}", state.root().display());
         return Ok(ExitCode::from(NOT_RUNNING));
     };
-    match &args.field {
-        None => println!("{}", serde_json::to_string_pretty(&description)?),
-        Some(name) => {
-            println!(
-                "{}",
-                description
-                    .field(name)
-                    .with_context(|| format!("there is no field {name}"))?
-            );
-        }
-    }
+    let text = match &args.field {
+        None => serde_json::to_string_pretty(&description)?,
+        Some(name) => description
+            .field(name)
+            .with_context(|| format!("there is no field {name}"))?,
+    };
+    report::print(&format!("{text}\n"))?;
     Ok(ExitCode::SUCCESS)
 }
 

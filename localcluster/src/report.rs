@@ -1,8 +1,23 @@
-//! What a person sees while a cluster starts: one line per step, with its duration.
+//! What a person sees.
 
-use std::{future::Future, time::Instant};
+use std::{
+    future::Future,
+    io::{self, Write as _},
+    time::Instant,
+};
 
-/// Do one step of a start and say so.
+/// Print text. A reader that has seen enough (`… | head`) is no error.
+///
+/// # Errors
+/// Standard output cannot be written for another reason.
+pub fn print(text: &str) -> io::Result<()> {
+    match io::stdout().write_all(text.as_bytes()) {
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        other => other,
+    }
+}
+
+/// Do one step of a start and say so, with its duration.
 ///
 /// # Errors
 /// Those of the step, which is named in the line above them.

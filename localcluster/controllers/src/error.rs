@@ -69,3 +69,16 @@ impl Error {
         !matches!(self, Self::Again)
     }
 }
+
+/// Whether a create was refused because the namespace is going away. Not worth an event or another
+/// attempt: everything in it goes too.
+pub(crate) fn is_namespace_going(error: &kube::Error) -> bool {
+    let kube::Error::Api(status) = error else {
+        return false;
+    };
+    let causes = status.details.iter().flat_map(|details| &details.causes);
+    status.is_forbidden()
+        && causes
+            .into_iter()
+            .any(|cause| cause.reason == "NamespaceTerminating")
+}

@@ -146,15 +146,13 @@ impl Manager {
             if !is_over(&pod) || pod.metadata.deletion_timestamp.is_some() {
                 self.start(uid, pod);
             }
-        } else if self.host.config.schedule {
-            if !schedule::bind(&self.host, &pod).await {
-                let again = self.again.clone();
-                tokio::spawn(async move {
-                    sleep(BIND_RETRY).await;
-                    // Refused only at the end.
-                    let _ = again.send(Change::Unbound(ObjectRef::from_obj(&*pod)));
-                });
-            }
+        } else if self.host.config.schedule && !schedule::bind(&self.host, &pod).await {
+            let again = self.again.clone();
+            tokio::spawn(async move {
+                sleep(BIND_RETRY).await;
+                // Refused only at the end.
+                let _ = again.send(Change::Unbound(ObjectRef::from_obj(&*pod)));
+            });
         }
     }
 

@@ -32,6 +32,7 @@ use serde_json::json;
 use crate::{
     Error,
     availability::is_finished,
+    error::is_namespace_going,
     events::{Occurrence, Recorder},
     feed::{Feed, Queue, controller_of},
     requeue,
@@ -284,6 +285,7 @@ async fn create(
             write_status(&deployments, deployment, &status).await?;
             return Err(Error::Again);
         }
+        Err(error) if is_namespace_going(&error) => return Ok(()),
         Err(error) => error,
     };
     let message = format!(

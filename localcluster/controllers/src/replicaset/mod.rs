@@ -23,6 +23,7 @@ use serde_json::json;
 
 use crate::{
     Error,
+    error::is_namespace_going,
     events::{Occurrence, Recorder},
     feed::{Feed, Queue, controller_of},
     requeue,
@@ -244,6 +245,9 @@ async fn change_pods(
         context.expectations.creating(uid, &name);
         if let Err(error) = pods.create(&PostParams::default(), &pod).await {
             context.expectations.not_created(uid, &name);
+            if is_namespace_going(&error) {
+                return Ok(());
+            }
             let message = format!("Error creating: {error}");
             return Err((
                 Failure {

@@ -62,7 +62,7 @@ fn build(args: ImageBuildArgs) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn default_path(program: &PathBuf) -> anyhow::Result<String> {
+fn default_path(program: &Path) -> anyhow::Result<String> {
     let name = program.file_name().and_then(|name| name.to_str());
     let name = name.with_context(|| {
         format!(

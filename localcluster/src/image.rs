@@ -1,6 +1,6 @@
 //! `localcluster image build|ls|rm`.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use anyhow::Context as _;
 use localcluster_kubelet::{ImageStore, image::BuildRequest};

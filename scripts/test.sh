@@ -6,5 +6,5 @@ verb_test() {
   verb_lint
   step "Build the programs ($PROFILE profile)" build_programs
   # Snapshots are compared here, never written.
-  INSTA_UPDATE=no cargo test --workspace --locked "$@"
+  INSTA_UPDATE=no cargo test --workspace --locked --no-fail-fast "$@"
 }

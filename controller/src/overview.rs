@@ -15,7 +15,7 @@ use tokio::time::Instant;
 
 use crate::{args::StatusArgs, clock::Clock, run::client};
 use fetch::{Fetch, View};
-use outcome::{Outcome, outcome};
+use outcome::{Outcome, events_of_release, outcome};
 
 /// Time between two looks.
 const PERIOD: Duration = Duration::from_millis(500);
@@ -104,7 +104,7 @@ impl Screen {
 
     fn show(&mut self, views: &[View], now: jiff::Timestamp) -> std::io::Result<()> {
         if self.follows && !self.redraws {
-            return self.tell_events(views, now);
+            return self.tell_events(views);
         }
         let size = rustix::termios::tcgetwinsize(stdout())
             .ok()
@@ -130,18 +130,12 @@ impl Screen {
         out.flush()
     }
 
-    fn tell_events(&mut self, views: &[View], now: jiff::Timestamp) -> std::io::Result<()> {
+    fn tell_events(&mut self, views: &[View]) -> std::io::Result<()> {
         let mut out = stdout().lock();
-        for event in views.iter().flat_map(|view| &view.events) {
-            // What is older belongs to an earlier release.
-            let is_recent = event
-                .time
-                .is_some_and(|time| now.duration_since(time).as_secs() < 30);
+        for event in views.iter().flat_map(events_of_release) {
             if !self.told.contains(&event.name) {
                 self.told.push(event.name.clone());
-                if is_recent {
-                    writeln!(out, "{}", render::event_line(event))?;
-                }
+                writeln!(out, "{}", render::event_line(event))?;
             }
         }
         out.flush()

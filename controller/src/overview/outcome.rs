@@ -1,6 +1,8 @@
 //! Whether the release of what the target holds is over, and how it ended.
 
-use super::fetch::View;
+use jiff::Timestamp;
+
+use super::fetch::{EventView, View};
 use crate::status::INVALID;
 
 /// Where a release stands.
@@ -16,6 +18,22 @@ pub(super) enum Outcome {
     NotNoticed,
     /// Something is under way.
     Running,
+}
+
+/// The events of the release of what the target holds, oldest first; none before it is noticed. Events know their
+/// time to the second only, so the comparison does too.
+pub(super) fn events_of_release(view: &View) -> impl Iterator<Item = &EventView> {
+    let noticed = outcome(view) != Outcome::NotNoticed;
+    let started = view.status.run_started.as_deref();
+    let started = started
+        .and_then(|text| text.parse::<Timestamp>().ok())
+        .map(Timestamp::as_second);
+    let belongs = move |event: &&EventView| {
+        noticed
+            && started
+                .is_none_or(|started| event.time.is_some_and(|time| time.as_second() >= started))
+    };
+    view.events.iter().filter(belongs)
 }
 
 /// Where the release of what the target holds stands.
@@ -119,6 +137,28 @@ mod tests {
             outcome(&view("Failed", "a", "b", "b")),
             Outcome::Promoted(_)
         ));
+    }
+
+    #[test]
+    fn events_of_earlier_releases_are_not_told_again() {
+        let event = |time: &str, message: &str| EventView {
+            time: time.parse().ok(),
+            message: message.to_owned(),
+            ..EventView::default()
+        };
+        let mut view = view("Succeeded", "a", "a", "b");
+        view.events = vec![
+            event("2026-01-01T00:00:09Z", "of the release before"),
+            event("2026-01-01T00:00:10Z", "of this release"),
+        ];
+        view.status.run_started = Some("2026-01-01T00:00:10.4Z".to_owned());
+        assert_eq!(events_of_release(&view).count(), 0, "not noticed yet");
+        "Progressing".clone_into(&mut view.status.phase);
+        view.status.last_applied_spec = Some("b".to_owned());
+        let told: Vec<_> = events_of_release(&view)
+            .map(|event| &event.message)
+            .collect();
+        assert_eq!(told, ["of this release"]);
     }
 
     #[test]

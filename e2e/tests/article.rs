@@ -32,6 +32,8 @@ fn the_articles_manifests_release_a_new_version_step_by_step_without_a_failed_re
     cluster.wait_for_phase(&["Initialized"], STEP);
 
     let (events, status) = (cluster.canary_events(), cluster.canary_status());
+    // kubectl lists what happened before in any order; what comes after that is in its own.
+    events.wait_for("Initialization done! simple-app.default", STEP);
     let users = Traffic::start(&cluster.app(), 2);
     cluster.set_image("1.0.1");
     events.wait_for("New revision detected! Scaling up simple-app.default", STEP);

@@ -5,7 +5,9 @@
     reason = "tests: helpers fail by panicking too"
 )]
 
+mod deletion;
 mod pods;
+mod probes;
 mod rollout;
 mod shim;
 mod support;

@@ -304,3 +304,16 @@ pub(crate) fn pod(name: &str, container: Value) -> Value {
 pub(crate) fn readiness() -> Value {
     json!({"httpGet": {"path": "/ready", "port": "http"}, "periodSeconds": 1})
 }
+
+/// Waits until the pod is no object any more.
+pub(crate) async fn gone(cluster: &Cluster, name: &str) {
+    let api = cluster.api::<Pod>();
+    cluster
+        .until("the pod to be gone", async || {
+            match api.get_opt(name).await.unwrap() {
+                None => Ok(()),
+                Some(pod) => Err(format!("{:?}", pod.status)),
+            }
+        })
+        .await;
+}

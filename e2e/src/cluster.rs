@@ -1,6 +1,7 @@
 //! One cluster as `./run.sh` makes it.
 
 use std::{
+    ffi::OsStr,
     path::{Path, PathBuf},
     process::Command,
     sync::{Mutex, MutexGuard, PoisonError},
@@ -81,6 +82,31 @@ pub fn run_sh(local_dir: &Path) -> Command {
     command
 }
 
+/// A program that finds the fetched tools first on its `PATH`, as run.sh does.
+pub fn with_tools(program: impl AsRef<OsStr>) -> Command {
+    let tools = repository().join(".local/bin");
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let folders = std::iter::once(tools).chain(std::env::split_paths(&path));
+    let mut command = Command::new(program);
+    command.env(
+        "PATH",
+        std::env::join_paths(folders).unwrap_or(path.clone()),
+    );
+    command
+}
+
+/// A program of this workspace, as `./run.sh build` made it: it lies beside the tests.
+///
+/// # Panics
+/// When it is not built.
+pub fn program(name: &str) -> PathBuf {
+    let test = std::env::current_exe().expect("the path of the test");
+    let mut beside = test.ancestors().skip(1).map(|folder| folder.join(name));
+    beside
+        .find(|path| path.is_file())
+        .expect("the program is built: ./run.sh build")
+}
+
 /// A cluster that `./run.sh up` made; `./run.sh down` when it is dropped, after a panic too.
 #[derive(Debug)]
 pub struct Cluster {
@@ -135,15 +161,8 @@ impl Cluster {
 
     /// `kubectl ARGS`, not yet started.
     pub fn kubectl_command(&self, args: &[&str]) -> Command {
-        let mut command = Command::new("kubectl");
-        let tools = repository().join(".local/bin");
-        let path = std::env::var_os("PATH").unwrap_or_default();
-        let folders = std::iter::once(tools).chain(std::env::split_paths(&path));
+        let mut command = with_tools("kubectl");
         command
-            .env(
-                "PATH",
-                std::env::join_paths(folders).unwrap_or(path.clone()),
-            )
             .env("KUBECONFIG", self.local_dir().join("kubeconfig"))
             .current_dir(repository())
             .args(args);

@@ -1,16 +1,16 @@
-//! What `kubectl --watch` prints while a story goes on.
+//! What a program that keeps running prints while a story goes on.
 
 use std::{
     io::{BufRead, BufReader},
-    process::{Child, ChildStdout, Command, Stdio},
+    process::{Child, ChildStdout, Command, ExitStatus, Stdio},
     sync::{Arc, Mutex},
     thread,
     time::Duration,
 };
 
-use crate::wait::until;
+use crate::{cluster::Output, wait::until};
 
-/// A kubectl that watches, and the lines it has printed.
+/// A program that keeps running, such as `kubectl get --watch`, and the lines it has printed.
 #[derive(Debug)]
 pub struct Journal {
     watcher: Child,
@@ -27,7 +27,7 @@ impl Journal {
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .spawn()
-            .expect("kubectl starts");
+            .expect("the program starts");
         let lines = Arc::new(Mutex::new(Vec::new()));
         if let Some(output) = watcher.stdout.take() {
             let lines = lines.clone();
@@ -47,18 +47,34 @@ impl Journal {
             .clone()
     }
 
-    /// Wait for a line that contains `text`.
+    /// Wait for a line that contains `text`, and get it.
     ///
     /// # Panics
     /// When none comes in time.
-    pub fn wait_for(&self, text: &str, limit: Duration) {
+    pub fn wait_for(&self, text: &str, limit: Duration) -> String {
         until(limit, &format!("the line {text:?}"), || {
-            let lines = self.lines();
-            let found = lines.iter().any(|line| line.contains(text));
-            found
-                .then_some(())
-                .ok_or_else(|| format!("so far:\n{}", lines.join("\n")))
-        });
+            let mut lines = self.lines();
+            match lines.iter().position(|line| line.contains(text)) {
+                Some(index) => Ok(lines.swap_remove(index)),
+                None => Err(format!("so far:\n{}", lines.join("\n"))),
+            }
+        })
+    }
+
+    /// Send the program a signal, e.g. `TERM`, and wait for its end.
+    ///
+    /// # Panics
+    /// When it does not end in time.
+    pub fn end(&mut self, signal: &str, limit: Duration) -> ExitStatus {
+        let pid = self.watcher.id().to_string();
+        Output::of(Command::new("kill").args(["-s", signal, &pid])).success();
+        until(limit, &format!("process {pid} to end"), || {
+            match self.watcher.try_wait() {
+                Ok(Some(status)) => Ok(status),
+                Ok(None) => Err(format!("it runs on after SIG{signal}")),
+                Err(error) => Err(error.to_string()),
+            }
+        })
     }
 }
 

@@ -3,8 +3,8 @@
 //! # Layout
 //! [`Cluster`] one `./run.sh up` in a directory of its own, taken down when dropped · [`http`] a
 //! small client that keeps its connection · [`Traffic`] users who never stop asking · [`Journal`]
-//! what `kubectl --watch` prints meanwhile · [`until`] waiting with a deadline. The stories are in
-//! `tests/`, one file per theme, one cluster per story.
+//! what a program such as `kubectl --watch` prints meanwhile · [`until`] waiting with a deadline.
+//! The stories are in `tests/`, one file per theme, one cluster per story.
 
 mod cluster;
 pub mod http;
@@ -12,7 +12,7 @@ mod journal;
 mod traffic;
 mod wait;
 
-pub use cluster::{Cluster, Output, repository, run_sh};
+pub use cluster::{Cluster, Output, program, repository, run_sh, with_tools};
 pub use journal::Journal;
 pub use traffic::{Sample, Traffic, burst};
 pub use wait::until;

@@ -22,8 +22,7 @@ async fn a_kill_at_any_write_changes_neither_the_end_nor_the_steps() {
     // How many writes an undisturbed initialization and release take.
     let world = World::new().await;
     let running = world.start();
-    world.deploy(&canary()).await;
-    world.phase("simple-app", "Initialized").await;
+    world.initialize(&canary()).await;
     world.set_image("1.0.1").await;
     world.phase("simple-app", "Succeeded").await;
     let writes = running.recorder.writes();

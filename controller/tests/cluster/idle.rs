@@ -8,8 +8,7 @@ use crate::world::{World, canary};
 async fn an_idle_canary_costs_no_request() {
     let world = World::new().await;
     let running = world.start();
-    world.deploy(&canary()).await;
-    world.phase("simple-app", "Initialized").await;
+    world.initialize(&canary()).await;
     world.set_image("1.0.1").await;
     world.phase("simple-app", "Succeeded").await;
     // What the last writes bring about is over when nothing was asked for a minute.

@@ -42,15 +42,10 @@ async fn the_second_takes_over_within_the_lease_when_the_first_is_killed() {
         })
         .await;
     let second = start(&world, "second");
-    world.deploy(&canary()).await;
-    world.phase("simple-app", "Initialized").await;
+    world.initialize(&canary()).await;
     assert_eq!(second.recorder.writes(), 0);
     world.set_image("1.0.1").await;
-    world
-        .until("weight 20", async || {
-            world.status("simple-app").await["canaryWeight"] == 20
-        })
-        .await;
+    world.weight(20).await;
     drop(first);
     let killed = tokio::time::Instant::now();
     world

@@ -42,8 +42,7 @@ pub fn weights(route: &Value) -> Vec<u64> {
 async fn a_new_revision_is_released_in_the_words_of_the_transcript() {
     let world = World::new().await;
     let _running = world.start();
-    world.deploy(&canary()).await;
-    world.phase("simple-app", "Initialized").await;
+    world.initialize(&canary()).await;
     let before = world.events("simple-app").await.len();
     assert_eq!(
         weights(&world.get(Kind::VirtualService, "simple-app").await),
@@ -96,8 +95,7 @@ async fn a_new_revision_is_released_in_the_words_of_the_transcript() {
 async fn the_generated_objects_are_owned_by_the_canary_and_select_their_side() {
     let world = World::new().await;
     let _running = world.start();
-    world.deploy(&canary()).await;
-    world.phase("simple-app", "Initialized").await;
+    world.initialize(&canary()).await;
     let uid = world.get(Kind::Canary, "simple-app").await["metadata"]["uid"].clone();
     for (kind, name) in [
         (Kind::Deployment, "simple-app-primary"),
@@ -125,8 +123,7 @@ async fn the_generated_objects_are_owned_by_the_canary_and_select_their_side() {
 async fn a_metric_out_of_its_limit_rolls_back_and_says_metric_value_and_limit() {
     let world = World::new().await;
     let _running = world.start();
-    world.deploy(&canary()).await;
-    world.phase("simple-app", "Initialized").await;
+    world.initialize(&canary()).await;
     world.web.measure(4.5);
     world.set_image("1.0.2-slow").await;
     world.phase("simple-app", "Failed").await;
@@ -175,8 +172,7 @@ async fn a_metric_out_of_its_limit_rolls_back_and_says_metric_value_and_limit() 
 async fn the_worst_of_several_series_decides_and_is_named() {
     let world = World::new().await;
     let _running = world.start();
-    world.deploy(&canary()).await;
-    world.phase("simple-app", "Initialized").await;
+    world.initialize(&canary()).await;
     world
         .web
         .answer_with(|_| ok(&vector(&[("a", 1.0), ("b", 7.0), ("c", 2.0)])));
@@ -195,8 +191,7 @@ async fn the_worst_of_several_series_decides_and_is_named() {
 async fn a_query_that_is_no_promql_is_told_in_prometheus_words_and_does_not_stop_others() {
     let world = World::new().await;
     let _running = world.start();
-    world.deploy(&canary()).await;
-    world.phase("simple-app", "Initialized").await;
+    world.initialize(&canary()).await;
     world.web.answer_with(|request| {
         if request.body.is_some() {
             return ok("OK");
@@ -222,14 +217,9 @@ async fn a_query_that_is_no_promql_is_told_in_prometheus_words_and_does_not_stop
 async fn a_change_during_a_run_starts_it_again_and_only_the_last_revision_is_promoted() {
     let world = World::new().await;
     let _running = world.start();
-    world.deploy(&canary()).await;
-    world.phase("simple-app", "Initialized").await;
+    world.initialize(&canary()).await;
     world.set_image("1.0.1").await;
-    world
-        .until("weight 20", async || {
-            world.status("simple-app").await["canaryWeight"] == 20
-        })
-        .await;
+    world.weight(20).await;
     world.set_image("1.0.2").await;
     world.phase("simple-app", "Succeeded").await;
     let events = world.events("simple-app").await;
@@ -249,8 +239,7 @@ async fn a_change_during_a_run_starts_it_again_and_only_the_last_revision_is_pro
 async fn pods_that_never_become_ready_are_rolled_back_without_traffic() {
     let world = World::new().await;
     let _running = world.start();
-    world.deploy(&canary()).await;
-    world.phase("simple-app", "Initialized").await;
+    world.initialize(&canary()).await;
     *world.broken_image.lock().unwrap() = "simple-app:9.9.9".to_owned();
     world.set_image("9.9.9").await;
     world.phase("simple-app", "Failed").await;
@@ -289,8 +278,7 @@ async fn gates_hold_a_release_until_they_open_and_a_rollback_hook_ends_it() {
     };
     world.web.answer_with(gate(""));
     let _running = world.start();
-    world.deploy(&canary).await;
-    world.phase("simple-app", "Initialized").await;
+    world.initialize(&canary).await;
     world.set_image("1.0.1").await;
     world.phase("simple-app", "Waiting").await;
     assert_eq!(
@@ -376,14 +364,9 @@ async fn a_changed_config_map_is_released_and_copied() {
 async fn a_repair_during_a_run_keeps_the_weights() {
     let world = World::new().await;
     let _running = world.start();
-    world.deploy(&canary()).await;
-    world.phase("simple-app", "Initialized").await;
+    world.initialize(&canary()).await;
     world.set_image("1.0.1").await;
-    world
-        .until("weight 20", async || {
-            world.status("simple-app").await["canaryWeight"] == 20
-        })
-        .await;
+    world.weight(20).await;
     world
         .merge(
             Kind::VirtualService,
@@ -406,8 +389,7 @@ async fn a_repair_during_a_run_keeps_the_weights() {
 async fn status_fields_of_others_survive_a_release() {
     let world = World::new().await;
     let running = world.start();
-    world.deploy(&canary()).await;
-    world.phase("simple-app", "Initialized").await;
+    world.initialize(&canary()).await;
     let patch = kube::api::Patch::Merge(json!({ "status": { "lastTrackedRevision": "v2:abc" } }));
     let params = kube::api::PatchParams::default();
     world
@@ -428,8 +410,7 @@ async fn status_fields_of_others_survive_a_release() {
 async fn a_status_written_by_flagger_starts_no_release() {
     let world = World::new().await;
     let first = world.start();
-    world.deploy(&canary()).await;
-    world.phase("simple-app", "Initialized").await;
+    world.initialize(&canary()).await;
     drop(first);
     let foreign = json!({ "status": { "phase": "Succeeded", "lastAppliedSpec": "7d9c5b4f6",
         "lastPromotedSpec": "7d9c5b4f6" } });

@@ -152,6 +152,20 @@ impl World {
         self.apply(Kind::Canary, canary).await;
     }
 
+    /// [`World::deploy`], and waits until the canary is initialized.
+    pub async fn initialize(&self, canary: &Value) {
+        self.deploy(canary).await;
+        self.phase("simple-app", "Initialized").await;
+    }
+
+    /// Waits until the canary has this weight.
+    pub async fn weight(&self, percent: i64) {
+        self.until(&format!("weight {percent}"), async || {
+            self.status("simple-app").await["canaryWeight"] == percent
+        })
+        .await;
+    }
+
     /// Sets the image of the target, as `kubectl set image` does.
     pub async fn set_image(&self, version: &str) {
         let patch = json!({ "spec": { "template": { "spec": { "containers": [

@@ -140,8 +140,7 @@ async fn every_wrong_canary_is_refused_by_one_event_that_names_field_and_mend() 
         object["spec"]["targetRef"]["name"] = json!(name);
         world.apply(Kind::Canary, &with(object, path, value)).await;
     }
-    world.deploy(&canary()).await;
-    world.phase("simple-app", "Initialized").await;
+    world.initialize(&canary()).await;
     world.set_image("1.0.1").await;
     world.phase("simple-app", "Succeeded").await;
     tokio::time::sleep(Duration::from_secs(120)).await;
@@ -182,8 +181,7 @@ async fn a_refused_canary_starts_when_what_it_refers_to_appears() {
 async fn two_canaries_with_one_target_do_not_fight() {
     let world = World::new().await;
     let _running = world.start();
-    world.deploy(&canary()).await;
-    world.phase("simple-app", "Initialized").await;
+    world.initialize(&canary()).await;
     let mut rival = canary();
     rival["metadata"]["name"] = json!("rival");
     world.apply(Kind::Canary, &rival).await;
@@ -205,14 +203,9 @@ async fn two_canaries_with_one_target_do_not_fight() {
 async fn a_template_that_disappears_during_a_run_does_not_freeze_it() {
     let world = World::new().await;
     let _running = world.start();
-    world.deploy(&canary()).await;
-    world.phase("simple-app", "Initialized").await;
+    world.initialize(&canary()).await;
     world.set_image("1.0.1").await;
-    world
-        .until("weight 20", async || {
-            world.status("simple-app").await["canaryWeight"] == 20
-        })
-        .await;
+    world.weight(20).await;
     let name = "request-processing-seconds-avg";
     world
         .api(Kind::MetricTemplate)
@@ -272,8 +265,7 @@ async fn a_panic_in_one_tick_stops_neither_that_canary_nor_another() {
 async fn two_controllers_that_disagree_about_a_service_do_not_spin() {
     let world = World::new().await;
     let running = world.start();
-    world.deploy(&canary()).await;
-    world.phase("simple-app", "Initialized").await;
+    world.initialize(&canary()).await;
     let before = running.recorder.writes();
     // The other one puts its annotation back whenever it is gone.
     let rival = async {

@@ -29,6 +29,13 @@ exec 3>&1 4>&2
 say() { printf '%s\n' "$*"; }
 warn() { printf '%s\n' "$*" >&2; }
 
+# note MESSAGE: tells the person something in the middle of a step.
+note() {
+  if [ -t 3 ]; then printf '\r\033[K' >&3; fi
+  printf '%s\n' "  note  $*" >&3
+  printf '%s\n' "$*"
+}
+
 # fail MESSAGE [EXIT_CODE]: ends the script with one sentence that says what to do next.
 fail() {
   warn "error: $1"
@@ -44,6 +51,7 @@ have() { command -v "$1" >/dev/null 2>&1; }
 STEP_TITLE=
 STEP_STARTED=0
 TICKER=
+GO_ON= # what to do after a step has failed
 
 # Seconds since some fixed point, with decimals where bash has them.
 now() { printf '%s' "${EPOCHREALTIME:-$SECONDS}" | tr , .; }
@@ -93,20 +101,26 @@ end_ticker() {
   if [ -t 3 ]; then printf '\r\033[K' >&3; fi
 }
 
-# Runs when the script ends for whatever reason; names the step that did not come to its end.
+# Runs when the script ends for whatever reason, Ctrl-C included; names the step that did not come to its end.
 end_of_script() {
   local code=$?
   end_ticker
+  rm -rf "$TOOLS_DIR"/.*."$$" # half of what was being fetched
   if [ "$code" -ne 0 ] && [ -n "$STEP_TITLE" ] && [ "$DRY_RUN" != yes ]; then
     printf '%s\n' "  FAIL  $STEP_TITLE ($(elapsed "$STEP_STARTED"))" >&3
     if [ -s "$STEP_LOG" ]; then
-      tail -n 30 "$STEP_LOG" | sed 's/^/        /' >&4
-      printf '%s\n' "        (all of it: $STEP_LOG)" >&4
+      tail -n 40 "$STEP_LOG" | sed 's/^/        /' >&4
+      printf '%s\n' "        (exit code $code; all of it: $STEP_LOG)" >&4
+    else
+      printf '%s\n' "        (exit code $code; it said nothing. What it did: bash -x ./run.sh …)" >&4
     fi
+    if [ -n "$GO_ON" ]; then printf '%s\n' "        $GO_ON" >&4; fi
   fi
   exit "$code"
 }
 trap end_of_script EXIT
+trap 'exit 130' INT
+trap 'exit 143' TERM
 
 # --- Commands -----------------------------------------------------------------------------------
 
@@ -135,6 +149,10 @@ quoted() {
 wait_until() {
   local limit=$1 what=$2 deadline
   shift 2
+  if [ "$DRY_RUN" = yes ]; then
+    "$@"
+    return
+  fi
   deadline=$((SECONDS + limit))
   until "$@" >/dev/null 2>&1; do
     if [ "$SECONDS" -ge "$deadline" ]; then
@@ -168,7 +186,7 @@ localcluster() { "$BIN_DIR/localcluster" "$@"; }
 k() {
   case $(cluster_kind) in
     local) run kubectl --kubeconfig "$LOCAL_DIR/kubeconfig" "$@" ;;
-    minikube) run kubectl --context minikube "$@" ;;
+    minikube) run kubectl --context "$MINIKUBE_PROFILE" "$@" ;;
     *) run kubectl "$@" ;;
   esac
 }

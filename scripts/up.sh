@@ -40,6 +40,8 @@ verb_up() {
   # shellcheck disable=SC2034 # read by cluster_kind
   CLUSTER_KIND=$kind
   say "Canary release on: $kind ($why)"
+  # shellcheck disable=SC2034 # read when a step fails
+  GO_ON="./run.sh up --on $kind goes on from here."
   "up_on_$kind"
 }
 
@@ -67,11 +69,39 @@ apply_crds() {
   k wait --for condition=Established --timeout 60s -f manifests/base/crds.yaml
 }
 
+# install_release KIND: on a cluster with containers, Istio and Prometheus.
+install_release() {
+  step "Custom resource definitions" apply_missing_crds
+  case $1 in
+    current) step "App, load tester, controller, canary" apply_what_is_missing ;;
+    *) step "App, load tester, controller, canary" apply_overlay "$1" ;;
+  esac
+  step "Controller and load tester are ready" wait_for_rollouts 5m
+  step "Canary is initialized" wait_for_canary 300
+}
+
+# Definitions that are there already may be another installation's, and newer: they are left.
+apply_missing_crds() {
+  if [ "$DRY_RUN" != yes ] && k get customresourcedefinition canaries.flagger.app metrictemplates.flagger.app; then
+    echo "the definitions are there already"
+    return
+  fi
+  apply_crds
+}
+
 apply_overlay() { k apply -k "manifests/overlays/$1"; }
 
 wait_for_rollouts() {
-  k rollout status deployment/canary-controller --namespace istio-system --timeout "$1"
-  k rollout status deployment/flagger-loadtester --namespace default --timeout "$1"
+  wait_for_deployment istio-system canary-controller "$1"
+  wait_for_deployment default flagger-loadtester "$1"
+}
+
+# wait_for_deployment NAMESPACE NAME TIMEOUT
+wait_for_deployment() {
+  k rollout status "deployment/$2" --namespace "$1" --timeout "$3" || {
+    explain_pods "$1"
+    return 1
+  }
 }
 
 # A fresh Canary becomes Initialized; after a release it is Succeeded or Failed. All of them serve.
@@ -80,7 +110,20 @@ wait_for_canary() {
     k wait canary/simple-app --namespace default --for 'jsonpath={.status.phase}=Initialized' --timeout "${1}s"
     return
   fi
-  wait_until "$1" "canary/simple-app to be initialized" canary_is_initialized
+  wait_until "$1" "canary/simple-app to be initialized" canary_is_initialized || {
+    explain_canary
+    return 1
+  }
+}
+
+# What the controller says about the canary, in its own events and log.
+explain_canary() {
+  say "--- events of canary/simple-app"
+  k get events --namespace default --field-selector involvedObject.kind=Canary \
+    --output custom-columns=TYPE:.type,MESSAGE:.message --no-headers | tail -n 8 || true
+  say "--- last lines of the controller"
+  k logs --namespace istio-system --selector app.kubernetes.io/name=canary-controller --tail 8 || true
+  explain_pods default
 }
 
 canary_is_initialized() {

@@ -9,10 +9,12 @@
 mod cluster;
 pub mod http;
 mod journal;
+mod machine;
 mod traffic;
 mod wait;
 
 pub use cluster::{Cluster, Output, program, repository, run_sh, with_tools};
 pub use journal::Journal;
+pub use machine::Machine;
 pub use traffic::{Sample, Traffic, burst};
 pub use wait::until;

@@ -5,132 +5,121 @@
     reason = "helpers of tests, which the lint's own exception does not see"
 )]
 
-use std::{
-    fs,
-    os::unix::fs::PermissionsExt as _,
-    path::{Path, PathBuf},
-    process::Command,
-};
+use std::{fs, process::Command};
 
-use e2e::{Output, run_sh};
-use tempfile::TempDir;
+use e2e::{Machine, Output};
 
-/// A machine whose minikube, istioctl, helm and kubectl write their arguments into `calls`.
-struct Machine {
-    folder: TempDir,
+/// A machine with Minikube, Docker and all the rest, on which nothing has been started yet.
+fn laptop() -> Machine {
+    let machine = Machine::new();
+    machine.program(
+        "minikube",
+        r#"case "$*" in
+  version*) echo "minikube version: v1.38.1" ;;
+  status*) test -e "$STATE/stopped" && exit 7; test -e "$STATE/started" || exit 85 ;;
+  start*) touch "$STATE/started"; rm -f "$STATE/stopped" ;;
+  delete*) rm -f "$STATE/started" "$STATE/stopped" "$STATE/images" ;;
+  "config get"*) exit 14 ;;
+  "image build"*) test -n "${NO_IMAGE:-}" || echo "$4" >>"$STATE/images" ;;
+  "image ls"*) cat "$STATE/images" 2>/dev/null || true ;;
+esac"#,
+    );
+    machine.program("docker", r#"case $1 in info) echo "8000000000 4" ;; esac"#);
+    machine.program(
+        "istioctl",
+        r#"case $1 in version) echo "client version: 1.29.0" ;; esac"#,
+    );
+    machine.program(
+        "helm",
+        r#"case $1 in version) echo "v4.0.1+g12500dd" ;; status) test -e "$STATE/helm" && cat "$STATE/helm" ;; uninstall) rm "$STATE/helm" ;; esac"#,
+    );
+    machine.program(
+        "kubectl",
+        r#"case "$*" in
+  *version*) echo "Client Version: v1.34.1" ;;
+  *"get canary "*conditions*) cat "$STATE/promoted" ;;
+  *"get canary "*) echo Initialized ;;
+  *"get customresourcedefinition"*) exit 1 ;;
+  *"get --raw"*) printf 'version: 1.0.0' ;;
+  *"get nodes"*) cat "$STATE/runtime" 2>/dev/null || printf docker://28.4.0 ;;
+  *"get deployment istiod"*) test -e "$STATE/istiod" ;;
+  *"get pods"*) echo "prometheus-grafana-0   1/2   ImagePullBackOff   0   3m" ;;
+  *"get events"*) echo "prometheus-grafana-0   Failed   no such image" ;;
+  *logs*) echo "last words" ;;
+  *"config current-context"*) echo elsewhere ;;
+esac"#,
+    );
+    machine
 }
 
-impl Machine {
-    fn new() -> Self {
-        let machine = Self {
-            folder: TempDir::new().unwrap(),
-        };
-        for name in ["local", "tools", "bin"] {
-            fs::create_dir(machine.path(name)).unwrap();
-        }
-        machine.program("minikube", r#"case $1 in version) echo "minikube version: v1.37.0" ;; status) test -e "$STATE/started" ;; start) touch "$STATE/started" ;; esac"#);
-        machine.program(
-            "istioctl",
-            r#"case $1 in version) echo "client version: 1.29.0" ;; esac"#,
-        );
-        machine.program(
-            "helm",
-            r#"case $1 in version) echo "v3.19.0+g3d8990f" ;; esac"#,
-        );
-        machine.program(
-            "kubectl",
-            r#"case "$*" in *version*) echo "Client Version: v1.34.1" ;; *"get canary "*) echo Initialized ;; *"get customresourcedefinition"*) exit 1 ;; esac"#,
-        );
-        machine
-    }
-
-    fn path(&self, name: &str) -> PathBuf {
-        self.folder.path().join(name)
-    }
-
-    /// A program that writes down its call, fails when `FAIL_ON` is part of it, and else does `answer`.
-    fn program(&self, name: &str, answer: &str) {
-        let text = format!(
-            "#!/bin/sh\ncall=\"{name} $*\"\necho \"$call\" >>\"$STATE/calls\"\n\
-             case \"$call\" in *\"${{FAIL_ON:-no such call}}\"*) echo \"{name}: out of luck\" >&2; exit 1 ;; esac\n{answer}\n"
-        );
-        let path = self.path("bin").join(name);
-        fs::write(&path, text).unwrap();
-        fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
-    }
-
-    fn command(&self, args: &[&str]) -> Command {
-        let mut command = run_sh(&self.path("local"));
-        command
-            .env(
-                "PATH",
-                format!("{}:/usr/bin:/bin", self.path("bin").display()),
-            )
-            .env("TOOLS_DIR", self.path("tools"))
-            .env("STATE", self.folder.path())
-            .args(args);
-        command
-    }
-
-    fn run(&self, args: &[&str]) -> Output {
-        Output::of(&mut self.command(args))
-    }
-
-    /// The calls that change something, since the last time this was asked.
-    fn calls(&self) -> Vec<String> {
-        let text = fs::read_to_string(self.path("calls")).unwrap_or_default();
-        // None when nothing was called.
-        let _ = fs::remove_file(self.path("calls"));
-        let only_asks = |call: &str| {
-            let mut words = call.split(' ').skip(1);
-            matches!(words.next(), Some("version" | "status")) || call.contains(" get ")
-        };
-        text.lines()
-            .filter(|call| !only_asks(call))
-            .map(str::to_owned)
-            .collect()
-    }
+fn run(machine: &Machine, args: &[&str]) -> Output {
+    Output::of(&mut machine.command(args))
 }
 
-/// The lines of a dry run that are commands, as the shell would pass them on.
+fn fails(machine: &Machine, variable: &str, value: &str) -> Output {
+    let mut command = machine.command(&["up", "--on", "minikube"]);
+    Output::of(command.env(variable, value))
+}
+
+/// Whether a call changes nothing.
+fn only_asks(call: &str) -> bool {
+    let mut words = call.split(' ').skip(1);
+    let verb = words.next();
+    matches!(verb, Some("version" | "status" | "info"))
+        || [" get ", " image ls", " logs "]
+            .iter()
+            .any(|ask| call.contains(ask))
+}
+
+/// The calls that change something, since the last time this was asked.
+fn changes(machine: &Machine) -> Vec<String> {
+    let mut calls = machine.calls();
+    calls.retain(|call| !only_asks(call));
+    calls
+}
+
+/// The lines of a dry run that are commands that change something, as the shell would pass them on.
 fn commands(dry_run: &str) -> Vec<String> {
     let lines = dry_run
         .lines()
         .filter(|line| !line.starts_with('#') && !line.is_empty());
-    lines.skip(1).map(|line| line.replace('\'', "")).collect()
+    let commands = lines.skip(1).map(|line| line.replace('\'', ""));
+    commands.filter(|command| !only_asks(command)).collect()
 }
 
 #[test]
 fn a_dry_run_prints_the_exact_commands_and_runs_none() {
-    let machine = Machine::new();
-    let printed = machine
-        .run(&["up", "--on", "minikube", "--dry-run"])
-        .success();
+    let machine = laptop();
+    let printed = run(&machine, &["up", "--on", "minikube", "--dry-run"]).success();
     insta::assert_snapshot!(printed);
     assert_eq!(machine.calls(), [""; 0]);
-    assert!(
-        fs::read_dir(machine.path("local"))
-            .unwrap()
-            .next()
-            .is_none(),
-        "nothing is written either"
-    );
+    assert_eq!(machine.files("local"), [""; 0], "nothing is written either");
 }
 
 #[test]
 fn up_runs_the_commands_of_the_dry_run_in_that_order() {
-    let machine = Machine::new();
-    let mut expected = commands(
-        &machine
-            .run(&["up", "--on", "minikube", "--dry-run"])
-            .success(),
-    );
+    let machine = laptop();
+    let mut expected = commands(&run(&machine, &["up", "--on", "minikube", "--dry-run"]).success());
     // Instead of one `kubectl wait` the canary is asked for its phase, because after a release it is
     // Succeeded or Failed and never Initialized again.
     let last = expected.pop().unwrap();
     assert!(last.contains("wait canary/simple-app"), "{last}");
-    machine.run(&["up", "--on", "minikube"]).success();
-    assert_eq!(machine.calls(), expected);
+    let said = run(&machine, &["up", "--on", "minikube"]).success();
+    assert_eq!(changes(&machine), expected);
+    assert!(said.contains("version: 1.0.0"), "{said}");
+    let off_course: Vec<String> = expected
+        .into_iter()
+        .filter(|call| {
+            let is_remote = ["kubectl ", "istioctl ", "helm upgrade"]
+                .iter()
+                .any(|start| call.starts_with(start));
+            is_remote && !call.contains("context minikube")
+        })
+        .collect();
+    assert_eq!(
+        off_course, [""; 0],
+        "each of them could reach another cluster"
+    );
 }
 
 #[test]
@@ -139,95 +128,282 @@ fn a_step_that_fails_is_named_with_what_the_program_said_and_a_second_run_goes_o
         ("minikube start", "Minikube"),
         ("addons enable", "Addon metrics-server"),
         (
-            "image build --tag simple-app:1.0.1",
+            "image build --tag docker.io/library/simple-app:1.0.1",
             "Image simple-app:1.0.1",
         ),
         (
-            "image build --tag canary-controller",
+            "image build --tag docker.io/library/canary-controller",
             "Image canary-controller",
         ),
         ("istioctl install", "Istio"),
+        ("label namespace", "Sidecars in namespace default"),
         ("helm repo", "Helm repository"),
-        ("helm upgrade", "Prometheus"),
+        ("helm upgrade", "Prometheus (kube-prometheus-stack)"),
+        ("wait prometheus/", "Prometheus is available"),
         ("apply --server-side", "Custom resource definitions"),
         ("apply -k", "App, load tester, controller, canary"),
         ("rollout status", "Controller and load tester are ready"),
     ] {
-        let machine = Machine::new();
-        let failed = Output::of(
-            machine
-                .command(&["up", "--on", "minikube"])
-                .env("FAIL_ON", call),
-        );
+        let machine = laptop();
+        let failed = fails(&machine, "FAIL_ON", call);
         assert_eq!(failed.code, 1, "{call}: {}", failed.stdout);
         let last = failed.stdout.lines().last().unwrap_or_default().to_owned();
         assert!(last.contains(&format!("FAIL  {step}")), "{call}: {last}");
-        assert!(
-            failed.stderr.contains("out of luck"),
-            "{call}: {}",
-            failed.stderr
-        );
+        for words in ["out of luck", "./run.sh up --on minikube goes on from here"] {
+            assert!(failed.stderr.contains(words), "{call}: {}", failed.stderr);
+        }
         machine.calls();
-        let again = machine.run(&["up", "--on", "minikube"]);
+        let again = run(&machine, &["up", "--on", "minikube"]);
         assert_eq!(again.code, 0, "{call}: {}{}", again.stdout, again.stderr);
         assert!(
-            machine.calls().iter().any(|done| done.contains(call)),
+            changes(&machine).iter().any(|done| done.contains(call)),
             "{call} is done in the second run"
         );
     }
 }
 
 #[test]
+fn a_time_out_shows_the_pods_the_warnings_and_the_last_words() {
+    for call in [
+        "istioctl install",
+        "helm upgrade",
+        "wait prometheus/",
+        "rollout status",
+    ] {
+        let failed = fails(&laptop(), "FAIL_ON", call);
+        for words in [
+            "ImagePullBackOff",
+            "no such image",
+            "last lines of prometheus-grafana-0",
+            "last words",
+        ] {
+            assert!(
+                failed.stderr.contains(words),
+                "{call}, {words}: {}",
+                failed.stderr
+            );
+        }
+    }
+}
+
+#[test]
+fn a_build_that_leaves_no_image_is_a_failure_whatever_its_exit_code() {
+    let failed = fails(&laptop(), "NO_IMAGE", "yes");
+    assert_eq!(failed.code, 1);
+    assert!(
+        failed
+            .stderr
+            .contains("the build left no image simple-app:1.0.0"),
+        "{}",
+        failed.stderr
+    );
+}
+
+#[test]
 fn all_that_is_missing_or_too_old_is_reported_at_once() {
-    let machine = Machine::new();
-    fs::remove_file(machine.path("bin").join("istioctl")).unwrap();
+    let machine = laptop();
+    machine.remove("istioctl");
+    machine.remove("docker");
     machine.program("helm", "echo v2.1.0");
-    let refused = machine.run(&["up", "--on", "minikube"]);
+    machine.file("kubectl", "#!/no/such/interpreter\n");
+    let refused = run(&machine, &["up", "--on", "minikube"]);
     assert_eq!(refused.code, 1);
+    for words in [
+        "istioctl: needed ",
+        "helm: found 2.1.0, needed ",
+        "kubectl: found one that does not say its version, needed ",
+        "docker, or another driver of Minikube: found none; get it from https://",
+    ] {
+        assert!(
+            refused.stderr.contains(words),
+            "{words}: {}",
+            refused.stderr
+        );
+    }
     assert!(
-        refused.stderr.contains("istioctl: needed "),
+        !refused.stderr.contains("  minikube:"),
         "{}",
         refused.stderr
     );
-    assert!(
-        refused.stderr.contains("helm: found 2.1.0, needed "),
-        "{}",
-        refused.stderr
-    );
-    assert!(!refused.stderr.contains("minikube:"), "{}", refused.stderr);
-    assert_eq!(machine.calls(), [""; 0], "nothing was begun");
+    assert_eq!(changes(&machine), [""; 0], "nothing was begun");
+    assert_eq!(machine.files("local"), [""; 0], "nothing was noted either");
+}
+
+#[test]
+fn a_driver_that_does_not_answer_or_is_too_small_is_told_before_anything_is_begun() {
+    for (docker, words) in [
+        (
+            "echo 'Cannot connect to the Docker daemon' >&2; exit 1",
+            "docker: found, but it does not answer (Cannot connect to the Docker daemon)",
+        ),
+        (
+            "echo '2147483648 4'",
+            "memory: docker has 2048 MB, needed 4096",
+        ),
+        ("echo '8000000000 1'", "processors: docker has 1, needed 2"),
+    ] {
+        let machine = laptop();
+        machine.program("docker", docker);
+        let refused = run(&machine, &["up", "--on", "minikube"]);
+        assert_eq!(refused.code, 1);
+        assert!(refused.stderr.contains(words), "{}", refused.stderr);
+        assert_eq!(changes(&machine), [""; 0]);
+        // Another driver does as well, and so does a choice of the person's own.
+        let chosen = fails(&machine, "MINIKUBE_DRIVER", "ssh");
+        assert_eq!(chosen.code, 0, "{}", chosen.stderr);
+    }
+}
+
+#[test]
+fn options_of_the_build_are_written_as_the_nodes_runtime_wants_them() {
+    let machine = laptop();
+    fs::write(machine.path("started"), "").unwrap();
+    fs::write(machine.path("runtime"), "containerd://2.1.4").unwrap();
+    run(&machine, &["up", "--on", "minikube"]).success();
+    let calls = changes(&machine);
+    for options in [
+        "--file Dockerfile.app --build-opt=opt=build-arg:VERSION=1.0.1 .",
+        "--file Dockerfile.controller --build-opt=opt=target=controller .",
+    ] {
+        assert!(
+            calls.iter().any(|call| call.ends_with(options)),
+            "{calls:#?}"
+        );
+    }
+}
+
+#[test]
+fn a_helm_release_that_a_killed_run_left_behind_is_cleared_away_first() {
+    let machine = laptop();
+    fs::write(
+        machine.path("helm"),
+        r#"{"name":"prometheus","info":{"status":"pending-install"}}"#,
+    )
+    .unwrap();
+    run(&machine, &["up", "--on", "minikube"]).success();
+    let calls = changes(&machine);
+    let helm: Vec<&str> = calls
+        .iter()
+        .filter_map(|call| call.strip_prefix("helm "))
+        .filter_map(|call| call.split(' ').next())
+        .collect();
+    assert_eq!(helm, ["repo", "uninstall", "upgrade"]);
+}
+
+#[test]
+fn in_a_minikube_of_somebody_else_what_is_there_is_left_as_it_is() {
+    let machine = laptop();
+    fs::write(machine.path("stopped"), "").unwrap();
+    fs::write(machine.path("istiod"), "").unwrap();
+    fs::write(
+        machine.path("helm"),
+        r#"{"info":{"status":"deployed"},"name":"prometheus"}"#,
+    )
+    .unwrap();
+    run(&machine, &["up", "--on", "minikube"]).success();
+    let calls = changes(&machine);
+    assert_eq!(calls[0], "minikube start", "with the settings it has");
+    let installs = |call: &&String| call.contains(" install ") || call.contains(" upgrade ");
+    assert_eq!(calls.iter().find(installs), None);
 }
 
 #[test]
 fn down_deletes_a_minikube_that_up_started_and_leaves_one_that_was_there() {
-    let machine = Machine::new();
-    machine.run(&["up", "--on", "minikube"]).success();
+    let machine = laptop();
+    run(&machine, &["up", "--on", "minikube"]).success();
     machine.calls();
-    machine.run(&["down"]).success();
-    assert_eq!(machine.calls(), ["minikube delete"]);
+    run(&machine, &["down"]).success();
+    assert_eq!(changes(&machine), ["minikube delete"]);
+
+    // A first start that failed halfway has left something too.
+    fails(&machine, "FAIL_ON", "minikube start");
+    machine.calls();
+    run(&machine, &["down"]).success();
+    assert_eq!(changes(&machine), ["minikube delete"]);
 
     fs::write(machine.path("started"), "").unwrap();
-    machine.run(&["up", "--on", "minikube"]).success();
+    run(&machine, &["up", "--on", "minikube"]).success();
     assert!(
-        !machine
-            .calls()
+        !changes(&machine)
             .iter()
             .any(|call| call.starts_with("minikube start"))
     );
-    machine.run(&["down"]).success();
-    let calls = machine.calls();
+    run(&machine, &["down"]).success();
     assert_eq!(
-        calls,
+        changes(&machine),
         ["kubectl --context minikube delete -k manifests/overlays/minikube --ignore-not-found"]
     );
-    assert_eq!(left_over(&machine.path("local")), [""; 0]);
+    assert_eq!(machine.files("local"), [""; 0]);
 }
 
-fn left_over(folder: &Path) -> Vec<String> {
-    let names = fs::read_dir(folder)
-        .unwrap()
-        .map(|entry| entry.unwrap().file_name());
-    names
-        .map(|name| name.to_string_lossy().into_owned())
-        .collect()
+/// Someone at a terminal, who types `answer` and Return.
+fn at_a_terminal(machine: &Machine, args: &str, answer: &str) -> Output {
+    let command = machine.command(&[]);
+    let program = command.get_program().to_string_lossy().into_owned();
+    let mut terminal = Command::new("/usr/bin/script");
+    terminal
+        .args(["--quiet", "--return", "--command"])
+        .arg(format!("{program} {args}"))
+        .arg("/dev/null");
+    for (name, value) in command.get_envs() {
+        match value {
+            Some(value) => terminal.env(name, value),
+            None => terminal.env_remove(name),
+        };
+    }
+    let typed = machine.path("typed");
+    fs::write(&typed, format!("{answer}\n")).unwrap();
+    Output::of(terminal.stdin(fs::File::open(typed).unwrap()))
+}
+
+#[test]
+fn down_asks_before_it_deletes_a_minikube_that_was_there() {
+    for (answer, done) in [
+        ("y", "minikube delete"),
+        (
+            "",
+            "kubectl --context minikube delete -k manifests/overlays/minikube --ignore-not-found",
+        ),
+    ] {
+        let machine = laptop();
+        fs::write(machine.path("started"), "").unwrap();
+        run(&machine, &["up", "--on", "minikube"]).success();
+        machine.calls();
+        let said = at_a_terminal(&machine, "down", answer).success();
+        assert!(said.contains("Delete all of it? [y/N]"), "{said}");
+        assert_eq!(changes(&machine), [done], "{said}");
+    }
+}
+
+#[test]
+fn a_release_can_be_followed_on_a_machine_without_rust() {
+    for (condition, code, words) in [
+        ("True", 0, "simple-app.default was promoted."),
+        ("False", 2, "simple-app.default was rolled back"),
+    ] {
+        let machine = laptop();
+        run(&machine, &["up", "--on", "minikube"]).success();
+        fs::write(machine.path("promoted"), condition).unwrap();
+        machine.calls();
+        // No program of this tree is there, and no cargo that could build it.
+        let mut release = machine.command(&["release", "1.0.1"]);
+        let followed = Output::of(release.env("CARGO_TARGET_DIR", machine.path("nothing")));
+        assert_eq!(
+            followed.code, code,
+            "{}{}",
+            followed.stdout, followed.stderr
+        );
+        assert!(followed.stdout.contains(words), "{}", followed.stdout);
+        assert!(changes(&machine).iter().any(|call| {
+            call == "kubectl --context minikube set image deployment/simple-app simple-app=simple-app:1.0.1 --namespace default"
+        }));
+        let refused = run(&machine, &["release", "7.0.0"]);
+        assert!(
+            refused
+                .stderr
+                .contains("there is no image simple-app:7.0.0; there are: 1.0.0 1.0.1"),
+            "{}",
+            refused.stderr
+        );
+    }
 }

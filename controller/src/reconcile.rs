@@ -2,7 +2,7 @@
 
 use std::{panic::AssertUnwindSafe, sync::Arc, time::Duration};
 
-use canary_engine::{plan, question::Answers, questions};
+use canary_engine::{action::Action as PlannedAction, plan, question::Answers, questions};
 use futures::FutureExt;
 use kube::{ResourceExt, runtime::controller::Action};
 use serde_json::json;
@@ -13,6 +13,7 @@ use crate::{
     apply::{ApplyError, Tick, write_status},
     cluster::{Freshness, Kind, Object, WriteError},
     context::Context,
+    crd::CanaryStatus,
     explain,
     lease::LostLease,
     observe::observe,
@@ -115,11 +116,7 @@ async fn tick(object: &Object, ctx: &Context) -> Result<Action, TickError> {
         Ok(observed) => observed,
         Err(problems) => return explain::refuse(&object, &problems, ctx).await,
     };
-    if raw
-        .waiting
-        .as_ref()
-        .is_some_and(|waiting| waiting.reason == status::INVALID)
-    {
+    if waits_for(&raw, status::INVALID) {
         write_status(&object, &raw, json!({ "waiting": null }), ctx).await?;
         return Ok(Action::requeue(SHORTLY));
     }
@@ -153,9 +150,18 @@ async fn tick(object: &Object, ctx: &Context) -> Result<Action, TickError> {
         return Ok(Action::requeue(wait));
     }
     tick.apply(&plan.actions).await?;
+    let writes_status = |action: &PlannedAction| matches!(action, PlannedAction::WriteStatus(_));
+    if waits_for(&raw, status::REFUSED) && !plan.actions.iter().any(writes_status) {
+        write_status(&object, &raw, json!({ "waiting": null }), ctx).await?;
+    }
     Ok(plan
         .requeue
         .map_or_else(Action::await_change, Action::requeue))
+}
+
+fn waits_for(status: &CanaryStatus, reason: &str) -> bool {
+    let waiting = status.waiting.as_ref();
+    waiting.is_some_and(|waiting| waiting.reason == reason)
 }
 
 /// What happens after a failed tick: it is looked at again after a pause that grows, a short one after a race.

@@ -20,6 +20,9 @@ use crate::{
 /// `status.waiting.reason` of a Canary that was refused.
 pub const INVALID: &str = "Invalid";
 
+/// `status.waiting.reason` of a Canary whose last tick the API server stopped.
+pub const REFUSED: &str = "Refused";
+
 /// The status of an object as this controller writes it; empty when there is none or it cannot be read.
 #[must_use]
 pub fn of_object(object: &Object) -> CanaryStatus {

@@ -36,6 +36,27 @@ impl WriteError {
             _ => None,
         }
     }
+
+    /// What to do about a missing permission; `None` when something else is wrong.
+    #[must_use]
+    pub fn next_step(&self) -> Option<String> {
+        if self.code() != Some(403) {
+            return None;
+        }
+        let namespace = &self.namespace;
+        Some(match (self.kind, self.verb) {
+            (Kind::Secret, "create" | "update") => format!(
+                "Role canary-controller-secret-copies is missing there: kubectl apply --namespace {namespace} -k \
+                 manifests/secret-copies (or annotate Secret {} with flagger.app/config-tracking: disabled, and it is \
+                 shared instead of copied)",
+                self.name.strip_suffix("-primary").unwrap_or(&self.name)
+            ),
+            (kind, verb) => format!(
+                "grant \"{verb}\" on {} by RBAC, as manifests/controller/rbac.yaml does",
+                kind.qualified()
+            ),
+        })
+    }
 }
 
 impl Cluster {

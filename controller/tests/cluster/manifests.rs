@@ -18,12 +18,28 @@ use crate::{
     world::{World, canary, deployment, template},
 };
 
-/// The committed rules of the controller.
+/// The committed rules of the controller: those for all namespaces, and for writing Secrets in `default`.
 pub fn rbac() -> Vec<Value> {
-    let text = manifest("controller-rbac.yaml");
+    let mut copies = objects("secret-copies/role.yaml");
+    for object in &mut copies {
+        object["metadata"]["namespace"] = json!("default");
+    }
+    [objects("controller/rbac.yaml"), copies].concat()
+}
+
+fn objects(file: &str) -> Vec<Value> {
+    let text = manifest(file);
     let documents = serde_yaml::Deserializer::from_str(&text);
     documents
         .map(|document| Value::deserialize(document).unwrap())
+        .collect()
+}
+
+/// Every rule of the committed objects of a kind.
+fn rules(kind: &str) -> Vec<Value> {
+    let objects = rbac().into_iter().filter(|object| object["kind"] == kind);
+    objects
+        .flat_map(|object| object["rules"].as_array().cloned().unwrap_or_default())
         .collect()
 }
 
@@ -37,10 +53,7 @@ fn allowed() -> BTreeSet<(String, String, String)> {
             .map(|text| text.as_str().unwrap().to_owned())
             .collect()
     };
-    for rule in rbac()
-        .iter()
-        .flat_map(|object| object["rules"].as_array().cloned().unwrap_or_default())
-    {
+    for rule in [rules("ClusterRole"), rules("Role")].concat() {
         for group in texts(&rule["apiGroups"]) {
             for resource in texts(&rule["resources"]) {
                 for verb in texts(&rule["verbs"]) {
@@ -153,8 +166,79 @@ async fn the_committed_rules_allow_what_the_controller_does_and_nothing_else() {
     );
 }
 
+#[test]
+fn nothing_is_deleted_and_no_secret_is_written_in_all_namespaces() {
+    for rule in [rules("ClusterRole"), rules("Role")].concat() {
+        let has = |list: &str, word: &str| rule[list].as_array().unwrap().contains(&json!(word));
+        for everything in ["apiGroups", "resources", "verbs"] {
+            assert!(!has(everything, "*"), "{rule}");
+        }
+        assert!(!has("verbs", "delete") && !has("verbs", "deletecollection"));
+    }
+    for rule in rules("ClusterRole") {
+        let secrets = rule["resources"]
+            .as_array()
+            .unwrap()
+            .contains(&json!("secrets"));
+        if secrets {
+            assert_eq!(rule["verbs"], json!(["get", "list", "watch"]));
+        }
+    }
+}
+
+/// The app uses a Secret, and its namespace does not let the controller write one.
+#[tokio::test(start_paused = true)]
+async fn a_secret_that_may_not_be_copied_is_told_with_the_role_to_apply_and_goes_on_once_it_is_there()
+ {
+    let world = World::new().await;
+    let role = "canary-controller-secret-copies";
+    world.delete_role_binding(role).await;
+    let running = world.start();
+    let secret = json!({ "apiVersion": "v1", "kind": "Secret", "metadata": { "name": "keys" },
+        "type": "Opaque", "stringData": { "key": "one" } });
+    world.apply(Kind::Secret, &secret).await;
+    let mut target = deployment("1.0.0");
+    target["spec"]["template"]["spec"]["containers"][0]["envFrom"] =
+        json!([{ "secretRef": { "name": "keys" } }]);
+    world.apply(Kind::Deployment, &target).await;
+    world.apply(Kind::MetricTemplate, &template()).await;
+    world.apply(Kind::Canary, &canary()).await;
+    world
+        .until("the refusal", async || {
+            world.status("simple-app").await["waiting"]["reason"] == "Refused"
+        })
+        .await;
+    let before = running.recorder.writes();
+    tokio::time::sleep(Duration::from_secs(600)).await;
+    let tries = running.recorder.writes() - before;
+    assert!(
+        (5..=25).contains(&tries),
+        "it is tried about once a minute: {tries}"
+    );
+    let events = world.events("simple-app").await;
+    let about = |event: &&String| event.contains("Secret default/keys-primary");
+    let told: Vec<_> = events.iter().filter(about).collect();
+    assert_eq!(told.len(), 1, "{events:#?}");
+    for words in [
+        "Warning create Secret default/keys-primary",
+        "Role canary-controller-secret-copies",
+        "kubectl apply --namespace default -k manifests/secret-copies",
+        "annotate Secret keys with flagger.app/config-tracking: disabled",
+    ] {
+        assert!(told[0].contains(words), "{words}: {told:?}");
+    }
+    assert_eq!(
+        world.get(Kind::Deployment, "simple-app-primary").await,
+        Value::Null
+    );
+    world.apply_rules().await;
+    world.phase("simple-app", "Initialized").await;
+    assert_eq!(world.status("simple-app").await["waiting"], Value::Null);
+    assert!(!world.get(Kind::Secret, "keys-primary").await.is_null());
+}
+
 fn manifest(name: &str) -> String {
-    let path = format!("{}/../manifests/base/{name}", env!("CARGO_MANIFEST_DIR"));
+    let path = format!("{}/../manifests/{name}", env!("CARGO_MANIFEST_DIR"));
     std::fs::read_to_string(path).expect("the manifest is committed")
 }
 
@@ -162,7 +246,7 @@ fn manifest(name: &str) -> String {
 fn the_committed_definitions_are_those_the_program_prints() {
     let printed = controller::crd::definitions_yaml().unwrap();
     assert!(
-        manifest("crds.yaml") == printed,
+        manifest("base/crds.yaml") == printed,
         "run `canary-controller crd > manifests/base/crds.yaml` and commit it"
     );
 }

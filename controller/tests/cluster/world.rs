@@ -11,6 +11,7 @@ use controller::{
 };
 use futures::StreamExt;
 use jiff::Timestamp;
+use k8s_openapi::api::rbac::v1::RoleBinding;
 use kube::{
     Api, Client, ResourceExt,
     api::{ApiResource, DynamicObject, Patch, PatchParams, PostParams},
@@ -79,13 +80,7 @@ impl World {
             .map(|crd| serde_json::to_value(crd).unwrap());
         let namespace = json!({ "apiVersion": "v1", "kind": "Namespace", "metadata": { "name": "istio-system" } });
         world.apply_to("v1", "namespaces", None, &namespace).await;
-        for rule in crate::manifests::rbac() {
-            let plural = format!("{}s", rule["kind"].as_str().unwrap().to_lowercase());
-            let namespace = rule["metadata"]["namespace"].as_str();
-            world
-                .apply_to("rbac.authorization.k8s.io/v1", &plural, namespace, &rule)
-                .await;
-        }
+        world.apply_rules().await;
         for definition in definitions.into_iter().chain(mesh) {
             world
                 .apply_to(
@@ -97,6 +92,22 @@ impl World {
                 .await;
         }
         world
+    }
+
+    /// Applies the committed rules of the controller.
+    pub async fn apply_rules(&self) {
+        for rule in crate::manifests::rbac() {
+            let plural = format!("{}s", rule["kind"].as_str().unwrap().to_lowercase());
+            let namespace = rule["metadata"]["namespace"].as_str();
+            self.apply_to("rbac.authorization.k8s.io/v1", &plural, namespace, &rule)
+                .await;
+        }
+    }
+
+    /// Takes back what a RoleBinding in `default` gives.
+    pub async fn delete_role_binding(&self, name: &str) {
+        let api: Api<RoleBinding> = Api::namespaced(self.client.clone(), "default");
+        api.delete(name, &Default::default()).await.unwrap();
     }
 
     /// Starts a controller, with no lower bound for intervals.

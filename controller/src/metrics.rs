@@ -1,4 +1,4 @@
-//! The controller's own metrics, with Flagger's names and labels.
+//! The controller's own metrics: Flagger's, with its names and labels, and two that it does not have.
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
@@ -11,7 +11,8 @@ use canary_engine::{
 use jiff::SignedDuration;
 use kube::ResourceExt;
 use prometheus::{
-    CounterVec, GaugeVec, HistogramOpts, HistogramVec, Opts, Registry, TextEncoder, core::Collector,
+    CounterVec, Gauge, GaugeVec, HistogramOpts, HistogramVec, Opts, Registry, TextEncoder,
+    core::Collector,
 };
 
 use crate::{cluster::Object, release::Release};
@@ -27,6 +28,8 @@ pub struct Metrics {
     duration: HistogramVec,
     successes: CounterVec,
     failures: CounterVec,
+    measurements: CounterVec,
+    leader: Gauge,
     /// Label values in use, by namespace and name of the Canary.
     series: Arc<Mutex<HashMap<(String, String), Series>>>,
 }
@@ -98,16 +101,34 @@ impl Metrics {
                 "Releases that were promoted",
             )?,
             failures: counter("flagger_canary_failures_total", "Releases that failed")?,
+            measurements: register(
+                &registry,
+                CounterVec::new(
+                    Opts::new(
+                        "canary_controller_measurements_total",
+                        "Queries of metric checks by result: value, no_data or error",
+                    ),
+                    &["name", "namespace", "metric", "result"],
+                )?,
+            )?,
+            leader: register(
+                &registry,
+                Gauge::new(
+                    "canary_controller_leader",
+                    "Whether this process acts (1) or stands by (0)",
+                )?,
+            )?,
             series: Arc::default(),
             registry,
         })
     }
 
-    /// The metrics as text.
+    /// The metrics as text; `leads` says whether this process may act at this moment.
     ///
     /// # Errors
     /// When they cannot be written as text; a defect.
-    pub fn text(&self) -> Result<String, prometheus::Error> {
+    pub fn text(&self, leads: bool) -> Result<String, prometheus::Error> {
+        self.leader.set(f64::from(u8::from(leads)));
         TextEncoder::new().encode_to_string(&self.registry.gather())
     }
 
@@ -134,27 +155,33 @@ impl Metrics {
             .set(100.0 - weight);
     }
 
-    /// Sets the value of a metric of the analysis: the largest of its series.
+    /// Counts a query of the analysis and sets the value of its metric: the largest of its series.
     pub fn measured(&self, release: &Release, index: usize, answer: &MetricAnswer) {
-        let (MetricAnswer::Values(samples), Some(metric)) =
-            (answer, release.canary.analysis.metrics.get(index))
-        else {
+        let Some(metric) = release.canary.analysis.metrics.get(index) else {
             return;
         };
-        let Some(value) = samples
-            .iter()
-            .map(|sample| sample.value)
-            .max_by(f64::total_cmp)
-        else {
-            return;
+        let largest = match answer {
+            MetricAnswer::Values(samples) => samples
+                .iter()
+                .map(|sample| sample.value)
+                .max_by(f64::total_cmp)
+                .ok_or("no_data"),
+            MetricAnswer::NoData(_) => Err("no_data"),
+            MetricAnswer::Error(_) => Err("error"),
         };
+        self.remember(release, Some(&metric.name));
+        let (target, namespace) = (release.target(), release.namespace());
+        let result = largest.err().unwrap_or("value");
+        self.measurements
+            .with_label_values(&[target, namespace, &metric.name, result])
+            .inc();
+        let Ok(value) = largest else { return };
         let value = if metric.kind == MetricKind::Duration {
             value / 1000.0
         } else {
             value
         };
-        self.remember(release, Some(&metric.name));
-        let labels = [release.target(), release.namespace(), &metric.name];
+        let labels = [target, namespace, &metric.name];
         self.analysis.with_label_values(&labels).set(value);
     }
 
@@ -224,6 +251,10 @@ impl Metrics {
             let _ = self
                 .analysis
                 .remove_label_values(&[target, namespace, metric]);
+            for result in ["value", "no_data", "error"] {
+                let labels = [target, namespace, metric, result];
+                let _ = self.measurements.remove_label_values(&labels);
+            }
         }
         for status in ["completed", "skipped"] {
             let _ = self

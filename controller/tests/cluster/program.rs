@@ -130,6 +130,7 @@ async fn the_program_serves_leads_shows_and_ends_as_told() {
         metrics.contains("flagger_canary_total{namespace=\"default\"} 1"),
         "{metrics}"
     );
+    assert!(metrics.contains("canary_controller_leader 1"), "{metrics}");
 
     let shown = run(&["status", "--namespace=default", &kubeconfig]).await;
     let text = String::from_utf8(shown.stdout).unwrap();

@@ -166,7 +166,7 @@ pub struct Relabeling {
 #[schemars(extend("x-kubernetes-preserve-unknown-fields" = true))]
 pub struct ServiceMonitorSpec {}
 
-/// Spec of an object that is accepted and answered with an Event.
+/// Spec of a `PrometheusRule`: alerts and recorded queries.
 #[derive(CustomResource, Clone, Debug, Default, PartialEq, Deserialize, Serialize, JsonSchema)]
 #[kube(
     group = "monitoring.coreos.com",
@@ -178,8 +178,63 @@ pub struct ServiceMonitorSpec {}
     namespaced,
     schema = "derived"
 )]
-#[schemars(extend("x-kubernetes-preserve-unknown-fields" = true))]
-pub struct PrometheusRuleSpec {}
+#[serde(default)]
+pub struct PrometheusRuleSpec {
+    /// Groups, each evaluated in order at its own interval.
+    pub groups: Vec<RuleGroup>,
+}
+
+/// Rules that are evaluated one after the other. Fields are named as in Prometheus' rule files.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize, JsonSchema)]
+#[schemars(extend("required" = ["name"]))]
+#[serde(default)]
+pub struct RuleGroup {
+    /// Name, unique in its object.
+    #[schemars(length(min = 1))]
+    pub name: String,
+    /// Time between evaluations, as `30s`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub interval: Option<String>,
+    /// Most alerts or series of a rule; 0 is no limit.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub limit: Option<u64>,
+    /// How far in the past the queries look.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub query_offset: Option<String>,
+    /// Labels of every rule.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub labels: BTreeMap<String, String>,
+    /// Thanos' setting; Prometheus has none.
+    #[serde(skip_serializing)]
+    pub partial_response_strategy: Option<String>,
+    /// The rules.
+    pub rules: Vec<Rule>,
+}
+
+/// An alert or a recorded query.
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize, JsonSchema)]
+pub struct Rule {
+    /// Name of the series that is recorded.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub record: Option<String>,
+    /// Name of the alert.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub alert: Option<String>,
+    /// The query.
+    pub expr: IntOrString,
+    /// How long the query must give something before the alert fires.
+    #[serde(default, rename = "for", skip_serializing_if = "Option::is_none")]
+    pub holds_for: Option<String>,
+    /// How long the alert goes on after that.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub keep_firing_for: Option<String>,
+    /// Labels to add.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub labels: BTreeMap<String, String>,
+    /// What people are told.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub annotations: BTreeMap<String, String>,
+}
 
 /// The definitions, to be applied before [`run`](crate::run).
 pub fn crds() -> Vec<CustomResourceDefinition> {

@@ -19,6 +19,7 @@ use localcluster_driver::{
     problem::{ObjectId, Problem, Report},
     reflect::{parse, reflect},
 };
+use serde_json::Value;
 use tokio::{
     sync::{Notify, watch},
     task::JoinSet,
@@ -30,6 +31,7 @@ use crate::{
     config::{Config, Error},
     crd::{PodMonitor, PrometheusRule, ServiceMonitor},
     prometheus::{self, Prometheus, replace},
+    rules,
     scrape::{self, Settings},
     service, targets,
 };
@@ -57,13 +59,16 @@ pub async fn run(config: Config, client: Client, shutdown: CancellationToken) ->
     let files = Files {
         configuration: state_dir.join("prometheus.yml"),
         targets: state_dir.join("targets.json"),
+        rules: state_dir.join("rules"),
     };
     let settings = Settings {
         targets: files.targets.display().to_string(),
+        rules: files.rules.join("*.yml").display().to_string(),
         envoy_admin: config.envoy_admin,
         interval: config.scrape_interval,
     };
-    // It starts without monitors: one that it cannot take would keep it from starting at all.
+    // It starts without monitors and rules: one that it cannot take would keep it from starting at all.
+    files.write_rules(BTreeMap::new())?;
     replace(
         &files.configuration,
         &scrape::render(&[], &BTreeMap::new(), &settings).0,
@@ -104,6 +109,30 @@ pub async fn run(config: Config, client: Client, shutdown: CancellationToken) ->
 struct Files {
     configuration: PathBuf,
     targets: PathBuf,
+    rules: PathBuf,
+}
+
+impl Files {
+    /// Makes the folder of rules hold these files and no others. Returns whether anything is new.
+    fn write_rules(&self, files: BTreeMap<String, Value>) -> Result<bool, Error> {
+        let failed = |source| Error::Write {
+            path: self.rules.clone(),
+            source,
+        };
+        fs::create_dir_all(&self.rules).map_err(failed)?;
+        let mut changed = false;
+        for entry in fs::read_dir(&self.rules).map_err(failed)? {
+            let entry = entry.map_err(failed)?;
+            if !files.contains_key(&*entry.file_name().to_string_lossy()) {
+                fs::remove_file(entry.path()).map_err(failed)?;
+                changed = true;
+            }
+        }
+        for (name, content) in files {
+            changed |= replace(&self.rules.join(name), &content)?;
+        }
+        Ok(changed)
+    }
 }
 
 struct Stores {
@@ -129,12 +158,26 @@ impl Stores {
     }
 }
 
+/// What Prometheus' configuration is made of.
+struct Objects {
+    monitors: Vec<Arc<PodMonitor>>,
+    rules: Vec<Arc<PrometheusRule>>,
+}
+
+impl Objects {
+    fn ids(&self) -> BTreeSet<ObjectId> {
+        let monitors = self.monitors.iter().map(|monitor| ObjectId::of(&**monitor));
+        let rules = self.rules.iter().map(|rule| ObjectId::of(&**rule));
+        monitors.chain(rules).collect()
+    }
+}
+
 struct Monitoring {
     stores: Stores,
     files: Files,
     settings: Settings,
     reporter: Reporter,
-    /// Versions of monitors that Prometheus took.
+    /// Versions of monitors and rules that Prometheus took.
     accepted: BTreeSet<ObjectId>,
     /// Versions that it refused, with its words.
     rejected: BTreeMap<ObjectId, String>,
@@ -174,34 +217,60 @@ impl Monitoring {
             &targets::render(&self.stores.pods.state()),
         )?;
         let mut problems = BTreeSet::new();
-        let monitors: Vec<Arc<PodMonitor>> = parse(&self.stores.monitors, &mut problems);
-        let present: BTreeSet<ObjectId> = monitors
-            .iter()
-            .map(|monitor| ObjectId::of(&**monitor))
-            .collect();
+        let objects = Objects {
+            monitors: parse(&self.stores.monitors, &mut problems),
+            rules: parse(&self.stores.rules, &mut problems),
+        };
+        let present = objects.ids();
         self.rejected.retain(|id, _| present.contains(id));
-        self.write(&monitors)?;
+        if let Some(prometheus) = prometheus {
+            self.check_queries(prometheus, &objects.rules).await;
+        }
+        self.write(&objects)?;
         if let Some(prometheus) = prometheus
             && let Some(words) = self.load(prometheus).await
         {
-            self.hold_back(prometheus, &monitors, &present, &words)
+            self.hold_back(prometheus, &objects, &present, &words)
                 .await?;
         }
         if prometheus.is_some() && !self.reload {
             let is_in_force = |id: &ObjectId| !self.rejected.contains_key(id);
             self.accepted = present.into_iter().filter(is_in_force).collect();
         }
-        problems.extend(scrape::render(&monitors, &self.rejected, &self.settings).1);
+        problems.extend(scrape::render(&objects.monitors, &self.rejected, &self.settings).1);
+        problems.extend(rules::render(&objects.rules, &self.rejected).1);
         let hint = "it is not scraped; write a PodMonitor for the Service's pods";
         refuse::<ServiceMonitor>(&self.stores.service_monitors, hint, &mut problems);
-        refuse::<PrometheusRule>(&self.stores.rules, "rules are not evaluated", &mut problems);
         self.reporter.report(&problems);
         Ok(())
     }
 
-    fn write(&mut self, monitors: &[Arc<PodMonitor>]) -> Result<(), Error> {
-        let (configuration, _) = scrape::render(monitors, &self.rejected, &self.settings);
+    /// Refuse rules with a query that is none, in Prometheus' words.
+    async fn check_queries(&mut self, prometheus: &Prometheus, rules: &[Arc<PrometheusRule>]) {
+        for rule in rules {
+            let id = ObjectId::of(&**rule);
+            if self.accepted.contains(&id) || self.rejected.contains_key(&id) {
+                continue;
+            }
+            for (field, query) in rules::queries(rule) {
+                match prometheus.mistake_in(&query).await {
+                    Ok(None) => {}
+                    Ok(Some(words)) => {
+                        self.rejected.insert(id, format!("{field}: {words}"));
+                        break;
+                    }
+                    // It has just died; the next one is asked again.
+                    Err(error) => tracing::warn!(%error, "cannot ask Prometheus about a query"),
+                }
+            }
+        }
+    }
+
+    fn write(&mut self, objects: &Objects) -> Result<(), Error> {
+        let (configuration, _) = scrape::render(&objects.monitors, &self.rejected, &self.settings);
         self.reload |= replace(&self.files.configuration, &configuration)?;
+        let (files, _) = rules::render(&objects.rules, &self.rejected);
+        self.reload |= self.files.write_rules(files)?;
         Ok(())
     }
 
@@ -224,16 +293,18 @@ impl Monitoring {
         }
     }
 
-    /// Prometheus refused the configuration: leave out what is new, then let each new monitor in by
+    /// Prometheus refused the configuration: leave out what is new, then let each new object in by
     /// itself, so that only the one it cannot take stays out.
     async fn hold_back(
         &mut self,
         prometheus: &Prometheus,
-        monitors: &[Arc<PodMonitor>],
+        objects: &Objects,
         present: &BTreeSet<ObjectId>,
         words: &str,
     ) -> Result<(), Error> {
-        let suspects: Vec<ObjectId> = present.difference(&self.accepted).cloned().collect();
+        let is_suspect =
+            |id: &&ObjectId| !self.accepted.contains(id) && !self.rejected.contains_key(id);
+        let suspects: Vec<ObjectId> = present.iter().filter(is_suspect).cloned().collect();
         let blame = suspects
             .iter()
             .map(|suspect| (suspect.clone(), words.to_owned()));
@@ -242,7 +313,7 @@ impl Monitoring {
             if let Some(suspect) = &suspect {
                 self.rejected.remove(suspect);
             }
-            self.write(monitors)?;
+            self.write(objects)?;
             match (self.load(prometheus).await, suspect) {
                 (None, _) => {}
                 (Some(words), Some(suspect)) => drop(self.rejected.insert(suspect, words)),
@@ -252,7 +323,7 @@ impl Monitoring {
                 }
             }
         }
-        self.write(monitors)?;
+        self.write(objects)?;
         self.load(prometheus).await;
         Ok(())
     }

@@ -24,6 +24,7 @@ use crate::config::{Config, Error};
 pub(crate) struct Prometheus {
     supervisor: Supervisor,
     listen: SocketAddr,
+    log: PathBuf,
     /// True while it answers queries.
     pub(crate) ready: watch::Receiver<bool>,
 }
@@ -76,12 +77,14 @@ impl Prometheus {
         };
         let spawner = Spawner::new(config.shim.clone());
         let log = state_dir.join("prometheus.log");
-        let supervisor = Supervisor::start("prometheus", spawner, launch, log, policy, shutdown);
+        let supervisor =
+            Supervisor::start("prometheus", spawner, launch, log.clone(), policy, shutdown);
         let listen = config.listen;
         let ready = child::readiness(supervisor.state(), move || is_ready(listen));
         Self {
             supervisor,
             listen,
+            log,
             ready,
         }
     }
@@ -95,8 +98,28 @@ impl Prometheus {
         } else {
             let body = String::from_utf8_lossy(&body);
             let words = body.trim().trim_start_matches("failed to reload config: ");
+            if words.starts_with("one or more errors occurred") {
+                return Ok(Err(format!("the reason is in {}", self.log.display())));
+            }
             Err(words.chars().take(300).collect())
         })
+    }
+
+    /// What Prometheus has against a query, which a reload says only in its log.
+    pub(crate) async fn mistake_in(&self, query: &str) -> io::Result<Option<String>> {
+        let encoded: String = query.bytes().map(|byte| format!("%{byte:02X}")).collect();
+        let path = format!("/api/v1/format_query?query={encoded}");
+        let (status, body) = http::request(Method::GET, self.listen, &path).await?;
+        if status.is_success() {
+            return Ok(None);
+        }
+        let answer: Value = serde_json::from_slice(&body).map_err(io::Error::other)?;
+        let words = answer["error"].as_str().unwrap_or("no reason given");
+        Ok(Some(
+            words
+                .trim_start_matches("invalid parameter \"query\": ")
+                .to_owned(),
+        ))
     }
 
     /// Wait until Prometheus has ended after shutdown.

@@ -24,6 +24,8 @@ use crate::{
 pub struct Settings {
     /// File with all targets.
     pub targets: String,
+    /// Pattern of the rule files.
+    pub rules: String,
     /// Address of Envoy's admin interface.
     pub envoy_admin: SocketAddr,
     /// Time between scrapes of what does not name its own.
@@ -59,7 +61,10 @@ pub fn render(
     }
     let interval = milliseconds(settings.interval);
     let configuration = json!({
-        "global": { "scrape_interval": interval, "scrape_timeout": interval },
+        "global": {
+            "scrape_interval": interval, "scrape_timeout": interval, "evaluation_interval": interval,
+        },
+        "rule_files": [settings.rules],
         "scrape_configs": jobs,
     });
     (configuration, problems)

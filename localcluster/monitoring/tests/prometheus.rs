@@ -239,6 +239,66 @@ async fn a_monitor_that_prometheus_refuses_is_told_and_disturbs_nobody() {
     monitoring.stop().await;
 }
 
+fn rule(name: &str, rules: Value) -> Value {
+    json!({
+        "apiVersion": "monitoring.coreos.com/v1", "kind": "PrometheusRule",
+        "metadata": { "name": name, "namespace": "default" },
+        "spec": { "groups": [{ "name": "group", "partial_response_strategy": "warn", "rules": rules }] },
+    })
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn rules_are_evaluated_and_one_that_prometheus_refuses_is_told_and_disturbs_nobody() {
+    let (client, folder) = api_server().await;
+    create_pod(&client, &pod_with_metrics("9").await).await;
+    let monitoring = Monitoring::start(&client, free_address().await, folder.path()).await;
+    create(
+        &client,
+        &monitor(json!({ "selector": {}, "podMetricsEndpoints": [{ "port": "prometheus" }] })),
+    )
+    .await;
+    let no_query =
+        json!([{ "alert": "A", "expr": "vector(1)" }, { "alert": "B", "expr": "sum(nope" }]);
+    create(&client, &rule("no-query", no_query)).await;
+    let no_template =
+        json!([{ "alert": "C", "expr": "vector(1)", "annotations": { "a": "{{ nope }}" } }]);
+    create(&client, &rule("no-template", no_template)).await;
+    let good = json!([
+        { "record": "work:doubled", "expr": "work_total * 2" },
+        { "alert": "Busy", "expr": "work_total > 8", "labels": { "severity": "warning" } },
+        { "alert": "Always", "expr": 1 },
+    ]);
+    create(&client, &rule("good", good)).await;
+    monitoring
+        .wait_for("work:doubled", "a recorded series", |sample| {
+            value(sample) == 18.0
+        })
+        .await;
+    monitoring
+        .wait_for(r#"ALERTS{alertname="Busy"}"#, "an alert", |sample| {
+            let labels = &sample["metric"];
+            labels["alertstate"] == "firing" && labels["severity"] == "warning"
+        })
+        .await;
+    wait_for_event(
+        &client,
+        "no-query",
+        "Rejected",
+        "spec.groups[0].rules[1].expr: 1:9: parse error",
+    )
+    .await;
+    wait_for_event(&client, "no-template", "Rejected", "prometheus.log").await;
+    let rules: Api<localcluster_monitoring::crd::PrometheusRule> =
+        Api::default_namespaced(client.clone());
+    rules.delete("good", &Default::default()).await.unwrap();
+    eventually("the alert ends", || async {
+        let alerts = monitoring.query(r#"ALERTS{alertname="Busy"}"#).await;
+        alerts.is_empty()
+    })
+    .await;
+    monitoring.stop().await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn samples_survive_a_kill_and_a_restart() {
     let (client, folder) = api_server().await;

@@ -5,8 +5,8 @@ use std::{collections::BTreeMap, fs, path::Path, sync::Arc, time::Duration};
 
 use localcluster_driver::problem::{ObjectId, Problem};
 use localcluster_monitoring::{
-    crd::PodMonitor,
-    crds,
+    crd::{PodMonitor, PrometheusRule},
+    crds, rules,
     scrape::{Settings, render},
     targets,
 };
@@ -26,6 +26,7 @@ fn read<K: DeserializeOwned>(file: &str) -> Vec<Arc<K>> {
 fn settings() -> Settings {
     Settings {
         targets: "/prometheus/targets.json".into(),
+        rules: "/prometheus/rules/*.yml".into(),
         envoy_admin: "127.9.0.2:15000".parse().unwrap(),
         interval: Duration::from_secs(5),
     }
@@ -59,6 +60,21 @@ fn a_refused_monitor_is_left_out_and_told() {
     assert_eq!(
         problems,
         ["Rejected PodMonitor monitoring/simple-app-canary spec: Prometheus refused it: no"]
+    );
+}
+
+#[test]
+fn rules_become_files_and_a_refused_object_is_left_out() {
+    let rules: Vec<Arc<PrometheusRule>> = read("rules.yaml");
+    let rejected = BTreeMap::from([(ObjectId::of(&*rules[1]), "no".to_owned())]);
+    let (files, problems) = rules::render(&rules, &rejected);
+    insta::assert_yaml_snapshot!("rule_files", files);
+    let problems: Vec<String> = problems.iter().map(line).collect();
+    assert_eq!(
+        problems,
+        [
+            "Rejected PrometheusRule shop/refused spec: Prometheus refused it, and none of its rules is evaluated: no"
+        ]
     );
 }
 

@@ -13,8 +13,9 @@ usage() {
 usage: ./run.sh [VERB] [OPTIONS]
 
 A cluster with a canary release in it
-  up [--on local|minikube|current] [--dry-run]
-                    brings up cluster, app and controller (the default verb; run it again to repair)
+  up [--on local|minikube|current] [--images PREFIX] [--dry-run]
+                    brings up cluster, app and controller (the default verb; run it again to repair);
+                    current is what kubectl points at, with the images that PREFIX leads to
   release VERSION   sets the app's image and follows the release; exit 0 promoted, 2 rolled back
   status            what runs where
   urls              where to look: the app, Prometheus, Envoy
@@ -50,7 +51,7 @@ case $verb in
     done
     "verb_$verb" "$@"
     ;;
-  --on | --dry-run)
+  --on | --images | --dry-run)
     exec "$ROOT/run.sh" up "$verb" "$@"
     ;;
   -h | --help | help) usage ;;

@@ -9,9 +9,13 @@ verb_release() {
   esac
   need_cluster
   need_image "$version"
-  k set image deployment/simple-app "simple-app=simple-app:$version" --namespace default
+  if [ "$(cluster_kind)" = current ]; then refuse_other_context; fi
+  k set image deployment/simple-app "simple-app=$(image_prefix)simple-app:$version" --namespace default
   follow_release
 }
+
+# Where `up --on current` was told that the images are.
+image_prefix() { cat "$LOCAL_DIR/images" 2>/dev/null || true; }
 
 # A tag that nobody built would only show as pods that never start.
 need_image() {

@@ -2,16 +2,23 @@
 # built here.
 # shellcheck shell=bash
 
-CURRENT_OVERLAY=manifests/overlays/minikube
+# manifests/overlays/cluster with the images of this cluster.
+CURRENT_OVERLAY=$LOCAL_DIR/overlay
 
 up_on_current() {
-  if [ "$DRY_RUN" != yes ]; then
+  if [ "$DRY_RUN" = yes ]; then
+    choose_images
+  else
     need_kubectl
     report_missing
-    say "  kubectl context: $(current_context)"
     refuse_other_context
+    choose_images
+    say "  kubectl context: $(current_context)"
+    need_platform
+    remember_context
   fi
   remember_kind current
+  step "Overlay: images from ${IMAGES:-the nodes themselves}" write_overlay
   install_release current
   if [ "$DRY_RUN" = yes ]; then return; fi
   say
@@ -28,8 +35,96 @@ refuse_other_context() {
   if [ "$now" != "$before" ]; then
     fail "./run.sh up was used on context $before, kubectl now points at $now: kubectl config use-context $before"
   fi
+}
+
+remember_context() {
   mkdir -p "$LOCAL_DIR"
-  printf '%s\n' "$now" >"$LOCAL_DIR/context"
+  current_context >"$LOCAL_DIR/context"
+  printf '%s\n' "$IMAGES" >"$LOCAL_DIR/images"
+}
+
+# Where the nodes find the images. A second `up` knows the answer that the first one was given.
+choose_images() {
+  if [ -z "${IMAGES+given}" ]; then
+    if [ ! -e "$LOCAL_DIR/images" ]; then refuse_without_images; fi
+    IMAGES=$(cat "$LOCAL_DIR/images")
+  fi
+  case $IMAGES in
+    *[!A-Za-z0-9._:/-]*) fail "'$IMAGES' is no prefix of image names; use one such as registry.example.com/team/" 64 ;;
+    '' | */) ;;
+    *) IMAGES=$IMAGES/ ;;
+  esac
+}
+
+refuse_without_images() {
+  local tag
+  warn "error: a cluster of your own pulls its images from a registry. Build and push these, from this folder:"
+  for tag in "$APP_VERSION" 1.0.1; do
+    warn "  docker build --file Dockerfile.app --build-arg VERSION=$tag --tag PREFIX/simple-app:$tag ."
+  done
+  warn "  docker build --file Dockerfile.controller --target controller --tag PREFIX/canary-controller:$PARTS_VERSION ."
+  warn "  docker build --file Dockerfile.controller --target loadtester --tag PREFIX/loadtester:$PARTS_VERSION ."
+  warn "and say where they are:"
+  warn "  ./run.sh up --on current --images registry.example.com/team/"
+  warn "Nodes that have the images already (kind load docker-image, minikube image build): --images ''"
+  exit 64
+}
+
+# What differs from cluster to cluster is a kustomization of its own.
+write_overlay() {
+  run mkdir -p "$CURRENT_OVERLAY"
+  if [ "$DRY_RUN" = yes ]; then
+    say "cat >$CURRENT_OVERLAY/kustomization.yaml <<'YAML'"
+    overlay_text "$(root_from "$CURRENT_OVERLAY")"
+    say "YAML"
+    return
+  fi
+  overlay_text "$(root_from "$(cd "$CURRENT_OVERLAY" && pwd -P)")" >"$CURRENT_OVERLAY/kustomization.yaml"
+}
+
+# root_from FOLDER: this repository as seen from there; kustomize takes no absolute paths.
+root_from() { printf '%s%s/' "$(printf '%s\n' "$1" | sed 's|/[^/]*|../|g')" "${ROOT#/}"; }
+
+# overlay_text PATH_TO_THIS_REPOSITORY
+overlay_text() {
+  local name
+  say "apiVersion: kustomize.config.k8s.io/v1beta1"
+  say "kind: Kustomization"
+  say "resources:"
+  say "  - $1manifests/overlays/cluster"
+  if [ -n "$IMAGES" ]; then
+    say "images:"
+    for name in canary-controller loadtester simple-app; do
+      say "  - name: $name"
+      say "    newName: $IMAGES$name"
+    done
+  fi
+}
+
+# Istio and the Prometheus Operator; all that is missing is said at once, before anything is changed.
+need_platform() {
+  local istio="Istio: https://istio.io/latest/docs/setup/install/" injected
+  local operator="the Prometheus Operator: https://prometheus-operator.dev"
+  need_object namespace/istio-system "$istio"
+  need_object customresourcedefinition/virtualservices.networking.istio.io "$istio"
+  need_object namespace/monitoring "$operator"
+  need_object customresourcedefinition/podmonitors.monitoring.coreos.com "$operator"
+  need_object customresourcedefinition/prometheusrules.monitoring.coreos.com "$operator"
+  if [ -n "$MISSING" ]; then
+    fail "the cluster of context $(current_context) lacks:$MISSING
+The controller alone needs less: kubectl apply -k manifests/controller"
+  fi
+  injected=$(kubectl get namespace default \
+    --output 'jsonpath={.metadata.labels.istio-injection}{.metadata.labels.istio\.io/rev}')
+  if [ -z "$injected" ]; then
+    say "  note  pods of namespace default get no sidecar, which a mesh with sidecars needs:"
+    say "        kubectl label namespace default istio-injection=enabled"
+  fi
+}
+
+# need_object TYPE/NAME WHERE
+need_object() {
+  if ! kubectl get "$1" --output name >/dev/null 2>&1; then missing "$1, which comes with $2"; fi
 }
 
 # Applies what is not there yet and what an earlier run made; objects of others are left as they are. Each object
@@ -80,7 +175,7 @@ down_current() {
   refuse_other_context
   step "Remove what ./run.sh up made" remove_what_was_made
   say "  The definitions of flagger.app were left"
-  rm -rf "$LOCAL_DIR/made" "$LOCAL_DIR/context" "$LOCAL_DIR/on" "$STEP_LOG"
+  rm -rf "$LOCAL_DIR/made" "$CURRENT_OVERLAY" "$LOCAL_DIR/context" "$LOCAL_DIR/images" "$LOCAL_DIR/on" "$STEP_LOG"
 }
 
 # In the order of their kinds' names, so that the Canary goes first.

@@ -3,6 +3,7 @@
 
 verb_up() {
   local kind='' why=''
+  unset IMAGES # an option, not a setting of the environment
   while [ $# -gt 0 ]; do
     case $1 in
       --on)
@@ -14,8 +15,14 @@ verb_up() {
         kind=${1#--on=}
         why="as asked"
         ;;
+      --images)
+        if [ $# -lt 2 ]; then fail "--images needs a prefix such as registry.example.com/team/" 64; fi
+        IMAGES=$2
+        shift
+        ;;
+      --images=*) IMAGES=${1#--images=} ;;
       --dry-run) DRY_RUN=yes ;;
-      *) fail "up knows --on local|minikube|current and --dry-run, not $1" 64 ;;
+      *) fail "up knows --on local|minikube|current, --images PREFIX and --dry-run, not $1" 64 ;;
     esac
     if [ $# -gt 0 ]; then shift; fi
   done
@@ -36,6 +43,9 @@ verb_up() {
     local | minikube | current) ;;
     *) fail "there is no cluster kind '$kind'; use --on local, --on minikube or --on current" 64 ;;
   esac
+  if [ -n "${IMAGES+given}" ] && [ "$kind" != current ]; then
+    fail "--images is for --on current; on $kind the images are built where they run" 64
+  fi
   refuse_second_cluster "$kind"
   # shellcheck disable=SC2034 # read by cluster_kind
   CLUSTER_KIND=$kind

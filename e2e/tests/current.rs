@@ -2,8 +2,11 @@
 
 use std::process::Command;
 
-use e2e::{Cluster, Output, http};
+use e2e::{Cluster, Machine, Output, http};
 use tempfile::TempDir;
+
+/// The nodes of the local cluster have the images by their plain names.
+const UP: [&str; 5] = ["up", "--on", "current", "--images", ""];
 
 /// Someone who comes to the cluster with a kubeconfig and a directory of their own.
 fn visitor(cluster: &Cluster, directory: &TempDir, args: &[&str]) -> Command {
@@ -31,12 +34,7 @@ fn what_was_there_is_neither_changed_by_up_nor_removed_by_down() {
     let directory = TempDir::new().expect("a temporary directory");
     let before = objects(&cluster);
 
-    let said = Output::of(&mut visitor(
-        &cluster,
-        &directory,
-        &["up", "--on", "current"],
-    ))
-    .success();
+    let said = Output::of(&mut visitor(&cluster, &directory, &UP)).success();
     assert!(
         said.contains("left as they are, because they were there before:"),
         "{said}"
@@ -51,11 +49,7 @@ fn what_was_there_is_neither_changed_by_up_nor_removed_by_down() {
     cluster.kubectl(&[&["delete"], &missing[..]].concat());
     let without = objects(&cluster);
     for _ in ["made", "repaired"] {
-        let up = Output::of(&mut visitor(
-            &cluster,
-            &directory,
-            &["up", "--on", "current"],
-        ));
+        let up = Output::of(&mut visitor(&cluster, &directory, &UP));
         let said = up.success();
         assert!(!said.contains(missing[1]), "{said}");
         cluster.kubectl(&[&["get"], &missing[..]].concat());
@@ -89,4 +83,117 @@ fn a_context_that_changed_in_between_is_refused() {
             refused.stderr
         );
     }
+}
+
+#[test]
+fn an_empty_cluster_gets_everything_with_images_of_the_registry_and_loses_it_again() {
+    let cluster = Cluster::up();
+    cluster.kubectl(&["delete", "--wait", "-k", "manifests/base"]);
+    let directory = TempDir::new().expect("a temporary directory");
+    let registry = ["up", "--on", "current", "--images", "docker.io/library"];
+    Output::of(&mut visitor(&cluster, &directory, &registry)).success();
+    // A second run knows where the images are.
+    Output::of(&mut visitor(&cluster, &directory, &["up"])).success();
+    let images =
+        "jsonpath={range .items[*]}{.spec.template.spec.containers[0].image}{\"\\n\"}{end}";
+    let deployments = ["get", "deployments", "--all-namespaces", "--output", images];
+    let mut found = cluster.kubectl(&deployments);
+    assert_eq!(
+        found.lines().collect::<std::collections::BTreeSet<_>>(),
+        [
+            "docker.io/library/canary-controller:0.1.0",
+            "docker.io/library/loadtester:0.1.0",
+            "docker.io/library/simple-app:1.0.0",
+        ]
+        .into()
+    );
+    Output::of(&mut visitor(&cluster, &directory, &["down"])).success();
+    found = cluster.kubectl(&deployments);
+    assert_eq!(found, "", "the primary goes with the Canary");
+    let left = std::fs::read_dir(directory.path()).expect("a directory");
+    assert_eq!(left.count(), 0, "nothing stays behind");
+}
+
+/// A machine with nothing but a kubectl that says yes to everything.
+fn machine() -> Machine {
+    let machine = Machine::new();
+    machine.program(
+        "kubectl",
+        r#"case "$*" in
+  version*) echo "Client Version: v1.34.1" ;;
+  *"get ${LACKING:-nothing} "*) exit 1 ;;
+  *current-context*) echo ours ;;
+esac"#,
+    );
+    machine
+}
+
+#[test]
+fn without_a_place_for_the_images_the_commands_that_make_one_are_named() {
+    let machine = machine();
+    let refused = Output::of(&mut machine.command(&["up", "--on", "current"]));
+    assert_eq!(refused.code, 64);
+    for line in [
+        "docker build --file Dockerfile.controller --target loadtester --tag PREFIX/loadtester:0.1.0 .",
+        "./run.sh up --on current --images registry.example.com/team/",
+        "--images ''",
+    ] {
+        assert!(refused.stderr.contains(line), "{line}: {}", refused.stderr);
+    }
+    let odd = Output::of(&mut machine.command(&["up", "--on", "current", "--images", "a b"]));
+    assert_eq!(odd.code, 64, "{}", odd.stderr);
+    let local = Output::of(&mut machine.command(&["up", "--on", "local", "--images", "r.io/"]));
+    assert_eq!(local.code, 64, "{}", local.stderr);
+    assert_eq!(machine.files("local"), [""; 0], "nothing was begun");
+}
+
+#[test]
+fn what_the_cluster_lacks_is_named_before_anything_is_changed() {
+    let machine = machine();
+    let missing = "customresourcedefinition/podmonitors.monitoring.coreos.com";
+    let mut command = machine.command(&["up", "--on", "current", "--images", "r.io/team"]);
+    let refused = Output::of(command.env("LACKING", missing));
+    assert_eq!(refused.code, 1);
+    for words in [
+        "context ours lacks",
+        missing,
+        "https://prometheus-operator.dev",
+    ] {
+        assert!(
+            refused.stderr.contains(words),
+            "{words}: {}",
+            refused.stderr
+        );
+    }
+    let calls = machine.calls();
+    assert!(
+        !calls.iter().any(|call| call.contains("apply")),
+        "{calls:#?}"
+    );
+    assert_eq!(machine.files("local"), [""; 0], "nothing was begun");
+}
+
+#[test]
+fn a_dry_run_shows_the_overlay_and_every_command() {
+    let machine = machine();
+    let args = [
+        "up",
+        "--on",
+        "current",
+        "--images",
+        "r.io/team",
+        "--dry-run",
+    ];
+    let printed = Output::of(&mut machine.command(&args)).success();
+    assert!(
+        printed.contains("    newName: r.io/team/canary-controller\n"),
+        "{printed}"
+    );
+    assert!(
+        printed.contains("/overlay/kustomization.yaml <<'YAML'\n"),
+        "{printed}"
+    );
+    assert!(printed.contains("kubectl apply -f OBJECT"), "{printed}");
+    assert_eq!(machine.calls(), [""; 0]);
+    assert_eq!(machine.files("local"), [""; 0], "nothing is written either");
 }

@@ -25,7 +25,8 @@ A cluster with a canary release in it
 Working on this repository
   tools             fetches envoy, kubectl, prometheus and linters into .local/bin
   build             builds the programs (PROFILE=release for the quick ones)
-  images            puts the images that `up` needs into the cluster's image store
+  images [--check]  puts the images that `up` needs into the cluster's image store; --check builds
+                    those of the Dockerfiles without containers and runs them (takes minutes)
   lint              formatting, clippy, shellcheck, generated files
   test              tools, lint, then every test
 

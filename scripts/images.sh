@@ -1,9 +1,29 @@
-# images: puts what `up` deploys into the local cluster's image store.
+# images: puts what `up` deploys into the local cluster's image store, or checks the Dockerfiles.
 # shellcheck shell=bash
 
 verb_images() {
-  build_programs
-  step "Images: simple-app, canary-controller, loadtester" build_local_images
+  case ${1:-} in
+    '')
+      build_programs
+      step "Images: simple-app, canary-controller, loadtester" build_local_images
+      ;;
+    --check) check_images ;;
+    *) fail "images knows --check, not $1" 64 ;;
+  esac
+}
+
+# Builds the images of the Dockerfiles as far as that goes without containers: by their own commands, for the
+# target of their base image, and started from an empty root. Takes minutes.
+check_images() {
+  local target
+  need_linux
+  need_rust
+  target=$(uname -m)-unknown-linux-musl
+  if [ ! -d "$(rustc --print target-libdir --target "$target")" ]; then
+    fail "Rust cannot build for $target, as the Dockerfiles do: rustup target add $target"
+  fi
+  need_command musl-gcc musl-tools
+  cargo test --package e2e --locked --test images -- --ignored --nocapture
 }
 
 build_local_images() {

@@ -4,10 +4,12 @@
 //! [`Cluster`] one `./run.sh up` in a directory of its own, taken down when dropped · [`http`] a
 //! small client that keeps its connection · [`Traffic`] users who never stop asking · [`Journal`]
 //! what a program such as `kubectl --watch` prints meanwhile · [`until`] waiting with a deadline.
+//! [`image`] the Dockerfiles' images without containers.
 //! The stories are in `tests/`, one file per theme, one cluster per story.
 
 mod cluster;
 pub mod http;
+pub mod image;
 mod journal;
 mod machine;
 mod traffic;

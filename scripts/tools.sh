@@ -5,6 +5,7 @@ verb_tools() {
   step "Tools: envoy, kubectl, prometheus" fetch_runtime_tools
   step "Tools: shellcheck, hadolint" fetch_linters
   step "Tools: hey, which the load tester is compared with" fetch_hey
+  step "Upstream definitions of Istio and the Prometheus Operator" fetch_definitions
   say "  in    $TOOLS_DIR (what the PATH has in a good version is used from there)"
 }
 
@@ -128,6 +129,32 @@ fetch_hey() {
   cp "$dir/usr/bin/hey" "$new"
   mv "$new" "$TOOLS_DIR/hey"
   rm -rf "$dir"
+}
+
+# The tests hold manifests and generated objects against the upstream definitions of third-party kinds.
+fetch_definitions() {
+  local dir=$TOOLS_DIR/.fetch.definitions.$$ wanted=$TOOLS_DIR/upstream-definitions.json
+  if [ "$wanted" -nt scripts/versions.env ] && [ "$wanted" -nt scripts/upstream-definitions.py ]; then
+    echo "there already: $wanted"
+    return
+  fi
+  mkdir -p "$dir"
+  fetch_models "$ISTIO_MODELS_WHEEL" "$ISTIO_MODELS_SHA256" "$dir/istio"
+  fetch_models "$OPERATOR_MODELS_WHEEL" "$OPERATOR_MODELS_SHA256" "$dir/operator"
+  python3 scripts/upstream-definitions.py "$dir/istio/x/cloudcoil/models/istio/networking/v1beta1.py" \
+    "$dir/operator/x/cloudcoil/models/prometheus_operator/v1.py" >"$dir/definitions.json"
+  mv "$dir/definitions.json" "$wanted"
+  rm -rf "$dir"
+}
+
+# fetch_models REQUIREMENT SHA256 DIR: unpacks a wheel; nothing of it is run.
+fetch_models() {
+  local requirement=$1 sum=$2 dir=$3 wheel
+  mkdir -p "$dir"
+  fetch_with_pip "$requirement" "$dir"
+  wheel=$(find "$dir" -maxdepth 1 -name 'cloudcoil*.whl')
+  check_sum "$wheel" "$sum"
+  python3 -m zipfile -e "$wheel" "$dir/x" || fail "${wheel##*/} is damaged; run this again to fetch it anew"
 }
 
 # fetch_wheel NAME REQUIREMENT SHA256: a wheel is a zip with the program inside.

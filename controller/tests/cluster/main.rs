@@ -15,6 +15,7 @@ mod network;
 mod program;
 mod recorder;
 mod release;
+mod upstream;
 mod web;
 mod world;
 mod wrong;

@@ -99,6 +99,21 @@ impl Asked {
     }
 }
 
+/// A client whose writes are refused when they have a field that the kind's schema does not know.
+pub fn strict(client: Client) -> Client {
+    let service = tower::service_fn(move |mut request: Request<Body>| {
+        let client = client.clone();
+        if *request.method() != Method::GET {
+            let uri = request.uri().to_string();
+            let joint = if uri.contains('?') { '&' } else { '?' };
+            let uri = format!("{uri}{joint}fieldValidation=Strict");
+            *request.uri_mut() = uri.parse().unwrap();
+        }
+        async move { client.send(request).await }
+    });
+    Client::new(service, "default")
+}
+
 /// What a request asks for, from its method and path.
 fn read(request: &Request<Body>) -> Asked {
     let path = request.uri().path();

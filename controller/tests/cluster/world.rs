@@ -22,7 +22,10 @@ use serde_json::{Value, json};
 use tokio::{task::JoinHandle, time::Instant};
 use tokio_util::sync::CancellationToken;
 
-use crate::{recorder::Recorder, web::Web};
+use crate::{
+    recorder::{Recorder, strict},
+    web::Web,
+};
 
 /// A cluster under a paused clock.
 pub struct World {
@@ -57,6 +60,12 @@ impl Drop for Running {
 impl World {
     /// A cluster with all definitions and nothing in it. Every query gives 1, every webhook says yes.
     pub async fn new() -> Self {
+        let mesh = localcluster_mesh::crds().into_iter();
+        Self::with_definitions(mesh.map(|crd| serde_json::to_value(crd).unwrap())).await
+    }
+
+    /// A cluster with the controller's definitions and these.
+    pub async fn with_definitions(others: impl IntoIterator<Item = Value>) -> Self {
         let clock = Clock::virtual_from(Timestamp::from_second(1_700_000_000).unwrap());
         let server_clock = clock.clone();
         let config = Config {
@@ -75,13 +84,10 @@ impl World {
             broken_image,
         };
         let definitions = controller::crd::definitions().unwrap();
-        let mesh = localcluster_mesh::crds()
-            .into_iter()
-            .map(|crd| serde_json::to_value(crd).unwrap());
         let namespace = json!({ "apiVersion": "v1", "kind": "Namespace", "metadata": { "name": "istio-system" } });
         world.apply_to("v1", "namespaces", None, &namespace).await;
         world.apply_rules().await;
-        for definition in definitions.into_iter().chain(mesh) {
+        for definition in definitions.into_iter().chain(others) {
             world
                 .apply_to(
                     "apiextensions.k8s.io/v1",
@@ -139,7 +145,7 @@ impl World {
         );
         let instance = election.map_or("controller", |(name, _)| name).to_owned();
         let controller = Controller::build(Parts {
-            client: recorder.record(client),
+            client: recorder.record(strict(client)),
             namespace: None,
             settings,
             clock: self.clock.clone(),

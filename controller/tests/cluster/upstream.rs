@@ -1,0 +1,170 @@
+//! Third-party kinds against their upstream definitions, as `./run.sh tools` fetched them: what the controller
+//! generates, and what is committed under `manifests/`.
+
+use std::{
+    collections::BTreeMap,
+    fs,
+    path::{Path, PathBuf},
+};
+
+use controller::cluster::Kind;
+use kube::{
+    Api,
+    api::{ApiResource, DynamicObject, Patch, PatchParams},
+};
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use crate::world::{World, canary};
+
+fn repository() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
+}
+
+fn definitions() -> Vec<Value> {
+    let path = repository().join(".local/bin/upstream-definitions.json");
+    let text = fs::read_to_string(&path)
+        .unwrap_or_else(|error| panic!("{}: {error}; ./run.sh tools fetches it", path.display()));
+    let lines = text.lines().map(serde_json::from_str);
+    lines.collect::<Result<_, _>>().unwrap()
+}
+
+/// Every committed object of a third-party group, with its file. A patch of the Canary is none.
+fn committed(folder: &Path) -> Vec<(PathBuf, Value)> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            found.extend(committed(&path));
+        } else if path
+            .extension()
+            .is_some_and(|extension| extension == "yaml")
+        {
+            let text = fs::read_to_string(&path).unwrap();
+            for document in serde_yaml::Deserializer::from_str(&text) {
+                let object = Value::deserialize(document).unwrap();
+                let version = object["apiVersion"].as_str().unwrap_or_default();
+                if version.starts_with("monitoring.coreos.com/") || version.contains("istio.io/") {
+                    found.push((path.clone(), object));
+                }
+            }
+        }
+    }
+    found
+}
+
+/// Applies an object, refusing fields that its definition does not know.
+async fn apply(world: &World, object: &Value) -> Result<(), kube::Error> {
+    let (api_version, kind) = (&object["apiVersion"], &object["kind"]);
+    let (group, version) = api_version.as_str().unwrap().split_once('/').unwrap();
+    let kind = kind.as_str().unwrap();
+    let resource = ApiResource {
+        group: group.to_owned(),
+        version: version.to_owned(),
+        api_version: format!("{group}/{version}"),
+        kind: kind.to_owned(),
+        plural: format!("{}s", kind.to_lowercase()),
+    };
+    let mut object = object.clone();
+    object["metadata"]["namespace"] = json!("default");
+    let api: Api<DynamicObject> = Api::namespaced_with(world.client.clone(), "default", &resource);
+    let params = PatchParams::apply("test").validation_strict();
+    let name = object["metadata"]["name"].as_str().unwrap();
+    api.patch(name, &params, &Patch::Apply(&object))
+        .await
+        .map(drop)
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_the_controller_generates_fits_the_upstream_definitions() {
+    let world = World::with_definitions(definitions()).await;
+    let _running = world.start();
+    let mut canary = canary();
+    let service = &mut canary["spec"]["service"];
+    service["hosts"] = json!(["app.example.com"]);
+    service["gateways"] = json!(["public", "mesh"]);
+    service["retries"] = json!({ "attempts": 3, "perTryTimeout": "1s", "retryOn": "5xx" });
+    service["timeout"] = json!("5s");
+    service["headers"] = json!({ "request": { "add": { "x-a": "b" } } });
+    service["corsPolicy"] = json!({ "allowOrigins": [{ "exact": "a" }], "allowMethods": ["GET"] });
+    service["trafficPolicy"] = json!({ "tls": { "mode": "ISTIO_MUTUAL" } });
+    world.deploy(&canary).await;
+    world.phase("simple-app", "Initialized").await;
+    world.set_image("1.0.1").await;
+    world.phase("simple-app", "Succeeded").await;
+    for (kind, name) in [
+        (Kind::VirtualService, "simple-app"),
+        (Kind::DestinationRule, "simple-app-canary"),
+        (Kind::DestinationRule, "simple-app-primary"),
+    ] {
+        assert!(!world.get(kind, name).await.is_null(), "{kind} {name}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_committed_fits_the_upstream_definitions() {
+    let world = World::with_definitions(definitions()).await;
+    let mut kinds = BTreeMap::new();
+    for (path, object) in committed(&repository().join("manifests")) {
+        let kind = object["kind"].as_str().unwrap().to_owned();
+        *kinds.entry(kind).or_insert(0) += 1;
+        if let Err(error) = apply(&world, &object).await {
+            panic!("{}: {error}", path.display());
+        }
+    }
+    let found: Vec<_> = kinds.keys().map(String::as_str).collect();
+    assert_eq!(found, ["Gateway", "PodMonitor", "PrometheusRule"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_does_not_fit_is_refused() {
+    let world = World::with_definitions(definitions()).await;
+    let all = committed(&repository().join("manifests"));
+    let of_kind = |kind: &str| {
+        let mut objects = all.iter().map(|(_, object)| object);
+        objects
+            .find(|object| object["kind"] == kind)
+            .unwrap()
+            .clone()
+    };
+    let (monitor, rule, gateway) = (
+        of_kind("PodMonitor"),
+        of_kind("PrometheusRule"),
+        of_kind("Gateway"),
+    );
+    for (object, path, value, words) in [
+        (
+            &monitor,
+            "/spec/podMetricsEndpoints/0/intervall",
+            json!("5s"),
+            "intervall",
+        ),
+        (
+            &monitor,
+            "/spec/podMetricsEndpoints/0/interval",
+            json!("5x"),
+            "interval",
+        ),
+        (&monitor, "/spec/selector", Value::Null, "selector"),
+        (&rule, "/spec/groups/0/rules/0/expr", json!(true), "expr"),
+        (
+            &rule,
+            "/spec/groups/0/rules/0/severity",
+            json!("high"),
+            "severity",
+        ),
+        (&gateway, "/spec/servers/0/hosts", json!("*"), "hosts"),
+        (
+            &gateway,
+            "/spec/servers/0/port/protocoll",
+            json!("HTTP"),
+            "protocoll",
+        ),
+    ] {
+        let mut wrong = object.clone();
+        let (parent, field) = path.rsplit_once('/').unwrap();
+        wrong.pointer_mut(parent).unwrap()[field] = value;
+        let refusal = apply(&world, &wrong).await.expect_err(path).to_string();
+        assert!(refusal.contains(words), "{path}: {refusal}");
+    }
+}

@@ -1,6 +1,7 @@
 //! The one loop that every worker runs, whatever its client, pacing or limit.
 
 use std::cell::RefCell;
+use std::pin::pin;
 use std::time::{Duration, Instant};
 
 use crate::client::{Client, Failure};
@@ -67,7 +68,8 @@ impl<R: Runtime> Crew<'_, R> {
                 (Some(limit), Some(last)) => Some(limit.min(last)),
                 (limit, last) => limit.or(last),
             };
-            let exchange = client.exchange(target, sent);
+            // Pinned here, so that only a pointer is handed on: the future holds a whole conversation.
+            let exchange = pin!(client.exchange(target, sent));
             let result = self.runtime.within(worker, deadline, exchange).await;
             target = (target + 1) % plan.targets.len();
             now = match &result {

@@ -278,6 +278,31 @@ fn several_urls_are_requested_in_turn() {
 }
 
 #[test]
+fn addresses_of_ipv6_are_spoken_to_in_brackets_and_by_name() {
+    let Ok(listener) = std::net::TcpListener::bind("[::1]:0") else {
+        eprintln!("this machine has no IPv6");
+        return;
+    };
+    let server = Server::on(listener, |_| ok(""));
+    let port = server.address.port();
+    let outcome = load(&format!("hey -n 6 -c 2 http://[::1]:{port}/x"));
+    assert_eq!(statuses(&outcome), BTreeMap::from([(200, 6)]));
+    let host = format!("[::1]:{port}");
+    assert_eq!(server.first().header("host"), Some(host.as_str()));
+}
+
+#[test]
+fn a_name_with_several_addresses_is_reached_at_the_one_that_answers() {
+    // As a rule `localhost` is ::1 first, where nobody listens.
+    let server = Server::start(|_| ok(""));
+    let port = server.address.port();
+    let outcome = load(&format!(
+        "hey -n 6 -c 2 -disable-keepalive http://localhost:{port}/"
+    ));
+    assert_eq!(statuses(&outcome), BTreeMap::from([(200, 6)]));
+}
+
+#[test]
 fn a_unix_socket_is_spoken_to_like_any_other() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("socket");

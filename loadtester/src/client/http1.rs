@@ -86,7 +86,10 @@ struct Connection {
 
 /// One answer with what decides how to go on.
 struct Reply {
-    reader: ResponseReader,
+    status: u16,
+    bytes: u64,
+    keep_alive: bool,
+    location: Option<String>,
     timing: Timing,
     done: Instant,
 }
@@ -120,7 +123,8 @@ impl<'s> Http1<'s> {
                 other => return self.keep(route, kept.socket, other),
             }
         }
-        let (socket, timing) = self.connect(&self.shared.routes[route].address).await?;
+        // Boxed as it is rare: what every worker keeps in the cache should be small.
+        let (socket, timing) = Box::pin(self.connect(&self.shared.routes[route].address)).await?;
         let result = self
             .converse(&socket, prepared, Instant::now(), timing)
             .await;
@@ -135,7 +139,7 @@ impl<'s> Http1<'s> {
         result: Result<Reply, Failure>,
     ) -> Result<Reply, Failure> {
         if let Ok(reply) = &result
-            && reply.reader.keep_alive()
+            && reply.keep_alive
             && self.shared.plan.keep_alive
         {
             self.connections[route] = Some(Connection {
@@ -165,10 +169,14 @@ impl<'s> Http1<'s> {
         let (addresses, lookup) = self.shared.resolver.borrow_mut().resolve(host, port)?;
         timing.lookup = lookup;
         let mut last = io::Error::from(io::ErrorKind::AddrNotAvailable);
-        for address in addresses {
+        for (before, address) in addresses.into_iter().enumerate() {
             match self.connect_tcp(address).await {
                 Ok(socket) => {
                     timing.dial = started.elapsed();
+                    if before > 0 {
+                        let mut resolver = self.shared.resolver.borrow_mut();
+                        resolver.prefer(host, port, address);
+                    }
                     return Ok((socket, timing));
                 }
                 Err(error) => last = error,
@@ -219,15 +227,20 @@ impl<'s> Http1<'s> {
         let written = Instant::now();
         timing.write = written.saturating_duration_since(started);
         let mut first_byte = None;
+        let mut now = written;
         self.reactor.ready(self.worker).await;
         loop {
             // Only what is read and understood without waiting borrows the thread's buffer.
             let read = {
                 let mut buffer = self.shared.buffer.borrow_mut();
                 match recv(socket, &mut **buffer, RecvFlags::empty()) {
-                    Ok((0, _)) => reader.end().map(|()| Some(true)).map_err(Failure::from),
+                    Ok((0, _)) => {
+                        now = Instant::now();
+                        reader.end().map(|()| Some(true)).map_err(Failure::from)
+                    }
                     Ok((length, _)) => {
-                        first_byte.get_or_insert_with(Instant::now);
+                        now = Instant::now();
+                        first_byte.get_or_insert(now);
                         // Not complete: what follows may have come with the same event, the end of the
                         // connection included, and there would be no other one.
                         Ok(Some(reader.feed(&buffer[..length])?))
@@ -243,14 +256,16 @@ impl<'s> Http1<'s> {
                 None => self.reactor.ready(self.worker).await,
             }
         }
-        let done = Instant::now();
-        let first_byte = first_byte.unwrap_or(done);
+        let first_byte = first_byte.unwrap_or(now);
         timing.wait = first_byte.saturating_duration_since(written);
-        timing.read = done.saturating_duration_since(first_byte);
+        timing.read = now.saturating_duration_since(first_byte);
         Ok(Reply {
-            reader,
+            status: reader.status(),
+            bytes: reader.bytes(),
+            keep_alive: reader.keep_alive(),
+            location: reader.into_location(),
             timing,
-            done,
+            done: now,
         })
     }
 
@@ -273,7 +288,7 @@ impl<'s> Http1<'s> {
         let mut followed: Option<Request> = None;
         for hops in 0.. {
             let request = followed.as_ref().unwrap_or(&first.request);
-            let (status, location) = (reply.reader.status(), reply.reader.location());
+            let (status, location) = (reply.status, reply.location.as_deref());
             let Some(next) = redirect::next(&shared.plan.redirects, request, status, location)?
             else {
                 break;
@@ -312,20 +327,19 @@ impl Client for Http1<'_> {
     async fn exchange(&mut self, target: usize, started: Instant) -> Result<Exchange, Failure> {
         let shared = self.shared;
         let mut reply = self.send_prepared(&shared.targets[target], started).await?;
-        if reply.reader.location().is_some() {
-            reply = self.follow(target, reply).await?;
+        if reply.location.is_some() {
+            // Boxed, for it is rare and large: every worker's future would have room for it.
+            reply = Box::pin(self.follow(target, reply)).await?;
         }
-        let Reply {
-            reader,
-            timing,
-            done,
-        } = reply;
         let answer = Answer {
-            status: reader.status(),
-            bytes: reader.bytes(),
-            timing,
+            status: reply.status,
+            bytes: reply.bytes,
+            timing: reply.timing,
         };
-        Ok(Exchange { answer, done })
+        Ok(Exchange {
+            answer,
+            done: reply.done,
+        })
     }
 }
 

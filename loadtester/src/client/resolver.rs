@@ -55,6 +55,15 @@ impl Resolver {
         }
     }
 
+    /// Puts the address that a connection was made to first, so that the next one asks no dead one before it.
+    pub(crate) fn prefer(&mut self, host: &str, port: u16, address: SocketAddr) {
+        if let Some(addresses) = self.known.get_mut(&(host.to_owned(), port))
+            && let Some(at) = addresses.iter().position(|known| *known == address)
+        {
+            addresses[..=at].rotate_right(1);
+        }
+    }
+
     /// Forgets the addresses of `host`: a connection to them failed.
     pub(crate) fn forget(&mut self, host: &str, port: u16) {
         self.known.remove(&(host.to_owned(), port));

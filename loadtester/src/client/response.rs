@@ -1,5 +1,7 @@
 //! Reads one HTTP/1.1 response out of pieces of any size: head, then the body, which is counted and dropped.
 
+use std::mem::MaybeUninit;
+
 use super::chunked::Chunked;
 
 /// A head beyond this is no head.
@@ -145,8 +147,8 @@ impl ResponseReader {
     }
 
     /// Where a redirect leads to.
-    pub(super) fn location(&self) -> Option<&str> {
-        self.location.as_deref()
+    pub(super) fn into_location(self) -> Option<String> {
+        self.location
     }
 
     /// Reads the head if it is whole; gives back what follows it.
@@ -177,10 +179,11 @@ impl ResponseReader {
     fn parse_head(&mut self, bytes: &[u8]) -> Result<Option<usize>, BadResponse> {
         let mut interim = 0;
         loop {
-            let mut usual = [httparse::EMPTY_HEADER; USUAL_HEADERS];
+            // Not initialised: writing 2 KiB would take longer than reading a usual head.
+            let mut usual = [const { MaybeUninit::uninit() }; USUAL_HEADERS];
             let length = match self.read_head(&bytes[interim..], &mut usual) {
                 Err(HeadError::TooMany) => {
-                    let mut many = vec![httparse::EMPTY_HEADER; MOST_HEADERS];
+                    let mut many = vec![MaybeUninit::uninit(); MOST_HEADERS];
                     self.read_head(&bytes[interim..], &mut many)
                 }
                 other => other,
@@ -199,10 +202,11 @@ impl ResponseReader {
     fn read_head<'b>(
         &mut self,
         bytes: &'b [u8],
-        headers: &mut [httparse::Header<'b>],
+        headers: &mut [MaybeUninit<httparse::Header<'b>>],
     ) -> Result<Option<usize>, HeadError> {
-        let mut head = httparse::Response::new(headers);
-        let length = match head.parse(bytes) {
+        let mut head = httparse::Response::new(&mut []);
+        let parser = httparse::ParserConfig::default();
+        let length = match parser.parse_response_with_uninit_headers(&mut head, bytes, headers) {
             Ok(httparse::Status::Complete(length)) => length,
             Ok(httparse::Status::Partial) => return Ok(None),
             Err(httparse::Error::TooManyHeaders) => return Err(HeadError::TooMany),

@@ -20,6 +20,9 @@ pub use request::Request;
 
 /// Above this rate, one thread may not be enough to keep a schedule.
 const RATE_OF_ONE_THREAD: f64 = 30_000.0;
+/// Up to this many workers of plain HTTP/1.1, a second thread sends hardly more than one does (100,000 requests per
+/// second), for more CPU: answers that come while a thread is busy cost it no wake-up.
+const WORKERS_OF_ONE_THREAD: usize = 64;
 
 /// A run that can start.
 #[derive(Clone, Debug)]
@@ -171,12 +174,6 @@ impl Plan {
             (None, Some(rate)) => Pacing::Total(rate),
             (None, None) => Pacing::Unpaced,
         };
-        let threads = typed
-            .threads
-            .unwrap_or_else(|| match pacing.total_rate(workers) {
-                Some(rate) if rate <= RATE_OF_ONE_THREAD => 1,
-                _ => std::thread::available_parallelism().map_or(1, usize::from),
-            });
         let redirects = match origin {
             _ if typed.disable_redirects => Redirects::Off,
             Origin::Person => Redirects::Follow,
@@ -188,6 +185,10 @@ impl Plan {
             (false, false) => Protocol::Http1,
         };
         let timeout = typed.timeout.unwrap_or(Duration::from_secs(20));
+        let threads = typed.threads.unwrap_or_else(|| {
+            let cores = std::thread::available_parallelism().map_or(1, usize::from);
+            usual_threads(pacing, workers, is_plain(protocol, &targets), cores)
+        });
         Ok(Self {
             targets,
             workers,
@@ -217,8 +218,24 @@ impl Plan {
 impl Plan {
     /// Whether every URL is reached by HTTP/1.1 without TLS.
     pub fn is_plain_http1(&self) -> bool {
-        let plain = |target: &Target| target.request.uri.scheme_str() == Some("http");
-        self.protocol == Protocol::Http1 && self.targets.iter().all(plain)
+        is_plain(self.protocol, &self.targets)
+    }
+}
+
+fn is_plain(protocol: Protocol, targets: &[Target]) -> bool {
+    let plain = |target: &Target| target.request.uri.scheme_str() == Some("http");
+    protocol == Protocol::Http1 && targets.iter().all(plain)
+}
+
+/// Threads for a run that does not say how many.
+fn usual_threads(pacing: Pacing, workers: usize, plain: bool, cores: usize) -> usize {
+    match pacing.total_rate(workers) {
+        Some(rate) if rate <= RATE_OF_ONE_THREAD => 1,
+        // TLS and HTTP/2 cost so much CPU that every core helps.
+        _ if !plain => cores,
+        // So few that each mostly waits for its answer: apart, none also waits for another's.
+        _ if workers <= cores => workers,
+        _ => workers.div_ceil(WORKERS_OF_ONE_THREAD).min(cores),
     }
 }
 
@@ -372,6 +389,17 @@ mod tests {
             paced.threads, 1,
             "one thread keeps a moderate schedule best"
         );
+    }
+
+    #[test]
+    fn threads_are_as_many_as_help() {
+        let unpaced = |workers, plain| usual_threads(Pacing::Unpaced, workers, plain, 4);
+        assert_eq!(unpaced(2, true), 2);
+        assert_eq!(unpaced(50, true), 1);
+        assert_eq!(unpaced(100, true), 2);
+        assert_eq!(unpaced(500, true), 4);
+        assert_eq!(unpaced(50, false), 4, "TLS needs the cores");
+        assert_eq!(usual_threads(Pacing::Total(1e6), 500, true, 4), 4);
     }
 
     #[test]

@@ -63,7 +63,7 @@ pub(crate) fn answer(status: &str, headers: &str, body: &str) -> Reply {
     ))
 }
 
-/// A server on a free port; it stops taking connections when dropped.
+/// A server, as a rule on a free port; it stops taking connections when dropped.
 pub(crate) struct Server {
     pub(crate) address: SocketAddr,
     pub(crate) seen: Arc<Mutex<Vec<Seen>>>,
@@ -73,7 +73,14 @@ pub(crate) struct Server {
 
 impl Server {
     pub(crate) fn start(reply: impl Fn(&Seen) -> Reply + Send + Sync + 'static) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        Self::on(TcpListener::bind("127.0.0.1:0").unwrap(), reply)
+    }
+
+    /// A server on a listener of the caller's.
+    pub(crate) fn on(
+        listener: TcpListener,
+        reply: impl Fn(&Seen) -> Reply + Send + Sync + 'static,
+    ) -> Self {
         let server = Self {
             address: listener.local_addr().unwrap(),
             seen: Arc::default(),

@@ -4,6 +4,8 @@ use std::io::Write as _;
 use std::process::ExitCode;
 use std::sync::{Arc, Mutex};
 
+use tokio::signal::unix::{SignalKind, signal};
+
 use crate::cli::refuse;
 use crate::command::{self, Asked, Output};
 use crate::engine::{self, Control, EngineError, Outcome};
@@ -14,6 +16,9 @@ use crate::report::{csv, text};
 
 /// Exit code when a condition of `--fail-on` does not hold.
 const CONDITION_FAILED: u8 = 2;
+/// Exit codes after a second SIGINT or SIGTERM: 128 and the signal's number, as a shell has it.
+const INTERRUPTED: i32 = 130;
+const TERMINATED: i32 = 143;
 
 /// Parses, runs, reports.
 pub(crate) fn run(words: &[String]) -> ExitCode {
@@ -38,7 +43,7 @@ pub(crate) fn run(words: &[String]) -> ExitCode {
     }
 }
 
-/// Runs the plan; Ctrl-C ends it early, with its report, a second one ends the process.
+/// Runs the plan; Ctrl-C or SIGTERM ends it early, with its report, a second one ends the process.
 fn run_interruptibly(plan: &Plan) -> Result<Outcome, EngineError> {
     let control = Arc::new(Control::default());
     let rows: Option<csv::Sink> = (plan.output == Output::Csv).then(|| {
@@ -58,18 +63,26 @@ fn watch_for_interrupt(control: Arc<Control>) -> std::io::Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;
-    let mut interrupt = {
+    let (mut interrupt, mut terminate) = {
         let _inside = runtime.enter();
-        tokio::signal::unix::signal(tokio::signal::unix::SignalKind::interrupt())?
+        (
+            signal(SignalKind::interrupt())?,
+            signal(SignalKind::terminate())?,
+        )
     };
     std::thread::Builder::new()
         .name("signals".into())
         .spawn(move || {
             runtime.block_on(async {
-                interrupt.recv().await;
+                let mut told = async || {
+                    tokio::select! {
+                        _ = interrupt.recv() => INTERRUPTED,
+                        _ = terminate.recv() => TERMINATED,
+                    }
+                };
+                told().await;
                 control.cancel();
-                interrupt.recv().await;
-                std::process::exit(130);
+                std::process::exit(told().await);
             });
         })?;
     Ok(())

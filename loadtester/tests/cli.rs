@@ -147,6 +147,12 @@ fn called_by_the_name_of_hey_it_is_hey() {
 
 #[test]
 fn an_interrupt_ends_the_run_with_its_report() {
+    for signal in [rustix::process::Signal::INT, rustix::process::Signal::TERM] {
+        ends_with_its_report(signal);
+    }
+}
+
+fn ends_with_its_report(signal: rustix::process::Signal) {
     let server = Server::start(|request| {
         // The last requests hang, so that the run can only end by being cut short.
         if request.line.contains("/hang") {
@@ -182,7 +188,7 @@ fn an_interrupt_ends_the_run_with_its_report() {
             == 2
     });
     let pid = rustix::process::Pid::from_raw(i32::try_from(child.id()).unwrap()).unwrap();
-    rustix::process::kill_process(pid, rustix::process::Signal::INT).unwrap();
+    rustix::process::kill_process(pid, signal).unwrap();
     let mut status = None;
     wait_until("the program has ended", || {
         status = child.try_wait().unwrap();

@@ -71,7 +71,7 @@ static HEY: &[Flag] = &[
                 "json" => Output::Json,
                 _ => {
                     return Err(format!(
-                        "`{v}` is neither csv nor json (templates are not supported)"
+                        "`{v}` is neither csv nor json (Go templates are not supported; json has every figure)"
                     ));
                 }
             };

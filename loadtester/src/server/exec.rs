@@ -51,8 +51,20 @@ pub(super) async fn run(words: &[String], timeout: Duration, cancel: &Cancellati
     };
     let group = child.id().and_then(|id| Pid::from_raw(id.try_into().ok()?));
     let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
+    let end_group = || {
+        if let Some(group) = group {
+            // Gone already when nothing was left behind.
+            let _ = kill_process_group(group, Signal::KILL);
+        }
+    };
+    let wait = async {
+        let status = child.wait().await;
+        // What it left running would hold its output open.
+        end_group();
+        status
+    };
     let run = async {
-        let (out, err, status) = tokio::join!(read(stdout), read(stderr), child.wait());
+        let (out, err, status) = tokio::join!(read(stdout), read(stderr), wait);
         (out + &err, status)
     };
     let ended = tokio::select! {
@@ -67,10 +79,7 @@ pub(super) async fn run(words: &[String], timeout: Duration, cancel: &Cancellati
         () = tokio::time::sleep(timeout) => failed("timed out".to_owned()),
         () = cancel.cancelled() => failed("cancelled".to_owned()),
     };
-    if let Some(group) = group {
-        // Gone already when nothing was left behind.
-        let _ = kill_process_group(group, Signal::KILL);
-    }
+    end_group();
     ended
 }
 
@@ -131,6 +140,13 @@ mod tests {
             );
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
+    }
+
+    #[tokio::test]
+    async fn what_a_program_leaves_running_does_not_keep_the_caller_waiting() {
+        let limit = Duration::from_secs(600);
+        let ended = run_words(&["sh", "-c", "sleep 3600 & echo done"], limit).await;
+        assert_eq!((ended.output.as_str(), ended.failure), ("done\n", None));
     }
 
     /// Whether a living process has `argument` on its command line.

@@ -222,7 +222,22 @@ fn gates_answer_as_flaggers_do_and_survive_a_restart() {
     let (_, gates) = call(server.address, "GET", "/gates", "", "");
     let gates: Value = serde_json::from_str(&gates).unwrap();
     assert_eq!(gates["rollback.app.prod"]["changed_by"], "127.0.0.1");
-    assert_eq!(server.post("/gate/close", &canary).0, 202);
+    let changed_at = gates["rollback.app.prod"]["changed_at"].as_u64();
+    let now = std::time::SystemTime::UNIX_EPOCH.elapsed().unwrap();
+    assert!(changed_at <= Some(now.as_secs()) && changed_at > Some(now.as_secs() - 3600));
+    // `alice:`, as `curl -u alice:` sends it.
+    let alice = "Authorization: Basic YWxpY2U6\r\n";
+    let closed = call(
+        server.address,
+        "POST",
+        "/gate/close",
+        alice,
+        &canary.to_string(),
+    );
+    assert_eq!(closed.0, 202);
+    let (_, gates) = call(server.address, "GET", "/gates", "", "");
+    let gates: Value = serde_json::from_str(&gates).unwrap();
+    assert_eq!(gates["app.prod"]["changed_by"], "alice (127.0.0.1)");
     assert_eq!(server.post("/gate/check", &canary).0, 403);
     assert_eq!(server.post("/gate/check", &json!({"name": "app"})).0, 400);
 }

@@ -16,7 +16,7 @@ use serde::{Deserialize, Serialize};
 pub(crate) struct Gate {
     /// Whether checks pass.
     pub open: bool,
-    /// Address of whoever changed it last.
+    /// Address of whoever changed it last, with a name if one was given.
     pub changed_by: String,
     /// When, in seconds since 1970.
     pub changed_at: u64,

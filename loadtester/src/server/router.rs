@@ -1,6 +1,6 @@
 //! Every path, with the answers of Flagger's load tester where it has them.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{any, delete, get};
 use axum::{Json, Router};
-use regex::Regex;
+use regex_lite::Regex;
 use tracing::{info, warn};
 
 use super::gates::{Gate, GateError, Gates};
@@ -291,7 +291,8 @@ async fn scrape(State(service): Shared) -> Result<Response, Refused> {
     Ok(([(header::CONTENT_TYPE, prometheus::TEXT_FORMAT)], text).into_response())
 }
 
-/// Who calls: the address, which is all that is known.
+/// Who calls: the address, and before it the name that basic authentication gives, which with a token anybody who
+/// knows the token may choose.
 struct Caller(String);
 
 impl<S: Sync> FromRequestParts<S> for Caller {
@@ -300,10 +301,12 @@ impl<S: Sync> FromRequestParts<S> for Caller {
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Self::Rejection> {
         let address = parts.extensions.get::<ConnectInfo<SocketAddr>>();
         let ip = address.map(|ConnectInfo(address)| address.ip());
-        Ok(Self(
-            ip.as_ref()
-                .map_or_else(|| "unknown".to_owned(), IpAddr::to_string),
-        ))
+        let ip = ip.map_or_else(|| "unknown".to_owned(), |ip| ip.to_string());
+        let credentials = basic_credentials(&parts.headers);
+        Ok(Self(match credentials {
+            Some((name, _)) if !name.is_empty() => format!("{name} ({ip})"),
+            _ => ip,
+        }))
     }
 }
 
@@ -330,26 +333,26 @@ async fn authenticate(State(service): Shared, request: Request, next: Next) -> R
 /// Whether the headers carry the token: as a bearer token, or as the password of basic authentication, which is
 /// what Flagger sends for a webhook URL such as `http://token:SECRET@flagger-loadtester.default/`.
 fn presents(headers: &HeaderMap, token: &str) -> bool {
+    let value = headers.get(header::AUTHORIZATION);
+    let bearer = value
+        .and_then(|value| value.to_str().ok()?.strip_prefix("Bearer "))
+        .is_some_and(|bearer| same(bearer.trim(), token));
+    bearer || basic_credentials(headers).is_some_and(|(_, password)| same(&password, token))
+}
+
+/// Name and password of basic authentication.
+fn basic_credentials(headers: &HeaderMap) -> Option<(String, String)> {
     use base64::Engine as _;
-    let Some(value) = headers
-        .get(header::AUTHORIZATION)
-        .and_then(|value| value.to_str().ok())
-    else {
-        return false;
-    };
-    if let Some(bearer) = value.strip_prefix("Bearer ") {
-        return same(bearer.trim(), token);
-    }
-    let Some(basic) = value.strip_prefix("Basic ") else {
-        return false;
-    };
+    let value = headers.get(header::AUTHORIZATION)?.to_str().ok()?;
+    let encoded = value.strip_prefix("Basic ")?.trim();
     let decoded = base64::engine::general_purpose::STANDARD
-        .decode(basic.trim())
-        .unwrap_or_default();
-    let decoded = String::from_utf8_lossy(&decoded);
-    decoded
-        .split_once(':')
-        .is_some_and(|(_, password)| same(password, token))
+        .decode(encoded)
+        .ok()?;
+    let text = String::from_utf8(decoded).ok()?;
+    let (name, password) = text.split_once(':')?;
+    // It is shown to people: what could pass for a line of its own is left out.
+    let name = name.chars().filter(|c| !c.is_control()).take(100).collect();
+    Some((name, password.to_owned()))
 }
 
 /// Compares in a time that does not tell how much is right.

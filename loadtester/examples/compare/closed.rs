@@ -1,9 +1,11 @@
 //! At full speed: requests per second, CPU per request, memory.
 
 use crate::Settings;
-use crate::system::median;
+use crate::sampler::{Rounds, Sampler, middle, ratio};
+use crate::table::{Table, cell};
 use crate::target::Target;
 use crate::tool::{self, OURS, Tool};
+use crate::verdict::{Goal, Good};
 
 struct Sample {
     rate: f64,
@@ -13,29 +15,54 @@ struct Sample {
 
 /// One figure of a sample.
 type Figure = fn(&Sample) -> f64;
+const RATE: Figure = |sample| sample.rate;
+const CPU: Figure = |sample| sample.cpu_per_million;
+const MEMORY: Figure = |sample| sample.memory;
 
-pub(crate) fn compare(settings: &Settings, tools: &[Tool]) -> anyhow::Result<()> {
+pub(crate) fn compare(
+    settings: &Settings,
+    sampler: &Sampler,
+    tools: &[Tool],
+) -> anyhow::Result<Vec<Goal>> {
     println!(
-        "## Full speed, {} s a sample, medians of up to {}\n",
+        "### Full speed, {} s a sample, {} rounds\n",
         settings.seconds, settings.rounds
     );
-    println!(
-        "| connections | tool | req/s | CPU s per million | peak MB | req/s vs wrk | CPU vs wrk | req/s vs hey \
-         | CPU vs hey | samples |\n|---|---|---|---|---|---|---|---|---|---|"
-    );
+    let mut table = Table::new([
+        "tool",
+        "connections",
+        "req/s",
+        "CPU s per million",
+        "peak MB",
+        "req/s vs wrk",
+        "CPU vs wrk",
+        "req/s vs hey",
+        "CPU vs hey",
+        "samples",
+    ]);
     let target = Target::start()?;
+    let mut goals = Vec::new();
     for connections in &settings.connections {
-        let mut samples: Vec<Vec<Sample>> = tools.iter().map(|_| Vec::new()).collect();
-        for _ in 0..settings.rounds {
+        let mut samples: Vec<Rounds<Sample>> = tools.iter().map(|_| Vec::new()).collect();
+        for round in 1..=settings.rounds {
             for (tool, samples) in tools.iter().zip(&mut samples) {
+                eprintln!(
+                    "full speed, {connections} connections, round {round}: {}",
+                    tool.name
+                );
                 let sample = || sample(tool, *connections, settings.seconds, &target);
-                samples.extend(tool::undisturbed(sample)?);
+                samples.push(sampler.sample(&target, sample)?);
             }
         }
-        print_rows(*connections, tools, &samples);
+        let all = Samples {
+            tools,
+            samples: &samples,
+        };
+        all.add_rows(*connections, &mut table);
+        goals.extend(all.goals(*connections));
     }
-    println!();
-    Ok(())
+    table.print();
+    Ok(goals)
 }
 
 fn sample(
@@ -46,7 +73,7 @@ fn sample(
 ) -> anyhow::Result<Sample> {
     target.take_count()?;
     let command = tool.at_full_speed(connections, seconds, &target.url("/"));
-    let cost = tool::run(command, |_| {})?;
+    let cost = tool::run(&command, |_| {})?;
     let requests = target.take_count()? as f64;
     Ok(Sample {
         rate: requests / seconds as f64,
@@ -55,36 +82,103 @@ fn sample(
     })
 }
 
-fn print_rows(connections: usize, tools: &[Tool], samples: &[Vec<Sample>]) {
-    let middle = |name: &str, figure: Figure| {
-        let at = tools.iter().position(|tool| tool.name == name)?;
-        (!samples[at].is_empty()).then(|| median(samples[at].iter().map(figure).collect()))
-    };
-    let ratio =
-        |name: &str, to: &str, figure: Figure| match (middle(name, figure), middle(to, figure)) {
-            (Some(value), Some(other)) => format!("{:.2}", value / other),
-            _ => "-".to_owned(),
+/// The samples of all tools at one number of connections.
+struct Samples<'a> {
+    tools: &'a [Tool],
+    samples: &'a [Rounds<Sample>],
+}
+
+impl Samples<'_> {
+    fn of(&self, name: &str) -> Option<&Rounds<Sample>> {
+        let at = self.tools.iter().position(|tool| tool.name == name)?;
+        Some(&self.samples[at])
+    }
+
+    fn ratio(&self, name: &str, to: &str, figure: Figure) -> Option<f64> {
+        ratio(self.of(name)?, self.of(to)?, figure)
+    }
+
+    fn add_rows(&self, connections: usize, table: &mut Table) {
+        for (tool, rounds) in self.tools.iter().zip(self.samples) {
+            let name = tool.name;
+            table.row([
+                tool::emphasised(name),
+                connections.to_string(),
+                cell(middle(rounds, RATE), 0),
+                cell(middle(rounds, CPU), 1),
+                cell(middle(rounds, MEMORY), 1),
+                cell(self.ratio(name, "wrk", RATE), 2),
+                cell(self.ratio(name, "wrk", CPU), 2),
+                cell(self.ratio(name, "hey", RATE), 2),
+                cell(self.ratio(name, "hey", CPU), 2),
+                rounds.iter().flatten().count().to_string(),
+            ]);
+        }
+    }
+
+    /// The goals there are for this number of connections.
+    fn goals(&self, connections: usize) -> Vec<Goal> {
+        let at = format!("at {connections} connections");
+        let goal = |figure: &str, good, target, stretch, found| Goal {
+            figure: format!("{figure} {at}"),
+            good,
+            target,
+            stretch,
+            digits: 2,
+            found,
         };
-    let (rate, cpu): (Figure, Figure) = (|s| s.rate, |s| s.cpu_per_million);
-    for (tool, samples) in tools.iter().zip(samples) {
-        let name = tool.name;
-        let shown = |value: Option<f64>, digits: usize| {
-            value.map_or_else(
-                || "too much steal".to_owned(),
-                |value| format!("{value:.digits$}"),
-            )
-        };
-        let bold = if name == OURS { "**" } else { "" };
-        println!(
-            "| {connections} | {bold}{name}{bold} | {} | {} | {} | {} | {} | {} | {} | {} |",
-            shown(middle(name, rate), 0),
-            shown(middle(name, cpu), 1),
-            shown(middle(name, |s| s.memory), 1),
-            ratio(name, "wrk", rate),
-            ratio(name, "wrk", cpu),
-            ratio(name, "hey", rate),
-            ratio(name, "hey", cpu),
-            samples.len(),
+        let ours = |to, figure| self.ratio(OURS, to, figure);
+        let memory = self.of(OURS).and_then(|rounds| middle(rounds, MEMORY));
+        let cpu_vs_wrk = goal(
+            "CPU per request over wrk's",
+            Good::AtMost,
+            1.2,
+            Some(1.0),
+            ours("wrk", CPU),
         );
+        let rate_vs_wrk = goal(
+            "requests/s over wrk's",
+            Good::AtLeast,
+            0.95,
+            Some(1.0),
+            ours("wrk", RATE),
+        );
+        match connections {
+            2 => vec![
+                cpu_vs_wrk,
+                goal(
+                    "requests/s over oha's",
+                    Good::AtLeast,
+                    1.0,
+                    None,
+                    ours("oha", RATE),
+                ),
+            ],
+            50 => vec![
+                cpu_vs_wrk,
+                goal(
+                    "CPU per request over hey's",
+                    Good::AtMost,
+                    0.25,
+                    None,
+                    ours("hey", CPU),
+                ),
+                rate_vs_wrk,
+                goal(
+                    "requests/s over hey's",
+                    Good::AtLeast,
+                    3.5,
+                    None,
+                    ours("hey", RATE),
+                ),
+                goal("peak memory, MB,", Good::AtMost, 12.0, Some(8.0), memory),
+            ],
+            500 => vec![
+                cpu_vs_wrk,
+                rate_vs_wrk,
+                goal("peak memory, MB,", Good::AtMost, 25.0, Some(15.0), memory),
+            ],
+            _ => Vec::new(),
+        }
     }
 }

@@ -1,46 +1,70 @@
-//! Compares the load generator with hey, wrk and oha, as far as they are installed: the same server, one after the
-//! other, several rounds, medians of the rounds in which the machine was left alone.
+//! Compares the load generator with hey, wrk and oha, as far as they are on the `PATH`: the same server, one after
+//! the other, several rounds, medians of the samples during which the machine was left alone; then holds the result
+//! against the targets. Prints Markdown; what it is doing goes to standard error.
 //!
 //! ```text
-//! cargo run --release --example compare
-//! cargo run --release --example compare -- --seconds 2 --rounds 3 --connections 50
+//! cargo build --release -p loadtester && cargo run --release -p loadtester --example compare
+//! cargo run --release -p loadtester --example compare -- --only full-speed --connections 50 --rounds 7
 //! ```
 //!
-//! Absolute figures are the machine's; ratios are what to look at. A round in which the hypervisor took more than
-//! five percent of the CPU is run again, and left out if that happens too often.
+//! Absolute figures are the machine's; ratios are what to look at. A sample during which the hypervisor or other
+//! processes took much of the CPU is taken again, and left out if that happens too often.
 
 mod closed;
 mod paced;
+mod pinned;
+mod sampler;
+mod small;
 mod stall;
 mod system;
+mod table;
 mod target;
 mod tool;
+mod verdict;
 
 use std::process::ExitCode;
 
 use clap::Parser as _;
 
+use sampler::Sampler;
+
 /// What to compare.
 #[derive(Debug, clap::Parser)]
 pub(crate) struct Settings {
-    /// Seconds of one sample
-    #[arg(long, default_value_t = 5)]
+    /// Seconds of one sample at full speed
+    #[arg(long, default_value_t = 3)]
     seconds: u64,
     /// Samples of each tool
-    #[arg(long, default_value_t = 5)]
+    #[arg(long, default_value_t = 3)]
     rounds: usize,
     /// Numbers of connections
     #[arg(long, value_delimiter = ',', default_values_t = [2, 50, 500])]
     connections: Vec<usize>,
-    /// Leave out the comparison at full speed
+    /// Parts to run; all without it
+    #[arg(long, value_delimiter = ',')]
+    only: Vec<Part>,
+    /// Minutes after which disturbed samples are no longer taken again
+    #[arg(long, default_value_t = 5.0)]
+    minutes: f64,
+    /// Percentage of the CPU taken by the hypervisor past which a sample is disturbed
+    #[arg(long, default_value_t = 5.0)]
+    max_steal: f64,
+    /// Percentage of one core taken by other processes past which a sample is disturbed
+    #[arg(long, default_value_t = 15.0)]
+    max_others: f64,
+    /// Keep disturbed samples: ratios only
     #[arg(long)]
-    no_closed: bool,
-    /// Leave out the comparison at a fixed rate
-    #[arg(long)]
-    no_paced: bool,
-    /// Leave out the stopped server
-    #[arg(long)]
-    no_stall: bool,
+    keep_disturbed: bool,
+}
+
+/// One table.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+enum Part {
+    FullSpeed,
+    FixedRate,
+    StoppedServer,
+    Pinned,
+    OneRequest,
 }
 
 fn main() -> ExitCode {
@@ -62,19 +86,31 @@ fn main() -> ExitCode {
 
 fn compare(settings: &Settings) -> anyhow::Result<()> {
     let tools = tool::installed()?;
+    let sampler = Sampler::new(settings);
     let names: Vec<_> = tools.iter().map(|tool| tool.name).collect();
     println!(
-        "Tools: {}. CPU and memory are those of the tool alone.\n",
+        "{}. Tools: {}. CPU and memory are those of the tool alone.\n",
+        system::describe(),
         names.join(", ")
     );
-    if !settings.no_closed {
-        closed::compare(settings, &tools)?;
+    let wanted = |part| settings.only.is_empty() || settings.only.contains(&part);
+    let mut goals = Vec::new();
+    if wanted(Part::FullSpeed) {
+        goals.extend(closed::compare(settings, &sampler, &tools)?);
     }
-    if !settings.no_paced {
-        paced::compare(settings, &tools)?;
+    if wanted(Part::FixedRate) {
+        goals.extend(paced::compare(settings, &sampler, &tools)?);
     }
-    if !settings.no_stall {
-        stall::compare(&tools)?;
+    if wanted(Part::StoppedServer) {
+        goals.extend(stall::compare(&sampler, &tools)?);
     }
+    if wanted(Part::Pinned) {
+        goals.extend(pinned::compare(settings, &sampler, &tools)?);
+    }
+    if wanted(Part::OneRequest) {
+        goals.extend(small::compare(settings, &sampler, &tools)?);
+    }
+    verdict::print(&goals);
+    println!("{}", sampler.summary());
     Ok(())
 }

@@ -1,15 +1,24 @@
-//! What `/proc` tells about the machine and about ended children.
+//! What `/proc` tells about the machine and its processes.
 
 use std::time::Duration;
 
 /// The unit of times in `/proc`.
 const TICKS_PER_SECOND: f64 = 100.0;
 
-/// CPU times of the whole machine.
+/// CPU times of the whole machine, in seconds summed over its cores.
 #[derive(Clone, Copy)]
 pub(crate) struct MachineTime {
     total: f64,
+    busy: f64,
     stolen: f64,
+}
+
+/// How the machine spent a span of time.
+pub(crate) struct Spent {
+    /// Seconds in which a core ran something.
+    pub(crate) busy: f64,
+    /// Share of all CPU time that the hypervisor gave to others.
+    pub(crate) stolen: f64,
 }
 
 impl MachineTime {
@@ -19,31 +28,47 @@ impl MachineTime {
         let times: Vec<f64> = line
             .split_whitespace()
             .skip(1)
-            .flat_map(str::parse)
+            .flat_map(str::parse::<f64>)
+            .map(|ticks| ticks / TICKS_PER_SECOND)
             .collect();
         // user nice system idle iowait irq softirq steal; guest times are part of user.
-        let total = times.iter().take(8).sum();
+        let [user, nice, system, idle, waiting, irq, softirq, stolen, ..] = times[..] else {
+            anyhow::bail!("/proc/stat has another form than expected: {line}");
+        };
+        let busy = user + nice + system + irq + softirq;
         Ok(Self {
-            total,
-            stolen: times.get(7).copied().unwrap_or(0.0),
+            total: busy + idle + waiting + stolen,
+            busy,
+            stolen,
         })
     }
 
-    /// Share of the machine that the hypervisor gave to others since.
-    pub(crate) fn stolen_since(self) -> anyhow::Result<f64> {
-        let now = Self::now()?;
-        Ok((now.stolen - self.stolen) / (now.total - self.total).max(1.0))
+    pub(crate) fn since(self, before: Self) -> Spent {
+        let total = (self.total - before.total).max(1.0 / TICKS_PER_SECOND);
+        Spent {
+            busy: self.busy - before.busy,
+            stolen: (self.stolen - before.stolen) / total,
+        }
     }
+}
+
+/// CPU time of a running process and its threads; with `self` as its id, of this one.
+pub(crate) fn process_cpu(id: &str) -> anyhow::Result<Duration> {
+    // Fields 14 and 15, of which the first after the name is number 3.
+    cpu_fields(id, 11)
 }
 
 /// CPU time of all children that have ended.
 pub(crate) fn children_cpu() -> anyhow::Result<Duration> {
-    let stat = std::fs::read_to_string("/proc/self/stat")?;
+    cpu_fields("self", 13)
+}
+
+fn cpu_fields(id: &str, first: usize) -> anyhow::Result<Duration> {
+    let stat = std::fs::read_to_string(format!("/proc/{id}/stat"))?;
     let (_, fields) = stat.rsplit_once(')').unwrap_or_default();
-    // Fields 16 and 17, of which the first after the name is number 3.
     let ticks: f64 = fields
         .split_whitespace()
-        .skip(13)
+        .skip(first)
         .take(2)
         .flat_map(str::parse::<f64>)
         .sum();
@@ -59,12 +84,29 @@ pub(crate) fn peak_memory(process: u32) -> Option<u64> {
     Some(line.trim().strip_suffix(" kB")?.parse::<u64>().ok()? * 1024)
 }
 
-/// The middle value; of an even number the mean of the two.
-pub(crate) fn median(mut values: Vec<f64>) -> f64 {
+/// Processor, number of cores and kernel, for the line above the tables.
+pub(crate) fn describe() -> String {
+    let cpuinfo = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+    let model = cpuinfo
+        .lines()
+        .find(|line| line.starts_with("model name"))
+        .and_then(|line| line.split_once(": "));
+    let kernel = std::fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
+    format!(
+        "{} x {}, Linux {}",
+        std::thread::available_parallelism().map_or(1, usize::from),
+        model.map_or("processor of unknown make", |(_, model)| model.trim()),
+        kernel.trim(),
+    )
+}
+
+/// The middle value; of an even number the mean of the two; none of none.
+pub(crate) fn median(values: impl IntoIterator<Item = f64>) -> Option<f64> {
+    let mut values: Vec<f64> = values.into_iter().collect();
     values.sort_by(f64::total_cmp);
     match values.len() {
-        0 => f64::NAN,
-        n if n % 2 == 1 => values[n / 2],
-        n => f64::midpoint(values[n / 2 - 1], values[n / 2]),
+        0 => None,
+        n if n % 2 == 1 => Some(values[n / 2]),
+        n => Some(f64::midpoint(values[n / 2 - 1], values[n / 2])),
     }
 }

@@ -1,19 +1,26 @@
-//! The tools: how each is told what to do, and one sample of it.
+//! The tools: how each is told what to do, and one run of it.
 
+use std::ffi::OsString;
 use std::path::PathBuf;
-use std::process::{Command, Stdio};
-use std::time::Duration;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, ensure};
 
-use crate::system::{MachineTime, children_cpu, peak_memory};
+use crate::system::{children_cpu, peak_memory};
 
 /// Name of our own generator in the tables.
 pub(crate) const OURS: &str = "loadtester";
-/// Share of the machine taken by the hypervisor past which a sample says nothing.
-const TOO_MUCH_STEAL: f64 = 0.05;
-/// How often such a sample is taken again.
-const TRIES: usize = 3;
+/// What hey sends besides the host, and so do we.
+const HEADERS: [&str; 3] = [
+    "User-Agent: hey/0.0.1",
+    "Content-Type: text/html",
+    "Accept-Encoding: gzip",
+];
+/// How often a running tool is looked at.
+pub(crate) const LOOK_EVERY: Duration = Duration::from_millis(20);
+/// The same for a run that is over in milliseconds.
+const LOOK_OFTEN: Duration = Duration::from_micros(200);
 
 #[derive(Clone, Debug)]
 pub(crate) struct Tool {
@@ -21,73 +28,124 @@ pub(crate) struct Tool {
     program: PathBuf,
 }
 
+/// A program with its arguments.
+pub(crate) type Words = Vec<OsString>;
+
 /// What one run cost.
 #[derive(Clone, Debug)]
 pub(crate) struct Cost {
     pub(crate) cpu: Duration,
+    pub(crate) wall: Duration,
+    /// Peak, in bytes.
     pub(crate) memory: u64,
     pub(crate) output: String,
 }
 
-/// Ours, and those of the others that are on the `PATH`.
+/// Ours, and those of the others that are on the `PATH` or where `./run.sh tools` puts hey.
 pub(crate) fn installed() -> anyhow::Result<Vec<Tool>> {
     let mut tools = vec![Tool {
         name: OURS,
         program: std::env::current_exe()?,
     }];
     let path = std::env::var_os("PATH").unwrap_or_default();
-    for name in ["hey", "wrk", "oha"] {
-        let found = std::env::split_paths(&path)
-            .map(|folder| folder.join(name))
-            .find(|f| f.is_file());
+    let mut folders: Vec<_> = std::env::split_paths(&path).collect();
+    folders.push(".local/bin".into());
+    for name in ["wrk", "oha", "hey"] {
+        let mut files = folders.iter().map(|folder| folder.join(name));
+        let found = files.find(|file| file.is_file());
         tools.extend(found.map(|program| Tool { name, program }));
     }
     Ok(tools)
 }
 
+/// The name as the tables show it: ours stands out.
+pub(crate) fn emphasised(name: &str) -> String {
+    if name == OURS {
+        format!("**{name}**")
+    } else {
+        name.to_owned()
+    }
+}
+
 impl Tool {
-    /// The command for full speed, which wrk needs two threads for at two connections.
-    pub(crate) fn at_full_speed(&self, connections: usize, seconds: u64, url: &str) -> Command {
+    /// Full speed. wrk gets the headers that the others send,
+    /// and the number of threads that suits it best: two at two connections, else one.
+    pub(crate) fn at_full_speed(&self, connections: usize, seconds: u64, url: &str) -> Words {
         let (connections, seconds) = (connections.to_string(), format!("{seconds}s"));
         let threads = if connections == "2" { "2" } else { "1" };
-        let mut command = Command::new(&self.program);
         match self.name {
-            "wrk" => command.args(["-t", threads, "-c", &connections, "-d", &seconds, url]),
-            "oha" => command.args(["--no-tui", "-z", &seconds, "-c", &connections, url]),
-            "hey" => command.args(["-z", &seconds, "-c", &connections, url]),
-            _ => command.args(["hey", "-z", &seconds, "-c", &connections, url]),
-        };
-        command
+            "wrk" => {
+                let mut words = self.words(&["--latency", "-t", threads]);
+                // It sends a bare request otherwise, which costs the server a tenth less than the others'.
+                let headers = HEADERS.iter().flat_map(|header| ["-H", header]);
+                words.extend(headers.map(OsString::from));
+                let rest = ["-c", &connections, "-d", &seconds, url];
+                words.extend(rest.iter().map(OsString::from));
+                words
+            }
+            "oha" => self.words(&["--no-tui", "-z", &seconds, "-c", &connections, url]),
+            "hey" => self.words(&["-z", &seconds, "-c", &connections, url]),
+            _ => self.words(&["hey", "--json", "-z", &seconds, "-c", &connections, url]),
+        }
     }
 
-    /// The command for a rate on two connections, for the tools that have one.
-    pub(crate) fn at_rate(&self, rate: u64, seconds: u64, url: &str) -> Option<Command> {
+    /// A rate on two connections, for the tools that know of rates.
+    pub(crate) fn at_rate(&self, rate: u64, seconds: u64, url: &str) -> Option<Words> {
         let seconds = format!("{seconds}s");
         let (each, total) = ((rate / 2).to_string(), rate.to_string());
-        let mut command = Command::new(&self.program);
-        match self.name {
+        Some(match self.name {
             "wrk" => return None,
-            "oha" => command.args(["--no-tui", "-z", &seconds, "-q", &total, "-c", "2", url]),
-            "hey" => command.args(["-z", &seconds, "-q", &each, "-c", "2", url]),
-            _ => command.args(["hey", "--json", "-z", &seconds, "-q", &each, "-c", "2", url]),
-        };
-        Some(command)
+            "oha" => self.words(&["--no-tui", "-z", &seconds, "-q", &total, "-c", "2", url]),
+            "hey" => self.words(&["-z", &seconds, "-q", &each, "-c", "2", url]),
+            _ => self.words(&["hey", "--json", "-z", &seconds, "-q", &each, "-c", "2", url]),
+        })
+    }
+
+    /// So many requests, for the tools that count them.
+    pub(crate) fn for_requests(
+        &self,
+        requests: u64,
+        connections: usize,
+        url: &str,
+    ) -> Option<Words> {
+        let (requests, connections) = (requests.to_string(), connections.to_string());
+        let flags = ["-n", &requests, "-c", &connections, url];
+        Some(match self.name {
+            "wrk" => return None,
+            "oha" => self.words(&[&["--no-tui"], &flags[..]].concat()),
+            "hey" => self.words(&flags),
+            _ => self.words(&[&["hey"], &flags[..]].concat()),
+        })
+    }
+
+    fn words(&self, arguments: &[&str]) -> Words {
+        let arguments = arguments.iter().map(OsString::from);
+        std::iter::once(self.program.clone().into_os_string())
+            .chain(arguments)
+            .collect()
     }
 }
 
 /// Runs a command to its end. `meanwhile` is called every few milliseconds with the time since the start.
-pub(crate) fn run(
-    mut command: Command,
+pub(crate) fn run(words: &Words, meanwhile: impl FnMut(Duration)) -> anyhow::Result<Cost> {
+    run_from(words, LOOK_EVERY, start, meanwhile)
+}
+
+/// Runs a command that is over in milliseconds.
+pub(crate) fn run_short(words: &Words) -> anyhow::Result<Cost> {
+    run_from(words, LOOK_OFTEN, start, |_| {})
+}
+
+/// Runs a command that `start` starts.
+pub(crate) fn run_from(
+    words: &Words,
+    look_every: Duration,
+    start: impl FnOnce(&Words) -> anyhow::Result<Child>,
     mut meanwhile: impl FnMut(Duration),
 ) -> anyhow::Result<Cost> {
     let before = children_cpu()?;
-    let started = std::time::Instant::now();
-    let mut child = command
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::null())
-        .spawn()
-        .with_context(|| format!("cannot start {command:?}"))?;
+    let started = Instant::now();
+    let mut child = start(words)?;
     // The reports are shorter than a pipe's buffer, so they can wait there.
     let mut memory = 0;
     let status = loop {
@@ -96,27 +154,27 @@ pub(crate) fn run(
             break status;
         }
         meanwhile(started.elapsed());
-        std::thread::sleep(Duration::from_millis(20));
+        std::thread::sleep(look_every);
     };
-    ensure!(status.success(), "{command:?} ended with {status}");
+    let wall = started.elapsed();
+    ensure!(status.success(), "{words:?} ended with {status}");
     let output = std::io::read_to_string(child.stdout.take().context("no output")?)?;
     Ok(Cost {
         cpu: children_cpu()? - before,
+        wall,
         memory,
         output,
     })
 }
 
-/// Takes a sample until the machine was left alone meanwhile; none after several tries.
-pub(crate) fn undisturbed<T>(
-    mut sample: impl FnMut() -> anyhow::Result<T>,
-) -> anyhow::Result<Option<T>> {
-    for _ in 0..TRIES {
-        let before = MachineTime::now()?;
-        let taken = sample()?;
-        if before.stolen_since()? <= TOO_MUCH_STEAL {
-            return Ok(Some(taken));
-        }
-    }
-    Ok(None)
+/// Starts a command whose output can be read.
+pub(crate) fn start(words: &Words) -> anyhow::Result<Child> {
+    let (program, arguments) = words.split_first().context("no program")?;
+    Command::new(program)
+        .args(arguments)
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .with_context(|| format!("cannot start {words:?}"))
 }

@@ -42,6 +42,13 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     if called_hey {
         arguments.insert(1, "hey".into());
     }
+    // Not through clap, which would take longer than the one request of `hey -n 1`.
+    if arguments.get(1).is_some_and(|word| word == "hey") {
+        return match texts(arguments.split_off(2)) {
+            Ok(words) => hey::run(&words),
+            Err(error) => refuse(&error),
+        };
+    }
     match Cli::parse_from(arguments).command {
         Subcommand::Hey { words } => hey::run(&words),
         Subcommand::Serve(config) => match server::run(*config) {
@@ -52,6 +59,16 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
             }
         },
     }
+}
+
+fn texts(words: Vec<OsString>) -> Result<Vec<String>, command::UsageError> {
+    let text = |word: OsString| {
+        word.into_string().map_err(|word| {
+            let word = word.display();
+            command::UsageError(format!("`{word}` is not UTF-8"))
+        })
+    };
+    words.into_iter().map(text).collect()
 }
 
 /// Prints a refused command line as hey does: the reason, then where to read more.

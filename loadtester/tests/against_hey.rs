@@ -13,7 +13,7 @@ mod support;
 use std::path::PathBuf;
 use std::process::{Command, Output};
 
-use regex::Regex;
+use regex_lite::Regex;
 use support::{Seen, Server, answer, ok};
 
 fn real_hey() -> PathBuf {

@@ -16,6 +16,9 @@ use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::Semaphore;
 use tracing::{debug, info, warn};
+use tracing_subscriber::filter::{LevelFilter, Targets};
+use tracing_subscriber::layer::{Layer as _, SubscriberExt as _};
+use tracing_subscriber::util::SubscriberInitExt as _;
 
 use super::Config;
 use super::gates::Gates;
@@ -38,18 +41,28 @@ const STOP_TIME: Duration = Duration::from_secs(5);
 /// # Errors
 /// The port is taken, the gates cannot be read, or the runtime cannot start.
 pub(crate) fn run(config: Config) -> anyhow::Result<()> {
-    tracing_subscriber::fmt()
-        .with_env_filter(
-            tracing_subscriber::EnvFilter::try_from_default_env().unwrap_or_else(|_| "info".into()),
-        )
+    let lines = tracing_subscriber::fmt::layer()
         .with_target(false)
-        .with_ansi(std::io::stdout().is_terminal())
+        .with_ansi(std::io::stdout().is_terminal());
+    tracing_subscriber::registry()
+        .with(lines.with_filter(log_filter()?))
         .init();
     tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
         .context("cannot start the runtime")?
         .block_on(serve(config))
+}
+
+/// `RUST_LOG`, such as `debug` or `info,loadtester=debug`. The simpler of the two filters there are: the other one
+/// brings a regular expression engine with it.
+fn log_filter() -> anyhow::Result<Targets> {
+    match std::env::var("RUST_LOG") {
+        Ok(text) if !text.is_empty() => text
+            .parse()
+            .with_context(|| format!("RUST_LOG is `{text}`: write a level, or TARGET=LEVEL")),
+        _ => Ok(Targets::new().with_default(LevelFilter::INFO)),
+    }
 }
 
 async fn serve(config: Config) -> anyhow::Result<()> {

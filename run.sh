@@ -27,6 +27,7 @@ Working on this repository
   build             builds the programs (PROFILE=release for the quick ones)
   images [--check]  puts the images that `up` needs into the cluster's image store; --check builds
                     those of the Dockerfiles without containers and runs them (takes minutes)
+  chart             makes a Helm chart of the controller in target/chart
   lint              formatting, clippy, shellcheck, generated files
   test              tools, lint, then every test
 
@@ -45,7 +46,7 @@ TEXT
 verb=${1:-up}
 if [ $# -gt 0 ]; then shift; fi
 case $verb in
-  up | release | status | urls | logs | down | tools | build | images | lint | test)
+  up | release | status | urls | logs | down | tools | build | images | chart | lint | test)
     # shellcheck source=/dev/null
     for file in "$ROOT"/scripts/*.sh; do
       if [ "${file##*/}" != lib.sh ]; then . "$file"; fi

@@ -6,6 +6,7 @@ verb_tools() {
   step "Tools: shellcheck, hadolint" fetch_linters
   step "Tools: hey, which the load tester is compared with" fetch_hey
   step "Upstream definitions of Istio and the Prometheus Operator" fetch_definitions
+  step "Tools: Helm, which the chart is rendered with" fetch_helm
   say "  in    $TOOLS_DIR (what the PATH has in a good version is used from there)"
 }
 
@@ -155,6 +156,25 @@ fetch_models() {
   wheel=$(find "$dir" -maxdepth 1 -name 'cloudcoil*.whl')
   check_sum "$wheel" "$sum"
   python3 -m zipfile -e "$wheel" "$dir/x" || fail "${wheel##*/} is damaged; run this again to fetch it anew"
+}
+
+# Helm as a library for Python; the index has no program. The wheel holds the library under three names.
+fetch_helm() {
+  local dir=$TOOLS_DIR/.fetch.helm.$$ wanted=$TOOLS_DIR/helm-sdk-${HELM_WHEEL##*==} wheel
+  if [ -d "$wanted" ]; then
+    echo "there already: $wanted"
+    return
+  fi
+  mkdir -p "$dir"
+  fetch_with_pip "$HELM_WHEEL" "$dir"
+  wheel=$(find "$dir" -maxdepth 1 -name 'helm_python_sdk*.whl')
+  if [ "$(uname -sm)" = "Linux x86_64" ]; then
+    check_sum "$wheel" "$HELM_SHA256"
+  fi
+  python3 -m zipfile -e "$wheel" "$dir/x" || fail "${wheel##*/} is damaged; run this again to fetch it anew"
+  rm -f "$dir/x/helm_python/lib/libhelm_c.so" "$dir/x/helm_python/lib/libhelm_c.so.0"
+  mv "$dir/x" "$wanted"
+  rm -rf "$dir"
 }
 
 # fetch_wheel NAME REQUIREMENT SHA256: a wheel is a zip with the program inside.

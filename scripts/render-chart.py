@@ -1,0 +1,17 @@
+"""Prints what Helm makes of a chart: YAML documents.
+
+usage: render-chart.py CHART NAMESPACE VALUES
+VALUES is a JSON object. Nothing but the chart is read; no cluster is asked.
+"""
+
+import json
+import sys
+
+from helm_python import Chart
+
+folder, namespace, values = sys.argv[1:]
+chart = Chart.load(folder)
+rendered = chart.render(json.loads(values), name="canary-controller", namespace=namespace)
+for text in rendered.values():
+    print("---")
+    print(text)

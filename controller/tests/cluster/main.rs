@@ -7,6 +7,7 @@
 )]
 #![allow(unreachable_pub, reason = "modules of one test program")]
 
+mod adoption;
 mod crash;
 mod idle;
 mod leadership;

@@ -18,7 +18,7 @@ A cluster with a canary release in it
                     current is what kubectl points at, with the images that PREFIX leads to
   release VERSION   sets the app's image and follows the release; exit 0 promoted, 2 rolled back
   status            what runs where
-  urls              where to look: the app, Prometheus, Envoy
+  urls              where to look: the app, the rollout page, Prometheus, Envoy
   logs NAME         log of simple-app, controller, loadtester or cluster
   down              removes all that `up` made
 

@@ -99,10 +99,10 @@ pub struct RunArgs {
     /// Namespace of the Lease; --namespace when that is given
     #[arg(long, value_name = "NAMESPACE", default_value = "kube-system")]
     pub leader_election_namespace: String,
-    /// Port of /metrics, /healthz and /readyz
+    /// Port of the rollout page, /metrics, /healthz and /readyz
     #[arg(long, default_value_t = 8080)]
     pub port: u16,
-    /// Address of /metrics, /healthz and /readyz
+    /// Address of the rollout page, /metrics, /healthz and /readyz
     #[arg(
         long,
         env = "BIND_ADDRESS",

@@ -9,7 +9,8 @@
 //!
 //! Around it: [`controller`] decides which change wakes which canary, [`lease`] whether this process may act,
 //! [`events`], [`explain`], [`notify`] and [`background`] tell people, [`metrics`] and [`admin`] tell machines, and [`run`] puts
-//! everything together. [`args`] is the command line, [`overview`] the view for people.
+//! everything together. [`args`] is the command line, [`overview`] the view for people at a terminal, [`page`] the one
+//! for people at a browser, [`serve`] what both of its and the machines' endpoints are served by.
 
 pub mod admin;
 pub mod answer;
@@ -31,10 +32,12 @@ pub mod metrics;
 pub mod notify;
 pub mod observe;
 pub mod overview;
+pub mod page;
 pub mod reconcile;
 pub mod release;
 pub mod routing;
 pub mod run;
+pub mod serve;
 pub mod settings;
 pub mod status;
 pub mod telemetry;

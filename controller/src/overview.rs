@@ -3,6 +3,7 @@
 mod fetch;
 mod outcome;
 mod render;
+mod view;
 
 use std::{
     io::{IsTerminal, Write, stdout},
@@ -14,8 +15,9 @@ use anyhow::{Context as _, bail};
 use tokio::time::Instant;
 
 use crate::{args::StatusArgs, clock::Clock, run::client};
-use fetch::{Fetch, View};
+use fetch::Fetch;
 use outcome::{Outcome, events_of_release, outcome};
+pub(crate) use view::{View, number};
 
 /// Time between two looks.
 const PERIOD: Duration = Duration::from_millis(500);

@@ -3,6 +3,7 @@
 use std::{path::Path, sync::Arc, time::Duration};
 
 use anyhow::{Context as _, bail};
+use axum::Router;
 use kube::{
     Client, Config,
     config::{KubeConfigOptions, Kubeconfig},
@@ -16,13 +17,15 @@ use crate::{
     args::RunArgs,
     background::{Background, Lanes},
     clock::Clock,
-    cluster::{Cluster, Touched},
+    cluster::{Cluster, Tell, Touched},
     context::Context,
     controller,
     http::{Network, Transport},
     lease::{Elector, Fence, LeaseError, Times},
     metrics::Metrics,
+    page::{self, Feed},
     routing,
+    serve::serve,
     settings::Settings,
 };
 
@@ -54,6 +57,7 @@ pub struct Controller {
     lanes: Lanes,
     elector: Option<Elector>,
     watches: CancellationToken,
+    feed: Feed,
 }
 
 impl Controller {
@@ -62,12 +66,18 @@ impl Controller {
     /// # Errors
     /// When its metrics cannot be registered; a defect.
     pub fn build(parts: Parts) -> Result<Self, prometheus::Error> {
-        let (sender, touched) = mpsc::unbounded_channel();
+        let (to_work, touched) = mpsc::unbounded_channel();
+        let (to_page, seen) = mpsc::unbounded_channel();
         let watches = CancellationToken::new();
+        // A receiver that is gone has no more use for it.
+        let tell: Tell = Arc::new(move |touched: Touched| {
+            drop(to_page.send(touched.clone()));
+            drop(to_work.send(touched));
+        });
         let cluster = Arc::new(Cluster::watch(
             parts.client.clone(),
             parts.namespace.as_deref(),
-            &sender,
+            &tell,
             &watches,
         ));
         let (elector, fence) = match &parts.election {
@@ -83,6 +93,8 @@ impl Controller {
             }
             None => (None, Fence::open()),
         };
+        let feed = Feed::new(Arc::clone(&cluster), fence.clone(), parts.namespace);
+        tokio::spawn(feed.clone().follow(seen));
         let (background, lanes) = Background::start();
         let ctx = Arc::new(Context {
             cluster,
@@ -103,17 +115,18 @@ impl Controller {
             lanes,
             elector,
             watches,
+            feed,
         })
     }
 
-    /// What its endpoints tell.
-    #[must_use]
-    pub fn admin(&self) -> Admin {
-        Admin {
+    /// Its endpoints, for machines and for people; streams end with `shutdown`.
+    pub fn endpoints(&self, shutdown: CancellationToken) -> Router {
+        let admin = Admin {
             metrics: self.ctx.metrics.clone(),
             cluster: Arc::clone(&self.ctx.cluster),
             fence: self.ctx.fence.clone(),
-        }
+        };
+        admin::router(admin).merge(page::router(self.feed.clone(), shutdown))
     }
 
     /// Runs until `shutdown`, finishes what is under way, and gives the Lease back.
@@ -221,15 +234,11 @@ pub async fn run(args: RunArgs) -> anyhow::Result<()> {
     info!(version = env!("CARGO_PKG_VERSION"), %address, "canary-controller starts");
 
     let shutdown = CancellationToken::new();
-    let endpoints = admin::router(controller.admin());
-    let served = {
+    let endpoints = controller.endpoints(shutdown.clone());
+    let mut served = {
         let shutdown = shutdown.clone();
         tokio::spawn(async move {
-            let end = shutdown.cancelled_owned();
-            if let Err(error) = axum::serve(listener, endpoints)
-                .with_graceful_shutdown(end)
-                .await
-            {
+            if let Err(error) = serve(listener, endpoints, shutdown).await {
                 error!(%error, "endpoints ended");
             }
         })
@@ -243,7 +252,13 @@ pub async fn run(args: RunArgs) -> anyhow::Result<()> {
         }
     });
     controller.run(shutdown.clone()).await?;
-    served.abort();
+    // Answers under way are short and streams have ended; whoever does not read must not hold this up.
+    if tokio::time::timeout(Duration::from_secs(1), &mut served)
+        .await
+        .is_err()
+    {
+        served.abort();
+    }
     Ok(())
 }
 

@@ -1,8 +1,8 @@
 //! What a cluster does while nobody releases anything.
 
-use std::{thread::sleep, time::Duration};
+use std::{process::Command, thread::sleep, time::Duration};
 
-use e2e::Cluster;
+use e2e::{Cluster, Journal};
 
 /// What the controller has asked the API server so far, one counter a line: watches left out, renewals of
 /// its lease on their own.
@@ -25,6 +25,13 @@ fn an_idle_canary_costs_no_request_but_watches_and_lease_renewals() {
         asked.iter().any(|line| line.contains("canaries")),
         "bringing it up is counted: {asked:?}"
     );
+    // Somebody looks at the page meanwhile, which costs nothing either.
+    let url = format!("{}api/watch", cluster.app());
+    let host = "host: rollouts.localhost";
+    let mut watch = Command::new("curl");
+    watch.args(["--silent", "--no-buffer", "--header", host, &url]);
+    let page = Journal::keep(watch);
+    page.wait_for("\"name\":\"simple-app\"", Duration::from_secs(30));
     // Not waiting for something to happen: the story is that nothing does, for twelve intervals.
     sleep(Duration::from_secs(60));
     let (leases_later, asked_later) = asked_by_the_controller(&cluster);

@@ -120,6 +120,9 @@ fn up_runs_the_commands_of_the_dry_run_in_that_order() {
         off_course, [""; 0],
         "each of them could reach another cluster"
     );
+    let page = "rollouts     kubectl port-forward --namespace istio-system service/canary-controller 8081:80   \
+                http://localhost:8081/";
+    assert!(said.contains(page), "{said}");
 }
 
 #[test]

@@ -13,14 +13,13 @@ use kube::{
     core::DynamicObject,
     runtime::reflector::{ObjectRef, Store},
 };
-use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use expectations::Expectations;
 pub use expectations::Freshness;
 pub use kind::Kind;
 use stores::Health;
-pub use stores::{CHECKSUM_ANNOTATION, Touched};
+pub use stores::{CHECKSUM_ANNOTATION, Tell, Touched};
 pub use write::WriteError;
 
 /// An object with whatever fields the server sent: nothing a newer server adds is lost in a write.
@@ -58,13 +57,13 @@ pub struct Cluster {
 }
 
 impl Cluster {
-    /// Starts watching every kind, in one namespace or in all. What the watches see is sent to `touched`; they
-    /// end with `shutdown`.
+    /// Starts watching every kind, in one namespace or in all. What the watches see is given to `tell`; they end with
+    /// `shutdown`.
     #[must_use]
     pub fn watch(
         client: Client,
         namespace: Option<&str>,
-        touched: &mpsc::UnboundedSender<Touched>,
+        tell: &Tell,
         shutdown: &CancellationToken,
     ) -> Self {
         let health = Arc::new(Health::default());
@@ -79,7 +78,7 @@ impl Cluster {
                 };
                 (
                     kind,
-                    stores::spawn(kind, api, &health, touched.clone(), shutdown.clone()),
+                    stores::spawn(kind, api, &health, Arc::clone(tell), shutdown.clone()),
                 )
             })
             .collect();

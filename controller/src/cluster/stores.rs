@@ -16,7 +16,7 @@ use kube::{
         watcher::{self, Event},
     },
 };
-use tokio::{sync::mpsc, time::Instant};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, warn};
 
@@ -34,6 +34,9 @@ pub enum Touched {
     /// The kind was listed anew: anything may have changed or gone.
     All(Kind),
 }
+
+/// Is called with what the watches see, after the local copy has it.
+pub type Tell = Arc<dyn Fn(Touched) + Send + Sync>;
 
 /// Which watches are in order.
 #[derive(Debug)]
@@ -112,7 +115,7 @@ pub(super) fn spawn(
     kind: Kind,
     api: Api<Object>,
     health: &Arc<Health>,
-    touched: mpsc::UnboundedSender<Touched>,
+    tell: Tell,
     shutdown: CancellationToken,
 ) -> Store<Object> {
     let writer = reflector::store::Writer::<Object>::new(kind.resource());
@@ -152,9 +155,7 @@ pub(super) fn spawn(
                 }
             };
             health.follows(kind);
-            if touched.send(seen).is_err() {
-                break;
-            }
+            tell(seen);
         }
     });
     store

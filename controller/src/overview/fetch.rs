@@ -1,47 +1,12 @@
 //! What is shown, read from the cluster.
 
-use jiff::Timestamp;
 use kube::{
     Api, Client, ResourceExt,
     api::{ApiResource, ListParams},
 };
-use serde_json::Value;
 
-use crate::{
-    cluster::{Kind, Object},
-    crd::CanaryStatus,
-    generate::digest,
-    release::json_of,
-    status,
-};
-
-/// One canary as shown.
-#[derive(Debug, Clone, PartialEq, Default)]
-pub(super) struct View {
-    pub(super) name: String,
-    pub(super) namespace: String,
-    /// `spec` of the Canary.
-    pub(super) spec: Value,
-    /// `status` of the Canary.
-    pub(super) status: CanaryStatus,
-    /// Revision that the target has now.
-    pub(super) revision: Option<String>,
-    /// Images of the target.
-    pub(super) target_images: Vec<String>,
-    /// Images of the primary.
-    pub(super) primary_images: Vec<String>,
-    /// Events, oldest first.
-    pub(super) events: Vec<EventView>,
-}
-
-/// One event as shown.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub(super) struct EventView {
-    pub(super) name: String,
-    pub(super) time: Option<Timestamp>,
-    pub(super) warning: bool,
-    pub(super) message: String,
-}
+use super::view::{EventView, View};
+use crate::cluster::{Kind, Object};
 
 /// Reads canaries with all that is shown about them.
 pub(super) struct Fetch {
@@ -81,17 +46,9 @@ impl Fetch {
     }
 
     async fn view(&self, canary: &Object) -> Result<View, kube::Error> {
-        let spec = canary.data["spec"].clone();
-        let target_name = spec["targetRef"]["name"].as_str().unwrap_or_default();
-        let target = self
-            .deployments
-            .get_opt(target_name)
-            .await?
-            .map(|object| json_of(&object));
-        let primary = self
-            .deployments
-            .get_opt(&format!("{target_name}-primary"))
-            .await?;
+        let (target, primary) = View::workloads(canary);
+        let target = self.deployments.get_opt(&target).await?;
+        let primary = self.deployments.get_opt(&primary).await?;
         let fields = format!("involvedObject.uid={}", canary.uid().unwrap_or_default());
         let mut events = self
             .events
@@ -104,27 +61,10 @@ impl Fetch {
                 .and_then(|version| version.parse::<u64>().ok())
         });
         Ok(View {
-            name: canary.name_any(),
-            namespace: canary.namespace().unwrap_or_default(),
-            status: status::of_object(canary),
-            revision: target.as_ref().map(digest::revision),
-            target_images: target.as_ref().map(images).unwrap_or_default(),
-            primary_images: primary
-                .map(|object| images(&json_of(&object)))
-                .unwrap_or_default(),
             events: events.iter().map(event_view).collect(),
-            spec,
+            ..View::of(canary, target.as_ref(), primary.as_ref())
         })
     }
-}
-
-fn images(deployment: &Value) -> Vec<String> {
-    let containers = deployment["spec"]["template"]["spec"]["containers"].as_array();
-    let images = containers
-        .into_iter()
-        .flatten()
-        .filter_map(|one| one["image"].as_str());
-    images.map(str::to_owned).collect()
 }
 
 fn event_view(event: &Object) -> EventView {

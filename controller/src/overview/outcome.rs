@@ -2,7 +2,7 @@
 
 use jiff::Timestamp;
 
-use super::fetch::{EventView, View};
+use super::view::{EventView, View};
 use crate::status::INVALID;
 
 /// Where a release stands.
@@ -95,7 +95,7 @@ mod tests {
     use super::*;
     use crate::{
         crd::{CanaryStatus, WaitingStatus},
-        overview::fetch::EventView,
+        overview::view::EventView,
     };
 
     fn view(phase: &str, applied: &str, promoted: &str, target: &str) -> View {

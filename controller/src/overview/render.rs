@@ -2,10 +2,10 @@
 
 use std::fmt::Write;
 
+use canary_engine::canary::Steps;
 use jiff::Timestamp;
-use serde_json::Value;
 
-use super::fetch::{EventView, View};
+use super::view::{EventView, View, number};
 
 const BAR: usize = 40;
 const CHECKS: usize = 6;
@@ -61,19 +61,18 @@ fn canary(view: &View, now: Timestamp) -> String {
         &mut text,
         &format!("  weight   {}", bar(status.canary_weight)),
     );
-    let analysis = &view.spec["analysis"];
-    let threshold = analysis["threshold"]
-        .as_i64()
-        .filter(|n| *n > 0)
-        .unwrap_or(1);
-    let interval = analysis["interval"].as_str().unwrap_or("60s");
+    let interval = view.interval();
     line(
         &mut text,
-        &format!("  steps    {}, every {interval}", steps(analysis)),
+        &format!("  steps    {}, every {interval}", steps(view)),
     );
     line(
         &mut text,
-        &format!("  failed   {} of {threshold} checks", status.failed_checks),
+        &format!(
+            "  failed   {} of {} checks",
+            status.failed_checks,
+            view.threshold()
+        ),
     );
     if let Some(waiting) = &status.waiting {
         line(
@@ -91,9 +90,7 @@ fn canary(view: &View, now: Timestamp) -> String {
         .max()
         .unwrap_or(0);
     for check in &checks[checks.len().saturating_sub(CHECKS)..] {
-        let value = check
-            .value
-            .map_or_else(|| "-".to_owned(), |value| format!("{value:.3}"));
+        let value = check.value.map_or_else(|| "-".to_owned(), number);
         line(
             &mut text,
             &format!(
@@ -134,17 +131,14 @@ fn bar(weight: i64) -> String {
     text
 }
 
-fn steps(analysis: &Value) -> String {
-    let step = analysis["stepWeight"].as_i64().unwrap_or(0);
-    match analysis["stepWeights"].as_array() {
-        Some(list) if step == 0 => {
-            let weights: Vec<_> = list.iter().map(ToString::to_string).collect();
+fn steps(view: &View) -> String {
+    match view.steps() {
+        None => "none".to_owned(),
+        Some(Steps::Linear { step, max }) => format!("{step}% up to {max}%"),
+        Some(Steps::List(weights)) => {
+            let weights: Vec<_> = weights.iter().map(ToString::to_string).collect();
             weights.join(", ")
         }
-        _ => format!(
-            "{step}% up to {}%",
-            analysis["maxWeight"].as_i64().unwrap_or(100)
-        ),
     }
 }
 

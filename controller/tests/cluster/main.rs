@@ -13,6 +13,7 @@ mod idle;
 mod leadership;
 mod manifests;
 mod network;
+mod page;
 mod program;
 mod recorder;
 mod release;

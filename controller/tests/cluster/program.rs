@@ -45,6 +45,13 @@ async fn get(address: &str, path: &str) -> Option<(u16, String)> {
     Some((response.status().as_u16(), response.text().await.unwrap()))
 }
 
+/// The stream that scripts read.
+async fn watch(address: &str) -> reqwest::Response {
+    let client = reqwest::Client::builder().no_proxy().build().unwrap();
+    let watch = client.get(format!("http://{address}/api/watch"));
+    watch.send().await.unwrap()
+}
+
 async fn until<T>(what: &str, attempt: impl AsyncFn() -> Option<T>) -> T {
     let end = Instant::now() + Duration::from_secs(60);
     loop {
@@ -132,6 +139,12 @@ async fn the_program_serves_leads_shows_and_ends_as_told() {
     );
     assert!(metrics.contains("canary_controller_leader 1"), "{metrics}");
 
+    let (status, page) = get(&address, "/").await.unwrap();
+    assert!(status == 200 && page.contains("simple-app"), "{page}");
+    let mut stream = watch(&address).await;
+    let first = stream.chunk().await.unwrap().unwrap();
+    assert!(first.starts_with(b"retry: "), "{first:?}");
+
     let shown = run(&["status", "--namespace=default", &kubeconfig]).await;
     let text = String::from_utf8(shown.stdout).unwrap();
     assert!(
@@ -157,7 +170,8 @@ async fn the_program_serves_leads_shows_and_ends_as_told() {
         .await
         .unwrap()
         .unwrap();
-    assert_eq!(end.code(), Some(0));
+    assert_eq!(end.code(), Some(0), "someone who looks does not keep it");
+    while stream.chunk().await.unwrap().is_some() {}
     let leases: Api<Lease> = Api::namespaced(world.client.clone(), "istio-system");
     let lease = leases.get(controller::lease::NAME).await.unwrap();
     assert_eq!(lease.spec.unwrap().holder_identity.as_deref(), Some(""));

@@ -113,7 +113,10 @@ async fn what_is_committed_fits_the_upstream_definitions() {
         }
     }
     let found: Vec<_> = kinds.keys().map(String::as_str).collect();
-    assert_eq!(found, ["Gateway", "PodMonitor", "PrometheusRule"]);
+    assert_eq!(
+        found,
+        ["Gateway", "PodMonitor", "PrometheusRule", "VirtualService"]
+    );
 }
 
 #[tokio::test(start_paused = true)]

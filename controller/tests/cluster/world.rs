@@ -49,6 +49,8 @@ pub struct Running {
     pub recorder: Recorder,
     pub task: JoinHandle<Result<(), LeaseError>>,
     pub shutdown: CancellationToken,
+    /// Its web page and other endpoints.
+    pub endpoints: axum::Router,
 }
 
 impl Drop for Running {
@@ -157,6 +159,7 @@ impl World {
         let shutdown = CancellationToken::new();
         Running {
             recorder,
+            endpoints: controller.endpoints(shutdown.clone()),
             task: tokio::spawn(controller.run(shutdown.clone())),
             shutdown,
         }

@@ -1,0 +1,67 @@
+
+"use strict";
+// The server renders; this only puts what it sends in place. Without it the page reloads every few seconds.
+(() => {
+  const main = document.querySelector("main");
+  const live = document.getElementById("live");
+  let source = null;
+  let retry = 0;
+
+  const parse = (html) => new DOMParser().parseFromString(html, "text/html").body;
+
+  // Whoever was at a link is at it again afterwards.
+  function change(how) {
+    const link = main.contains(document.activeElement) && document.activeElement.getAttribute("href");
+    how();
+    if (link && !main.contains(document.activeElement)) {
+      const again = [...main.querySelectorAll("a")].find((a) => a.getAttribute("href") === link);
+      if (again) again.focus({ preventScroll: true });
+    }
+    ages();
+  }
+
+  function open() {
+    clearTimeout(retry);
+    if (source) source.close();
+    source = new EventSource(location.href);
+    source.onopen = () => { live.textContent = "live"; };
+    source.addEventListener("page", (event) => change(() => {
+      main.replaceChildren(...parse(event.data).childNodes);
+    }));
+    source.addEventListener("sections", (event) => change(() => {
+      for (const next of [...parse(event.data).children]) {
+        const now = document.getElementById(next.id);
+        if (now) now.replaceWith(next);
+      }
+    }));
+    source.onerror = () => {
+      live.textContent = "not connected, trying again";
+      // A browser tries again by itself when a connection breaks, but not after an answer such as 503.
+      if (source.readyState === EventSource.CLOSED) retry = setTimeout(open, 3000);
+    };
+  }
+
+  function close() {
+    clearTimeout(retry);
+    if (source) source.close();
+    source = null;
+    live.textContent = "paused";
+  }
+
+  function ages() {
+    for (const time of document.querySelectorAll("dd time")) {
+      const seconds = Math.max(0, Math.floor((Date.now() - Date.parse(time.dateTime)) / 1000));
+      const [h, m, s] = [Math.floor(seconds / 3600), Math.floor(seconds / 60) % 60, seconds % 60];
+      if (!time.dataset.text) time.dataset.text = time.textContent;
+      const age = h > 48 ? `${Math.floor(h / 24)} d` : h > 0 ? `${h} h ${m} min` : m > 0 ? `${m} min ${s} s` : `${s} s`;
+      const text = `${time.dataset.text} (${age})`;
+      if (time.textContent !== text) time.textContent = text;
+    }
+  }
+
+  // A page that nobody sees holds no connection: the server has a limited number of them, the browser six.
+  document.addEventListener("visibilitychange", () => (document.hidden ? close() : open()));
+  setInterval(ages, 1000);
+  ages();
+  if (!document.hidden) open();
+})();

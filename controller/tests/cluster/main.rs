@@ -9,6 +9,7 @@
 
 mod adoption;
 mod crash;
+mod docs;
 mod idle;
 mod leadership;
 mod manifests;

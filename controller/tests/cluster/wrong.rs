@@ -11,7 +11,7 @@ use crate::{
 };
 
 /// A wrong canary, the path of the wrong value, and what its event must say.
-fn cases() -> Vec<(&'static str, Value, &'static str, &'static str)> {
+pub fn cases() -> Vec<(&'static str, Value, &'static str, &'static str)> {
     vec![
         (
             "/spec/targetRef/name",

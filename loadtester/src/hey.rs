@@ -45,6 +45,7 @@ pub(crate) fn run(words: &[String]) -> ExitCode {
 
 /// Runs the plan; Ctrl-C or SIGTERM ends it early, with its report, a second one ends the process.
 fn run_interruptibly(plan: &Plan) -> Result<Outcome, EngineError> {
+    engine::raise_descriptor_limit();
     let control = Arc::new(Control::default());
     let rows: Option<csv::Sink> = (plan.output == Output::Csv).then(|| {
         let mut out = std::io::stdout();

@@ -132,6 +132,20 @@ fn help_lists_the_flags() {
 }
 
 #[test]
+fn more_workers_than_the_soft_limit_of_descriptors_are_no_trouble() {
+    let server = Server::start(|_| ok(""));
+    let output = Command::new("sh")
+        .args(["-c", "ulimit -S -n 48 && exec \"$@\"", "sh"])
+        .arg(env!("CARGO_BIN_EXE_loadtester"))
+        .args(["hey", "-n", "200", "-c", "100", &server.url()])
+        .output()
+        .unwrap();
+    let report = String::from_utf8(output.stdout).unwrap();
+    assert!(output.status.success(), "{report}");
+    assert!(report.contains("  [200]\t200 responses\n"), "{report}");
+}
+
+#[test]
 fn called_by_the_name_of_hey_it_is_hey() {
     let folder = tempfile::tempdir().unwrap();
     let link = folder.path().join("hey");

@@ -23,6 +23,7 @@ use crate::schedule::{Pacing, Schedule, workers_of};
 use crate::worker::{Crew, Log};
 use control::Seat;
 use hosted::Hosted;
+use rustix::process::{Resource, getrlimit, setrlimit};
 use rustls::ClientConfig;
 
 /// A run that could not be made.
@@ -108,6 +109,15 @@ pub fn run(
         totals.merge(&result?);
     }
     Ok(Outcome { totals, elapsed })
+}
+
+/// Lets this process open as many descriptors as it is allowed to ask for: each worker needs one, and the usual soft
+/// limit of 1024 is there for programs that use `select`.
+pub(crate) fn raise_descriptor_limit() {
+    let mut limit = getrlimit(Resource::Nofile);
+    limit.current = limit.maximum;
+    // If that is refused, the limit as it was shows in the error of the socket that is one too many.
+    let _ = setrlimit(Resource::Nofile, limit);
 }
 
 /// Whether requests have a moment they are due at.

@@ -41,6 +41,7 @@ const STOP_TIME: Duration = Duration::from_secs(5);
 /// # Errors
 /// The port is taken, the gates cannot be read, or the runtime cannot start.
 pub(crate) fn run(config: Config) -> anyhow::Result<()> {
+    crate::engine::raise_descriptor_limit();
     let lines = tracing_subscriber::fmt::layer()
         .with_target(false)
         .with_ansi(std::io::stdout().is_terminal());

@@ -45,15 +45,21 @@ struct Inner {
 }
 
 /// Everything the page tells at one time.
-#[derive(Debug, PartialEq)]
+#[derive(Debug)]
 pub(super) struct Snapshot {
     pub(super) watcher: Watcher,
     /// By namespace and name.
     pub(super) canaries: Vec<Arc<Entry>>,
+    /// What each of them was made from, in the same order.
+    pub(super) sources: Vec<Source>,
 }
 
-/// One canary in a snapshot; the same object as in the snapshot before when nothing has changed.
-#[derive(Debug, PartialEq)]
+/// What an entry was made from: versions of the Canary, its target and its primary, and the length of its history.
+/// Only what was made from something else is made anew, so that one change among a thousand canaries is cheap.
+pub(super) type Source = ([Option<String>; 3], u64);
+
+/// One canary in a snapshot; the same object as in the snapshot before when it tells the same.
+#[derive(Debug)]
 pub(super) struct Entry {
     pub(super) report: Report,
     /// How the list shows it.
@@ -63,12 +69,22 @@ pub(super) struct Entry {
 impl Snapshot {
     /// One canary.
     pub(super) fn find(&self, namespace: &str, name: &str) -> Option<&Arc<Entry>> {
+        self.canaries.get(self.index(namespace, name)?)
+    }
+
+    fn index(&self, namespace: &str, name: &str) -> Option<usize> {
         let key = |entry: &Arc<Entry>| {
             let summary = &entry.report.summary;
             (summary.namespace.as_str(), summary.name.as_str()).cmp(&(namespace, name))
         };
-        let index = self.canaries.binary_search_by(key).ok()?;
-        self.canaries.get(index)
+        self.canaries.binary_search_by(key).ok()
+    }
+
+    fn tells_the_same_as(&self, other: &Snapshot) -> bool {
+        let mut pairs = self.canaries.iter().zip(&other.canaries);
+        self.watcher == other.watcher
+            && self.canaries.len() == other.canaries.len()
+            && pairs.all(|(one, other)| Arc::ptr_eq(one, other))
     }
 }
 
@@ -84,6 +100,7 @@ impl Feed {
         let empty = Snapshot {
             watcher: watcher(&cluster, &fence, namespace.as_ref()),
             canaries: Vec::new(),
+            sources: Vec::new(),
         };
         Self(Arc::new(Inner {
             cluster,
@@ -185,47 +202,53 @@ impl Feed {
     fn refresh(&self) {
         self.0.latest.send_if_modified(|latest| {
             let next = self.snapshot(latest);
-            let differs = next != **latest;
-            if differs {
-                *latest = Arc::new(next);
-            }
+            let differs = !next.tells_the_same_as(latest);
+            *latest = Arc::new(next);
             differs
         });
     }
 
     fn snapshot(&self, before: &Snapshot) -> Snapshot {
         let Inner { cluster, .. } = &*self.0;
+        let history = self.0.history.lock();
+        let history = history.unwrap_or_else(PoisonError::into_inner);
         let mut canaries = cluster.list(Kind::Canary);
         canaries.sort_by_cached_key(|canary| (canary.namespace(), canary.name_any()));
-        let entry = |canary: &Arc<Object>| {
-            let report = self.report(canary);
-            let summary = &report.summary;
-            let same = before
-                .find(&summary.namespace, &summary.name)
-                .filter(|entry| entry.report == report);
-            same.cloned().unwrap_or_else(|| {
-                let card = render::card(&report).into();
-                Arc::new(Entry { report, card })
-            })
-        };
+        let entries = canaries
+            .iter()
+            .map(|canary| self.entry(canary, &history, before));
+        let (canaries, sources) = entries.unzip();
         Snapshot {
             watcher: watcher(cluster, &self.0.fence, self.0.namespace.as_ref()),
-            canaries: canaries.iter().map(entry).collect(),
+            canaries,
+            sources,
         }
     }
 
-    fn report(&self, canary: &Object) -> Report {
-        let namespace = canary.namespace().unwrap_or_default();
+    /// The entry of a canary, the one from before if it tells the same.
+    fn entry(&self, canary: &Object, history: &History, before: &Snapshot) -> (Arc<Entry>, Source) {
+        let (namespace, name) = (canary.namespace().unwrap_or_default(), canary.name_any());
         let (target, primary) = View::workloads(canary);
         let deployment = |name: &str| self.0.cluster.get(Kind::Deployment, &namespace, name);
-        let view = View::of(
-            canary,
-            deployment(&target).as_deref(),
-            deployment(&primary).as_deref(),
-        );
-        let history = self.0.history.lock();
-        let history = history.unwrap_or_else(PoisonError::into_inner).of(canary);
-        Report::new(view, history)
+        let (target, primary) = (deployment(&target), deployment(&primary));
+        let version = |object: Option<&Object>| object?.resource_version();
+        let objects = [Some(canary), target.as_deref(), primary.as_deref()];
+        let source = (objects.map(version), history.length(canary));
+        let known = before.index(&namespace, &name);
+        let known = known.map(|index| (&before.canaries[index], &before.sources[index]));
+        if let Some((entry, _)) = known.filter(|(_, made_from)| **made_from == source) {
+            return (Arc::clone(entry), source);
+        }
+        let view = View::of(canary, target.as_deref(), primary.as_deref());
+        let report = Report::new(view, history.of(canary));
+        let entry = match known {
+            Some((entry, _)) if entry.report == report => Arc::clone(entry),
+            _ => {
+                let card = render::card(&report).into();
+                Arc::new(Entry { report, card })
+            }
+        };
+        (entry, source)
     }
 }
 

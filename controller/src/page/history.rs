@@ -37,6 +37,8 @@ pub(super) struct History(HashMap<(String, String), Past>);
 struct Past {
     uid: String,
     moments: VecDeque<Moment>,
+    /// How many there were, those that are no longer kept included.
+    length: u64,
 }
 
 impl History {
@@ -60,6 +62,7 @@ impl History {
         });
         if is_news && !moment.phase.is_empty() {
             past.moments.push_back(moment);
+            past.length += 1;
             if past.moments.len() > KEPT {
                 past.moments.pop_front();
             }
@@ -75,6 +78,11 @@ impl History {
     pub(super) fn keep_only<'a>(&mut self, canaries: impl Iterator<Item = &'a Object>) {
         let known: HashSet<_> = canaries.map(key).collect();
         self.0.retain(|key, _| known.contains(key));
+    }
+
+    /// How many moments a Canary had, those that are no longer kept included.
+    pub(super) fn length(&self, canary: &Object) -> u64 {
+        self.0.get(&key(canary)).map_or(0, |past| past.length)
     }
 
     /// The moments of a Canary, oldest first.
@@ -143,6 +151,7 @@ mod tests {
         }
         let kept = history.of(&last);
         assert_eq!((kept.len(), kept[KEPT - 1].weight), (KEPT, 99));
+        assert_eq!(history.length(&last), 2 + 100);
     }
 
     #[test]

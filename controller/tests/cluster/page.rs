@@ -111,7 +111,21 @@ async fn initialized() -> (World, Running) {
 #[tokio::test(start_paused = true)]
 async fn a_release_moves_on_every_stream() {
     let (world, running) = initialized().await;
+    let mut other = canary();
+    other["metadata"]["name"] = "other".into();
+    other["spec"]["targetRef"]["name"] = "missing".into();
+    world.apply(Kind::Canary, &other).await;
+    world
+        .until("the refusal of the other", async || {
+            world.status("other").await["waiting"]["reason"] == "Invalid"
+        })
+        .await;
     let mut watch = Events::open(&running.endpoints, "/api/watch").await;
+    for name in ["other", "simple-app"] {
+        let (_, report) = watch.next().await.unwrap();
+        let report: Value = serde_json::from_str(&report).unwrap();
+        assert_eq!(report["name"], name);
+    }
     let mut list = Events::open(&running.endpoints, "/").await;
     let mut detail = Events::open(&running.endpoints, DETAIL).await;
     for page in [&mut list, &mut detail] {
@@ -137,7 +151,7 @@ async fn a_release_moves_on_every_stream() {
     let mut weights = Vec::new();
     for report in reports {
         let report: Value = serde_json::from_str(&report).unwrap();
-        assert_eq!(report["name"], "simple-app");
+        assert_eq!(report["name"], "simple-app", "the other did not change");
         let of = &report["weights"];
         let sum = of["primary"].as_u64().unwrap() + of["canary"].as_u64().unwrap();
         assert_eq!(sum, 100, "{report:#}");
@@ -432,7 +446,8 @@ async fn an_open_stream_does_not_hold_up_the_end() {
     client.read_u8().await.unwrap();
     let told = tokio::time::Instant::now();
     running.shutdown.cancel();
-    served.await.unwrap().unwrap();
+    let served = tokio::time::timeout(Duration::from_secs(60), served).await;
+    served.expect("serving ends").unwrap().unwrap();
     (&mut running.task).await.unwrap().unwrap();
     let mut rest = String::new();
     client.read_to_string(&mut rest).await.unwrap();

@@ -91,6 +91,7 @@ fn snapshot(reports: Vec<Report>) -> Snapshot {
             problems: BTreeMap::new(),
         },
         canaries: reports.into_iter().map(entry).collect(),
+        sources: Vec::new(),
     }
 }
 

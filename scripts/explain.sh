@@ -4,16 +4,18 @@
 # with_pods NAMESPACE COMMAND…: runs a command that waits silently; says meanwhile for which pods, and when it
 # fails why they are not ready.
 with_pods() {
-  local namespace=$1 reporter code=0
+  local namespace=$1 code=0
   shift
   if [ "$DRY_RUN" = yes ]; then
     "$@"
     return
   fi
   report_pods "$namespace" 3>&- 4>&- &
-  reporter=$!
+  # shellcheck disable=SC2034 # ended by end_reporter, whatever happens
+  REPORTER=$!
+  disown
   "$@" || code=$?
-  kill "$reporter" 2>/dev/null || true
+  end_reporter
   if [ "$code" -ne 0 ]; then explain_pods "$namespace"; fi
   return "$code"
 }

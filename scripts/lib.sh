@@ -51,6 +51,7 @@ have() { command -v "$1" >/dev/null 2>&1; }
 STEP_TITLE=
 STEP_STARTED=0
 TICKER=
+REPORTER= # says for which pods a step waits
 GO_ON= # what to do after a step has failed
 
 # Seconds since some fixed point, with decimals where bash has them.
@@ -101,10 +102,16 @@ end_ticker() {
   if [ -t 3 ]; then printf '\r\033[K' >&3; fi
 }
 
+end_reporter() {
+  if [ -n "$REPORTER" ]; then kill "$REPORTER" 2>/dev/null || true; fi
+  REPORTER=
+}
+
 # Runs when the script ends for whatever reason, Ctrl-C included; names the step that did not come to its end.
 end_of_script() {
   local code=$?
   end_ticker
+  end_reporter
   rm -rf "$TOOLS_DIR"/.*."$$" # half of what was being fetched
   if [ "$code" -ne 0 ] && [ -n "$STEP_TITLE" ] && [ "$DRY_RUN" != yes ]; then
     printf '%s\n' "  FAIL  $STEP_TITLE ($(elapsed "$STEP_STARTED"))" >&3

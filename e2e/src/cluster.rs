@@ -289,21 +289,26 @@ impl Cluster {
     /// Processes that belong to this cluster: those with its directory in their command line or
     /// environment, as `(pid, command line)`.
     pub fn processes(&self) -> Vec<(u32, String)> {
-        let needle = self.local_dir().to_string_lossy().into_owned();
-        let own = std::process::id();
-        let entries = std::fs::read_dir("/proc").into_iter().flatten().flatten();
-        let pids = entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok());
-        pids.filter(|pid| *pid != own)
-            .filter_map(|pid: u32| {
-                let read = |file| {
-                    let bytes = std::fs::read(format!("/proc/{pid}/{file}")).unwrap_or_default();
-                    String::from_utf8_lossy(&bytes).replace('\0', " ")
-                };
-                let (line, environment) = (read("cmdline"), read("environ"));
-                (line.contains(&needle) || environment.contains(&needle)).then_some((pid, line))
-            })
-            .collect()
+        processes_of(self.local_dir())
     }
+}
+
+/// Processes other than this one with a folder in their command line or environment, as `(pid, command line)`.
+pub(crate) fn processes_of(folder: &Path) -> Vec<(u32, String)> {
+    let needle = folder.to_string_lossy().into_owned();
+    let own = std::process::id();
+    let entries = std::fs::read_dir("/proc").into_iter().flatten().flatten();
+    let pids = entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok());
+    pids.filter(|pid| *pid != own)
+        .filter_map(|pid: u32| {
+            let read = |file| {
+                let bytes = std::fs::read(format!("/proc/{pid}/{file}")).unwrap_or_default();
+                String::from_utf8_lossy(&bytes).replace('\0', " ")
+            };
+            let (line, environment) = (read("cmdline"), read("environ"));
+            (line.contains(&needle) || environment.contains(&needle)).then_some((pid, line))
+        })
+        .collect()
 }
 
 impl Drop for Cluster {

@@ -9,7 +9,7 @@ use std::{
 
 use tempfile::TempDir;
 
-use crate::cluster::run_sh;
+use crate::cluster::{processes_of, run_sh};
 
 /// What the scripts take for granted on every system.
 const BASICS: [&str; 30] = [
@@ -157,6 +157,11 @@ impl Machine {
         // None when nothing was called.
         let _ = fs::remove_file(self.path("calls"));
         text.lines().map(str::to_owned).collect()
+    }
+
+    /// Processes that run.sh started and that still run.
+    pub fn processes(&self) -> Vec<(u32, String)> {
+        processes_of(self.folder.path())
     }
 
     /// The names of the files in one of the machine's folders, hidden ones too.

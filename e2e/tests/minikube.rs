@@ -5,9 +5,9 @@
     reason = "helpers of tests, which the lint's own exception does not see"
 )]
 
-use std::{fs, process::Command};
+use std::{fs, os::unix::process::CommandExt as _, process::Command, time::Duration};
 
-use e2e::{Machine, Output};
+use e2e::{Machine, Output, until};
 
 /// A machine with Minikube, Docker and all the rest, on which nothing has been started yet.
 fn laptop() -> Machine {
@@ -187,6 +187,61 @@ fn a_time_out_shows_the_pods_the_warnings_and_the_last_words() {
             );
         }
     }
+}
+
+#[test]
+fn too_little_memory_is_told_with_the_way_out() {
+    let machine = laptop();
+    machine.program(
+        "minikube",
+        r#"case "$*" in
+  version*) echo "minikube version: v1.38.1" ;;
+  status*) exit 85 ;;
+  start*) echo "X Exiting due to RSRC_INSUFFICIENT_CONTAINERS_MEMORY" >&2; exit 29 ;;
+esac"#,
+    );
+    let failed = run(&machine, &["up", "--on", "minikube"]);
+    assert_eq!(failed.code, 1);
+    for words in ["RSRC_INSUFFICIENT", "MINIKUBE_MEMORY=3072 ./run.sh"] {
+        assert!(failed.stderr.contains(words), "{}", failed.stderr);
+    }
+}
+
+#[test]
+fn after_ctrl_c_nothing_goes_on_running_and_the_next_run_goes_on_from_there() {
+    let machine = laptop();
+    let installed = fs::read_to_string(machine.path("bin").join("helm")).unwrap();
+    // Ctrl-C at a terminal goes to every process of the group.
+    machine.program(
+        "helm",
+        r#"case $1 in version) echo v3.19.0 ;; upgrade) kill -INT 0; sleep 60 ;; esac"#,
+    );
+    let mut up = machine.command(&["up", "--on", "minikube"]);
+    let ended = Output::of(up.process_group(0));
+    assert_eq!(ended.code, 130, "{}{}", ended.stdout, ended.stderr);
+    assert!(
+        ended
+            .stdout
+            .contains("FAIL  Prometheus (kube-prometheus-stack)"),
+        "{}",
+        ended.stdout
+    );
+    assert!(
+        ended.stderr.contains("goes on from here"),
+        "{}",
+        ended.stderr
+    );
+    until(Duration::from_secs(20), "every process to be gone", || {
+        let left = machine.processes();
+        if left.is_empty() {
+            Ok(())
+        } else {
+            Err(format!("{left:?}"))
+        }
+    });
+
+    machine.file("helm", &installed);
+    run(&machine, &["up", "--on", "minikube"]).success();
 }
 
 #[test]

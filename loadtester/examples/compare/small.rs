@@ -30,7 +30,12 @@ pub(crate) fn compare(
     let target = Target::start()?;
     let mut table = Table::new(["tool", "wall time, ms", "peak MB"]);
     let mut goals = Vec::new();
+    let program = Tool::program();
     for tool in tools {
+        let tool = match &program {
+            Some((program, _)) if tool.name == OURS => program,
+            _ => tool,
+        };
         let Some(words) = tool.for_requests(1, 1, &target.url("/")) else {
             continue;
         };
@@ -51,7 +56,7 @@ pub(crate) fn compare(
         "size of the program, MB",
         5.0,
         None,
-        program_size().map(|bytes| bytes as f64 / 1e6),
+        program.as_ref().map(|(_, bytes)| *bytes as f64 / 1e6),
     ));
     goals.push(goal(
         "memory grown from 100,000 requests to 1,100,000, MB",
@@ -84,13 +89,6 @@ fn sample(words: &tool::Words) -> anyhow::Result<Sample> {
         wall: wall / f64::from(REPEATED),
         memory,
     })
-}
-
-/// Of the installed program, which lies beside the folder of this example if it was built the same way; this
-/// example has a server and this comparison in it besides.
-fn program_size() -> Option<u64> {
-    let folder = std::env::current_exe().ok()?.parent()?.parent()?.to_owned();
-    Some(std::fs::metadata(folder.join("loadtester")).ok()?.len())
 }
 
 fn growth(tools: &[Tool], target: &Target) -> anyhow::Result<Option<f64>> {

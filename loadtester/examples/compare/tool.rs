@@ -68,6 +68,21 @@ pub(crate) fn emphasised(name: &str) -> String {
 }
 
 impl Tool {
+    /// Our own generator as installed: it lies beside the folder of this example once it is built, and has neither
+    /// a server for the comparison nor the comparison in it.
+    pub(crate) fn program() -> Option<(Self, u64)> {
+        let folder = std::env::current_exe().ok()?.parent()?.parent()?.to_owned();
+        let program = folder.join("loadtester");
+        let size = std::fs::metadata(&program).ok()?.len();
+        Some((
+            Self {
+                name: OURS,
+                program,
+            },
+            size,
+        ))
+    }
+
     /// Full speed. wrk gets the headers that the others send,
     /// and the number of threads that suits it best: two at two connections, else one.
     pub(crate) fn at_full_speed(&self, connections: usize, seconds: u64, url: &str) -> Words {

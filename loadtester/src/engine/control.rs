@@ -26,7 +26,7 @@ struct Shared {
     wake: Arc<OwnedFd>,
     /// Wakes a thread that runs on tokio.
     notify: Notify,
-    published: Mutex<Option<Totals>>,
+    published: Mutex<Option<Arc<Totals>>>,
 }
 
 /// One thread's side of [`Control`].
@@ -64,7 +64,7 @@ impl Control {
             if let Some(totals) = &*lock(&seat.published) {
                 match &mut seen {
                     Some(seen) => seen.merge(totals),
-                    None => seen = Some(totals.clone()),
+                    None => seen = Some(Totals::clone(totals)),
                 }
             }
         }
@@ -116,7 +116,7 @@ impl Seat {
         self.control.is_cancelled()
     }
 
-    pub(super) fn publish(&self, totals: &Totals) {
-        *lock(&self.shared.published) = Some(totals.clone());
+    pub(super) fn publish(&self, totals: Arc<Totals>) {
+        *lock(&self.shared.published) = Some(totals);
     }
 }

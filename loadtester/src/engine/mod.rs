@@ -106,7 +106,7 @@ pub fn run(
     }
     let mut totals = Totals::new(is_scheduled(plan));
     for result in results {
-        totals.merge(&result?);
+        totals.merge(&*result?);
     }
     Ok(Outcome { totals, elapsed })
 }
@@ -133,7 +133,7 @@ fn run_thread(
     seat: &Seat,
     rows: Option<csv::Sink>,
     tls: Option<Arc<ClientConfig>>,
-) -> Result<Totals, EngineError> {
+) -> Result<Arc<Totals>, EngineError> {
     let workers = workers_of(thread, plan.threads, plan.workers);
     let log = Log {
         schedule: RefCell::new(Schedule::new(
@@ -146,7 +146,7 @@ fn run_thread(
         totals: RefCell::new(Totals::new(is_scheduled(plan))),
         rows: rows.map(|sink| RefCell::new(csv::Rows::new(sink))),
     };
-    let publish = || seat.publish(&log.totals.borrow());
+    let publish = || seat.publish(Arc::new(log.totals.borrow().clone()));
     if let Some(tls) = tls {
         let hosted = Hosted::default();
         let shared = general::Shared::new(plan, tls);
@@ -190,7 +190,8 @@ fn run_thread(
         totals.add_unsent(log.schedule.borrow().unsent());
     }
     // A look at the run after this thread's end sees all of it.
-    seat.publish(&totals);
+    let totals = Arc::new(totals);
+    seat.publish(Arc::clone(&totals));
     Ok(totals)
 }
 

@@ -14,7 +14,7 @@ build_chart() {
   rm -rf "$CHART"
   mkdir -p "$CHART/templates" "$CHART/crds"
   cp manifests/chart/Chart.yaml manifests/chart/values.yaml "$CHART/"
-  cp manifests/base/crds.yaml "$CHART/crds/"
+  cp manifests/controller/crds.yaml "$CHART/crds/"
   chart_template all-namespaces 'if not .Values.namespaced'
   chart_template one-namespace 'if .Values.namespaced'
   chart_template secret-copies 'range .Values.secretCopies'

@@ -9,13 +9,13 @@ verb_lint() {
   step "Shell scripts, Dockerfiles" lint_scripts
 }
 
-# manifests/base/crds.yaml is printed by the controller.
+# manifests/controller/crds.yaml is printed by the controller.
 check_generated() {
   # All programs, as everywhere else: one package alone would want other features, so another build of its dependencies.
   build_programs
   "$BIN_DIR/canary-controller" crd >"$LOCAL_DIR/crds.yaml"
-  diff -u manifests/base/crds.yaml "$LOCAL_DIR/crds.yaml" || {
-    echo "write it again: cargo run -p controller --bin canary-controller -- crd > manifests/base/crds.yaml"
+  diff -u manifests/controller/crds.yaml "$LOCAL_DIR/crds.yaml" || {
+    echo "write it again: cargo run -p controller --bin canary-controller -- crd > manifests/controller/crds.yaml"
     return 1
   }
   rm "$LOCAL_DIR/crds.yaml"

@@ -75,8 +75,8 @@ remember_kind() {
 # --- Steps that every kind of cluster shares ----------------------------------------------------
 
 apply_crds() {
-  k apply --server-side --force-conflicts -f manifests/base/crds.yaml
-  k wait --for condition=Established --timeout 60s -f manifests/base/crds.yaml
+  k apply --server-side --force-conflicts -f manifests/controller/crds.yaml
+  k wait --for condition=Established --timeout 60s -f manifests/controller/crds.yaml
 }
 
 # install_release KIND: on a cluster with containers, Istio and Prometheus.

@@ -95,7 +95,7 @@ fn with_its_own_values_the_chart_is_the_kustomizations() {
 
     let crds = "target/chart/canary-controller/crds/crds.yaml";
     let crds = std::fs::read_to_string(chart.folder.path().join(crds)).expect("definitions");
-    let committed = repository().join("manifests/base/crds.yaml");
+    let committed = repository().join("manifests/controller/crds.yaml");
     assert_eq!(
         crds,
         std::fs::read_to_string(committed).expect("definitions")

@@ -72,7 +72,8 @@ fn check_loadtester(image: &Image) {
 /// The controller prints its definitions, and finds certificates for the https that it speaks.
 fn check_controller(image: &Image) {
     let printed = Output::of(&mut image.command(&["crd"], &[])).success();
-    let committed = fs::read_to_string(repository().join("manifests/base/crds.yaml")).unwrap();
+    let committed =
+        fs::read_to_string(repository().join("manifests/controller/crds.yaml")).unwrap();
     assert_eq!(printed, committed);
     let bundle = fs::read_to_string(image.root.join("etc/ssl/certs/ca-certificates.crt")).unwrap();
     assert!(bundle.matches("BEGIN CERTIFICATE").count() > 50);

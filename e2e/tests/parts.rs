@@ -31,7 +31,7 @@ fn the_parts_run_one_by_one_and_one_that_is_killed_comes_back_without_the_others
     let mut monitoring = parts.start_client(&["monitoring", "--block", &block]);
     monitoring.wait_for("Prometheus http://", SOON);
 
-    let crds = "manifests/base/crds.yaml";
+    let crds = "manifests/controller/crds.yaml";
     // The mesh and the monitoring bring the kinds that the manifests use.
     for kind in [
         "gateways.networking.istio.io",

@@ -246,8 +246,8 @@ fn manifest(name: &str) -> String {
 fn the_committed_definitions_are_those_the_program_prints() {
     let printed = controller::crd::definitions_yaml().unwrap();
     assert!(
-        manifest("base/crds.yaml") == printed,
-        "run `canary-controller crd > manifests/base/crds.yaml` and commit it"
+        manifest("controller/crds.yaml") == printed,
+        "run `canary-controller crd > manifests/controller/crds.yaml` and commit it"
     );
 }
 

@@ -2,6 +2,8 @@
 //! `PROMETHEUS` and `ENVOY`.
 #![allow(clippy::unwrap_used, clippy::panic)]
 
+#[path = "prometheus/alerts.rs"]
+mod alerts;
 #[path = "../../mesh/tests/support/cluster.rs"]
 mod cluster;
 #[path = "../../mesh/tests/support/requests.rs"]

@@ -24,6 +24,7 @@ mount --bind "$root" "$root"
 mount -t proc proc "$root/proc"
 mount -o remount,bind,ro "$root"
 if (: >"$root/written") 2>/dev/null; then exit 97; fi
+if [ "$(id -u)" != 0 ]; then exec chroot "$root" "$@"; fi
 exec chroot --userspec="$user" "$root" "$@"
 "#;
 

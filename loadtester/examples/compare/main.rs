@@ -43,9 +43,9 @@ pub(crate) struct Settings {
     /// Parts to run; all without it
     #[arg(long, value_delimiter = ',')]
     only: Vec<Part>,
-    /// Minutes after which disturbed samples are no longer taken again
-    #[arg(long, default_value_t = 5.0)]
-    minutes: f64,
+    /// Seconds that may be spent on taking disturbed samples again, in all
+    #[arg(long, default_value_t = 90)]
+    patience: u64,
     /// Percentage of the CPU taken by the hypervisor past which a sample is disturbed
     #[arg(long, default_value_t = 5.0)]
     max_steal: f64,

@@ -12,7 +12,8 @@ const TRIES: usize = 4;
 
 /// Judges samples by what the machine did meanwhile, never by their result.
 pub(crate) struct Sampler {
-    until: Instant,
+    /// Time left for taking samples again.
+    patience: Cell<Duration>,
     most_stolen: f64,
     most_others: f64,
     taken: Cell<u32>,
@@ -27,7 +28,7 @@ impl Sampler {
             (settings.max_steal / 100.0, settings.max_others / 100.0)
         };
         Self {
-            until: Instant::now() + Duration::from_secs_f64(settings.minutes * 60.0),
+            patience: Cell::new(Duration::from_secs(settings.patience)),
             most_stolen,
             most_others,
             taken: Cell::new(0),
@@ -48,7 +49,7 @@ impl Sampler {
             Ok(living + system::children_cpu()?)
         };
         for attempt in 0..TRIES {
-            if attempt > 0 && Instant::now() > self.until {
+            if attempt > 0 && self.patience.get().is_zero() {
                 break;
             }
             let (started, machine, own) = (Instant::now(), MachineTime::now()?, ours()?);
@@ -57,6 +58,10 @@ impl Sampler {
             let others = spent.busy - (ours()? - own).as_secs_f64();
             let others = others / started.elapsed().as_secs_f64();
             self.taken.set(self.taken.get() + 1);
+            if attempt > 0 {
+                let left = self.patience.get().saturating_sub(started.elapsed());
+                self.patience.set(left);
+            }
             if spent.stolen <= self.most_stolen && others <= self.most_others {
                 return Ok(Some(sample));
             }

@@ -4,7 +4,6 @@ use std::{
     ffi::OsStr,
     path::{Path, PathBuf},
     process::Command,
-    sync::{Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
@@ -12,9 +11,6 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 use crate::{journal::Journal, wait::until};
-
-/// One cluster at a time: each of them keeps two cores busy.
-static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
 
 /// What a command said and how it ended.
 #[derive(Debug, Clone)]
@@ -111,7 +107,6 @@ pub fn program(name: &str) -> PathBuf {
 #[derive(Debug)]
 pub struct Cluster {
     local_dir: TempDir,
-    _alone: MutexGuard<'static, ()>,
 }
 
 impl Cluster {
@@ -120,16 +115,11 @@ impl Cluster {
     /// # Panics
     /// When there is no room for temporary files.
     pub fn none_yet() -> Self {
-        // A story that failed says so itself; the next one has nothing to do with it.
-        let alone = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
         let local_dir = tempfile::Builder::new()
             .prefix("e2e-")
             .tempdir()
             .expect("a temporary directory");
-        Self {
-            local_dir,
-            _alone: alone,
-        }
+        Self { local_dir }
     }
 
     /// `./run.sh up --on local`.

@@ -1,10 +1,5 @@
 //! `./run.sh up --on minikube`, with programs that only write down how they were called.
 
-#![allow(
-    clippy::unwrap_used,
-    reason = "helpers of tests, which the lint's own exception does not see"
-)]
-
 use std::{fs, os::unix::process::CommandExt as _, process::Command, time::Duration};
 
 use e2e::{Machine, Output, until};

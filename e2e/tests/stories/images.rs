@@ -3,11 +3,6 @@
 //! CI takes the programs that are built already; `./run.sh images --check` builds them by the Dockerfiles' own
 //! commands, which takes minutes.
 
-#![allow(
-    clippy::unwrap_used,
-    reason = "helpers of tests, which the lint's own exception does not see"
-)]
-
 use std::{fs, path::Path, process::Command, time::Duration};
 
 use e2e::{

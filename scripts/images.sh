@@ -23,7 +23,7 @@ check_images() {
     fail "Rust cannot build for $target, as the Dockerfiles do: rustup target add $target"
   fi
   need_command musl-gcc musl-tools
-  cargo test --package e2e --locked --test images -- --ignored --nocapture
+  cargo test --package e2e --locked --test stories images -- --ignored --nocapture
 }
 
 build_local_images() {

@@ -5,7 +5,7 @@
 //! small client that keeps its connection · [`Traffic`] users who never stop asking · [`Journal`]
 //! what a program such as `kubectl --watch` prints meanwhile · [`until`] waiting with a deadline.
 //! [`image`] the Dockerfiles' images without containers.
-//! The stories are in `tests/`, one file per theme, one cluster per story.
+//! The stories are in `tests/stories/`, one file per theme, one cluster per story.
 
 mod cluster;
 pub mod http;

@@ -21,16 +21,15 @@ fn the_controller_of_one_namespace_releases_there_and_sees_nothing_else() {
     assert!(budget.contains("canary-controller"), "{budget}");
 
     cluster.kubectl(&["delete", "--wait", "-k", "manifests/controller"]);
-    cluster.kubectl(&["apply", "-k", "manifests/overlays/namespaced"]);
     // The demo of the local cluster checks more often than controllers accept by themselves.
-    let patch = r#"[{ "op": "add", "path": "/spec/template/spec/containers/0/args/-", "value": "--min-interval=1s" }]"#;
-    cluster.kubectl(&[
-        "patch",
-        "deployment/canary-controller",
-        "--type=json",
-        "--patch",
-        patch,
-    ]);
+    let rendered = cluster.kubectl(&["kustomize", "manifests/overlays/namespaced"]);
+    let argument = "- --namespace=$(POD_NAMESPACE)\n";
+    let (before, after) = rendered.split_once(argument).expect(argument);
+    let indent = &before[before.rfind('\n').map_or(0, |end| end + 1)..];
+    let patched = format!("{before}{argument}{indent}- --min-interval=1s\n{after}");
+    let file = cluster.local_dir().join("namespaced.yaml");
+    std::fs::write(&file, patched).expect("the cluster's directory can be written");
+    cluster.kubectl(&["apply", "--filename", &file.to_string_lossy()]);
     cluster.kubectl(&[
         "rollout",
         "status",

@@ -1,15 +1,10 @@
 //! How pods end when they are deleted.
 
-use std::{os::unix::fs::PermissionsExt, time::Duration};
+use std::time::Duration;
 
-use k8s_openapi::api::{
-    authentication::v1::TokenReview,
-    core::v1::{ConfigMap, Pod, ServiceAccount},
-};
-use kube::api::{DeleteParams, PostParams};
-use localcluster_kubelet::ApiAccess;
+use k8s_openapi::api::core::v1::Pod;
+use kube::api::DeleteParams;
 use serde_json::json;
-use tokio::time::sleep;
 
 use crate::support::*;
 

@@ -1,15 +1,7 @@
 //! Probes, and what follows from them.
 
-use std::{os::unix::fs::PermissionsExt, time::Duration};
-
-use k8s_openapi::api::{
-    authentication::v1::TokenReview,
-    core::v1::{ConfigMap, Pod, ServiceAccount},
-};
-use kube::api::{DeleteParams, PostParams};
-use localcluster_kubelet::ApiAccess;
+use k8s_openapi::api::core::v1::Pod;
 use serde_json::json;
-use tokio::time::sleep;
 
 use crate::support::*;
 

@@ -126,6 +126,24 @@ impl Machine {
         command
     }
 
+    /// The same where Ctrl-C works as at a terminal: programs that something started in the background have SIGINT
+    /// ignored, which no shell script can change.
+    pub fn command_at_a_terminal(&self, args: &[&str]) -> Command {
+        let inner = self.command(args);
+        let mut command = Command::new("/usr/bin/env");
+        command
+            .arg("--default-signal=INT")
+            .arg(inner.get_program())
+            .args(inner.get_args());
+        for (name, value) in inner.get_envs() {
+            match value {
+                Some(value) => command.env(name, value),
+                None => command.env_remove(name),
+            };
+        }
+        command
+    }
+
     /// One line of bash with the functions of run.sh's scripts.
     pub fn bash(&self, line: &str) -> Command {
         let root = crate::cluster::repository();

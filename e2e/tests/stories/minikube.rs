@@ -211,7 +211,7 @@ fn after_ctrl_c_nothing_goes_on_running_and_the_next_run_goes_on_from_there() {
         "helm",
         r#"case $1 in version) echo v3.19.0 ;; upgrade) kill -INT 0; sleep 60 ;; esac"#,
     );
-    let mut up = machine.command(&["up", "--on", "minikube"]);
+    let mut up = machine.command_at_a_terminal(&["up", "--on", "minikube"]);
     let ended = Output::of(up.process_group(0));
     assert_eq!(ended.code, 130, "{}{}", ended.stdout, ended.stderr);
     assert!(

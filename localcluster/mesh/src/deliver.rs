@@ -96,18 +96,25 @@ impl Delivery {
         } else {
             None
         };
-        let mut verdict = Verdict::Accepted;
+        // An earlier file may still wait for Envoy's word.
+        let waits = before.as_ref().is_some_and(|before| {
+            let mut names = resources.routes.keys();
+            !names.all(|name| self.is_in_force(name, before))
+        });
+        let mut verdict = match waits {
+            true => Verdict::Unknown,
+            false => Verdict::Accepted,
+        };
         if self.write("clusters.json", CLUSTER, all.values().cloned().collect())? {
             verdict = self.confirm(&["clusters"], before.as_ref()).await;
         }
-        let mut changed = Vec::new();
+        let mut changed = false;
         for (name, routes) in &resources.routes {
-            if self.write(&format!("{name}.json"), ROUTES, vec![routes.clone()])? {
-                changed.push(*name);
-            }
+            changed |= self.write(&format!("{name}.json"), ROUTES, vec![routes.clone()])?;
         }
-        if !changed.is_empty() && verdict != Verdict::ClustersRejected {
-            verdict = self.confirm(&changed, before.as_ref()).await;
+        if changed && verdict != Verdict::ClustersRejected {
+            let names: Vec<&str> = resources.routes.keys().copied().collect();
+            verdict = self.confirm(&names, before.as_ref()).await;
         }
         // Refused routes leave the old ones in force, which may need every old cluster.
         if verdict == Verdict::RoutesRejected {
@@ -146,10 +153,7 @@ impl Delivery {
                     _ => Verdict::RoutesRejected,
                 };
             }
-            let is_in_force = |name: &&str| {
-                let written = self.written.get(&format!("{name}.json"));
-                written.is_some_and(|(_, version)| now.get(name).version == version.to_string())
-            };
+            let is_in_force = |name: &&str| self.is_in_force(name, &now);
             if names.iter().all(is_in_force) && now.warming == 0 {
                 return Verdict::Accepted;
             }
@@ -157,6 +161,12 @@ impl Delivery {
         }
         tracing::warn!(?names, "Envoy has not said what it makes of its files");
         Verdict::Unknown
+    }
+
+    /// Whether Envoy uses the named file as it was last written.
+    fn is_in_force(&self, name: &str, now: &admin::Sources) -> bool {
+        let written = self.written.get(&format!("{name}.json"));
+        written.is_some_and(|(_, version)| now.get(name).version == version.to_string())
     }
 
     /// Replace a file if its resources changed. Returns whether they did.

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeSet, fs, path::PathBuf, sync::Arc, time::Duration};
 
-use kube::{Client, ResourceExt};
+use kube::Client;
 use localcluster_driver::{
     events::Reporter,
     problem::{ObjectId, Problem},
@@ -15,16 +15,19 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use crate::{
+    answer::Answers,
     config::{Config, Error},
     deliver::{Delivery, Verdict},
     envoy::{self, Envoy},
-    model::{Memory, ServiceName},
+    model::{Memory, RouteObject, ServiceName},
     render::{Rendered, Settings, render},
     watch::Stores,
 };
 
 /// Changes that arrive within this time are rendered together.
 const DEBOUNCE: Duration = Duration::from_millis(3);
+/// Time after which Envoy is asked again when it has not said what it makes of its files.
+const LOOK_AGAIN: Duration = Duration::from_secs(1);
 
 /// Run Envoy on what the API server behind `client` says, until `shutdown`.
 ///
@@ -64,7 +67,8 @@ pub async fn run(config: Config, client: Client, shutdown: CancellationToken) ->
         delivery: Delivery::open(settings.folder.clone(), config.admin)?,
         stores,
         memory: Memory::default(),
-        reporter: Reporter::new(client, "localcluster-mesh"),
+        reporter: Reporter::new(client.clone(), "localcluster-mesh"),
+        answers: Answers::new(client),
         log: state_dir.join(envoy::LOG),
         refusals: 0,
         settings,
@@ -100,6 +104,7 @@ struct Mesh {
     settings: Settings,
     memory: Memory,
     reporter: Reporter,
+    answers: Answers,
     log: PathBuf,
     /// Refusals in the log that were read.
     refusals: usize,
@@ -137,22 +142,37 @@ impl Mesh {
 
     /// Bring Envoy up to date. Returns when to call again although nothing changed.
     async fn update(&mut self, live: bool) -> Result<Option<Instant>, Error> {
-        let (rendered, mut problems) = self.render();
+        let (mut rendered, mut problems) = self.render();
         let started = Instant::now();
-        match self.delivery.deliver(&rendered.resources, live).await? {
-            Verdict::Accepted if live => self.memory.last_good = rendered.used,
+        let verdict = self.delivery.deliver(&rendered.resources, live).await?;
+        let mut in_force = verdict;
+        match verdict {
             Verdict::Accepted | Verdict::Unknown => {}
             Verdict::ClustersRejected => {
                 let words = self.words().await;
                 tracing::error!("Envoy refused clusters and keeps those before: {words}");
             }
             Verdict::RoutesRejected => {
-                self.hold_back(&rendered).await?;
-                problems = self.render().1;
+                in_force = self.hold_back(&rendered).await?;
+                (rendered, problems) = self.render();
             }
         }
         tracing::debug!(took = ?started.elapsed(), "delivered");
-        Ok(self.reporter.report(&problems))
+        let later = self.reporter.report(&problems);
+        match in_force {
+            Verdict::Accepted if live => {
+                // Only now: who waits for a route to be accepted may send requests at once.
+                let objects = self.stores.answered();
+                self.answers.answer(objects, &rendered.statuses);
+                self.memory.last_good = rendered.used;
+                Ok(later)
+            }
+            Verdict::Unknown if live => {
+                let soon = Instant::now() + LOOK_AGAIN;
+                Ok(Some(later.map_or(soon, |later| later.min(soon))))
+            }
+            _ => Ok(later),
+        }
     }
 
     fn render(&mut self) -> (Rendered, BTreeSet<Problem>) {
@@ -161,6 +181,12 @@ impl Mesh {
             .virtual_services
             .iter()
             .map(|object| ObjectId::of(&**object))
+            .chain(
+                snapshot
+                    .http_routes
+                    .iter()
+                    .map(|object| ObjectId::of(&**object)),
+            )
             .collect();
         self.memory.rejected.retain(|id, _| present.contains(id));
         let rendered = render(&snapshot, &self.settings);
@@ -170,26 +196,24 @@ impl Mesh {
 
     /// Envoy refused the routes: hold back what changed since it last accepted them, then let each
     /// change in again by itself, so that only the one it cannot take stays out.
-    async fn hold_back(&mut self, rendered: &Rendered) -> Result<(), Error> {
+    ///
+    /// Returns what Envoy made of what is left.
+    async fn hold_back(&mut self, rendered: &Rendered) -> Result<Verdict, Error> {
         let words = self.words().await;
-        let is_new = |uid: &String, version: &Option<String>| {
-            let good = self.memory.last_good.get(uid);
-            good.is_none_or(|good| good.resource_version() != *version)
-        };
-        let suspects: Vec<ObjectId> = rendered
-            .used
-            .iter()
-            .filter(|(uid, object)| is_new(uid, &object.resource_version()))
-            .map(|(_, object)| ObjectId::of(&**object))
+        // By generation: a status changes nothing that Envoy is told.
+        let good = |object: &ObjectId| self.memory.last_good.get(&object.uid).map(RouteObject::id);
+        let used = rendered.used.values().map(RouteObject::id);
+        let suspects: Vec<ObjectId> = used
+            .filter(|object| good(object).as_ref() != Some(object))
             .collect();
         if suspects.is_empty() {
             tracing::error!("Envoy refused routes and keeps those before: {words}");
-            return Ok(());
+            return Ok(Verdict::RoutesRejected);
         }
         for suspect in &suspects {
             self.memory.rejected.insert(suspect.clone(), words.clone());
         }
-        self.try_routes().await?;
+        let mut verdict = self.try_routes().await?;
         if suspects.len() > 1 {
             for suspect in suspects {
                 self.memory.rejected.remove(&suspect);
@@ -198,9 +222,9 @@ impl Mesh {
                     self.memory.rejected.insert(suspect, words);
                 }
             }
-            self.try_routes().await?;
+            verdict = self.try_routes().await?;
         }
-        Ok(())
+        Ok(verdict)
     }
 
     async fn try_routes(&mut self) -> Result<Verdict, Error> {

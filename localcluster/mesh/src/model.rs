@@ -8,12 +8,13 @@ use std::{
 };
 
 use k8s_openapi::api::{
-    core::v1::{Pod, Service},
+    core::v1::{Namespace, Pod, Service},
     discovery::v1::{Endpoint as SliceEndpoint, EndpointSlice},
 };
 use kube::ResourceExt;
 
 use crate::{
+    gateway_api::{self, GatewayClass, HTTPRoute},
     istio::{DestinationRule, Gateway, VirtualService},
     problem::ObjectId,
 };
@@ -38,8 +39,16 @@ pub struct Snapshot {
     pub virtual_services: Vec<Arc<VirtualService>>,
     /// All `DestinationRule`s.
     pub destination_rules: Vec<Arc<DestinationRule>>,
-    /// All `Gateway`s.
+    /// All `Gateway`s of Istio.
     pub gateways: Vec<Arc<Gateway>>,
+    /// All `HTTPRoute`s.
+    pub http_routes: Vec<Arc<HTTPRoute>>,
+    /// All `Gateway`s of the Gateway API.
+    pub api_gateways: Vec<Arc<gateway_api::Gateway>>,
+    /// All `GatewayClass`es.
+    pub gateway_classes: Vec<Arc<GatewayClass>>,
+    /// All namespaces.
+    pub namespaces: Vec<Arc<Namespace>>,
     /// What was learnt from earlier snapshots.
     pub memory: Memory,
 }
@@ -47,10 +56,29 @@ pub struct Snapshot {
 /// What one rendering leaves to the next.
 #[derive(Clone, Debug, Default)]
 pub struct Memory {
-    /// By uid, the last version of each `VirtualService` that Envoy accepted.
-    pub last_good: BTreeMap<String, Arc<VirtualService>>,
+    /// By uid, the last version of each object with routes that Envoy accepted.
+    pub last_good: BTreeMap<String, RouteObject>,
     /// Versions that Envoy refused, with its words.
     pub rejected: BTreeMap<ObjectId, String>,
+}
+
+/// An object with routes.
+#[derive(Clone, Debug)]
+pub enum RouteObject {
+    /// Of Istio.
+    VirtualService(Arc<VirtualService>),
+    /// Of the Gateway API.
+    HttpRoute(Arc<HTTPRoute>),
+}
+
+impl RouteObject {
+    /// Which object, in which generation.
+    pub fn id(&self) -> ObjectId {
+        match self {
+            Self::VirtualService(object) => ObjectId::of(&**object),
+            Self::HttpRoute(object) => ObjectId::of(&**object),
+        }
+    }
 }
 
 /// Name and namespace of a Service.
@@ -112,6 +140,8 @@ impl fmt::Display for ServiceName {
 /// One port of a Service.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Port {
+    /// Its name; may be empty.
+    pub name: String,
     /// Number clients use.
     pub number: u16,
     /// Speaks HTTP/2 without TLS, by its `appProtocol` or the beginning of its name.
@@ -223,6 +253,7 @@ fn ports(service: &Service, slices: &[&EndpointSlice], pods: &Pods<'_>) -> Vec<P
             let name = port.name.as_deref().unwrap_or_default();
             let protocol = port.app_protocol.as_deref().unwrap_or(name);
             Some(Port {
+                name: name.to_owned(),
                 number: u16::try_from(port.port).ok().filter(|number| *number > 0)?,
                 http2: ["http2", "grpc", "h2c", "kubernetes.io/h2c"]
                     .iter()

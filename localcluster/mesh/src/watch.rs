@@ -3,7 +3,7 @@
 use std::{collections::BTreeSet, sync::Arc};
 
 use k8s_openapi::api::{
-    core::v1::{Pod, Service},
+    core::v1::{Namespace, Pod, Service},
     discovery::v1::EndpointSlice,
 };
 use kube::{
@@ -18,6 +18,8 @@ use localcluster_driver::{
 use tokio::{sync::Notify, task::JoinSet};
 
 use crate::{
+    answer::Answered,
+    gateway_api::{self, GatewayClass, HTTPRoute},
     istio::{DestinationRule, Gateway, VirtualService},
     model::{Memory, Snapshot},
 };
@@ -28,27 +30,35 @@ pub(crate) struct Stores {
     services: Store<Service>,
     slices: Store<EndpointSlice>,
     pods: Store<Pod>,
-    // Istio's objects are read one by one: one that does not fit its type must not keep the others
+    namespaces: Store<Namespace>,
+    // Custom objects are read one by one: one that does not fit its type must not keep the others
     // from being listed.
     virtual_services: Store<DynamicObject>,
     destination_rules: Store<DynamicObject>,
     gateways: Store<DynamicObject>,
+    answered: Answered,
 }
 
 impl Stores {
     /// Begin to watch; `changed` is notified, the tasks end with `tasks`.
     pub(crate) fn watch(client: &Client, changed: &Arc<Notify>, tasks: &mut JoinSet<()>) -> Self {
-        let mut istio = |kind: ApiResource| {
+        let mut custom = |kind: ApiResource| {
             let api = Api::all_with(client.clone(), &kind);
             reflect(api, kind, changed.clone(), tasks)
         };
         Self {
-            virtual_services: istio(ApiResource::erase::<VirtualService>(&())),
-            destination_rules: istio(ApiResource::erase::<DestinationRule>(&())),
-            gateways: istio(ApiResource::erase::<Gateway>(&())),
+            virtual_services: custom(ApiResource::erase::<VirtualService>(&())),
+            destination_rules: custom(ApiResource::erase::<DestinationRule>(&())),
+            gateways: custom(ApiResource::erase::<Gateway>(&())),
+            answered: Answered {
+                http_routes: custom(ApiResource::erase::<HTTPRoute>(&())),
+                gateways: custom(ApiResource::erase::<gateway_api::Gateway>(&())),
+                classes: custom(ApiResource::erase::<GatewayClass>(&())),
+            },
             services: reflect(Api::all(client.clone()), (), changed.clone(), tasks),
             slices: reflect(Api::all(client.clone()), (), changed.clone(), tasks),
             pods: reflect(Api::all(client.clone()), (), changed.clone(), tasks),
+            namespaces: reflect(Api::all(client.clone()), (), changed.clone(), tasks),
         }
     }
 
@@ -60,10 +70,19 @@ impl Stores {
             self.services.wait_until_ready(),
             self.slices.wait_until_ready(),
             self.pods.wait_until_ready(),
+            self.namespaces.wait_until_ready(),
             self.virtual_services.wait_until_ready(),
             self.destination_rules.wait_until_ready(),
             self.gateways.wait_until_ready(),
+            self.answered.http_routes.wait_until_ready(),
+            self.answered.gateways.wait_until_ready(),
+            self.answered.classes.wait_until_ready(),
         );
+    }
+
+    /// Objects whose status this mesh writes.
+    pub(crate) fn answered(&self) -> &Answered {
+        &self.answered
     }
 
     /// Everything as it is now, and what could not be read.
@@ -76,6 +95,10 @@ impl Stores {
             virtual_services: parse(&self.virtual_services, &mut problems),
             destination_rules: parse(&self.destination_rules, &mut problems),
             gateways: parse(&self.gateways, &mut problems),
+            http_routes: parse(&self.answered.http_routes, &mut problems),
+            api_gateways: parse(&self.answered.gateways, &mut problems),
+            gateway_classes: parse(&self.answered.classes, &mut problems),
+            namespaces: self.namespaces.state(),
             memory,
         };
         (snapshot, problems)

@@ -61,24 +61,32 @@ fn forward(
     if let Some(retries) = asked.flatten() {
         options.insert("retry_policy".into(), retries);
     }
-    // A single destination needs no weighted cluster, so its changes join those of the route.
-    if let [only] = &mut destinations[..] {
-        for (name, list) in std::mem::take(&mut only.headers) {
-            match (extras.get_mut(&name), list) {
-                (Some(Value::Array(present)), Value::Array(more)) => present.extend(more),
-                (_, list) => drop(extras.insert(name, list)),
-            }
-        }
-        if let Some(authority) = only.authority.take() {
-            options.insert("host_rewrite_literal".into(), json!(authority));
-        }
-    }
+    join_only(&mut destinations, extras, &mut options);
     Some(Action::Forward(Box::new(Forward {
         destinations,
         mirrors: mirrors(route, field, report),
         options,
         default_retries,
+        per_try_timeout: None,
     })))
+}
+
+/// A single destination needs no weighted cluster, so its changes join those of the route.
+pub(super) fn join_only(
+    destinations: &mut [Share],
+    extras: &mut Map<String, Value>,
+    options: &mut Map<String, Value>,
+) {
+    let [only] = destinations else { return };
+    for (name, list) in std::mem::take(&mut only.headers) {
+        match (extras.get_mut(&name), list) {
+            (Some(Value::Array(present)), Value::Array(more)) => present.extend(more),
+            (_, list) => drop(extras.insert(name, list)),
+        }
+    }
+    if let Some(authority) = only.authority.take() {
+        options.insert("host_rewrite_literal".into(), json!(authority));
+    }
 }
 
 fn destinations(route: &HttpRoute, field: &str, report: &mut Report) -> Vec<Share> {
@@ -92,6 +100,7 @@ fn destinations(route: &HttpRoute, field: &str, report: &mut Report) -> Vec<Shar
         shares.push(Share {
             field: format!("{field}.destination"),
             destination: share.destination.clone(),
+            refused: None,
             // Istio: a sole destination takes everything, whatever its weight.
             weight: if single {
                 100
@@ -170,6 +179,7 @@ fn mirrors(route: &HttpRoute, field: &str, report: &mut Report) -> Vec<Copy> {
             Copy {
                 field,
                 destination,
+                refused: None,
                 fraction,
             }
         })
@@ -202,8 +212,9 @@ fn rewrites(rewrite: &Rewrite, field: &str, report: &mut Report, options: &mut M
     }
 }
 
-fn redirect(to: &Redirect, field: &str, report: &mut Report) -> Option<Action> {
-    let code = match to.redirect_code.unwrap_or(301) {
+/// Envoy's name of a redirect's status code.
+pub(super) fn redirect_code(code: u32, field: &str, report: &mut Report) -> Option<&'static str> {
+    let name = match code {
         301 => "MOVED_PERMANENTLY",
         302 => "FOUND",
         303 => "SEE_OTHER",
@@ -211,10 +222,16 @@ fn redirect(to: &Redirect, field: &str, report: &mut Report) -> Option<Action> {
         308 => "PERMANENT_REDIRECT",
         code => {
             let message = format!("{code} is no redirect; use 301, 302, 303, 307 or 308");
-            report.invalid(format!("{field}.redirectCode"), message);
+            report.invalid(field, message);
             return None;
         }
     };
+    Some(name)
+}
+
+fn redirect(to: &Redirect, field: &str, report: &mut Report) -> Option<Action> {
+    let code = to.redirect_code.unwrap_or(301);
+    let code = redirect_code(code, &format!("{field}.redirectCode"), report)?;
     let mut envoy = json!({ "response_code": code });
     if let Some(path) = to.uri.as_deref().filter(|path| !path.is_empty()) {
         envoy["path_redirect"] = json!(path);

@@ -46,7 +46,9 @@ pub(super) fn compile(
     authority
 }
 
-fn operations(
+/// Put the changes to the headers of `kind` (`request` or `response`) into `envoy`; returns the new Host
+/// header.
+pub(super) fn operations(
     operations: &HeaderOperations,
     kind: &str,
     field: &str,

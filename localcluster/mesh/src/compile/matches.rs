@@ -234,7 +234,7 @@ pub(super) fn is_header_name(name: &str) -> bool {
             .all(|b| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&b))
 }
 
-fn insert_list(envoy: &mut Map<String, Value>, name: &str, list: Vec<Value>) {
+pub(super) fn insert_list(envoy: &mut Map<String, Value>, name: &str, list: Vec<Value>) {
     if !list.is_empty() {
         envoy.insert(name.into(), list.into());
     }

@@ -1,4 +1,4 @@
-//! Checks a `VirtualService` once and turns its HTTP routes into parts of Envoy's routes.
+//! Checks a `VirtualService` or an `HTTPRoute` once and turns its routes into parts of Envoy's.
 //!
 //! What comes out needs no further checks: rendering it for a port or a gateway cannot fail. A
 //! mistake makes the whole object invalid, as an admission check would; a part that is merely not
@@ -6,9 +6,11 @@
 
 mod actions;
 mod headers;
+mod http_route;
 mod matches;
 mod policies;
 
+use kube::ResourceExt;
 use serde_json::{Map, Value};
 
 use crate::{
@@ -16,6 +18,7 @@ use crate::{
     problem::{ObjectId, Problem, Report},
 };
 
+pub use http_route::{HttpRoutes, Precedence, Ranked, compile as compile_http_route};
 pub use matches::check_regex;
 pub use policies::default_retries;
 
@@ -27,6 +30,8 @@ pub const MESH: &str = "mesh";
 pub struct Routes {
     /// The object.
     pub object: ObjectId,
+    /// When it was made: the older of two objects that claim a host has it.
+    pub created: Option<jiff::Timestamp>,
     /// Hosts as written, in lower case.
     pub hosts: Vec<String>,
     /// `mesh` and `namespace/name` of gateways.
@@ -38,6 +43,8 @@ pub struct Routes {
 /// A checked HTTP route.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Route {
+    /// The object it is from.
+    pub object: ObjectId,
     /// Path of the route in the object.
     pub field: String,
     /// Conditions, one of which must hold.
@@ -81,6 +88,8 @@ pub struct Forward {
     pub options: Map<String, Value>,
     /// The object says nothing about retries.
     pub default_retries: bool,
+    /// Longest time for each try of the default retries.
+    pub per_try_timeout: Option<String>,
 }
 
 /// A destination and its weight.
@@ -90,6 +99,8 @@ pub struct Share {
     pub field: String,
     /// Where to.
     pub destination: Destination,
+    /// Why nothing is sent there, whatever exists.
+    pub refused: Option<Refusal>,
     /// Weight relative to the others.
     pub weight: u32,
     /// Header changes for this destination.
@@ -105,8 +116,19 @@ pub struct Copy {
     pub field: String,
     /// Where to.
     pub destination: Destination,
+    /// Why nothing is sent there, whatever exists.
+    pub refused: Option<Refusal>,
     /// Envoy's `RuntimeFractionalPercent`.
     pub fraction: Value,
+}
+
+/// Why a reference to a Service is not followed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Refusal {
+    /// In one word, as a reason of the Gateway API.
+    pub reason: &'static str,
+    /// For people.
+    pub message: String,
 }
 
 /// Check `object`. `None` when it is invalid; the problems say why.
@@ -146,12 +168,7 @@ pub fn compile(object: &VirtualService) -> (Option<Routes>, Vec<Problem>) {
         .iter()
         .enumerate()
         .filter_map(|(index, route)| {
-            compile_route(
-                route,
-                &format!("spec.http[{index}]"),
-                &id.namespace,
-                &mut report,
-            )
+            compile_route(route, &format!("spec.http[{index}]"), &id, &mut report)
         })
         .collect();
     let gateways = match &spec.gateways[..] {
@@ -161,6 +178,7 @@ pub fn compile(object: &VirtualService) -> (Option<Routes>, Vec<Problem>) {
     let valid = !report.is_invalid();
     let routes = Routes {
         object: id,
+        created: object.creation_timestamp().map(|time| time.0),
         hosts,
         gateways,
         routes,
@@ -209,7 +227,7 @@ pub(crate) fn is_host(host: &str) -> bool {
 fn compile_route(
     route: &HttpRoute,
     field: &str,
-    namespace: &str,
+    object: &ObjectId,
     report: &mut Report,
 ) -> Option<Route> {
     if route.delegate.is_some() {
@@ -219,11 +237,12 @@ fn compile_route(
         );
         return None;
     }
-    let matches = matches::compile(&route.r#match, field, namespace, report);
+    let matches = matches::compile(&route.r#match, field, &object.namespace, report);
     let mut extras = Map::new();
     policies::filters(route, field, report, &mut extras);
     let action = actions::compile(route, field, report, &mut extras)?;
     (!matches.is_empty()).then(|| Route {
+        object: object.clone(),
         field: field.to_owned(),
         matches,
         action,

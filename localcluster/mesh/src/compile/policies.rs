@@ -189,7 +189,7 @@ fn inject(fault: &Fault, field: &str, report: &mut Report) -> Option<Value> {
     effective.then_some(settings)
 }
 
-fn share_origins(cors: &CorsPolicy, field: &str, report: &mut Report) -> Value {
+pub(super) fn share_origins(cors: &CorsPolicy, field: &str, report: &mut Report) -> Value {
     let mut settings = json!({
         "@type": "type.googleapis.com/envoy.extensions.filters.http.cors.v3.CorsPolicy",
     });

@@ -9,8 +9,7 @@ use super::{DestinationRule, Gateway, VirtualService};
 /// Versions served beside the stored `v1`, with the same schema.
 const OLDER_VERSIONS: [&str; 2] = ["v1beta1", "v1alpha3"];
 
-/// The definitions of `VirtualService`, `DestinationRule` and `Gateway`, to be applied before
-/// [`run`](crate::run).
+/// The definitions of `VirtualService`, `DestinationRule` and `Gateway`.
 pub fn crds() -> Vec<CustomResourceDefinition> {
     [
         VirtualService::crd(),

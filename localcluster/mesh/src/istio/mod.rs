@@ -31,7 +31,7 @@ use serde::{Deserialize, Serialize};
 pub struct Status {}
 
 /// Schema of a part that is accepted as it is, because this mesh answers its mere presence.
-fn anything(_: &mut SchemaGenerator) -> Schema {
+pub(crate) fn anything(_: &mut SchemaGenerator) -> Schema {
     json_schema!({ "type": "object", "x-kubernetes-preserve-unknown-fields": true })
 }
 

@@ -95,7 +95,7 @@ fn listener(name: &str, address: SocketAddr, settings: &Settings) -> Value {
                 },
                 "local_reply_config": { "mappers": [
                     local_reply("UH", "no pod behind %REQ(:AUTHORITY)% is ready; see: kubectl get pods,endpointslices\n"),
-                    local_reply("NC", "the route for %REQ(:AUTHORITY)% leads to a Service or subset that does not exist; see the events of its VirtualService\n"),
+                    local_reply("NC", "the route for %REQ(:AUTHORITY)% leads to a Service or subset that does not exist; see the events of its VirtualService or HTTPRoute\n"),
                 ] },
                 "http_filters": [filter("cors", "Cors"), filter("fault", "HTTPFault"), router],
             },

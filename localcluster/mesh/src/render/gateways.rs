@@ -28,17 +28,20 @@ impl Entrance {
             .hosts
             .iter()
             .filter(|(only, _)| only.as_deref().is_none_or(|only| only == namespace))
-            .filter_map(|(_, allowed)| {
-                if covers(allowed, host) {
-                    Some(host.to_owned())
-                } else {
-                    covers(host, allowed).then(|| allowed.clone())
-                }
-            });
+            .filter_map(|(_, allowed)| narrower(allowed, host));
         let mut admitted: Vec<String> = admitted.collect();
         admitted.sort();
         admitted.dedup();
         admitted
+    }
+}
+
+/// The hosts that two names have in common: the narrower of the two, if it is a part of the other.
+pub(super) fn narrower(allowed: &str, host: &str) -> Option<String> {
+    if covers(allowed, host) {
+        Some(host.to_owned())
+    } else {
+        covers(host, allowed).then(|| allowed.to_owned())
     }
 }
 

@@ -1,10 +1,14 @@
 //! From a [`Snapshot`] to the resources Envoy reads. Pure: no clock, no files, no network.
 
+mod attach;
 mod bootstrap;
+mod claims;
 mod clusters;
 mod gateways;
 mod hosts;
+mod parents;
 mod routes;
+mod status;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -18,13 +22,14 @@ use kube::ResourceExt;
 use serde_json::{Value, json};
 
 use crate::{
-    compile::{self, Routes},
-    istio::VirtualService,
-    model::{self, ServiceName, Snapshot},
+    compile,
+    model::{self, RouteObject, ServiceName, Snapshot},
     problem::{ObjectId, Problem, Reason, Report},
 };
 
 pub use bootstrap::bootstrap;
+pub(crate) use parents::CLASSES;
+pub use status::{ListenerState, Status, Verdict};
 
 /// Route configuration of the outbound proxy; also its statistics prefix.
 pub const OUTBOUND: &str = "outbound";
@@ -64,8 +69,10 @@ pub struct Rendered {
     pub resources: Resources,
     /// What is wrong with which objects.
     pub problems: BTreeSet<Problem>,
-    /// The version used of each `VirtualService`, by uid.
-    pub used: BTreeMap<String, Arc<VirtualService>>,
+    /// The version used of each object with routes, by uid.
+    pub used: BTreeMap<String, RouteObject>,
+    /// What the Gateway API's objects are to be told about themselves.
+    pub statuses: BTreeMap<ObjectId, Status>,
 }
 
 /// Render `snapshot`.
@@ -74,16 +81,54 @@ pub fn render(snapshot: &Snapshot, settings: &Settings) -> Rendered {
     let mut problems = BTreeSet::new();
     report_services(&snapshot.services, &mut problems);
     let policies = clusters::policies(snapshot, &services, &mut problems);
-    let (compiled, used) = compile_all(snapshot, &mut problems);
+    let mut used = BTreeMap::new();
+    let compiled = Compiler {
+        snapshot,
+        check: compile::compile,
+        wrap: RouteObject::VirtualService,
+        earlier: |object| match object {
+            RouteObject::VirtualService(object) => Some(object),
+            RouteObject::HttpRoute(_) => None,
+        },
+    }
+    .compile(&snapshot.virtual_services, &mut used, &mut problems);
+    let http_routes = Compiler {
+        snapshot,
+        check: compile::compile_http_route,
+        wrap: RouteObject::HttpRoute,
+        earlier: |object| match object {
+            RouteObject::HttpRoute(object) => Some(object),
+            RouteObject::VirtualService(_) => None,
+        },
+    }
+    .compile(&snapshot.http_routes, &mut used, &mut problems);
     let gateways = gateways::read(&snapshot.gateways, &mut problems);
+    let parents = parents::read(snapshot, &mut problems);
+    let lookup = attach::Lookup {
+        services: &services,
+        parents: &parents,
+        namespaces: &snapshot.namespaces,
+    };
+    let attached = attach::attach(&http_routes, lookup, &mut problems);
     let hosts = hosts::Hosts {
         services: &services,
         policies: &policies,
         compiled: &compiled,
+        attached: &attached,
         gateways: &gateways,
         settings,
     };
     let routes = hosts.render(&mut problems);
+    let statuses = status::Sources {
+        snapshot,
+        settings,
+        compiled: &http_routes,
+        attached: &attached,
+        lookup,
+        resolver: hosts.resolver(),
+        problems: &problems,
+    }
+    .statuses();
     let (clusters, endpoints) = clusters::render(&services, &policies, settings);
     Rendered {
         resources: Resources {
@@ -93,46 +138,55 @@ pub fn render(snapshot: &Snapshot, settings: &Settings) -> Rendered {
         },
         problems,
         used,
+        statuses,
     }
 }
 
-/// Compile the newest version of each object that is neither wrong nor refused; oldest object first.
-fn compile_all(
-    snapshot: &Snapshot,
-    problems: &mut BTreeSet<Problem>,
-) -> (Vec<Routes>, BTreeMap<String, Arc<VirtualService>>) {
-    let mut objects: Vec<&Arc<VirtualService>> = snapshot.virtual_services.iter().collect();
-    objects.sort_by_key(|object| age_key(&***object));
-    let mut compiled = Vec::new();
-    let mut used = BTreeMap::new();
-    for object in objects {
-        let id = ObjectId::of(&**object);
-        let rejected = snapshot.memory.rejected.get(&id);
-        let (mut routes, found) = compile::compile(object);
-        problems.extend(found);
-        if let Some(words) = rejected {
-            let mut report = Report::new(id.clone());
-            report.note(
-                Reason::Rejected,
-                "spec",
-                format!("Envoy refused it: {words}"),
-            );
-            problems.extend(report.into_problems());
-            routes = None;
+/// How objects of type `K` are checked.
+struct Compiler<'a, K, C> {
+    snapshot: &'a Snapshot,
+    check: fn(&K) -> (Option<C>, Vec<Problem>),
+    wrap: fn(Arc<K>) -> RouteObject,
+    earlier: fn(&RouteObject) -> Option<&Arc<K>>,
+}
+
+impl<K: kube::Resource<DynamicType = ()>, C> Compiler<'_, K, C> {
+    /// The newest version of each object that is neither wrong nor refused; oldest object first.
+    fn compile(
+        &self,
+        objects: &[Arc<K>],
+        used: &mut BTreeMap<String, RouteObject>,
+        problems: &mut BTreeSet<Problem>,
+    ) -> Vec<C> {
+        let memory = &self.snapshot.memory;
+        let mut objects: Vec<&Arc<K>> = objects.iter().collect();
+        objects.sort_by_key(|object| age_key(&***object));
+        let mut compiled = Vec::new();
+        for object in objects {
+            let id = ObjectId::of(&**object);
+            let (mut newest, found) = (self.check)(object);
+            problems.extend(found);
+            if let Some(words) = memory.rejected.get(&id) {
+                let mut report = Report::new(id.clone());
+                let message = format!("Envoy refused it: {words}");
+                report.note(Reason::Rejected, "spec", message);
+                problems.extend(report.into_problems());
+                newest = None;
+            }
+            let mut version = object;
+            if newest.is_none()
+                && let Some(last_good) = memory.last_good.get(&id.uid).and_then(self.earlier)
+            {
+                version = last_good;
+                newest = (self.check)(last_good).0;
+            }
+            if let Some(newest) = newest {
+                used.insert(id.uid, (self.wrap)(version.clone()));
+                compiled.push(newest);
+            }
         }
-        let mut version = object;
-        if routes.is_none()
-            && let Some(last_good) = snapshot.memory.last_good.get(&id.uid)
-        {
-            version = last_good;
-            routes = compile::compile(last_good).0;
-        }
-        if let Some(routes) = routes {
-            used.insert(id.uid, version.clone());
-            compiled.push(routes);
-        }
+        compiled
     }
-    (compiled, used)
 }
 
 /// Sorts the oldest object first; the name decides between twins.

@@ -2,11 +2,11 @@
 
 use std::collections::BTreeSet;
 
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
 use super::clusters::{Policies, cluster_name};
 use crate::{
-    compile::{Action, Forward, Match, Route, Routes, Share, default_retries},
+    compile::{Action, Forward, Match, Refusal, Route, Share, default_retries},
     istio::Destination,
     model::{ServiceName, Services},
     problem::{Problem, Reason, Report},
@@ -16,7 +16,7 @@ use crate::{
 const SAFE_METHODS: &str = "GET|HEAD|OPTIONS|TRACE";
 
 /// For whom routes are rendered.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Scope {
     /// `mesh`, or the gateways (`namespace/name`) that let the host in.
     pub(super) gateways: Vec<String>,
@@ -33,11 +33,12 @@ pub(super) struct Resolver<'a> {
 
 impl Resolver<'_> {
     /// Name of the cluster for `destination`; a name without a cluster, and why, when there is none.
-    fn resolve(
+    /// `ports`: those the request may have been sent to.
+    pub(super) fn resolve(
         &self,
         destination: &Destination,
         namespace: &str,
-        scope: &Scope,
+        ports: &[u16],
     ) -> Result<String, (String, String)> {
         let host = &destination.host;
         let Some(name) = ServiceName::parse(host, namespace) else {
@@ -56,7 +57,7 @@ impl Resolver<'_> {
         let port = match (asked, &service.ports[..]) {
             (Some(asked), _) => service.port(asked),
             (None, [only]) => Some(only),
-            (None, _) => scope.ports.iter().find_map(|port| service.port(*port)),
+            (None, _) => ports.iter().find_map(|port| service.port(*port)),
         };
         let Some(port) = port else {
             let ports: Vec<String> = service
@@ -87,47 +88,48 @@ impl Resolver<'_> {
 
 /// Routes that send everything to `cluster`, for a Service without a `VirtualService`.
 pub(super) fn plain(cluster: &str) -> Vec<Value> {
-    let action = Forward {
-        destinations: Vec::new(),
-        mirrors: Vec::new(),
-        options: Map::from_iter([("timeout".to_owned(), json!("0s"))]),
-        default_retries: true,
-    };
-    let condition = Map::from_iter([("prefix".to_owned(), json!("/"))]);
-    let mut options = action.options;
-    options.insert("cluster".into(), json!(cluster));
-    with_retries(&json!({ "match": condition, "route": options }), true)
+    let route = json!({
+        "match": { "prefix": "/" },
+        "route": { "timeout": "0s", "cluster": cluster },
+    });
+    with_default_retries(&route, None)
 }
 
-/// Routes of `routes` that apply in `scope`.
+/// Those of `routes` that apply in `scope`.
 pub(super) fn render(
-    routes: &Routes,
+    routes: &[Route],
     scope: &Scope,
     resolver: Resolver<'_>,
     problems: &mut BTreeSet<Problem>,
 ) -> Vec<Value> {
-    let mut report = Report::new(routes.object.clone());
     let mut rendered = Vec::new();
-    for route in &routes.routes {
-        let (action, default_retries) = match &route.action {
-            Action::Redirect(to) => (("redirect", to.clone()), false),
-            Action::Answer(answer) => (("direct_response", answer.clone()), false),
+    for route in routes {
+        let mut report = Report::new(route.object.clone());
+        let (action, forward) = match &route.action {
+            Action::Redirect(to) => (("redirect", to.clone()), None),
+            Action::Answer(answer) => (("direct_response", answer.clone()), None),
             Action::Forward(forward) => {
-                let namespace = &routes.object.namespace;
+                let namespace = &route.object.namespace;
                 let envoy = route_action(forward, namespace, scope, resolver, &mut report);
-                (("route", envoy), forward.default_retries)
+                (("route", envoy), Some(forward))
             }
         };
+        problems.extend(report.into_problems());
         for condition in route
             .matches
             .iter()
             .filter(|condition| applies(condition, scope))
         {
-            let envoy = envoy_route(&routes.object.name, route, condition, &action);
-            rendered.extend(with_retries(&envoy, default_retries));
+            let envoy = envoy_route(route, condition, &action);
+            match forward.filter(|forward| forward.default_retries) {
+                Some(forward) => {
+                    let each = forward.per_try_timeout.as_deref();
+                    rendered.extend(with_default_retries(&envoy, each));
+                }
+                None => rendered.push(envoy),
+            }
         }
     }
-    problems.extend(report.into_problems());
     rendered
 }
 
@@ -143,13 +145,9 @@ fn applies(condition: &Match, scope: &Scope) -> bool {
             .is_none_or(|port| scope.ports.contains(&port))
 }
 
-fn envoy_route(
-    object: &str,
-    route: &Route,
-    condition: &Match,
-    (kind, action): &(&str, Value),
-) -> Value {
+fn envoy_route(route: &Route, condition: &Match, (kind, action): &(&str, Value)) -> Value {
     let mut envoy = route.extras.clone();
+    let object = &route.object.name;
     envoy.insert("name".into(), json!(format!("{object} {}", route.field)));
     envoy.insert("match".into(), condition.condition.clone().into());
     envoy.insert((*kind).into(), action.clone());
@@ -158,10 +156,7 @@ fn envoy_route(
 
 /// Give a route the default retries: one route for safe methods, then one for the others, because
 /// Envoy cannot choose a retry condition by method inside one route.
-fn with_retries(route: &Value, default: bool) -> Vec<Value> {
-    if !default {
-        return vec![route.clone()];
-    }
+fn with_default_retries(route: &Value, per_try_timeout: Option<&str>) -> Vec<Value> {
     let mut safe = route.clone();
     let method =
         json!({ "name": ":method", "string_match": { "safe_regex": { "regex": SAFE_METHODS } } });
@@ -175,7 +170,13 @@ fn with_retries(route: &Value, default: bool) -> Vec<Value> {
     safe["route"]["retry_policy"] = default_retries(true);
     let mut other = route.clone();
     other["route"]["retry_policy"] = default_retries(false);
-    vec![safe, other]
+    let mut both = vec![safe, other];
+    if let Some(time) = per_try_timeout {
+        for route in &mut both {
+            route["route"]["retry_policy"]["per_try_timeout"] = json!(time);
+        }
+    }
+    both
 }
 
 fn route_action(
@@ -185,9 +186,13 @@ fn route_action(
     resolver: Resolver<'_>,
     report: &mut Report,
 ) -> Value {
-    let mut cluster = |destination: &Destination, field: &str| {
+    let mut cluster = |destination: &Destination, refused: Option<&Refusal>, field: &str| {
+        if refused.is_some() {
+            // It was told when the object was checked.
+            return Err(format!("refused|0||{}", destination.host));
+        }
         resolver
-            .resolve(destination, namespace, scope)
+            .resolve(destination, namespace, &scope.ports)
             .map_err(|(cluster, why)| {
                 report.note(Reason::Unresolved, field, why);
                 cluster
@@ -196,18 +201,18 @@ fn route_action(
     let mut action = forward.options.clone();
     match &forward.destinations[..] {
         [only] => {
-            let cluster = cluster(&only.destination, &only.field).unwrap_or_else(|missing| missing);
+            let cluster = cluster(&only.destination, only.refused.as_ref(), &only.field);
+            let cluster = cluster.unwrap_or_else(|missing| missing);
             action.insert("cluster".into(), json!(cluster));
         }
         several => {
             let clusters: Vec<Value> = several
                 .iter()
                 .map(|share| {
-                    // A missing one keeps its share, which Envoy answers with 503: sending it
-                    // elsewhere would hide the mistake.
-                    let name =
-                        cluster(&share.destination, &share.field).unwrap_or_else(|missing| missing);
-                    weighted(share, &name)
+                    // A missing one keeps its share, which Envoy answers with an error: sending
+                    // it elsewhere would hide the mistake.
+                    let name = cluster(&share.destination, share.refused.as_ref(), &share.field);
+                    weighted(share, &name.unwrap_or_else(|missing| missing))
                 })
                 .collect();
             action.insert("weighted_clusters".into(), json!({ "clusters": clusters }));
@@ -217,7 +222,7 @@ fn route_action(
         .mirrors
         .iter()
         .filter_map(|copy| {
-            let name = cluster(&copy.destination, &copy.field).ok()?;
+            let name = cluster(&copy.destination, copy.refused.as_ref(), &copy.field).ok()?;
             Some(json!({ "cluster": name, "runtime_fraction": copy.fraction }))
         })
         .collect();

@@ -13,15 +13,18 @@ use serde_json::Value;
 pub(crate) fn read(yaml: &str, snapshot: &mut Snapshot) {
     for document in serde_yaml::Deserializer::from_str(yaml) {
         let object = Value::deserialize(document).unwrap();
+        let of_istio = object["apiVersion"].as_str().unwrap().contains("istio.io");
         match object["kind"].as_str().unwrap() {
             "Service" => snapshot.services.push(parse(object)),
             "EndpointSlice" => snapshot.slices.push(parse(object)),
             "Pod" => snapshot.pods.push(parse(object)),
             "VirtualService" => snapshot.virtual_services.push(parse(object)),
             "DestinationRule" => snapshot.destination_rules.push(parse(object)),
-            "Gateway" => snapshot.gateways.push(parse(object)),
-            // Only an API server needs it.
-            "Namespace" => {}
+            "Gateway" if of_istio => snapshot.gateways.push(parse(object)),
+            "HTTPRoute" => snapshot.http_routes.push(parse(object)),
+            "Gateway" => snapshot.api_gateways.push(parse(object)),
+            "GatewayClass" => snapshot.gateway_classes.push(parse(object)),
+            "Namespace" => snapshot.namespaces.push(parse(object)),
             kind => panic!("the scenarios know no {kind}"),
         }
     }

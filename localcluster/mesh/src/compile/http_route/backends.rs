@@ -1,0 +1,138 @@
+//! Weighted Services.
+
+use serde_json::{Map, Value};
+
+use super::super::{Refusal, Share, headers};
+use super::filters::operations;
+use crate::{
+    gateway_api::{FilterType, HttpBackendRef, HttpRouteRule},
+    istio::{Destination, PortSelector},
+    problem::Report,
+};
+
+/// All backends of a rule.
+pub(super) fn compile(
+    rule: &HttpRouteRule,
+    field: &str,
+    namespace: &str,
+    report: &mut Report,
+) -> Vec<Share> {
+    let backends = rule.backend_refs.iter().enumerate();
+    backends
+        .map(|(index, backend)| {
+            let field = format!("{field}.backendRefs[{index}]");
+            let reference = Reference {
+                group: &backend.group,
+                kind: &backend.kind,
+                namespace: backend.namespace.as_deref(),
+                name: &backend.name,
+                port: backend.port,
+            };
+            let (destination, refused) = reference.resolve(namespace, &field, report);
+            let mut headers = Map::new();
+            let authority = filters(backend, &field, report, &mut headers);
+            Share {
+                field,
+                destination,
+                refused,
+                weight: backend.weight,
+                headers,
+                authority,
+            }
+        })
+        .collect()
+}
+
+/// Header changes for one backend; returns the new Host header.
+fn filters(
+    backend: &HttpBackendRef,
+    field: &str,
+    report: &mut Report,
+    envoy: &mut Map<String, Value>,
+) -> Option<String> {
+    let mut authority = None;
+    for (index, filter) in backend.filters.iter().enumerate() {
+        let field = format!("{field}.filters[{index}]");
+        let (modifier, kind) = match filter.r#type {
+            FilterType::RequestHeaderModifier => (&filter.request_header_modifier, "request"),
+            FilterType::ResponseHeaderModifier => (&filter.response_header_modifier, "response"),
+            other => {
+                let message = format!(
+                    "{other:?} is not possible for one backend; put it into the rule's filters"
+                );
+                report.invalid(format!("{field}.type"), message);
+                continue;
+            }
+        };
+        let Some(modifier) = modifier else {
+            report.invalid(
+                &field,
+                format!(
+                    "a filter of type {:?} needs the field of that name",
+                    filter.r#type
+                ),
+            );
+            continue;
+        };
+        let field = format!("{field}.{kind}HeaderModifier");
+        let new = headers::operations(&operations(modifier), kind, &field, report, envoy);
+        authority = new.or(authority);
+    }
+    authority
+}
+
+/// A reference to a Service as it stands in an object.
+pub(super) struct Reference<'a> {
+    pub(super) group: &'a str,
+    pub(super) kind: &'a str,
+    pub(super) namespace: Option<&'a str>,
+    pub(super) name: &'a str,
+    pub(super) port: Option<u16>,
+}
+
+impl Reference<'_> {
+    /// The Service meant by a reference in `namespace`, and why it is not followed.
+    pub(super) fn resolve(
+        &self,
+        namespace: &str,
+        field: &str,
+        report: &mut Report,
+    ) -> (Destination, Option<Refusal>) {
+        let of = self.namespace.unwrap_or(namespace);
+        let destination = Destination {
+            host: format!("{}.{of}", self.name),
+            subset: None,
+            port: self.port.map(|port| PortSelector {
+                number: port.into(),
+            }),
+        };
+        let refusal = if !self.group.is_empty() || self.kind != "Service" {
+            let kind = self.kind;
+            Some(Refusal {
+                reason: "InvalidKind",
+                message: format!(
+                    "{kind} {} is no Service, and this mesh sends requests to Services only",
+                    self.name
+                ),
+            })
+        } else if of != namespace {
+            Some(Refusal {
+                reason: "RefNotPermitted",
+                message: format!(
+                    "Service {} is in another namespace, and this mesh reads no ReferenceGrant; put the route into namespace {of}",
+                    destination.host
+                ),
+            })
+        } else {
+            None
+        };
+        match &refusal {
+            Some(refusal) => report.unsupported(field, &refusal.message),
+            None if self.port.is_none() => {
+                report.invalid(format!("{field}.port"), "a Service needs a port; name one");
+            }
+            None => {}
+        }
+        (destination, refusal)
+    }
+}

@@ -1,0 +1,378 @@
+//! Filters of a rule.
+
+use std::collections::BTreeSet;
+
+use serde_json::{Map, Value, json};
+
+use super::{
+    super::{Copy, actions::redirect_code, check_regex, headers, policies},
+    backends::Reference,
+};
+use crate::{
+    gateway_api::{
+        CorsFilter, FilterType, Header, HeaderModifier, HttpRouteFilter, HttpRouteRule,
+        PathMatchType, PathModifier, PathModifierType, RequestMirror, RequestRedirect, UrlRewrite,
+    },
+    istio::{CorsPolicy, HeaderOperations, Percent, StringMatch},
+    problem::Report,
+};
+
+/// What the filters of a rule come to.
+#[derive(Debug, Default)]
+pub(super) struct Filters {
+    /// Fields of Envoy's `RouteAction`.
+    pub(super) options: Map<String, Value>,
+    /// Copies to send.
+    pub(super) mirrors: Vec<Copy>,
+    /// Envoy's `RedirectAction`.
+    pub(super) redirect: Option<Value>,
+}
+
+/// Compile the filters; header changes and settings of Envoy's filters go to `extras`.
+pub(super) fn compile(
+    rule: &HttpRouteRule,
+    field: &str,
+    namespace: &str,
+    report: &mut Report,
+    extras: &mut Map<String, Value>,
+) -> Filters {
+    let mut filters = Filters::default();
+    let mut seen = BTreeSet::new();
+    for (index, filter) in rule.filters.iter().enumerate() {
+        let field = format!("{field}.filters[{index}]");
+        let kind = filter.r#type;
+        if !seen.insert(format!("{kind:?}")) && kind != FilterType::RequestMirror {
+            report.invalid(&field, format!("{kind:?} may stand only once in a rule"));
+            continue;
+        }
+        if one(
+            filter,
+            rule,
+            &field,
+            namespace,
+            report,
+            extras,
+            &mut filters,
+        )
+        .is_none()
+        {
+            let message = format!("a filter of type {kind:?} needs the field of that name");
+            report.invalid(field, message);
+        }
+    }
+    if seen.contains("RequestRedirect") && seen.contains("URLRewrite") {
+        let message = "a rule either redirects or rewrites; leave one of the two out";
+        report.invalid(format!("{field}.filters"), message);
+    }
+    filters
+}
+
+/// `None` when the field that belongs to the type is missing.
+fn one(
+    filter: &HttpRouteFilter,
+    rule: &HttpRouteRule,
+    field: &str,
+    namespace: &str,
+    report: &mut Report,
+    extras: &mut Map<String, Value>,
+    filters: &mut Filters,
+) -> Option<()> {
+    match filter.r#type {
+        FilterType::RequestHeaderModifier => {
+            let changes = operations(filter.request_header_modifier.as_ref()?);
+            let field = format!("{field}.requestHeaderModifier");
+            if let Some(authority) =
+                headers::operations(&changes, "request", &field, report, extras)
+            {
+                filters
+                    .options
+                    .insert("host_rewrite_literal".into(), json!(authority));
+            }
+        }
+        FilterType::ResponseHeaderModifier => {
+            let changes = operations(filter.response_header_modifier.as_ref()?);
+            let field = format!("{field}.responseHeaderModifier");
+            headers::operations(&changes, "response", &field, report, extras);
+        }
+        FilterType::RequestMirror => {
+            let field = format!("{field}.requestMirror");
+            let mirror = filter.request_mirror.as_ref()?;
+            filters
+                .mirrors
+                .push(copy(mirror, &field, namespace, report));
+        }
+        FilterType::RequestRedirect => {
+            let field = format!("{field}.requestRedirect");
+            let to = filter.request_redirect.as_ref()?;
+            filters.redirect = redirect(to, rule, &field, report);
+        }
+        FilterType::URLRewrite => {
+            let field = format!("{field}.urlRewrite");
+            rewrite(
+                filter.url_rewrite.as_ref()?,
+                rule,
+                &field,
+                report,
+                &mut filters.options,
+            );
+        }
+        FilterType::CORS => {
+            let field = format!("{field}.cors");
+            let policy = sharing(filter.cors.as_ref()?);
+            let settings = policies::share_origins(&policy, &field, report);
+            let settings = json!({ "envoy.filters.http.cors": settings });
+            extras.insert("typed_per_filter_config".into(), settings);
+        }
+        FilterType::ExtensionRef => {
+            let to = filter.extension_ref.as_ref()?;
+            let message = format!(
+                "{} {} is not known here; this mesh has the filters of the Gateway API only",
+                to.kind, to.name
+            );
+            report.invalid(format!("{field}.extensionRef"), message);
+        }
+    }
+    Some(())
+}
+
+/// Header changes in Istio's form. Of two changes to one header the first counts.
+pub(super) fn operations(modifier: &HeaderModifier) -> HeaderOperations {
+    let first = |headers: &[Header]| {
+        let headers = headers.iter().rev();
+        headers
+            .map(|header| (header.name.to_ascii_lowercase(), header.value.clone()))
+            .collect()
+    };
+    HeaderOperations {
+        set: first(&modifier.set),
+        add: first(&modifier.add),
+        remove: modifier.remove.clone(),
+    }
+}
+
+fn copy(mirror: &RequestMirror, field: &str, namespace: &str, report: &mut Report) -> Copy {
+    let to = &mirror.backend_ref;
+    let reference = Reference {
+        group: &to.group,
+        kind: &to.kind,
+        namespace: to.namespace.as_deref(),
+        name: &to.name,
+        port: to.port,
+    };
+    let backend = format!("{field}.backendRef");
+    let (destination, refused) = reference.resolve(namespace, &backend, report);
+    let percent = match (mirror.percent, mirror.fraction) {
+        (Some(_), Some(_)) => {
+            report.invalid(field, "give only one of percent and fraction");
+            100.0
+        }
+        (Some(percent), None) => percent.into(),
+        (None, Some(part)) if part.denominator == 0 || part.numerator > part.denominator => {
+            let message = "a fraction is at most 1, and its denominator at least 1";
+            report.invalid(format!("{field}.fraction"), message);
+            100.0
+        }
+        (None, Some(part)) => 100.0 * f64::from(part.numerator) / f64::from(part.denominator),
+        (None, None) => 100.0,
+    };
+    let share = Percent { value: percent };
+    let fraction = policies::fraction(share, &format!("{field}.percent"), report);
+    Copy {
+        field: backend,
+        destination,
+        refused,
+        fraction: json!({ "default_value": fraction }),
+    }
+}
+
+fn redirect(
+    to: &RequestRedirect,
+    rule: &HttpRouteRule,
+    field: &str,
+    report: &mut Report,
+) -> Option<Value> {
+    let code = redirect_code(
+        to.status_code.into(),
+        &format!("{field}.statusCode"),
+        report,
+    )?;
+    let mut envoy = Map::from_iter([("response_code".to_owned(), json!(code))]);
+    if let Some(scheme) = &to.scheme {
+        envoy.insert("scheme_redirect".into(), json!(scheme));
+    }
+    if let Some(host) = &to.hostname {
+        envoy.insert("host_redirect".into(), json!(host));
+    }
+    if let Some(port) = to.port {
+        envoy.insert("port_redirect".into(), json!(port));
+    }
+    match path(to.path.as_ref(), rule, &format!("{field}.path"), report) {
+        Some(NewPath::Full(path)) => drop(envoy.insert("path_redirect".into(), json!(path))),
+        Some(NewPath::Envoy(name, value)) => drop(envoy.insert(name.into(), value)),
+        None => {}
+    }
+    Some(envoy.into())
+}
+
+fn rewrite(
+    to: &UrlRewrite,
+    rule: &HttpRouteRule,
+    field: &str,
+    report: &mut Report,
+    options: &mut Map<String, Value>,
+) {
+    if let Some(host) = &to.hostname {
+        options.insert("host_rewrite_literal".into(), json!(host));
+    }
+    match path(to.path.as_ref(), rule, &format!("{field}.path"), report) {
+        Some(NewPath::Full(path)) => {
+            let all = regex_rewrite("^.*$", &path.replace('\\', r"\\"));
+            options.insert("regex_rewrite".into(), all);
+        }
+        Some(NewPath::Envoy(name, value)) => drop(options.insert(name.into(), value)),
+        None => {}
+    }
+}
+
+/// How to make the new path.
+enum NewPath {
+    /// It is this.
+    Full(String),
+    /// By this field of Envoy's redirect or route.
+    Envoy(&'static str, Value),
+}
+
+fn path(
+    modifier: Option<&PathModifier>,
+    rule: &HttpRouteRule,
+    field: &str,
+    report: &mut Report,
+) -> Option<NewPath> {
+    let modifier = modifier?;
+    match (
+        modifier.r#type,
+        &modifier.replace_full_path,
+        &modifier.replace_prefix_match,
+    ) {
+        (PathModifierType::ReplaceFullPath, Some(path), None) => {
+            let slash = if path.starts_with('/') { "" } else { "/" };
+            Some(NewPath::Full(format!("{slash}{path}")))
+        }
+        (PathModifierType::ReplacePrefixMatch, None, Some(replacement)) => {
+            let prefix = match &rule.matches[..] {
+                [] => "/",
+                [only] if only.path.r#type == PathMatchType::PathPrefix => &only.path.value,
+                _ => {
+                    let message = "a prefix is replaced only where the rule has one match, of type PathPrefix";
+                    report.invalid(format!("{field}.replacePrefixMatch"), message);
+                    return None;
+                }
+            };
+            Some(replace_prefix(prefix, replacement))
+        }
+        (kind, ..) => {
+            let message =
+                format!("a path of type {kind:?} needs the field of that name and no other");
+            report.invalid(field, message);
+            None
+        }
+    }
+}
+
+/// A prefix is a number of path elements, so slashes at the end of either mean nothing, and what comes
+/// after the prefix begins with a slash.
+fn replace_prefix(prefix: &str, replacement: &str) -> NewPath {
+    let prefix = prefix.trim_end_matches('/');
+    let replacement = replacement.trim_end_matches('/');
+    let slash = if replacement.is_empty() || replacement.starts_with('/') {
+        ""
+    } else {
+        "/"
+    };
+    let replacement = format!("{slash}{replacement}");
+    if !prefix.is_empty() && !replacement.is_empty() {
+        return NewPath::Envoy("prefix_rewrite", json!(replacement));
+    }
+    let literal = regex::escape(prefix);
+    let substitution = format!(r"{}/\1", replacement.replace('\\', r"\\"));
+    let envoy = regex_rewrite(&format!("^{literal}/*(.*)$"), &substitution);
+    NewPath::Envoy("regex_rewrite", envoy)
+}
+
+fn regex_rewrite(pattern: &str, substitution: &str) -> Value {
+    debug_assert!(check_regex(pattern).is_ok());
+    json!({ "pattern": { "regex": pattern }, "substitution": substitution })
+}
+
+/// The filter as Istio's policy.
+fn sharing(cors: &CorsFilter) -> CorsPolicy {
+    let origin = |origin: &String| match origin.contains('*') {
+        // A star stands for any part of the host; it cannot reach over the scheme.
+        true if origin == "*" => StringMatch {
+            regex: Some(".*".into()),
+            ..StringMatch::default()
+        },
+        true => StringMatch {
+            regex: Some(regex::escape(origin).replace(r"\*", "[^/]+")),
+            ..StringMatch::default()
+        },
+        false => StringMatch {
+            exact: Some(origin.clone()),
+            ..StringMatch::default()
+        },
+    };
+    CorsPolicy {
+        allow_origins: cors.allow_origins.iter().map(origin).collect(),
+        allow_methods: cors.allow_methods.clone(),
+        allow_headers: cors.allow_headers.clone(),
+        expose_headers: cors.expose_headers.clone(),
+        max_age: Some(format!("{}s", cors.max_age)),
+        allow_credentials: cors.allow_credentials,
+        unmatched_preflights: Some("IGNORE".into()),
+        ..CorsPolicy::default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use regex::Regex;
+
+    use super::*;
+
+    /// The examples of the Gateway API's own documentation, and some at the edges.
+    #[test]
+    fn a_prefix_is_replaced_element_by_element() {
+        for (prefix, replacement, path, expected) in [
+            ("/foo", "/xyz", "/foo/bar", "/xyz/bar"),
+            ("/foo", "/xyz/", "/foo/bar", "/xyz/bar"),
+            ("/foo/", "/xyz", "/foo/bar", "/xyz/bar"),
+            ("/foo/", "/xyz/", "/foo/bar", "/xyz/bar"),
+            ("/foo", "/xyz", "/foo", "/xyz"),
+            ("/foo", "/xyz", "/foo/", "/xyz/"),
+            ("/foo", "", "/foo/bar", "/bar"),
+            ("/foo/", "", "/foo/", "/"),
+            ("/foo", "", "/foo", "/"),
+            ("/foo", "/", "/foo/", "/"),
+            ("/foo", "/", "/foo/bar", "/bar"),
+            ("/", "/xyz", "/bar", "/xyz/bar"),
+            ("/", "/xyz", "/", "/xyz/"),
+            ("/a.b", "", "/a.b/c", "/c"),
+        ] {
+            let rewritten = match replace_prefix(prefix, replacement) {
+                NewPath::Envoy("prefix_rewrite", new) => {
+                    // Envoy puts it in place of what the condition holds.
+                    let rest = &path[prefix.trim_end_matches('/').len()..];
+                    format!("{}{rest}", new.as_str().unwrap())
+                }
+                NewPath::Envoy(_, regex) => {
+                    let pattern = Regex::new(regex["pattern"]["regex"].as_str().unwrap()).unwrap();
+                    let substitution = regex["substitution"].as_str().unwrap();
+                    let substitution = substitution.replace(r"\1", "${1}");
+                    pattern.replace_all(path, substitution).into_owned()
+                }
+                NewPath::Full(_) => unreachable!(),
+            };
+            assert_eq!(rewritten, expected, "{path}: {prefix} by {replacement:?}");
+        }
+    }
+}

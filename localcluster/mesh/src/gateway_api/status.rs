@@ -1,0 +1,32 @@
+//! What is told about a route.
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::{CONTROLLER, http_route::ParentReference};
+
+/// Status of a route.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize, JsonSchema)]
+pub struct RouteStatus {
+    /// One entry for each parent and controller.
+    #[schemars(length(max = 32), extend("x-kubernetes-list-type" = "atomic"))]
+    pub parents: Vec<RouteParentStatus>,
+}
+
+/// What one controller says about a route's attachment to one parent.
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct RouteParentStatus {
+    /// The parent, as the route's spec has it.
+    pub parent_ref: ParentReference,
+    /// Who says so.
+    #[schemars(length(min = 1, max = 253), regex(pattern = CONTROLLER))]
+    pub controller_name: String,
+    /// `Accepted` and `ResolvedRefs`.
+    #[schemars(
+        length(min = 1, max = 8),
+        extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["type"])
+    )]
+    pub conditions: Vec<Condition>,
+}

@@ -1,0 +1,393 @@
+//! The Gateway API through a real Envoy. Needs Envoy on the `PATH` or named by `ENVOY`.
+#![allow(clippy::unwrap_used, clippy::panic)]
+
+#[path = "support/cluster.rs"]
+mod cluster;
+#[path = "support/requests.rs"]
+mod requests;
+
+use cluster::*;
+use hyper::{Method, StatusCode};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
+use kube::{
+    Api,
+    api::{DeleteParams, Patch, PatchParams},
+};
+use localcluster_mesh::gateway_api::{
+    GATEWAY_CONTROLLER, Gateway, GatewayClass, HTTPRoute, RouteParentStatus,
+};
+use requests::*;
+use serde_json::{Value, json};
+
+const API: &str = "gateway.networking.k8s.io/v1";
+
+/// Gateways as the profile for ambient meshes has them: one way in from outside, one waypoint.
+fn gateways() -> Vec<Value> {
+    let gateway = |name: &str, class: &str, listener: Value| {
+        json!({
+            "apiVersion": API, "kind": "Gateway",
+            "metadata": { "name": name, "namespace": "default" },
+            "spec": { "gatewayClassName": class, "listeners": [listener] },
+        })
+    };
+    let http = json!({ "name": "http", "port": 80, "protocol": "HTTP" });
+    let mesh = json!({ "name": "mesh", "port": 15008, "protocol": "HBONE" });
+    vec![
+        gateway("app", "istio", http),
+        gateway("waypoint", "istio-waypoint", mesh),
+    ]
+}
+
+fn backends(primary: u32, canary: u32) -> Value {
+    json!([
+        { "name": "app-primary", "port": 80, "weight": primary },
+        { "name": "app-canary", "port": 80, "weight": canary },
+    ])
+}
+
+/// The HTTPRoute that a canary release makes, for requests between pods and from outside.
+fn http_route(rules: Value) -> Value {
+    json!({
+        "apiVersion": API, "kind": "HTTPRoute",
+        "metadata": { "name": "app", "namespace": "default" },
+        "spec": {
+            "parentRefs": [
+                { "group": "", "kind": "Service", "name": "app", "port": 80 },
+                { "name": "app" },
+            ],
+            "rules": rules,
+        },
+    })
+}
+
+/// The canary's objects with gateways and one route.
+async fn start(rules: Value) -> (Cluster, Backend, Backend) {
+    let (primary, canary) = pair().await;
+    let mut objects = canary_objects(&primary, &canary);
+    objects.extend(gateways());
+    objects.push(http_route(rules));
+    (Cluster::start(&objects).await, primary, canary)
+}
+
+fn percent(answers: &std::collections::BTreeMap<String, usize>, name: &str) -> f64 {
+    let total: usize = answers.values().sum();
+    100.0 * *answers.get(name).unwrap_or(&0) as f64 / total as f64
+}
+
+impl Cluster {
+    fn routes(&self) -> Api<HTTPRoute> {
+        Api::namespaced(self.client.clone(), "default")
+    }
+
+    /// Change the spec of route `app`; returns its generation.
+    async fn set_route(&self, spec: Value) -> i64 {
+        let patch = Patch::Merge(json!({ "spec": spec }));
+        let (routes, parameters) = (self.routes(), PatchParams::default());
+        let patched = routes.patch("app", &parameters, &patch).await.unwrap();
+        patched.metadata.generation.unwrap()
+    }
+
+    /// The present generation of route `app` and what its parents say.
+    async fn parents(&self) -> (i64, Vec<RouteParentStatus>) {
+        let route = self.routes().get("app").await.unwrap();
+        let parents = route
+            .status
+            .map(|status| status.parents)
+            .unwrap_or_default();
+        (route.metadata.generation.unwrap(), parents)
+    }
+
+    /// Wait until the present generation of route `app` is answered by all of its parents with these
+    /// statuses and reasons of `Accepted` and `ResolvedRefs`.
+    async fn wait_for_answer(&self, expected: &[[&str; 4]]) {
+        eventually(&format!("{expected:?}"), || async {
+            let (generation, parents) = self.parents().await;
+            parents.len() == expected.len()
+                && parents.iter().zip(expected).all(|(parent, expected)| {
+                    let accepted = condition(&parent.conditions, "Accepted", generation);
+                    let resolved = condition(&parent.conditions, "ResolvedRefs", generation);
+                    [accepted.0, accepted.1, resolved.0, resolved.1] == *expected
+                })
+        })
+        .await;
+    }
+}
+
+/// Status and reason of a condition about this generation.
+fn condition<'a>(conditions: &'a [Condition], kind: &str, generation: i64) -> (&'a str, &'a str) {
+    let found = conditions.iter().find(|one| one.type_ == kind);
+    found
+        .filter(|one| one.observed_generation == Some(generation))
+        .map_or(("", ""), |one| (&one.status, &one.reason))
+}
+
+const FINE: [&str; 4] = ["True", "Accepted", "True", "ResolvedRefs"];
+
+#[tokio::test(flavor = "multi_thread")]
+async fn weights_are_those_of_the_route_as_soon_as_it_says_accepted() {
+    let (cluster, primary, canary) = start(json!([{ "backendRefs": backends(100, 0) }])).await;
+    cluster.wait_for_answer(&[FINE, FINE]).await;
+    let places = [
+        (cluster.proxy, "http://app/"),
+        (cluster.ingress, "http://localhost:8080/"),
+    ];
+    for (weight, name) in [(0, "primary"), (100, "canary"), (50, ""), (0, "primary")] {
+        cluster
+            .set_route(json!({ "rules": [{ "backendRefs": backends(100 - weight, weight) }] }))
+            .await;
+        cluster.wait_for_answer(&[FINE, FINE]).await;
+        // No waiting from here on: accepted means that Envoy has it.
+        for (place, url) in places {
+            let answers = split(place, url, 2_000).await;
+            let difference = percent(&answers, "canary") - f64::from(weight);
+            assert!(difference.abs() < 6.0, "{weight} at {url}: {answers:?}");
+            assert!(
+                name.is_empty() || answers.keys().eq([name]),
+                "{weight} at {url}: {answers:?}"
+            );
+        }
+    }
+    assert!(primary.count() > 0 && canary.count() > 0);
+    cluster.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn weights_change_under_load_without_a_failed_request() {
+    let (cluster, ..) = start(json!([{ "backendRefs": backends(100, 0) }])).await;
+    cluster.wait_for_answer(&[FINE, FINE]).await;
+    let inside = Load::start(cluster.proxy, "http://app/", Method::POST, 2);
+    let outside = Load::start(cluster.ingress, "http://localhost:8080/", Method::POST, 2);
+    for weight in [10, 50, 100, 0] {
+        cluster
+            .set_route(json!({ "rules": [{ "backendRefs": backends(100 - weight, weight) }] }))
+            .await;
+        cluster.wait_for_answer(&[FINE, FINE]).await;
+        inside.run_for(100).await;
+    }
+    for load in [inside, outside] {
+        let tally = load.stop().await;
+        assert!(tally.failures().is_empty(), "{:?}", tally.answers);
+    }
+    cluster.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn gateways_and_classes_say_what_they_are() {
+    let (cluster, ..) = start(json!([{ "backendRefs": backends(1, 0) }])).await;
+    let classes: Api<GatewayClass> = Api::all(cluster.client.clone());
+    let gateways: Api<Gateway> = Api::namespaced(cluster.client.clone(), "default");
+    for (name, controller) in [
+        ("istio", GATEWAY_CONTROLLER),
+        ("istio-waypoint", "istio.io/mesh-controller"),
+    ] {
+        eventually(name, || async {
+            let class = classes.get_opt(name).await.unwrap();
+            class.is_some_and(|class| {
+                assert_eq!(class.spec.controller_name, controller);
+                let conditions = class.status.unwrap_or_default().conditions;
+                condition(&conditions, "Accepted", 1) == ("True", "Accepted")
+            })
+        })
+        .await;
+    }
+    for (name, attached) in [("app", 1), ("waypoint", 0)] {
+        eventually(name, || async {
+            let status = gateways.get(name).await.unwrap().status.unwrap();
+            let programmed = condition(&status.conditions, "Programmed", 1);
+            let [listener] = &status.listeners[..] else {
+                return false;
+            };
+            programmed == ("True", "Programmed")
+                && status.addresses[0].value == "127.0.0.1"
+                && listener.attached_routes == attached
+                && condition(&listener.conditions, "ResolvedRefs", 1).0 == "True"
+        })
+        .await;
+    }
+    // A class that somebody deletes comes back.
+    classes
+        .delete("istio", &DeleteParams::default())
+        .await
+        .unwrap();
+    eventually("the class again", || async {
+        classes.get_opt("istio").await.unwrap().is_some()
+    })
+    .await;
+    cluster.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_missing_answers_500_for_its_share_and_is_told() {
+    let (cluster, ..) = start(json!([{ "backendRefs": [
+        { "name": "app-primary", "port": 80 },
+        { "name": "nowhere", "port": 80 },
+    ] }]))
+    .await;
+    let missing = ["True", "Accepted", "False", "BackendNotFound"];
+    cluster.wait_for_answer(&[missing, missing]).await;
+    let load = Load::start(cluster.proxy, "http://app/", Method::GET, 4);
+    load.run_for(1_000).await;
+    let tally = load.stop().await;
+    let failed = tally.failures();
+    let share = percent(
+        &tally.answers.lock().unwrap(),
+        "nobody 500 Internal Server Error",
+    );
+    assert!(
+        failed.len() == 1 && (share - 50.0).abs() < 10.0,
+        "{failed:?}"
+    );
+    cluster
+        .wait_for_event(
+            "app",
+            "Unresolved",
+            "spec.rules[0].backendRefs[1]: there is no Service nowhere.default",
+        )
+        .await;
+    // It comes, and takes its share.
+    cluster.create(service("nowhere")).await;
+    cluster.wait_for_answer(&[FINE, FINE]).await;
+    cluster.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_route_that_becomes_wrong_stays_as_it_was_and_says_so() {
+    let (cluster, ..) = start(json!([{ "backendRefs": backends(0, 1) }])).await;
+    cluster.wait_for_answer(&[FINE, FINE]).await;
+    let bad_regex = json!([{ "matches": [{ "path": { "type": "RegularExpression", "value": "(" } }], "backendRefs": backends(1, 0) }]);
+    // It looks right, and only Envoy knows that there is no such command.
+    let odd = json!([{
+        "filters": [{ "type": "RequestHeaderModifier", "requestHeaderModifier": { "set": [{ "name": "x", "value": "%NO_SUCH_COMMAND%" }] } }],
+        "backendRefs": backends(1, 0),
+    }]);
+    for (rules, reason, words) in [
+        (bad_regex, "Invalid", "spec.rules[0].matches[0].path.value"),
+        (odd, "Rejected", "NO_SUCH_COMMAND"),
+    ] {
+        let generation = cluster.set_route(json!({ "rules": rules })).await;
+        eventually("the answer of both parents", || async {
+            let (_, parents) = cluster.parents().await;
+            parents.len() == 2
+                && parents.iter().all(|parent| {
+                    condition(&parent.conditions, "Accepted", generation)
+                        == ("False", "UnsupportedValue")
+                        && parent.conditions[0].message.contains(words)
+                })
+        })
+        .await;
+        cluster.wait_for_event("app", reason, words).await;
+        assert_eq!(get(cluster.proxy, "http://app/").await.from(), "canary");
+        assert_eq!(
+            get(cluster.ingress, "http://localhost/").await.from(),
+            "canary"
+        );
+    }
+    cluster
+        .set_route(json!({ "rules": [{ "backendRefs": backends(1, 0) }] }))
+        .await;
+    cluster.wait_for_answer(&[FINE, FINE]).await;
+    assert_eq!(get(cluster.proxy, "http://app/").await.from(), "primary");
+    cluster.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_older_virtual_service_stays_in_force_and_the_route_says_so() {
+    let (primary, canary) = pair().await;
+    let mut objects = canary_objects(&primary, &canary);
+    objects.push(virtual_service(json!([{ "route": destinations(100, 0) }])));
+    objects.extend(gateways());
+    let mut route = http_route(json!([{ "backendRefs": backends(0, 100) }]));
+    // The same second, or a later one: the name decides.
+    route["metadata"]["name"] = json!("newer");
+    objects.push(route);
+    let cluster = Cluster::start(&objects).await;
+    cluster.wait_for_event("newer", "Conflict", "spec.parentRefs[0]: app.default is already routed by the older VirtualService default/app").await;
+    assert_eq!(get(cluster.proxy, "http://app/").await.from(), "primary");
+    assert_eq!(
+        get(cluster.ingress, "http://localhost/").await.from(),
+        "canary",
+        "the ingress is the route's"
+    );
+    let said = |parents: &[RouteParentStatus]| {
+        let reasons = parents
+            .iter()
+            .map(|parent| parent.conditions[0].reason.clone());
+        reasons.collect::<Vec<_>>()
+    };
+    eventually("the route's word", || async {
+        let status = cluster
+            .routes()
+            .get("newer")
+            .await
+            .unwrap()
+            .status
+            .unwrap_or_default();
+        said(&status.parents) == ["Conflicted", "Accepted"]
+    })
+    .await;
+    cluster.delete(ISTIO, "VirtualService", "app").await;
+    eventually("the route takes over", || async {
+        get(cluster.proxy, "http://app/").await.from() == "canary"
+    })
+    .await;
+    cluster.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_settled_mesh_writes_nothing_and_keeps_what_others_wrote() {
+    let (cluster, ..) = start(json!([{ "backendRefs": backends(1, 0) }])).await;
+    cluster.wait_for_answer(&[FINE, FINE]).await;
+    // Another controller adds its word.
+    let route = cluster.routes().get("app").await.unwrap();
+    let mut status = route.status.unwrap();
+    let mut other = status.parents[0].clone();
+    other.controller_name = "example.com/other".into();
+    status.parents.insert(0, other);
+    let patch = Patch::Merge(json!({ "status": status }));
+    cluster
+        .routes()
+        .patch_status("app", &PatchParams::default(), &patch)
+        .await
+        .unwrap();
+    cluster
+        .set_route(json!({ "rules": [{ "backendRefs": backends(0, 1) }] }))
+        .await;
+    eventually("the route in force", || async {
+        get(cluster.proxy, "http://app/").await.from() == "canary"
+    })
+    .await;
+    eventually("an answer beside the other's", || async {
+        let (generation, parents) = cluster.parents().await;
+        let own = parents
+            .iter()
+            .filter(|parent| parent.controller_name == GATEWAY_CONTROLLER);
+        own.filter(|parent| condition(&parent.conditions, "Accepted", generation).0 == "True")
+            .count()
+            == 2
+            && parents
+                .iter()
+                .any(|parent| parent.controller_name == "example.com/other")
+    })
+    .await;
+    let version = async || {
+        cluster
+            .routes()
+            .get("app")
+            .await
+            .unwrap()
+            .metadata
+            .resource_version
+    };
+    let before = version().await;
+    // Things happen that wake the mesh up, and change nothing about the route.
+    for name in ["one", "two", "three"] {
+        cluster.create(service(name)).await;
+        let url = format!("http://{name}/");
+        eventually("the new Service", || async {
+            get(cluster.proxy, &url).await.status == StatusCode::SERVICE_UNAVAILABLE
+        })
+        .await;
+    }
+    assert_eq!(version().await, before);
+    cluster.stop().await;
+}

@@ -3,6 +3,8 @@
 
 use std::{
     fs,
+    hash::{DefaultHasher, Hash as _, Hasher as _},
+    net::Ipv4Addr,
     path::Path,
     process::{Child, Command, Stdio},
 };
@@ -54,6 +56,15 @@ fn is_root() -> bool {
 }
 
 impl Image {
+    /// The loopback address for what runs in it, also known there as `image.test`. It follows from the image's
+    /// folder, so that runs side by side do not meet; local clusters have blocks below it.
+    pub fn address(&self) -> Ipv4Addr {
+        let mut hasher = DefaultHasher::new();
+        self.root.hash(&mut hasher);
+        let [high, low, ..] = hasher.finish().to_be_bytes();
+        Ipv4Addr::new(127, 254, high, low.clamp(1, 254))
+    }
+
     /// Its entry point with further arguments, not yet started. `environment` comes on top of the image's own, and
     /// is all the process gets.
     ///
@@ -63,7 +74,7 @@ impl Image {
         let (uid, _) = self.user.split_once(':').expect("USER is UID:GID");
         assert!(uid.parse::<u32>().is_ok_and(|uid| uid > 0), "USER {uid}");
         assert!(!self.entrypoint.is_empty(), "there is an ENTRYPOINT");
-        mount_points(&self.root);
+        mount_points(&self.root, self.address());
         let mut command = unshare(&self.user);
         command.args(["sh", "-e", "-c", SCRIPT, "sh"]);
         command.arg(&self.root).arg(&self.user);
@@ -90,11 +101,11 @@ impl Image {
 }
 
 /// What every container runtime puts into a container: `/proc`, and files for name resolution.
-fn mount_points(root: &Path) {
+fn mount_points(root: &Path, address: Ipv4Addr) {
     for folder in ["proc", "etc"] {
         fs::create_dir_all(root.join(folder)).expect("a mount point");
     }
-    let hosts = "127.0.0.1 localhost\n127.77.0.1 image.test\n";
+    let hosts = format!("127.0.0.1 localhost\n{address} image.test\n");
     fs::write(root.join("etc/hosts"), hosts).expect("hosts");
     fs::write(root.join("etc/resolv.conf"), "nameserver 127.0.0.1\n").expect("resolv.conf");
 }

@@ -41,9 +41,10 @@ fn answer(url: &str) -> String {
 /// The app answers the version that it was built with, has its metrics, and ends when it is told to.
 fn check_app(image: &Image) {
     assert_eq!(image.environment["BIND_ADDRESS"], "0.0.0.0");
-    let running = image.start(&[], &[("BIND_ADDRESS", "127.77.0.1")]);
-    assert_eq!(answer("http://127.77.0.1:8080/"), "version: 1.0.1");
-    let metrics = answer("http://127.77.0.1:8000/metrics");
+    let address = image.address().to_string();
+    let running = image.start(&[], &[("BIND_ADDRESS", &address)]);
+    assert_eq!(answer(&format!("http://{address}:8080/")), "version: 1.0.1");
+    let metrics = answer(&format!("http://{address}:8000/metrics"));
     assert!(
         metrics.contains("process_resident_memory_bytes"),
         "{metrics}"
@@ -53,11 +54,10 @@ fn check_app(image: &Image) {
 
 /// The load tester serves, and finds a host by its name.
 fn check_loadtester(image: &Image) {
-    let running = image.start(
-        &["serve"],
-        &[("BIND_ADDRESS", "127.77.0.1"), ("PORT", "8089")],
-    );
-    answer("http://127.77.0.1:8089/healthz");
+    let address = image.address().to_string();
+    let environment = [("BIND_ADDRESS", address.as_str()), ("PORT", "8089")];
+    let running = image.start(&["serve"], &environment);
+    answer(&format!("http://{address}:8089/healthz"));
     let url = "http://image.test:8089/healthz";
     let report = Output::of(&mut image.command(&["hey", "-n", "4", "-c", "2", url], &[])).success();
     assert!(report.contains("[200]\t4 responses"), "{report}");
@@ -73,9 +73,13 @@ fn check_controller(image: &Image) {
     let bundle = fs::read_to_string(image.root.join("etc/ssl/certs/ca-certificates.crt")).unwrap();
     assert!(bundle.matches("BEGIN CERTIFICATE").count() > 50);
     // It must get as far as the network: without the bundle no client could be made at all.
-    let kubeconfig = "apiVersion: v1\nkind: Config\ncurrent-context: c\n\
-        clusters: [{name: c, cluster: {server: 'https://127.77.0.1:1'}}]\n\
-        contexts: [{name: c, context: {cluster: c, user: u}}]\nusers: [{name: u, user: {}}]\n";
+    // Nothing listens on port 1 of an address that nobody else has.
+    let server = format!("https://{}:1", image.address());
+    let kubeconfig = format!(
+        "apiVersion: v1\nkind: Config\ncurrent-context: c\n\
+        clusters: [{{name: c, cluster: {{server: '{server}'}}}}]\n\
+        contexts: [{{name: c, context: {{cluster: c, user: u}}}}]\nusers: [{{name: u, user: {{}}}}]\n"
+    );
     fs::write(image.root.join("etc/kubeconfig"), kubeconfig).unwrap();
     let status = ["status", "--kubeconfig", "/etc/kubeconfig"];
     let failed = Output::of(&mut image.command(&status, &[]));

@@ -46,16 +46,18 @@ async fn a_deleted_pod_ends_gracefully() {
         .await;
 }
 
+/// The pod `one`, ready, which pays no heed to SIGTERM.
+async fn stubborn(cluster: &Cluster) -> Pod {
+    let env = json!([{"name": "STUBBORN", "value": "1"}]);
+    let container = json!({"readinessProbe": readiness(), "env": env});
+    cluster.create::<Pod>(pod("one", container)).await;
+    cluster.pod("one", is_ready).await
+}
+
 #[tokio::test]
 async fn a_stubborn_pod_is_killed_when_its_grace_period_ends() {
     let cluster = Cluster::start().await;
-    cluster
-        .create::<Pod>(pod(
-            "one",
-            json!({"readinessProbe": readiness(), "env": [{"name": "STUBBORN", "value": "1"}]}),
-        ))
-        .await;
-    let running = cluster.pod("one", is_ready).await;
+    let running = stubborn(&cluster).await;
     cluster
         .api::<Pod>()
         .delete("one", &DeleteParams::default().grace_period(1))
@@ -68,13 +70,7 @@ async fn a_stubborn_pod_is_killed_when_its_grace_period_ends() {
 #[tokio::test]
 async fn a_forced_deletion_kills_at_once() {
     let cluster = Cluster::start().await;
-    cluster
-        .create::<Pod>(pod(
-            "one",
-            json!({"readinessProbe": readiness(), "env": [{"name": "STUBBORN", "value": "1"}]}),
-        ))
-        .await;
-    let running = cluster.pod("one", is_ready).await;
+    let running = stubborn(&cluster).await;
     cluster
         .api::<Pod>()
         .delete("one", &DeleteParams::default().grace_period(0))

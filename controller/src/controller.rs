@@ -123,7 +123,7 @@ fn concerns(key: &Key, canary: &Object, cluster: &Cluster) -> bool {
         Kind::Service | Kind::DestinationRule => {
             is_or_derived(&key.name, service, &["-primary", "-canary"])
         }
-        Kind::VirtualService => key.name == service,
+        Kind::VirtualService | Kind::HttpRoute => key.name == service,
         Kind::ConfigMap | Kind::Secret => uses_config(key, target, cluster),
     }
 }

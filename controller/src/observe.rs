@@ -57,7 +57,7 @@ pub fn observe(
     let tracked = tracked(&target, settings.config_tracking, find)
         .map_err(|missing| Problems(vec![missing]))?;
     let primary = cluster.get(Kind::Deployment, namespace, &release.primary());
-    let (route_presence, route) = router.observe(release, cluster);
+    let route = router.observe(release, cluster);
     let owner = release.owner();
     let wanted = services(release, &target, &owner);
     let service = |role| service_presence(&wanted, role, cluster);
@@ -74,9 +74,10 @@ pub fn observe(
             canary_service: service(Role::Canary),
             primary_service: service(Role::Primary),
             apex_service: service(Role::Apex),
-            route: route_presence,
+            route: route.presence,
         },
-        route,
+        route: route.weights,
+        route_pending: route.pending,
     })
 }
 

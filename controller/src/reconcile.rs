@@ -18,7 +18,7 @@ use crate::{
     lease::LostLease,
     observe::observe,
     routing, status,
-    validate::validate,
+    validate::{Problem, Problems, validate},
 };
 
 /// Why a tick failed; the next one comes after a pause.
@@ -104,6 +104,15 @@ async fn tick(object: &Object, ctx: &Context) -> Result<Action, TickError> {
     let Some(router) = routing::find(&release.canary.provider) else {
         return Ok(Action::await_change());
     };
+    let missing = router
+        .kinds()
+        .iter()
+        .find_map(|kind| ctx.cluster.unavailable(*kind));
+    if let Some(why) = missing {
+        let mend = "the cluster is looked at again once a minute";
+        let problem = Problem::new("spec.provider", why, mend);
+        return explain::refuse(&object, &Problems(vec![problem]), ctx).await;
+    }
     let raw = status::of_object(&object);
     let observed = match observe(
         &release,

@@ -26,6 +26,8 @@ pub enum Rule {
     RouteBeforeScaleDown,
     /// Nothing takes traffic from replicas that answer to a side that is not fit to answer.
     TrafficGoesToReady,
+    /// Nothing is raised, promoted or finished while requests may not follow the route as it is.
+    RouteIsFollowed,
     /// Phases change only as [`crate::phase::TRANSITIONS`] allows.
     LegalTransition,
     /// A suspended canary changes nothing but its own status.
@@ -228,6 +230,7 @@ impl Checker<'_> {
         self.require(!earlier, Rule::ClockMustAdvance, || {
             format!("{what} before it is due")
         });
+        self.route_is_followed(what);
         let live = self.observed.route.map_or(0, |weights| weights.canary);
         let starting = live == 0 || !status.pre_rollout_done;
         let needed = if starting {
@@ -264,6 +267,13 @@ impl Checker<'_> {
         }
     }
 
+    fn route_is_followed(&mut self, what: &str) {
+        let pending = self.observed.route_pending.clone();
+        self.require(pending.is_none(), Rule::RouteIsFollowed, || {
+            format!("{what} although {}", pending.unwrap_or_default())
+        });
+    }
+
     fn copies(&mut self, plan: &Plan) {
         let target = &self.observed.target;
         let phase = self.observed.status.phase;
@@ -295,6 +305,10 @@ impl Checker<'_> {
         self.require(from.may_become(to), Rule::LegalTransition, || {
             format!("{from} to {to}")
         });
+        let finished = matches!(to, Phase::Initialized | Phase::Succeeded);
+        if finished && from != to {
+            self.route_is_followed(&format!("{from} to {to}"));
+        }
         let active = !matches!(
             to,
             Phase::None

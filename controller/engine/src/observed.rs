@@ -26,6 +26,9 @@ pub struct Observed {
     pub objects: Objects,
     /// Live weights, read from the route object, not from the status; `None` while there is no route object.
     pub route: Option<Weights>,
+    /// Why requests may not follow the route object as it is now, in words: a gateway has not taken it up yet, or
+    /// refuses it. `None` when it is in force, or when the router cannot tell.
+    pub route_pending: Option<String>,
 }
 
 /// The target workload.

@@ -69,11 +69,13 @@ pub enum WaitingReason {
     MetricUnavailable,
     /// Traffic was just moved and in-flight requests are given time.
     Draining,
+    /// A gateway has not taken up the route.
+    RouteNotReady,
 }
 
 impl WaitingReason {
     /// Every reason, in the order of the enum.
-    pub const ALL: [WaitingReason; 7] = [
+    pub const ALL: [WaitingReason; 8] = [
         WaitingReason::Suspended,
         WaitingReason::PrimaryNotReady,
         WaitingReason::CanaryNotReady,
@@ -81,6 +83,7 @@ impl WaitingReason {
         WaitingReason::CheckFailed,
         WaitingReason::MetricUnavailable,
         WaitingReason::Draining,
+        WaitingReason::RouteNotReady,
     ];
 
     /// The text written to the status.
@@ -94,6 +97,7 @@ impl WaitingReason {
             WaitingReason::CheckFailed => "CheckFailed",
             WaitingReason::MetricUnavailable => "MetricUnavailable",
             WaitingReason::Draining => "Draining",
+            WaitingReason::RouteNotReady => "RouteNotReady",
         }
     }
 

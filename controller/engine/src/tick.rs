@@ -370,6 +370,16 @@ impl<'a> Tick<'a> {
         });
     }
 
+    /// Whether requests do not follow the route yet; nothing then moves that relies on where they go. It becomes an
+    /// event like any other wait for something to be ready.
+    pub(crate) fn waits_for_route(&mut self) -> bool {
+        let Some(why) = self.observed.route_pending.clone() else {
+            return false;
+        };
+        self.wait_for_readiness(WaitingReason::RouteNotReady, why);
+        true
+    }
+
     /// Looks again when a workload that is unavailable becomes stuck, which no watch event tells.
     fn wake_at_deadline(&mut self) {
         let Observed {
@@ -400,11 +410,14 @@ impl<'a> Tick<'a> {
     /// Forgets a wait that is over, but keeps what the last check said until the next one.
     pub(crate) fn ready(&mut self) {
         let over = |waiting: &Waiting| {
-            use WaitingReason::{CanaryNotReady, Draining, PrimaryNotReady, Suspended};
-            matches!(
-                waiting.reason,
-                Suspended | PrimaryNotReady | CanaryNotReady | Draining
-            )
+            use WaitingReason::{
+                CanaryNotReady, Draining, PrimaryNotReady, RouteNotReady, Suspended,
+            };
+            match waiting.reason {
+                Suspended | PrimaryNotReady | CanaryNotReady | Draining => true,
+                RouteNotReady => self.observed.route_pending.is_none(),
+                _ => false,
+            }
         };
         if self.status.waiting.as_ref().is_some_and(over) {
             self.moving();

@@ -25,11 +25,13 @@ pub enum Kind {
     VirtualService,
     /// `destinationrules.networking.istio.io`
     DestinationRule,
+    /// `httproutes.gateway.networking.k8s.io`
+    HttpRoute,
 }
 
 impl Kind {
     /// Every kind.
-    pub const ALL: [Kind; 9] = [
+    pub const ALL: [Kind; 10] = [
         Kind::Canary,
         Kind::MetricTemplate,
         Kind::AlertProvider,
@@ -39,7 +41,17 @@ impl Kind {
         Kind::Secret,
         Kind::VirtualService,
         Kind::DestinationRule,
+        Kind::HttpRoute,
     ];
+
+    /// Whether only the canaries of some router need the kind: a cluster need not have it.
+    #[must_use]
+    pub fn is_of_a_router(self) -> bool {
+        matches!(
+            self,
+            Kind::VirtualService | Kind::DestinationRule | Kind::HttpRoute
+        )
+    }
 
     /// API group, version, kind and plural.
     fn names(self) -> (&'static str, &'static str, &'static str, &'static str) {
@@ -68,6 +80,7 @@ impl Kind {
                 "DestinationRule",
                 "destinationrules",
             ),
+            Kind::HttpRoute => ("gateway.networking.k8s.io", "v1", "HTTPRoute", "httproutes"),
         }
     }
 

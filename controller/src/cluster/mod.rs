@@ -102,6 +102,13 @@ impl Cluster {
         self.health.unready()
     }
 
+    /// Why the cluster does not give this controller objects of a kind that only some routers need; `None` when it
+    /// does.
+    #[must_use]
+    pub fn unavailable(&self, kind: Kind) -> Option<String> {
+        self.health.unavailable(kind)
+    }
+
     /// The local copy of one object.
     #[must_use]
     pub fn get(&self, kind: Kind, namespace: &str, name: &str) -> Option<Arc<Object>> {

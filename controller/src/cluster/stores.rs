@@ -18,7 +18,7 @@ use kube::{
 };
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
-use tracing::{debug, warn};
+use tracing::{debug, info, warn};
 
 use super::{Key, Kind, Object};
 use crate::generate::digest;
@@ -56,6 +56,9 @@ enum State {
     },
     /// The copy follows the server.
     Following,
+    /// The cluster does not have the kind, or does not let this process see it. Only canaries that need it stand
+    /// still.
+    Unavailable(String),
 }
 
 impl Default for Health {
@@ -69,7 +72,7 @@ impl Health {
     pub(super) fn unready(&self) -> Vec<(Kind, String)> {
         let states = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let unready = |(kind, state): (&Kind, &State)| match state {
-            State::Following => None,
+            State::Following | State::Unavailable(_) => None,
             State::Listing(why) => Some((*kind, why.clone())),
             State::Interrupted { why, failures, at } => {
                 let quiet = longest_wait(*failures) + Duration::from_secs(1);
@@ -79,18 +82,19 @@ impl Health {
         states.iter().filter_map(unready).collect()
     }
 
-    fn follows(&self, kind: Kind) {
-        self.0
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .insert(kind, State::Following);
+    pub(super) fn unavailable(&self, kind: Kind) -> Option<String> {
+        let states = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        match states.get(&kind) {
+            Some(State::Unavailable(why)) => Some(why.clone()),
+            _ => None,
+        }
     }
 
-    fn fails_to_list(&self, kind: Kind, why: String) {
+    fn set(&self, kind: Kind, state: State) {
         self.0
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
-            .insert(kind, State::Listing(why));
+            .insert(kind, state);
     }
 
     fn is_interrupted(&self, kind: Kind, why: String) {
@@ -121,8 +125,13 @@ pub(super) fn spawn(
     let writer = reflector::store::Writer::<Object>::new(kind.resource());
     let store = writer.as_reader();
     let health = Arc::clone(health);
+    let reconnect = Reconnect {
+        kind,
+        health: Arc::clone(&health),
+        failures: 0,
+    };
     let events = watcher::watcher(api, watcher::Config::default())
-        .backoff(Reconnect::default())
+        .backoff(reconnect)
         .modify(move |object| trim(kind, object))
         .reflect(writer);
     tokio::spawn(async move {
@@ -145,16 +154,27 @@ pub(super) fn spawn(
                             warn!(kind = %kind.qualified(), why, "cannot resume watch");
                             health.is_interrupted(kind, why);
                         }
+                        watcher::Error::InitialListFailed(error)
+                            if kind.is_of_a_router() && is_unavailable(&error) =>
+                        {
+                            if health.unavailable(kind).as_ref() == Some(&why) {
+                                continue;
+                            }
+                            info!(kind = %kind.qualified(), why, "cannot list");
+                            health.set(kind, State::Unavailable(why));
+                            // Canaries that need it say so.
+                            tell(Touched::All(kind));
+                        }
                         watcher::Error::InitialListFailed(_)
                         | watcher::Error::NoResourceVersion => {
                             warn!(kind = %kind.qualified(), why, "cannot list");
-                            health.fails_to_list(kind, why);
+                            health.set(kind, State::Listing(why));
                         }
                     }
                     continue;
                 }
             };
-            health.follows(kind);
+            health.set(kind, State::Following);
             tell(seen);
         }
     });
@@ -167,6 +187,11 @@ fn key_of(kind: Kind, object: &Object) -> Key {
         namespace: object.namespace().unwrap_or_default(),
         name: object.name_any(),
     }
+}
+
+/// Whether the cluster does not have the kind, or does not let this process see it.
+fn is_unavailable(error: &kube::Error) -> bool {
+    matches!(error, kube::Error::Api(status) if matches!(status.code, 403 | 404))
 }
 
 /// Names the next step for the two mistakes people make.
@@ -201,10 +226,15 @@ fn trim(kind: Kind, object: &mut Object) {
     }
 }
 
+/// How often a kind is looked for that the cluster does not have.
+const LOOK_FOR_KIND: Duration = Duration::from_secs(60);
+
 /// Waits longer with each failure in a row, up to ten seconds, a little at random so that many watches do not
 /// return at once.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Reconnect {
+    kind: Kind,
+    health: Arc<Health>,
     failures: u32,
 }
 
@@ -213,7 +243,11 @@ impl Iterator for Reconnect {
 
     fn next(&mut self) -> Option<Duration> {
         self.failures = self.failures.saturating_add(1);
-        Some(longest_wait(self.failures).mul_f64(0.6 + fastrand::f64() * 0.4))
+        let longest = match self.health.unavailable(self.kind) {
+            Some(_) => LOOK_FOR_KIND,
+            None => longest_wait(self.failures),
+        };
+        Some(longest.mul_f64(0.6 + fastrand::f64() * 0.4))
     }
 }
 

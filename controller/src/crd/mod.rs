@@ -20,7 +20,9 @@ pub use analysis::{
 pub use canary::{AutoscalerRef, Canary, CanarySpec, NamedRef, TargetRef, UpstreamRef};
 pub use definitions::{definitions, definitions_yaml};
 pub use metric_template::{MetricProviderSpec, MetricTemplate, MetricTemplateSpec, SecretRef};
-pub use service::{CustomMetadata, Headers, Retries, Rewrite, ServiceSpec, UnmanagedMetadata};
+pub use service::{
+    CustomMetadata, HeaderOperations, Headers, Retries, Rewrite, ServiceSpec, UnmanagedMetadata,
+};
 pub use status::{CanaryStatus, CheckStatus, Condition, WaitingStatus};
 
 /// API group of the three kinds.

@@ -4,12 +4,8 @@
 use canary_engine::observed::Weights;
 use serde_json::{Map, Value, json};
 
-use super::{FLUX_ANNOTATIONS, object_at, services::Role};
+use super::{object_at, route, services::Role, set_or_remove};
 use crate::crd::ServiceSpec;
-
-const KUBECTL_ANNOTATION: &str = "kubectl.kubernetes.io/last-applied-configuration";
-/// The spec that an adopted VirtualService had before, as JSON; written once, never overwritten.
-const ORIGINAL_ANNOTATION: &str = "flagger.kubernetes.io/original-configuration";
 
 /// What the route objects are made from.
 #[derive(Debug, Clone, Copy)]
@@ -58,22 +54,8 @@ impl Wanted<'_> {
                 },
             })
         });
-        if let Some(existing) = existing {
-            self.remember_original(existing, &mut service);
-        }
-        let metadata = self.spec.apex.clone().unwrap_or_default();
-        let labels = metadata.labels.into_iter().flatten();
-        object_at(&mut service, &["metadata", "labels"]).extend(labels.map(|(k, v)| (k, json!(v))));
-        let annotations = object_at(&mut service, &["metadata", "annotations"]);
-        annotations.extend(
-            metadata
-                .annotations
-                .into_iter()
-                .flatten()
-                .map(|(k, v)| (k, json!(v))),
-        );
-        annotations.extend(FLUX_ANNOTATIONS.map(|(key, value)| (key.to_owned(), json!(value))));
-        drop_empty(&mut service, "labels");
+        let adopted = existing.filter(|one| self::weights(self.service_name, one).is_none());
+        route::describe(&mut service, self.spec.apex.as_ref(), adopted);
 
         let spec = object_at(&mut service, &["spec"]);
         let delegation = self.spec.delegation == Some(true);
@@ -101,51 +83,17 @@ impl Wanted<'_> {
         service
     }
 
-    /// The spec of a VirtualService that is being adopted, for the way back.
-    fn remember_original(&self, existing: &Value, service: &mut Value) {
-        let annotations = &existing["metadata"]["annotations"];
-        let known = !annotations[KUBECTL_ANNOTATION].is_null()
-            || !annotations[ORIGINAL_ANNOTATION].is_null();
-        if !known && weights(self.service_name, existing).is_none() && existing["spec"].is_object()
-        {
-            object_at(service, &["metadata", "annotations"]).insert(
-                ORIGINAL_ANNOTATION.to_owned(),
-                json!(existing["spec"].to_string()),
-            );
-        }
-    }
-
-    /// Routes with this canary's in place: where it was, or where the route to the apex Service was, or before
-    /// the first route that takes every request.
+    /// Routes with this canary's in place.
     fn routes(&self, existing: Option<Value>, weights: Weights) -> Vec<Value> {
         let existing = match existing {
             Some(Value::Array(routes)) => routes,
             _ => Vec::new(),
         };
-        let position = existing
-            .iter()
-            .position(|route| self.is_ours(route))
-            .or_else(|| existing.iter().position(takes_everything));
         let own = existing
             .iter()
             .find(|route| goes_to_canary(self.service_name, route));
         let route = self.route(own, weights);
-        let before = position.unwrap_or(existing.len());
-        let mut routes = Vec::with_capacity(existing.len() + 1);
-        let mut placed = false;
-        for (index, foreign) in existing.into_iter().enumerate() {
-            if index == before {
-                routes.push(route.clone());
-                placed = true;
-            }
-            if !self.is_ours(&foreign) {
-                routes.push(foreign);
-            }
-        }
-        if !placed {
-            routes.push(route);
-        }
-        routes
+        route::place(existing, route, |one| self.is_ours(one), takes_everything)
     }
 
     fn foreign_routes(&self, routes: Value) -> Vec<Value> {
@@ -285,14 +233,7 @@ pub fn weights(service_name: &str, virtual_service: &Value) -> Option<Weights> {
             .map(|one| one["weight"].as_u64().unwrap_or(0))
             .sum()
     };
-    let (primary, canary) = (sum_of(Role::Primary), sum_of(Role::Canary));
-    let total = primary + canary;
-    let percent = (canary * 100 + total / 2).checked_div(total).unwrap_or(0);
-    let canary = u8::try_from(percent).unwrap_or(100);
-    Some(Weights {
-        primary: 100 - canary,
-        canary,
-    })
+    Some(route::percent(sum_of(Role::Primary), sum_of(Role::Canary)))
 }
 
 fn goes_to_canary(service_name: &str, route: &Value) -> bool {
@@ -312,24 +253,6 @@ fn destinations(route: &Value) -> impl Iterator<Item = &str> {
 /// Whether `host` is the Service `name`, by short name or as `name.namespace…`.
 fn is_host(host: &str, name: &str) -> bool {
     host.split('.').next() == Some(name)
-}
-
-fn set_or_remove(map: &mut Map<String, Value>, field: &str, value: Option<Value>) {
-    match value {
-        Some(value) => drop(map.insert(field.to_owned(), value)),
-        None => drop(map.remove(field)),
-    }
-}
-
-fn drop_empty(object: &mut Value, field: &str) {
-    if let Some(metadata) = object["metadata"].as_object_mut()
-        && metadata
-            .get(field)
-            .and_then(Value::as_object)
-            .is_some_and(Map::is_empty)
-    {
-        metadata.remove(field);
-    }
 }
 
 #[cfg(test)]

@@ -3,8 +3,10 @@
 
 pub mod configs;
 pub mod digest;
+pub mod gateway_api;
 pub mod istio;
 pub mod primary;
+mod route;
 pub mod services;
 
 use serde_json::{Map, Value};
@@ -59,6 +61,13 @@ fn object_at<'a>(value: &'a mut Value, path: &[&str]) -> &'a mut Map<String, Val
             .or_insert(Value::Null);
     }
     as_object(here)
+}
+
+fn set_or_remove(map: &mut Map<String, Value>, field: &str, value: Option<Value>) {
+    match value {
+        Some(value) => drop(map.insert(field.to_owned(), value)),
+        None => drop(map.remove(field)),
+    }
 }
 
 fn as_object(value: &mut Value) -> &mut Map<String, Value> {

@@ -86,16 +86,13 @@ pub async fn measure(
     };
     let (result, failed) = match &source.query {
         Query::SuccessRate => {
-            let result = run(
-                plain_access(release, transport),
-                builtin::SUCCESS_RATE,
-                &none,
-            )
-            .await;
+            let query = builtin::queries(&release.canary.provider).success_rate;
+            let result = run(plain_access(release, transport), query, &none).await;
             (result, "Prometheus query failed".to_owned())
         }
         Query::Duration => {
-            let result = run(plain_access(release, transport), builtin::DURATION, &none).await;
+            let query = builtin::queries(&release.canary.provider).duration;
+            let result = run(plain_access(release, transport), query, &none).await;
             (result, "Prometheus query failed".to_owned())
         }
         Query::Inline(query) => {

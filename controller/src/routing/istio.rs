@@ -4,21 +4,57 @@ use canary_engine::observed::{Presence, Weights};
 use futures::future::BoxFuture;
 use serde_json::Value;
 
-use super::Router;
+use super::{Route, Router, given, has_any};
 use crate::{
     cluster::{Cluster, Kind, WriteError},
+    crd::ServiceSpec,
     generate::{
         istio::{Wanted, weights},
         services::Role,
     },
     release::{Release, json_of},
+    validate::Problem,
 };
 
 /// The router for Istio.
 pub(super) struct Istio;
 
 impl Router for Istio {
-    fn observe(&self, release: &Release, cluster: &Cluster) -> (Presence, Option<Weights>) {
+    fn kinds(&self) -> &'static [Kind] {
+        &[Kind::VirtualService, Kind::DestinationRule]
+    }
+
+    fn problems(&self, spec: &ServiceSpec) -> Vec<Problem> {
+        let mut problems = Vec::new();
+        if spec.delegation == Some(true) {
+            for (field, given) in [("hosts", &spec.hosts), ("gateways", &spec.gateways)] {
+                if has_any(given.as_ref()) {
+                    problems.push(Problem::new(
+                        format!("spec.service.{field}"),
+                        "cannot be given together with delegation",
+                        "remove the field or set spec.service.delegation to false",
+                    ));
+                }
+            }
+        }
+        if has_any(spec.mirror.as_ref()) {
+            problems.push(Problem::new(
+                "spec.service.mirror",
+                "is of the Gateway API",
+                "remove the field, or use the provider gatewayapi:v1",
+            ));
+        }
+        problems
+    }
+
+    fn without_effect(&self, spec: &ServiceSpec) -> Vec<&'static str> {
+        given(&[
+            ("gatewayRefs", has_any(spec.gateway_refs.as_ref())),
+            ("backendTimeout", spec.backend_timeout.is_some()),
+        ])
+    }
+
+    fn observe(&self, release: &Release, cluster: &Cluster) -> Route {
         let owner = release.owner();
         let wanted = wanted(release, &owner);
         let copy = |kind, name: &str| {
@@ -27,7 +63,11 @@ impl Router for Istio {
                 .map(|object| json_of(&object))
         };
         let Some(service) = copy(Kind::VirtualService, &release.service_name) else {
-            return (Presence::Missing, None);
+            return Route {
+                presence: Presence::Missing,
+                weights: None,
+                pending: None,
+            };
         };
         let live = weights(&release.service_name, &service);
         let rules_are_current = [Role::Canary, Role::Primary].into_iter().all(|role| {
@@ -42,7 +82,12 @@ impl Router for Istio {
             Some(_) if rules_are_current && service_is_current => Presence::Current,
             Some(_) => Presence::Drifted,
         };
-        (presence, live)
+        Route {
+            presence,
+            weights: live,
+            // Istio does not say in the object when the proxies have it.
+            pending: None,
+        }
     }
 
     fn ensure<'a>(

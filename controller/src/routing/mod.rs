@@ -1,21 +1,44 @@
 //! Routing: how traffic is split between primary and canary.
 //!
-//! A router is one file and one line in [`ROUTERS`]; a name that is not in it is refused.
+//! A router is one file and one line in `ROUTERS`; a name that is not in it is refused.
 
+mod gateway_api;
 mod istio;
 
 use canary_engine::observed::{Presence, Weights};
 use futures::future::BoxFuture;
 
 use crate::{
-    cluster::{Cluster, WriteError},
+    cluster::{Cluster, Kind, WriteError},
+    crd::ServiceSpec,
     release::Release,
+    validate::Problem,
 };
+
+/// The route objects of a canary as they are.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Route {
+    /// Whether they are as wanted, weights aside.
+    pub presence: Presence,
+    /// The live weights; `None` without a route.
+    pub weights: Option<Weights>,
+    /// Why requests may not follow the route as it is now; `None` when they do, or when the objects cannot tell.
+    pub pending: Option<String>,
+}
 
 /// Splits traffic between primary and canary.
 pub trait Router: Send + Sync {
-    /// Whether the route objects are as wanted, weights aside, and the live weights.
-    fn observe(&self, release: &Release, cluster: &Cluster) -> (Presence, Option<Weights>);
+    /// The kinds of its objects; a cluster that lacks one cannot have canaries of this router.
+    fn kinds(&self) -> &'static [Kind];
+
+    /// What it cannot carry out of `spec.service`.
+    fn problems(&self, spec: &ServiceSpec) -> Vec<Problem>;
+
+    /// Fields of `spec.service` that are given, belong to another router and have no effect with this one.
+    fn without_effect(&self, spec: &ServiceSpec) -> Vec<&'static str>;
+
+    /// The route objects of a canary as they are.
+    fn observe(&self, release: &Release, cluster: &Cluster) -> Route;
 
     /// Creates or repairs the route objects and sets the weights, in one write where they are one object. Does
     /// nothing when everything is as wanted.
@@ -35,8 +58,13 @@ pub trait Router: Send + Sync {
     ) -> BoxFuture<'a, Result<(), WriteError>>;
 }
 
-/// Every router by the name that Canaries use.
-const ROUTERS: [(&str, &dyn Router); 1] = [("istio", &istio::Istio)];
+/// Every router by the name that Canaries use. The two names of the Gateway API are Flagger's for two versions of
+/// one object, which every cluster since 2023 serves as the first.
+const ROUTERS: [(&str, &dyn Router); 3] = [
+    ("istio", &istio::Istio),
+    ("gatewayapi:v1", &gateway_api::GatewayApi),
+    ("gatewayapi:v1beta1", &gateway_api::GatewayApi),
+];
 
 /// Whether there is a router of this name.
 #[must_use]
@@ -57,4 +85,15 @@ pub fn find(name: &str) -> Option<&'static dyn Router> {
         .iter()
         .find(|(known, _)| *known == name)
         .map(|(_, router)| *router)
+}
+
+/// The fields whose flag is set.
+fn given(fields: &[(&'static str, bool)]) -> Vec<&'static str> {
+    let given = fields.iter().filter(|(_, given)| *given);
+    given.map(|(field, _)| *field).collect()
+}
+
+/// Whether an optional list has entries.
+fn has_any<T>(list: Option<&Vec<T>>) -> bool {
+    list.is_some_and(|list| !list.is_empty())
 }

@@ -22,6 +22,7 @@ use crate::{
     crd::{CanarySpec, CanaryStatus},
     generate::primary::SelectorLabel,
     release::{QueryNames, Release, json_of},
+    routing,
     settings::Settings,
 };
 
@@ -137,7 +138,7 @@ impl Check<'_> {
         let provider = self.provider(spec);
         let target = &spec.target_ref.name;
         let selector = self.target(spec);
-        let (service, service_name) = self.service(spec.service.as_ref(), target);
+        let (service, service_name) = self.service(spec.service.as_ref(), target, &provider);
         self.refuse_rivals(object, target, &service_name);
 
         let query_names = QueryNames {
@@ -166,6 +167,14 @@ impl Check<'_> {
                     .to_owned(),
             );
         }
+        let router = routing::find(&provider).into_iter();
+        remarks.extend(
+            router
+                .flat_map(|router| router.without_effect(&service))
+                .map(|field| {
+                    format!("spec.service.{field} has no effect with the provider {provider}")
+                }),
+        );
         Some(Release {
             canary: Canary {
                 name,
@@ -224,7 +233,7 @@ impl Check<'_> {
             .as_deref()
             .filter(|provider| !provider.is_empty());
         let provider = given.unwrap_or(&self.settings.mesh_provider).to_owned();
-        if !crate::routing::is_known(&provider) {
+        if !routing::is_known(&provider) {
             let field = if given.is_some() {
                 "spec.provider"
             } else {
@@ -233,7 +242,7 @@ impl Check<'_> {
             self.problem(
                 field,
                 format!("\"{provider}\" is not a traffic provider of this controller"),
-                format!("use one of: {}", crate::routing::names().join(", ")),
+                format!("use one of: {}", routing::names().join(", ")),
             );
         }
         provider

@@ -14,7 +14,8 @@ pub struct Problem {
 }
 
 impl Problem {
-    pub(super) fn new(
+    /// What is wrong with `field`, and what to do about it.
+    pub fn new(
         field: impl Into<String>,
         message: impl Into<String>,
         mend: impl Into<String>,

@@ -1,7 +1,7 @@
 //! `spec.service`.
 
 use super::Check;
-use crate::crd::ServiceSpec;
+use crate::{crd::ServiceSpec, routing};
 
 impl Check<'_> {
     /// The service's settings and the name of the apex Service.
@@ -9,6 +9,7 @@ impl Check<'_> {
         &mut self,
         spec: Option<&ServiceSpec>,
         target: &str,
+        provider: &str,
     ) -> (ServiceSpec, String) {
         let Some(spec) = spec else {
             self.problem(
@@ -26,27 +27,8 @@ impl Check<'_> {
                 "write a number from 1 to 65535",
             );
         }
-        if spec.delegation == Some(true) {
-            for (field, given) in [("hosts", &spec.hosts), ("gateways", &spec.gateways)] {
-                if given.as_ref().is_some_and(|list| !list.is_empty()) {
-                    self.problem(
-                        format!("spec.service.{field}"),
-                        "cannot be given together with delegation",
-                        "remove the field or set spec.service.delegation to false",
-                    );
-                }
-            }
-        }
-        if spec
-            .mirror
-            .as_ref()
-            .is_some_and(|mirror| !mirror.is_empty())
-        {
-            self.problem(
-                "spec.service.mirror",
-                "is of the Gateway API",
-                "remove the field",
-            );
+        if let Some(router) = routing::find(provider) {
+            self.problems.extend(router.problems(spec));
         }
         let name = spec.name.clone().filter(|name| !name.is_empty());
         (spec.clone(), name.unwrap_or_else(|| target.to_owned()))

@@ -18,11 +18,16 @@ use super::{
     rollback::{Cause, roll_back},
 };
 
-/// Asks and decides in Flagger's order: rollback webhooks; then either the start of the analysis with its pre-rollout
+/// Asks and decides in Flagger's order: rollback webhooks; then, once requests follow the route, either the start of the analysis with its pre-rollout
 /// webhooks, or rollout webhooks and metrics; then gates; then the step.
 pub(super) fn analyse(tick: &mut Tick<'_>) -> Planned {
     if rollback_asked(tick, tick.status.phase)? {
         roll_back(tick, Cause::Webhook);
+        return Ok(());
+    }
+    if tick.waits_for_route() {
+        // What is measured now says nothing about the weight that the route asks for.
+        tick.checked();
         return Ok(());
     }
     let starting = tick.live.canary == 0 || !tick.status.pre_rollout_done;

@@ -33,6 +33,10 @@ pub(super) fn finalize(tick: &mut Tick<'_>) {
         tick.hold(WaitingReason::Draining, DRAINING.to_owned());
         return;
     }
+    if tick.waits_for_route() {
+        // Requests may still be on their way to the target.
+        return;
+    }
     tick.scale_down_target();
     tick.status.phase = Phase::Succeeded;
     tick.status

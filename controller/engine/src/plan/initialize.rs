@@ -78,6 +78,9 @@ fn take_over(tick: &mut Tick<'_>, primary: &PrimaryState) {
         tick.hold(WaitingReason::Draining, message);
         return;
     }
+    if tick.waits_for_route() {
+        return;
+    }
     tick.scale_down_target();
 
     // What was promoted is what the primary was made from, which need not be what the target holds by now;

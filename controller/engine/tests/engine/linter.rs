@@ -125,6 +125,16 @@ fn a_rise_against_or_without_a_verdict() {
 }
 
 #[test]
+fn a_rise_or_an_end_while_requests_may_not_follow_the_route() {
+    let mut case = Case::measured(3.0);
+    case.observed.route_pending = Some("not taken up".to_owned());
+    assert_eq!(case.broken(vec![weights(20)]), [Rule::RouteIsFollowed]);
+    case.observed.status.phase = Phase::Finalising;
+    let done = case.status(|status| status.phase = Phase::Succeeded);
+    assert_eq!(case.broken(vec![done]), [Rule::RouteIsFollowed]);
+}
+
+#[test]
 fn a_step_before_its_time() {
     let mut early = Case::measured(3.0);
     early.observed.now -= jiff::SignedDuration::from_secs(3600);

@@ -132,6 +132,8 @@ enum Disturbance {
     Suspend(bool),
     Skip(bool),
     Weight(u8),
+    Lag(i64),
+    Gateway(bool),
     Drift(usize),
     Delete(usize),
     DeletePrimary,
@@ -171,6 +173,8 @@ fn any_disturbance() -> impl Strategy<Value = Disturbance> {
         1 => any::<bool>().prop_map(D::Suspend),
         1 => any::<bool>().prop_map(D::Skip),
         1 => (0..=100u8).prop_map(D::Weight),
+        1 => (0..6i64).prop_map(D::Lag),
+        1 => any::<bool>().prop_map(D::Gateway),
         1 => (0..4usize).prop_map(D::Drift),
         1 => (0..4usize).prop_map(D::Delete),
         1 => Just(D::DeletePrimary),
@@ -235,6 +239,8 @@ fn disturb(driver: &mut Driver, disturbance: Disturbance) {
         D::Suspend(suspend) => canary.suspend = suspend,
         D::Skip(skip) => canary.skip_analysis = skip,
         D::Weight(weight) => world.route = world.route.map(|_| Weights::canary(weight)),
+        D::Lag(seconds) => world.route_lag = seconds,
+        D::Gateway(refuses) => world.route_refused = refuses,
         D::Drift(index) => *object(world, index) = Presence::Drifted,
         D::Delete(index) => {
             *object(world, index) = Presence::Missing;
@@ -280,6 +286,7 @@ fn heal(driver: &mut Driver) {
     world.rollbacks.clear();
     world.metrics.clear();
     world.clock_error = 0;
+    world.route_refused = false;
     if let Some((primary, _)) = &mut world.primary {
         primary.starved = false;
     }

@@ -9,6 +9,8 @@
 //! target v1 2                                revision and replicas before the canary exists
 //! exists apex-service                        an object that was there before, in another shape
 //! status Succeeded v1 v1                     phase, lastAppliedSpec, lastPromotedSpec as found
+//! lag 5                                      a gateway takes so many seconds to take up the route
+//! gateway refuses|accepts                    what it says of the route from now on
 //! weight 30                                  someone sets the live weight
 //! drift route|apex-service|…                 someone changes a generated object
 //! delete route|primary|…                     someone deletes it
@@ -141,6 +143,9 @@ fn command(driver: &mut Driver, line: &str) -> Option<()> {
                 world.route = None;
             }
         }
+        ("lag", [seconds]) => world.route_lag = seconds.parse().ok()?,
+        ("gateway", ["refuses"]) => world.route_refused = true,
+        ("gateway", ["accepts"]) => world.route_refused = false,
         ("status", [phase, applied, promoted]) => {
             world.status.phase = Phase::parse(phase)?;
             world.status.last_applied = Some(digest(applied));

@@ -160,6 +160,11 @@ pub(crate) struct World {
     pub(crate) primary: Option<(Deployment, Option<Release>)>,
     pub(crate) objects: Objects,
     pub(crate) route: Option<Weights>,
+    /// Seconds until a gateway has taken up a change of the route.
+    pub(crate) route_lag: i64,
+    /// The gateway refuses the route.
+    pub(crate) route_refused: bool,
+    route_changed: i64,
     /// Revisions whose pods never become ready.
     pub(crate) broken: BTreeSet<String>,
     /// Webhooks by name that are refused, with the text.
@@ -194,6 +199,9 @@ impl World {
                 route: missing,
             },
             route: None,
+            route_lag: 0,
+            route_refused: false,
+            route_changed: 0,
             broken: BTreeSet::new(),
             refused: BTreeMap::new(),
             rollbacks: BTreeSet::new(),
@@ -234,6 +242,18 @@ impl World {
             }),
             objects: self.objects.clone(),
             route: self.route,
+            route_pending: self.route_pending(),
+        }
+    }
+
+    fn route_pending(&self) -> Option<String> {
+        let missing = self.route.is_none() && self.route_lag > 0;
+        if self.route_refused {
+            Some("the gateway refuses the route".to_owned())
+        } else if missing || self.now < self.route_changed + self.route_lag {
+            Some("the gateway has not taken up the route".to_owned())
+        } else {
+            None
         }
     }
 
@@ -277,6 +297,11 @@ impl World {
         }
     }
 
+    fn set_route(&mut self, weights: Weights) {
+        self.route = Some(weights);
+        self.route_changed = self.now;
+    }
+
     /// Carries out one action, as the executor would. An error ends the tick.
     pub(crate) fn apply(&mut self, canary: &Canary, action: &Action) -> Result<(), String> {
         let now = self.now;
@@ -286,7 +311,7 @@ impl World {
             Action::EnsureApexService => self.objects.apex_service = Presence::Current,
             Action::EnsureRoute(weights) => {
                 self.objects.route = Presence::Current;
-                self.route = Some(*weights);
+                self.set_route(*weights);
             }
             Action::CreatePrimary { revision, configs } => {
                 let release = self.pinned(revision, configs)?;
@@ -302,7 +327,7 @@ impl World {
             }
             Action::ScaleUpTarget { replicas } => self.target.scale(*replicas, now),
             Action::ScaleDownTarget => self.target.scale(0, now),
-            Action::SetWeights(weights) => self.route = Some(*weights),
+            Action::SetWeights(weights) => self.set_route(*weights),
             Action::Publish(event) => {
                 if !self.published.insert(event.key.clone()) {
                     return Ok(());

@@ -49,6 +49,8 @@ pub struct RunArgs {
     #[arg(long, value_name = "URL", default_value = "http://prometheus:9090")]
     pub metrics_server: String,
     /// Traffic provider of canaries that name none
+    ///
+    /// `istio`, or `gatewayapi:v1`: one HTTPRoute for each canary, under the parents in spec.service.gatewayRefs.
     #[arg(long, value_name = "NAME", default_value = "istio")]
     pub mesh_provider: String,
     /// Namespace to watch; all when empty

@@ -1,4 +1,4 @@
-//! Canary controller that speaks Flagger's API on Istio.
+//! Canary controller that speaks Flagger's API on Istio and the Gateway API.
 //!
 //! # Layout
 //! One tick of one canary is a pipeline, [`reconcile`]:

@@ -10,6 +10,7 @@
 mod adoption;
 mod crash;
 mod docs;
+mod gateway_api;
 mod idle;
 mod leadership;
 mod manifests;

@@ -12,6 +12,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use crate::{
+    gateway_api::{Gateways, gateway_canary},
     recorder::{Asked, Recorder},
     release::TRANSCRIPT,
     web::{ok, vector},
@@ -143,6 +144,23 @@ async fn the_committed_rules_allow_what_the_controller_does_and_nothing_else() {
         events[before..].ends_with(&TRANSCRIPT.map(String::from)[1..]),
         "{events:#?}"
     );
+    // The other router.
+    let _gateways = Gateways::start(&world);
+    let mut target = deployment("1.0.0");
+    target["metadata"]["name"] = json!("other");
+    world.apply(Kind::Deployment, &target).await;
+    let mut other = gateway_canary();
+    other["metadata"]["name"] = json!("other");
+    other["spec"]["targetRef"]["name"] = json!("other");
+    world.apply(Kind::Canary, &other).await;
+    world.phase("other", "Initialized").await;
+    let patch = json!({ "spec": { "hostnames": ["drifted.example.com"] } });
+    world.merge(Kind::HttpRoute, "other", &patch).await;
+    world
+        .until("the repair", async || {
+            world.get(Kind::HttpRoute, "other").await["spec"]["hostnames"].is_null()
+        })
+        .await;
     first.shutdown.cancel();
     (&mut first.task).await.unwrap().unwrap();
 

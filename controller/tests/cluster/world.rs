@@ -90,16 +90,16 @@ impl World {
         world.apply_to("v1", "namespaces", None, &namespace).await;
         world.apply_rules().await;
         for definition in definitions.into_iter().chain(others) {
-            world
-                .apply_to(
-                    "apiextensions.k8s.io/v1",
-                    "customresourcedefinitions",
-                    None,
-                    &definition,
-                )
-                .await;
+            world.define(&definition).await;
         }
         world
+    }
+
+    /// Applies the definition of a custom resource.
+    pub async fn define(&self, definition: &Value) {
+        let plural = "customresourcedefinitions";
+        self.apply_to("apiextensions.k8s.io/v1", plural, None, definition)
+            .await;
     }
 
     /// Applies the committed rules of the controller.

@@ -26,6 +26,12 @@ pub fn cases() -> Vec<(&'static str, Value, &'static str, &'static str)> {
             "use one of: istio",
         ),
         (
+            "/spec/provider",
+            json!("gatewayapi:v1"),
+            "spec.service.gatewayRefs",
+            "name the Gateway or Service",
+        ),
+        (
             "/spec/analysis/interval",
             json!("1s"),
             "spec.analysis.interval",

@@ -248,10 +248,18 @@ impl World {
 
     fn route_pending(&self) -> Option<String> {
         let missing = self.route.is_none() && self.route_lag > 0;
-        if self.route_refused {
-            Some("the gateway refuses the route".to_owned())
-        } else if missing || self.now < self.route_changed + self.route_lag {
-            Some("the gateway has not taken up the route".to_owned())
+        let id = "HTTPRoute simple-app.default";
+        if missing {
+            Some(format!("{id} is not ready: it has just been created"))
+        } else if self.route_refused {
+            Some(format!(
+                "{id} parent public is not ready (status: False, observed generation: 2, current generation: 2): \
+                 NotAllowedByListeners: its hosts are others"
+            ))
+        } else if self.now < self.route_changed + self.route_lag {
+            Some(format!(
+                "{id} parent public is not ready (status: True, observed generation: 1, current generation: 2)"
+            ))
         } else {
             None
         }

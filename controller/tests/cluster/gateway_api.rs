@@ -1,0 +1,305 @@
+//! Releases under the Gateway API: one HTTPRoute, and something that takes it up.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+
+use controller::cluster::{Kind, Object};
+use futures::StreamExt;
+use kube::{
+    Api, ResourceExt,
+    api::{Patch, PatchParams},
+    runtime::{WatchStreamExt, watcher},
+};
+use serde_json::{Value, json};
+use tokio::task::JoinHandle;
+
+use crate::{
+    release::TRANSCRIPT,
+    world::{World, canary, deployment},
+};
+
+/// What implements the Gateway API: it says of every HTTPRoute whether its parents accept it.
+pub struct Gateways {
+    accept: Arc<AtomicBool>,
+    task: JoinHandle<()>,
+}
+
+impl Drop for Gateways {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+impl Gateways {
+    pub fn start(world: &World) -> Self {
+        let accept = Arc::new(AtomicBool::new(true));
+        let (client, accepts) = (world.client.clone(), Arc::clone(&accept));
+        let task = tokio::spawn(async move {
+            let api: Api<Object> = Api::all_with(client.clone(), &Kind::HttpRoute.resource());
+            let routes = watcher(api, watcher::Config::default());
+            let mut seen = routes.default_backoff().applied_objects().boxed();
+            while let Some(event) = seen.next().await {
+                let Ok(route) = event else { continue };
+                tokio::time::sleep(Duration::from_millis(300)).await;
+                let status = status(&route, accepts.load(Ordering::Relaxed));
+                if route.data["status"] == status {
+                    continue;
+                }
+                let (namespace, name) = (route.namespace().unwrap(), route.name_any());
+                let kind = Kind::HttpRoute.resource();
+                let api: Api<Object> = Api::namespaced_with(client.clone(), &namespace, &kind);
+                let patch = Patch::Merge(json!({ "status": status }));
+                api.patch_status(&name, &PatchParams::default(), &patch)
+                    .await
+                    .unwrap();
+            }
+        });
+        Self { accept, task }
+    }
+
+    /// From now on routes are accepted, or refused. One that is there is told when it changes.
+    async fn accept(&self, world: &World, accept: bool) {
+        self.accept.store(accept, Ordering::Relaxed);
+        let note = json!({ "metadata": { "annotations": { "accept": accept.to_string() } } });
+        world.merge(Kind::HttpRoute, "simple-app", &note).await;
+    }
+}
+
+fn status(route: &Object, accept: bool) -> Value {
+    let parents = route.data["spec"]["parentRefs"].as_array().unwrap();
+    let parents = parents.iter().map(|parent| {
+        json!({
+            "parentRef": parent, "controllerName": "test/gateways",
+            "conditions": [{
+                "type": "Accepted", "status": if accept { "True" } else { "False" },
+                "reason": if accept { "Accepted" } else { "NotAllowedByListeners" },
+                "message": "as the test says", "observedGeneration": route.metadata.generation,
+                "lastTransitionTime": "2026-01-01T00:00:00Z" }] })
+    });
+    json!({ "parents": parents.collect::<Vec<_>>() })
+}
+
+/// The article's Canary under the Gateway API.
+pub fn gateway_canary() -> Value {
+    let mut canary = canary();
+    canary["spec"]["provider"] = json!("gatewayapi:v1");
+    canary["spec"]["service"]["gatewayRefs"] =
+        json!([{ "name": "public" }, { "group": "", "kind": "Service", "name": "simple-app" }]);
+    canary
+}
+
+async fn weights(world: &World) -> Vec<u64> {
+    let route = world.get(Kind::HttpRoute, "simple-app").await;
+    let backends = route["spec"]["rules"][0]["backendRefs"].as_array().unwrap();
+    let weights = backends
+        .iter()
+        .map(|backend| backend["weight"].as_u64().unwrap());
+    weights.collect()
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_release_has_the_same_words_and_moves_the_weights_of_one_http_route() {
+    let world = World::new().await;
+    let (running, _gateways) = (world.start(), Gateways::start(&world));
+    world.initialize(&gateway_canary()).await;
+    assert_eq!(weights(&world).await, [100, 0]);
+    let before = world.events("simple-app").await.len();
+
+    world.set_image("1.0.1").await;
+    world.weight(30).await;
+    assert_eq!(weights(&world).await, [70, 30]);
+    world.phase("simple-app", "Succeeded").await;
+
+    assert_eq!(world.events("simple-app").await[before..], TRANSCRIPT);
+    assert_eq!(weights(&world).await, [100, 0]);
+    let route = world.get(Kind::HttpRoute, "simple-app").await;
+    let uid = world.get(Kind::Canary, "simple-app").await["metadata"]["uid"].clone();
+    assert_eq!(route["metadata"]["ownerReferences"][0]["uid"], uid);
+    let virtual_service = world.get(Kind::VirtualService, "simple-app").await;
+    assert_eq!(virtual_service, Value::Null);
+
+    // What the server adds to the route by itself is no reason to write it again.
+    let writes = running.recorder.writes();
+    tokio::time::sleep(Duration::from_secs(600)).await;
+    assert_eq!(running.recorder.writes(), writes);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_built_in_metrics_are_those_of_the_app() {
+    let world = World::new().await;
+    let (_running, _gateways) = (world.start(), Gateways::start(&world));
+    let mut canary = gateway_canary();
+    canary["spec"]["analysis"]["metrics"] = json!([
+        { "name": "request-success-rate", "interval": "1m", "thresholdRange": { "min": 1 } },
+        { "name": "request-duration", "interval": "30s", "thresholdRange": { "max": 500 } } ]);
+    world.initialize(&canary).await;
+    world.set_image("1.0.1").await;
+    world.phase("simple-app", "Succeeded").await;
+    let queries = world.web.queries();
+    assert!(queries.iter().all(|query| !query.contains("istio")));
+    for words in [
+        "http_request_duration_seconds_count{",
+        "http_request_duration_seconds_bucket{",
+        r#"pod=~"simple-app-[0-9a-zA-Z]+(-[0-9a-zA-Z]+)""#,
+        "[30s]",
+    ] {
+        let asked = queries.iter().any(|query| query.contains(words));
+        assert!(asked, "{words}: {queries:#?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn nothing_moves_while_a_parent_does_not_accept_the_route_and_no_check_is_counted() {
+    let world = World::new().await;
+    let (_running, gateways) = (world.start(), Gateways::start(&world));
+    world.initialize(&gateway_canary()).await;
+    world.set_image("1.0.1").await;
+    world.weight(20).await;
+    gateways.accept(&world, false).await;
+    tokio::time::sleep(Duration::from_secs(300)).await;
+    let seen = world.status("simple-app").await;
+    assert_eq!(
+        (&seen["canaryWeight"], &seen["failedChecks"]),
+        (&json!(20), &json!(0))
+    );
+    assert_eq!(seen["waiting"]["reason"], "RouteNotReady");
+    let events = world.events("simple-app").await;
+    let told = events
+        .iter()
+        .filter(|event| event.contains("HTTPRoute simple-app.default parent public is not ready"));
+    assert_eq!(told.count(), 1, "{events:#?}");
+    gateways.accept(&world, true).await;
+    world.phase("simple-app", "Succeeded").await;
+    assert_eq!(world.status("simple-app").await["waiting"], Value::Null);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_target_serves_until_its_route_is_accepted() {
+    let world = World::new().await;
+    let running = world.start();
+    world.deploy(&gateway_canary()).await;
+    world
+        .until("the wait for a parent", async || {
+            world.status("simple-app").await["waiting"]["reason"] == "RouteNotReady"
+        })
+        .await;
+    tokio::time::sleep(Duration::from_secs(120)).await;
+    let events = world.events("simple-app").await;
+    let told = |event: &&String| event.contains("no parent has taken it up");
+    assert_eq!(events.iter().filter(told).count(), 1, "{events:#?}");
+    let target = world.get(Kind::Deployment, "simple-app").await;
+    assert_eq!(target["spec"]["replicas"], 1);
+    let _gateways = Gateways::start(&world);
+    world.phase("simple-app", "Initialized").await;
+    drop(running);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_route_that_was_there_is_adopted_and_one_that_drifts_keeps_its_weights() {
+    let world = World::new().await;
+    let (_running, _gateways) = (world.start(), Gateways::start(&world));
+    let route = json!({
+        "apiVersion": "gateway.networking.k8s.io/v1", "kind": "HTTPRoute",
+        "metadata": { "name": "simple-app" },
+        "spec": { "parentRefs": [{ "name": "public" }], "rules": [
+            { "matches": [{ "path": { "type": "Exact", "value": "/admin" } }],
+              "backendRefs": [{ "name": "admin", "port": 80 }] },
+            { "backendRefs": [{ "name": "simple-app", "port": 80 }] } ] } });
+    world.apply(Kind::HttpRoute, &route).await;
+    world.initialize(&gateway_canary()).await;
+    let adopted = world.get(Kind::HttpRoute, "simple-app").await;
+    let rules = &adopted["spec"]["rules"];
+    assert_eq!(rules[0]["backendRefs"][0]["name"], "admin");
+    assert_eq!(rules[1]["backendRefs"][1]["name"], "simple-app-canary");
+    assert_eq!(rules[2], Value::Null);
+
+    world.set_image("1.0.1").await;
+    world.weight(20).await;
+    let mut drifted = world.get(Kind::HttpRoute, "simple-app").await["spec"]["rules"].clone();
+    drifted[1]["matches"][0]["path"]["value"] = json!("/elsewhere");
+    let patch = json!({ "spec": { "rules": drifted } });
+    world.merge(Kind::HttpRoute, "simple-app", &patch).await;
+    world
+        .until("the repair", async || {
+            let route = world.get(Kind::HttpRoute, "simple-app").await;
+            let rule = &route["spec"]["rules"][1];
+            assert_ne!(
+                rule["backendRefs"][1]["weight"], 0,
+                "the weight is never lost"
+            );
+            rule["matches"][0]["path"]["value"] == "/"
+        })
+        .await;
+    world.phase("simple-app", "Succeeded").await;
+}
+
+/// A cluster need not have what only other routers use.
+#[tokio::test(start_paused = true)]
+async fn a_cluster_without_the_gateway_api_refuses_its_canaries_alone_until_it_is_there() {
+    let definition =
+        |crd: &Value| crd["metadata"]["name"] == "httproutes.gateway.networking.k8s.io";
+    let mesh = localcluster_mesh::crds().into_iter();
+    let mesh: Vec<_> = mesh.map(|crd| serde_json::to_value(crd).unwrap()).collect();
+    let (gateway_api, others): (Vec<_>, Vec<_>) = mesh.into_iter().partition(definition);
+    assert_eq!(gateway_api.len(), 1);
+    let world = World::with_definitions(others).await;
+    let _running = world.start();
+    let mut target = deployment("1.0.0");
+    target["metadata"]["name"] = json!("other");
+    world.apply(Kind::Deployment, &target).await;
+    let mut other = gateway_canary();
+    other["metadata"]["name"] = json!("other");
+    other["spec"]["targetRef"]["name"] = json!("other");
+    world.initialize(&canary()).await;
+    world.apply(Kind::Canary, &other).await;
+    world.set_image("1.0.1").await;
+    world.phase("simple-app", "Succeeded").await;
+    let refusal = "Warning Canary other.default is not valid: spec.provider: \
+                   httproutes.gateway.networking.k8s.io is not served; apply its definition";
+    let events = world.events("other").await;
+    assert!(
+        events.len() == 1 && events[0].starts_with(refusal),
+        "{events:#?}"
+    );
+
+    world.define(&gateway_api[0]).await;
+    let _gateways = Gateways::start(&world);
+    world.phase("other", "Initialized").await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_only_istio_has_is_refused_or_remarked_by_name() {
+    let world = World::new().await;
+    let (_running, _gateways) = (world.start(), Gateways::start(&world));
+    let mut wrong = gateway_canary();
+    let service = &mut wrong["spec"]["service"];
+    service["gatewayRefs"] = json!([]);
+    service["match"] = json!([{ "sourceLabels": { "app": "x" } }]);
+    world.deploy(&wrong).await;
+    world
+        .until("the refusal", async || {
+            !world.events("simple-app").await.is_empty()
+        })
+        .await;
+    let events = world.events("simple-app").await;
+    for words in [
+        "spec.service.gatewayRefs: is missing",
+        "spec.service.match[0].sourceLabels: an HTTPRoute cannot express it",
+    ] {
+        assert!(events[0].contains(words), "{words}: {events:#?}");
+    }
+    let mut mended = gateway_canary();
+    mended["spec"]["service"]["match"] = Value::Null;
+    mended["spec"]["service"]["retries"] = json!({ "attempts": 3 });
+    world.apply(Kind::Canary, &mended).await;
+    world.phase("simple-app", "Initialized").await;
+    let events = world.events("simple-app").await;
+    let remark =
+        "Warning spec.service.retries has no effect with the provider gatewayapi:v1".to_owned();
+    assert!(events.contains(&remark), "{events:#?}");
+}

@@ -11,7 +11,6 @@ use crate::status::Status;
 /// It must be at least as new as everything the last plan wrote: an own write that is not yet visible would look
 /// like a change made by someone else (a weight lowered, a copy undone). A read that failed is no snapshot; then
 /// there is no tick.
-
 #[derive(Debug, Clone, PartialEq)]
 pub struct Observed {
     /// The time of this tick.

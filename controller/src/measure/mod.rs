@@ -1,6 +1,6 @@
 //! Measuring: from a metric of the analysis to its values.
 //!
-//! A provider is one file and one line in [`PROVIDERS`].
+//! A provider is one file and one line in `PROVIDERS`.
 
 mod builtin;
 mod prometheus;

@@ -1,4 +1,4 @@
-//! Alerts to chat services. A service is one line in [`SERVICES`] and its payload in `payload`.
+//! Alerts to chat services. A service is one line in `SERVICES` and its payload in `payload`.
 
 mod payload;
 

@@ -293,10 +293,10 @@ async fn what_only_istio_has_is_refused_or_remarked_by_name() {
     ] {
         assert!(events[0].contains(words), "{words}: {events:#?}");
     }
-    let mut mended = gateway_canary();
-    mended["spec"]["service"]["match"] = Value::Null;
-    mended["spec"]["service"]["retries"] = json!({ "attempts": 3 });
-    world.apply(Kind::Canary, &mended).await;
+    let parents = gateway_canary()["spec"]["service"]["gatewayRefs"].clone();
+    let mended = json!({ "spec": { "service": {
+        "gatewayRefs": parents, "match": null, "retries": { "attempts": 3 } } } });
+    world.merge(Kind::Canary, "simple-app", &mended).await;
     world.phase("simple-app", "Initialized").await;
     let events = world.events("simple-app").await;
     let remark =

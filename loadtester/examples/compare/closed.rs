@@ -3,7 +3,7 @@
 use crate::Settings;
 use crate::sampler::{Rounds, Sampler, middle, ratio};
 use crate::table::{Table, cell};
-use crate::target::Target;
+use crate::target::{Server, Target};
 use crate::tool::{self, OURS, Tool};
 use crate::verdict::{Goal, Good};
 
@@ -25,8 +25,13 @@ pub(crate) fn compare(
     tools: &[Tool],
 ) -> anyhow::Result<Vec<Goal>> {
     println!(
-        "### Full speed, {} s a sample, {} rounds\n",
-        settings.seconds, settings.rounds
+        "### Full speed{}, {} s a sample, {} rounds\n",
+        match settings.server {
+            Server::Own => "",
+            Server::Nginx => " against nginx with one worker",
+        },
+        settings.seconds,
+        settings.rounds
     );
     let mut table = Table::new([
         "tool",
@@ -40,7 +45,7 @@ pub(crate) fn compare(
         "CPU vs hey",
         "samples",
     ]);
-    let target = Target::start()?;
+    let target = Target::start_server(settings.server)?;
     let mut goals = Vec::new();
     for connections in &settings.connections {
         let mut samples: Vec<Rounds<Sample>> = tools.iter().map(|_| Vec::new()).collect();

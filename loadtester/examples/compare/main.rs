@@ -5,12 +5,14 @@
 //! ```text
 //! cargo build --release -p loadtester && cargo run --release -p loadtester --example compare
 //! cargo run --release -p loadtester --example compare -- --only full-speed --connections 50 --rounds 7
+//! cargo run --release -p loadtester --example compare -- --only full-speed --server nginx
 //! ```
 //!
 //! Absolute figures are the machine's; ratios are what to look at. A sample during which the hypervisor or other
 //! processes took much of the CPU is taken again, and left out if that happens too often.
 
 mod closed;
+mod nginx;
 mod paced;
 mod pinned;
 mod sampler;
@@ -43,6 +45,9 @@ pub(crate) struct Settings {
     /// Parts to run; all without it
     #[arg(long, value_delimiter = ',')]
     only: Vec<Part>,
+    /// The server of the part full-speed
+    #[arg(long, value_enum, default_value_t = target::Server::Own)]
+    server: target::Server,
     /// Seconds that may be spent on taking disturbed samples again, in all
     #[arg(long, default_value_t = 90)]
     patience: u64,

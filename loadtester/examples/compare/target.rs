@@ -1,5 +1,6 @@
 //! The server that is loaded: small answers from one thread, which counts requests and notes when they came.
 
+use std::cell::Cell;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
 use std::process::{Child, Command, ExitCode, Stdio};
@@ -11,6 +12,9 @@ use std::time::Instant;
 use anyhow::Context as _;
 use axum::Router;
 use axum::routing::get;
+use tempfile::TempDir;
+
+use crate::nginx;
 
 /// First argument that makes this program the server.
 pub(crate) const MODE: &str = "serve-target";
@@ -77,10 +81,21 @@ async fn serve() -> std::io::Result<()> {
     axum::serve(listener, routes).await
 }
 
+/// Which server is loaded at full speed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum Server {
+    /// The one in this program
+    Own,
+    /// nginx with one worker
+    Nginx,
+}
+
 /// A running server.
 pub(crate) struct Target {
     child: Child,
     address: SocketAddr,
+    /// For nginx its folder, and what it had counted at the last look.
+    nginx: Option<(TempDir, Cell<u64>)>,
 }
 
 impl Target {
@@ -94,7 +109,23 @@ impl Target {
         let out = child.stdout.take().context("the server has no output")?;
         BufReader::new(out).read_line(&mut line)?;
         let address = line.trim().parse().context("the server did not start")?;
-        Ok(Self { child, address })
+        Ok(Self {
+            child,
+            address,
+            nginx: None,
+        })
+    }
+
+    pub(crate) fn start_server(server: Server) -> anyhow::Result<Self> {
+        if server == Server::Own {
+            return Self::start();
+        }
+        let (child, address, folder) = nginx::start()?;
+        Ok(Self {
+            child,
+            address,
+            nginx: Some((folder, Cell::new(0))),
+        })
     }
 
     pub(crate) fn url(&self, path: &str) -> String {
@@ -108,7 +139,13 @@ impl Target {
 
     /// Requests to `/` since the last call.
     pub(crate) fn take_count(&self) -> anyhow::Result<u64> {
-        Ok(self.get("/count")?.parse()?)
+        let Some((_, last)) = &self.nginx else {
+            return Ok(self.get("/count")?.parse()?);
+        };
+        let status = self.get(nginx::STATUS)?;
+        let count = nginx::requests(&status).context("nginx tells no number of requests")?;
+        // This look was counted too.
+        Ok(count.saturating_sub(last.replace(count) + 1))
     }
 
     /// When requests to `/stamped` came, in nanoseconds, since the last call.

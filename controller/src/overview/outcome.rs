@@ -20,20 +20,25 @@ pub(super) enum Outcome {
     Running,
 }
 
+/// Words with which every run begins.
+const BEGINNING: &str = "New revision detected!";
+
 /// The events of the release of what the target holds, oldest first; none before it is noticed. Events know their
-/// time to the second only, so the comparison does too.
+/// time to the second only, so the comparison does too; in the second in which the run began, its first words tell
+/// it from the end of the one before.
 pub(super) fn events_of_release(view: &View) -> impl Iterator<Item = &EventView> {
     let noticed = outcome(view) != Outcome::NotNoticed;
     let started = view.status.run_started.as_deref();
     let started = started
         .and_then(|text| text.parse::<Timestamp>().ok())
         .map(Timestamp::as_second);
-    let belongs = move |event: &&EventView| {
-        noticed
-            && started
-                .is_none_or(|started| event.time.is_some_and(|time| time.as_second() >= started))
-    };
-    view.events.iter().filter(belongs)
+    let second = |event: &EventView| event.time.map(Timestamp::as_second);
+    let begins =
+        |event: &EventView| second(event) == started && event.message.starts_with(BEGINNING);
+    let first = view.events.iter().rposition(begins).unwrap_or(0);
+    let belongs =
+        move |event: &&EventView| noticed && (started.is_none() || second(event) >= started);
+    view.events.iter().skip(first).filter(belongs)
 }
 
 /// Where the release of what the target holds stands.
@@ -149,7 +154,12 @@ mod tests {
         let mut view = view("Succeeded", "a", "a", "b");
         view.events = vec![
             event("2026-01-01T00:00:09Z", "of the release before"),
-            event("2026-01-01T00:00:10Z", "of this release"),
+            event("2026-01-01T00:00:10Z", "the end of the release before"),
+            event(
+                "2026-01-01T00:00:10Z",
+                "New revision detected! Scaling up app.ns",
+            ),
+            event("2026-01-01T00:00:11Z", "of this release"),
         ];
         view.status.run_started = Some("2026-01-01T00:00:10.4Z".to_owned());
         assert_eq!(events_of_release(&view).count(), 0, "not noticed yet");
@@ -158,7 +168,13 @@ mod tests {
         let told: Vec<_> = events_of_release(&view)
             .map(|event| &event.message)
             .collect();
-        assert_eq!(told, ["of this release"]);
+        assert_eq!(
+            told,
+            [
+                "New revision detected! Scaling up app.ns",
+                "of this release"
+            ]
+        );
     }
 
     #[test]

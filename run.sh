@@ -13,9 +13,11 @@ usage() {
 usage: ./run.sh [VERB] [OPTIONS]
 
 A cluster with a canary release in it
-  up [--on local|minikube|current] [--images PREFIX] [--dry-run]
+  up [--on local|minikube|current] [--profile sidecar|ambient] [--images PREFIX] [--dry-run]
                     brings up cluster, app and controller (the default verb; run it again to repair);
-                    current is what kubectl points at, with the images that PREFIX leads to
+                    current is what kubectl points at, with the images that PREFIX leads to.
+                    sidecar (the default): Istio's own routes, as in the article; ambient: routes of
+                    the Gateway API, in a mesh without sidecars
   release VERSION   sets the app's image and follows the release; exit 0 promoted, 2 rolled back
   status            what runs where
   urls              where to look: the app, the rollout page, Prometheus, Envoy
@@ -37,9 +39,10 @@ Examples
   ./run.sh release 1.0.2-slow       # answers after 4 s: rolled back, with the reason
   ./run.sh release 1.0.3-errors     # every third answer is an error: rolled back
   ./run.sh up --on minikube --dry-run
+  ./run.sh up --profile ambient     # the same release, in a mesh without sidecars
 
 Environment: LOCAL_DIR (.local), TOOLS_DIR (.local/bin), INGRESS (127.0.0.1:8080, or auto),
-PROFILE (dev)
+PROFILE (dev; cargo's, not the mesh's)
 TEXT
 }
 
@@ -53,7 +56,7 @@ case $verb in
     done
     "verb_$verb" "$@"
     ;;
-  --on | --images | --dry-run)
+  --on | --profile | --images | --dry-run)
     exec "$ROOT/run.sh" up "$verb" "$@"
     ;;
   -h | --help | help) usage ;;

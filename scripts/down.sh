@@ -17,5 +17,5 @@ down_local() {
   if [ -x "$BIN_DIR/localcluster" ]; then
     step "Stop the cluster" localcluster stop --state-dir "$STATE_DIR"
   fi
-  rm -rf "$STATE_DIR" "$LOCAL_DIR/kubeconfig" "$CLUSTER_LOG" "$STEP_LOG" "$LOCAL_DIR/on"
+  rm -rf "$STATE_DIR" "$LOCAL_DIR/kubeconfig" "$CLUSTER_LOG" "$STEP_LOG" "$LOCAL_DIR/on" "$LOCAL_DIR/profile"
 }

@@ -3,7 +3,7 @@
 
 verb_status() {
   need_cluster
-  say "Cluster: $(cluster_kind)"
+  say "Cluster: $(cluster_kind), profile $(mesh_profile)"
   if [ "$(cluster_kind)" = local ]; then
     if ! cluster_is_ready >/dev/null 2>&1; then
       fail "the local cluster does not run; start it again with ./run.sh up"

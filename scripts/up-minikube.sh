@@ -15,8 +15,14 @@ up_on_minikube() {
   step "Image simple-app:1.0.3-errors" minikube_app_image 1.0.3-errors ERROR_RATE=30%
   step "Image canary-controller:$PARTS_VERSION" minikube_part_image controller canary-controller
   step "Image loadtester:$PARTS_VERSION" minikube_part_image loadtester loadtester
-  step "Istio with ingress and egress gateway" install_istio
-  step "Sidecars in namespace default" k label namespace default istio-injection=enabled --overwrite
+  if is_ambient; then
+    step "Gateway API definitions" minikube_gateway_definitions
+    step "Istio in ambient mode" install_ambient_istio
+    step "Namespace default in the mesh" join_ambient_mesh
+  else
+    step "Istio with ingress and egress gateway" install_istio
+    step "Sidecars in namespace default" k label namespace default istio-injection=enabled --overwrite
+  fi
   step "Helm repository prometheus-community" run helm repo add --force-update prometheus-community \
     https://prometheus-community.github.io/helm-charts
   step "Prometheus (kube-prometheus-stack)" install_prometheus
@@ -121,8 +127,12 @@ node_runtime() {
 # --- Istio and Prometheus -----------------------------------------------------------------------
 
 # What a Minikube of somebody else has already is left as it is.
+istio_is_theirs() {
+  [ "$DRY_RUN" != yes ] && ! minikube_is_ours && k get deployment istiod --namespace istio-system
+}
+
 install_istio() {
-  if [ "$DRY_RUN" != yes ] && ! minikube_is_ours && k get deployment istiod --namespace istio-system; then
+  if istio_is_theirs; then
     echo "istiod is there already"
     return
   fi
@@ -130,6 +140,30 @@ install_istio() {
     --set profile=default \
     --set 'components.egressGateways[0].name=istio-egressgateway' \
     --set 'components.egressGateways[0].enabled=true'
+}
+
+minikube_gateway_definitions() {
+  if minikube_is_ours; then apply_gateway_definitions ours; else apply_gateway_definitions theirs; fi
+}
+
+# The article's egress gateway is left out: nothing here goes through it, and in ambient mode a waypoint takes its
+# place. The way in is the Gateway of manifests/components/ambient.
+install_ambient_istio() {
+  if istio_is_theirs; then
+    if [ -z "$(k get pods --all-namespaces --selector app=ztunnel --output name)" ]; then
+      warn "the Istio that is there has no ambient mode: no pod is labelled app=ztunnel. Remove what ./run.sh made with"
+      warn "./run.sh down, then: ./run.sh up --on minikube --profile sidecar; or: istioctl install --set profile=ambient"
+      return 1
+    fi
+    echo "istiod and ztunnel are there already"
+    return
+  fi
+  set -- --set profile=ambient
+  # Where Istio's node agent finds the pods' network namespaces: Docker has a place of its own.
+  case $(node_runtime) in
+    docker:*) set -- "$@" --set values.global.platform=minikube ;;
+  esac
+  with_pods istio-system run istioctl install --context "$MINIKUBE_PROFILE" --skip-confirmation "$@"
 }
 
 install_prometheus() {
@@ -168,9 +202,13 @@ wait_for_prometheus() {
     --for condition=Available --timeout 5m
 }
 
-# Through the API server, which needs no port-forward.
+# Through the API server, which needs no port-forward. In ambient mode by the Gateway's own Service.
 # shellcheck disable=SC2329 # called by wait_until
-minikube_app_answers() { k get --raw /api/v1/namespaces/default/services/simple-app:80/proxy/; }
+minikube_app_answers() {
+  local service=simple-app
+  if is_ambient; then service=simple-app-istio; fi
+  k get --raw "/api/v1/namespaces/default/services/$service:80/proxy/"
+}
 
 # --- down ---------------------------------------------------------------------------------------
 
@@ -181,9 +219,15 @@ down_minikube() {
   elif agrees "Minikube profile $MINIKUBE_PROFILE was there before ./run.sh up. Delete all of it?"; then
     step "Delete the Minikube cluster" minikube delete
   else
-    step "Remove app, load tester, controller, canary" k delete -k manifests/overlays/minikube --ignore-not-found
+    step "Remove app, load tester, controller, canary" remove_from_minikube
     say "  Minikube, Istio, Prometheus and the definitions of flagger.app were left: this Minikube was"
     say "  there before ./run.sh up. To delete it: minikube delete --profile $MINIKUBE_PROFILE"
   fi
-  rm -f "$LOCAL_DIR/minikube-is-ours" "$LOCAL_DIR/kubeconfig" "$LOCAL_DIR/on" "$STEP_LOG"
+  rm -f "$LOCAL_DIR/minikube-is-ours" "$LOCAL_DIR/kubeconfig" "$LOCAL_DIR/on" "$LOCAL_DIR/profile" "$STEP_LOG"
+}
+
+# The labels that name a waypoint go with it.
+remove_from_minikube() {
+  if is_ambient; then k label namespace default istio.io/use-waypoint- istio.io/ingress-use-waypoint-; fi
+  k delete -k "manifests/overlays/$(overlay_of minikube)" --ignore-not-found
 }

@@ -2,7 +2,7 @@
 # shellcheck shell=bash
 
 verb_up() {
-  local kind='' why=''
+  local kind='' why='' profile=''
   unset IMAGES # an option, not a setting of the environment
   while [ $# -gt 0 ]; do
     case $1 in
@@ -21,8 +21,14 @@ verb_up() {
         shift
         ;;
       --images=*) IMAGES=${1#--images=} ;;
+      --profile)
+        if [ $# -lt 2 ]; then fail "--profile needs a name: sidecar or ambient" 64; fi
+        profile=$2
+        shift
+        ;;
+      --profile=*) profile=${1#--profile=} ;;
       --dry-run) DRY_RUN=yes ;;
-      *) fail "up knows --on local|minikube|current, --images PREFIX and --dry-run, not $1" 64 ;;
+      *) fail "up knows --on local|minikube|current, --profile sidecar|ambient, --images PREFIX and --dry-run, not $1" 64 ;;
     esac
     if [ $# -gt 0 ]; then shift; fi
   done
@@ -47,11 +53,17 @@ verb_up() {
     fail "--images is for --on current; on $kind the images are built where they run" 64
   fi
   refuse_second_cluster "$kind"
+  choose_profile "$profile"
   # shellcheck disable=SC2034 # read by cluster_kind
   CLUSTER_KIND=$kind
-  say "Canary release on: $kind ($why)"
   # shellcheck disable=SC2034 # read when a step fails
-  GO_ON="./run.sh up --on $kind goes on from here."
+  if is_ambient; then
+    say "Canary release on: $kind, profile ambient ($why)"
+    GO_ON="./run.sh up --on $kind --profile ambient goes on from here."
+  else
+    say "Canary release on: $kind ($why)"
+    GO_ON="./run.sh up --on $kind goes on from here."
+  fi
   "up_on_$kind"
 }
 
@@ -64,10 +76,11 @@ refuse_second_cluster() {
   fi
 }
 
-# remember_kind KIND: what `down`, `release` and the others work on.
+# remember_kind KIND: what `down`, `release` and the others work on, and its profile.
 remember_kind() {
   if [ "$DRY_RUN" != yes ]; then
     mkdir -p "$LOCAL_DIR"
+    mesh_profile >"$LOCAL_DIR/profile.new" && mv "$LOCAL_DIR/profile.new" "$LOCAL_DIR/profile"
     printf '%s\n' "$1" >"$LOCAL_DIR/on"
   fi
 }
@@ -86,6 +99,13 @@ install_release() {
     current) step "App, load tester, controller, canary" apply_what_is_missing ;;
     *) step "App, load tester, controller, canary" apply_overlay "$1" ;;
   esac
+  if is_ambient; then
+    # Elsewhere the way in waits for an address of the cluster's own load balancer, if it has one.
+    case $1 in
+      current) step "Waypoint is programmed" wait_for_gateways 5m waypoint ;;
+      *) step "Waypoint and gateway are programmed" wait_for_gateways 5m waypoint simple-app ;;
+    esac
+  fi
   step "Controller and load tester are ready" wait_for_rollouts 5m
   step "Canary is initialized" wait_for_canary 300
 }
@@ -99,7 +119,7 @@ apply_missing_crds() {
   apply_crds
 }
 
-apply_overlay() { k apply -k "manifests/overlays/$1"; }
+apply_overlay() { k apply -k "manifests/overlays/$(overlay_of "$1")"; }
 
 wait_for_rollouts() {
   wait_for_deployment istio-system canary-controller "$1"

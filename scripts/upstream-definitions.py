@@ -1,13 +1,15 @@
 """Prints the upstream definitions of the third-party kinds that are used here, one JSON document a line.
 
-usage: upstream-definitions.py MODULE.py…
+usage: upstream-definitions.py MODULE.py… MODULE.rs…
 
-The modules come from wheels that are generated from the upstream definitions, one class for each object of a schema.
-They are read as text and never run: this needs Python's standard library alone.
+The modules come from packages that are generated from the upstream definitions, one type for each object of a schema:
+wheels with classes, crates with structs. They are read as text and never run or built: this needs Python's standard
+library alone.
 """
 
 import ast
 import json
+import re
 import sys
 
 PLAIN = {
@@ -29,7 +31,7 @@ KINDS = ["PodMonitor", "PrometheusRule", "DestinationRule", "Gateway", "VirtualS
 ANYTHING = {"x-kubernetes-preserve-unknown-fields": True}
 
 
-class Module:
+class PythonModule:
     """The classes of one module."""
 
     def __init__(self, path):
@@ -92,6 +94,65 @@ class Module:
         return {**schema, "required": required} if required else schema
 
 
+class RustModule:
+    """The structs and enums of one module, as kopium writes them."""
+
+    PLAIN = {"String": "string", "i32": "integer", "i64": "integer", "bool": "boolean"}
+    TYPE = re.compile(r"^pub (struct|enum) (\w+) \{\n(.*?)^\}", re.MULTILINE | re.DOTALL)
+    FIELD = re.compile(r"(?:#\[serde\(([^]]*)\)\]\s*)?pub (?:r#)?(\w+):\s*([\w<>,\s]+?),\s*(?=#\[|pub |\Z)")
+    VARIANT = re.compile(r"(?:#\[serde\(([^]]*)\)\]\s*)?(\w+),")
+    ROOT = re.compile(r"#\[kube\(\s*(group = .*?)\)\].*?^pub struct (\w+)", re.MULTILINE | re.DOTALL)
+
+    def __init__(self, path):
+        with open(path, encoding="utf-8") as file:
+            self.text = re.sub(r"^\s*//.*\n", "", file.read(), flags=re.MULTILINE)
+        self.types = {name: (kind, body) for kind, name, body in self.TYPE.findall(self.text)}
+
+    def definitions(self):
+        """The definition of the kind that the module is about."""
+        for arguments, spec in self.ROOT.findall(self.text):
+            found = dict(re.findall(r'(\w+) = "([^"]*)"', arguments))
+            yield definition(found["kind"], f"{found['group']}/{found['version']}", self.schema(spec))
+
+    def schema(self, name):
+        """The schema of a type."""
+        if name in self.PLAIN:
+            return {"type": self.PLAIN[name]}
+        if name in self.types:
+            kind, body = self.types[name]
+            return self.object(body) if kind == "struct" else self.choice(body)
+        generic = re.fullmatch(r"(Option|Vec|BTreeMap)<\s*(?:String,\s*)?(.*?),?\s*>", name, re.DOTALL)
+        if not generic:
+            raise SystemExit(f"{name} is no type of this module")
+        inner = self.schema(generic[2])
+        if generic[1] == "Vec":
+            return {"type": "array", "items": inner}
+        if generic[1] == "BTreeMap":
+            return {"type": "object", "additionalProperties": inner}
+        return inner
+
+    def object(self, body):
+        """The schema of a struct."""
+        properties, required = {}, []
+        for attributes, field, kind in self.FIELD.findall(body):
+            name = renamed(attributes) or field
+            properties[name] = self.schema(kind)
+            if not kind.startswith("Option<"):
+                required.append(name)
+        return {"type": "object", "properties": properties, **({"required": required} if required else {})}
+
+    def choice(self, body):
+        """The schema of an enum."""
+        words = [renamed(attributes) or name for attributes, name in self.VARIANT.findall(body)]
+        return {"type": "string", "enum": words}
+
+
+def renamed(attributes):
+    """The name in an object, where an attribute of serde says another than the program's."""
+    found = re.search(r'rename = "([^"]*)"', attributes)
+    return found and found[1]
+
+
 def annotations(node):
     """The fields of a class."""
     return [field for field in node.body if isinstance(field, ast.AnnAssign)]
@@ -136,5 +197,6 @@ def definition(kind, api_version, spec):
 
 
 for path in sys.argv[1:]:
-    for found in Module(path).definitions():
+    module = RustModule(path) if path.endswith(".rs") else PythonModule(path)
+    for found in module.definitions():
         print(json.dumps(found))

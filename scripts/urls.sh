@@ -12,7 +12,11 @@ verb_urls() {
       say "  api server   $(cluster_field api-server)"
       ;;
     *)
-      say "  app          kubectl port-forward --namespace istio-system service/istio-ingressgateway 8080:80   http://localhost:8080/"
+      if is_ambient; then
+        say "  app          kubectl port-forward --namespace default service/simple-app-istio 8080:80   http://localhost:8080/"
+      else
+        say "  app          kubectl port-forward --namespace istio-system service/istio-ingressgateway 8080:80   http://localhost:8080/"
+      fi
       say "  rollouts     kubectl port-forward --namespace istio-system service/canary-controller 8081:80   http://localhost:8081/"
       say "  prometheus   kubectl port-forward --namespace monitoring service/prometheus-prometheus 9090   http://localhost:9090/"
       ;;

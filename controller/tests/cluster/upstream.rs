@@ -29,6 +29,18 @@ fn definitions() -> Vec<Value> {
     lines.collect::<Result<_, _>>().unwrap()
 }
 
+/// The third-party groups.
+const GROUPS: [&str; 3] = [
+    "gateway.networking.k8s.io",
+    "monitoring.coreos.com",
+    "networking.istio.io",
+];
+
+fn group(object: &Value) -> &str {
+    let version = object["apiVersion"].as_str().unwrap_or_default();
+    version.split_once('/').map_or("", |(group, _)| group)
+}
+
 /// Every committed object of a third-party group, with its file. A patch of the Canary is none.
 fn committed(folder: &Path) -> Vec<(PathBuf, Value)> {
     let mut found = Vec::new();
@@ -43,8 +55,7 @@ fn committed(folder: &Path) -> Vec<(PathBuf, Value)> {
             let text = fs::read_to_string(&path).unwrap();
             for document in serde_yaml::Deserializer::from_str(&text) {
                 let object = Value::deserialize(document).unwrap();
-                let version = object["apiVersion"].as_str().unwrap_or_default();
-                if version.starts_with("monitoring.coreos.com/") || version.contains("istio.io/") {
+                if GROUPS.contains(&group(&object)) {
                     found.push((path.clone(), object));
                 }
             }
@@ -106,8 +117,10 @@ async fn what_is_committed_fits_the_upstream_definitions() {
     let world = World::with_definitions(definitions()).await;
     let mut kinds = BTreeMap::new();
     for (path, object) in committed(&repository().join("manifests")) {
-        let kind = object["kind"].as_str().unwrap().to_owned();
-        *kinds.entry(kind).or_insert(0) += 1;
+        let kind = object["kind"].as_str().unwrap();
+        *kinds
+            .entry(format!("{kind}.{}", group(&object)))
+            .or_insert(0) += 1;
         if let Err(error) = apply(&world, &object).await {
             panic!("{}: {error}", path.display());
         }
@@ -115,7 +128,14 @@ async fn what_is_committed_fits_the_upstream_definitions() {
     let found: Vec<_> = kinds.keys().map(String::as_str).collect();
     assert_eq!(
         found,
-        ["Gateway", "PodMonitor", "PrometheusRule", "VirtualService"]
+        [
+            "Gateway.gateway.networking.k8s.io",
+            "Gateway.networking.istio.io",
+            "HTTPRoute.gateway.networking.k8s.io",
+            "PodMonitor.monitoring.coreos.com",
+            "PrometheusRule.monitoring.coreos.com",
+            "VirtualService.networking.istio.io",
+        ]
     );
 }
 
@@ -123,18 +143,18 @@ async fn what_is_committed_fits_the_upstream_definitions() {
 async fn what_does_not_fit_is_refused() {
     let world = World::with_definitions(definitions()).await;
     let all = committed(&repository().join("manifests"));
-    let of_kind = |kind: &str| {
+    let find = |kind: &str, of_group: &str| {
         let mut objects = all.iter().map(|(_, object)| object);
         objects
-            .find(|object| object["kind"] == kind)
+            .find(|object| object["kind"] == kind && group(object) == of_group)
             .unwrap()
             .clone()
     };
-    let (monitor, rule, gateway) = (
-        of_kind("PodMonitor"),
-        of_kind("PrometheusRule"),
-        of_kind("Gateway"),
-    );
+    let monitor = find("PodMonitor", "monitoring.coreos.com");
+    let rule = find("PrometheusRule", "monitoring.coreos.com");
+    let gateway = find("Gateway", "networking.istio.io");
+    let listener = find("Gateway", "gateway.networking.k8s.io");
+    let route = find("HTTPRoute", "gateway.networking.k8s.io");
     for (object, path, value, words) in [
         (
             &monitor,
@@ -162,6 +182,20 @@ async fn what_does_not_fit_is_refused() {
             "/spec/servers/0/port/protocoll",
             json!("HTTP"),
             "protocoll",
+        ),
+        (&listener, "/spec/listeners/0/port", json!("80"), "port"),
+        (
+            &listener,
+            "/spec/gatewayClass",
+            json!("istio"),
+            "gatewayClass",
+        ),
+        (&route, "/spec/parentRefs/0/name", Value::Null, "name"),
+        (
+            &route,
+            "/spec/rules/0/backendRefs/0/weigth",
+            json!(10),
+            "weigth",
         ),
     ] {
         let mut wrong = object.clone();

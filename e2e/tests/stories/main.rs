@@ -16,6 +16,7 @@ mod idle;
 mod images;
 mod manifests;
 mod minikube;
+mod minikube_ambient;
 mod namespaced;
 mod page;
 mod parts;

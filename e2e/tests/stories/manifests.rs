@@ -4,14 +4,17 @@ use e2e::Cluster;
 use serde_json::Value;
 
 /// Every kustomization that is meant to be applied.
-const KUSTOMIZATIONS: [&str; 8] = [
+const KUSTOMIZATIONS: [&str; 11] = [
     "controller",
     "demo",
     "monitoring",
     "secret-copies",
     "overlays/cluster",
+    "overlays/cluster-ambient",
     "overlays/local",
+    "overlays/local-ambient",
     "overlays/minikube",
+    "overlays/minikube-ambient",
     "overlays/namespaced",
 ];
 

@@ -5,7 +5,7 @@ use std::{fs, os::unix::process::CommandExt as _, process::Command, time::Durati
 use e2e::{Machine, Output, until};
 
 /// A machine with Minikube, Docker and all the rest, on which nothing has been started yet.
-fn laptop() -> Machine {
+pub(crate) fn laptop() -> Machine {
     let machine = Machine::new();
     machine.program(
         "minikube",
@@ -34,10 +34,12 @@ esac"#,
   *version*) echo "Client Version: v1.34.1" ;;
   *"get canary "*conditions*) cat "$STATE/promoted" ;;
   *"get canary "*) echo Initialized ;;
-  *"get customresourcedefinition"*) exit 1 ;;
+  *"get customresourcedefinition"*) test -e "$STATE/definitions" ;;
   *"get --raw"*) printf 'version: 1.0.0' ;;
   *"get nodes"*) cat "$STATE/runtime" 2>/dev/null || printf docker://28.4.0 ;;
   *"get deployment istiod"*) test -e "$STATE/istiod" ;;
+  *app=ztunnel*) cat "$STATE/ztunnel" 2>/dev/null || true ;;
+  *"get gateways."*) echo "Programmed=False AddressNotAssigned: no pod answers yet" ;;
   *"get pods"*) echo "prometheus-grafana-0   1/2   ImagePullBackOff   0   3m" ;;
   *"get events"*) echo "prometheus-grafana-0   Failed   no such image" ;;
   *logs*) echo "last words" ;;
@@ -47,7 +49,7 @@ esac"#,
     machine
 }
 
-fn run(machine: &Machine, args: &[&str]) -> Output {
+pub(crate) fn run(machine: &Machine, args: &[&str]) -> Output {
     Output::of(&mut machine.command(args))
 }
 
@@ -67,14 +69,14 @@ fn only_asks(call: &str) -> bool {
 }
 
 /// The calls that change something, since the last time this was asked.
-fn changes(machine: &Machine) -> Vec<String> {
+pub(crate) fn changes(machine: &Machine) -> Vec<String> {
     let mut calls = machine.calls();
     calls.retain(|call| !only_asks(call));
     calls
 }
 
 /// The lines of a dry run that are commands that change something, as the shell would pass them on.
-fn commands(dry_run: &str) -> Vec<String> {
+pub(crate) fn commands(dry_run: &str) -> Vec<String> {
     let lines = dry_run
         .lines()
         .filter(|line| !line.starts_with('#') && !line.is_empty());

@@ -109,3 +109,137 @@ async fn misspelt_fields_and_wrong_types_are_refused() {
             .unwrap();
     }
 }
+
+#[tokio::test]
+async fn the_api_server_fills_in_what_the_gateway_api_defaults() {
+    let client = ApiServer::open(Config::default()).await.unwrap().client();
+    let definitions: Api<CustomResourceDefinition> = Api::all(client.clone());
+    for definition in crds() {
+        definitions
+            .create(&PostParams::default(), &definition)
+            .await
+            .unwrap();
+    }
+    let create = async |plural: &str, kind: &str, spec: Value| {
+        let object = json!({
+            "apiVersion": "gateway.networking.k8s.io/v1beta1",
+            "kind": kind,
+            "metadata": { "name": "app" },
+            "spec": spec,
+        });
+        let namespace = if kind == "GatewayClass" {
+            ""
+        } else {
+            "namespaces/default/"
+        };
+        let path = format!(
+            "/apis/gateway.networking.k8s.io/v1beta1/{namespace}{plural}?fieldValidation=Strict"
+        );
+        let request = Request::post(path)
+            .header("content-type", "application/json")
+            .body(object.to_string().into_bytes());
+        client.request::<Value>(request.unwrap()).await
+    };
+    let every = json!([{ "path": { "type": "PathPrefix", "value": "/" } }]);
+    let route = json!({
+        "parentRefs": [{ "name": "app" }, { "group": "", "kind": "Service", "name": "app", "port": 80 }],
+        "rules": [
+            { "backendRefs": [{ "name": "a", "port": 80 }] },
+            {
+                "matches": [{ "headers": [{ "name": "x", "value": "y" }] }],
+                "filters": [{ "type": "RequestRedirect", "requestRedirect": {} }],
+            },
+        ],
+    });
+    let stored = create("httproutes", "HTTPRoute", route).await.unwrap();
+    assert_eq!(
+        stored["spec"],
+        json!({
+            "parentRefs": [
+                { "group": "gateway.networking.k8s.io", "kind": "Gateway", "name": "app" },
+                { "group": "", "kind": "Service", "name": "app", "port": 80 },
+            ],
+            "rules": [
+                {
+                    "matches": every,
+                    "backendRefs": [{ "group": "", "kind": "Service", "name": "a", "port": 80, "weight": 1 }],
+                },
+                {
+                    "matches": [{
+                        "path": { "type": "PathPrefix", "value": "/" },
+                        "headers": [{ "type": "Exact", "name": "x", "value": "y" }],
+                    }],
+                    "filters": [{ "type": "RequestRedirect", "requestRedirect": { "statusCode": 302 } }],
+                },
+            ],
+        })
+    );
+    let listener = json!({ "name": "http", "port": 80, "protocol": "HTTP" });
+    let spec = json!({ "gatewayClassName": "istio", "listeners": [listener] });
+    let stored = create("gateways", "Gateway", spec).await.unwrap();
+    assert_eq!(
+        stored["spec"]["listeners"][0]["allowedRoutes"],
+        json!({ "namespaces": { "from": "Same" } })
+    );
+    assert_eq!(stored["status"]["conditions"][1]["type"], "Programmed");
+    assert_eq!(stored["status"]["conditions"][1]["status"], "Unknown");
+    let spec = json!({ "controllerName": "istio.io/gateway-controller" });
+    let stored = create("gatewayclasses", "GatewayClass", spec)
+        .await
+        .unwrap();
+    assert_eq!(stored["status"]["conditions"][0]["reason"], "Pending");
+
+    for (plural, kind, spec, words) in [
+        (
+            "httproutes",
+            "HTTPRoute",
+            json!({ "hostnames": ["*"] }),
+            "spec.hostnames[0]",
+        ),
+        (
+            "httproutes",
+            "HTTPRoute",
+            json!({ "rules": [{ "backendRef": [] }] }),
+            "backendRef",
+        ),
+        (
+            "httproutes",
+            "HTTPRoute",
+            json!({ "rules": [{ "matches": [{ "method": "get" }] }] }),
+            "method",
+        ),
+        (
+            "httproutes",
+            "HTTPRoute",
+            json!({ "rules": [{ "filters": [{ "type": "Odd" }] }] }),
+            "Odd",
+        ),
+        (
+            "httproutes",
+            "HTTPRoute",
+            json!({ "rules": [{ "backendRefs": [{ "name": "a", "weight": -1 }] }] }),
+            "weight",
+        ),
+        (
+            "httproutes",
+            "HTTPRoute",
+            json!({ "rules": [{ "timeouts": { "request": "1 s" } }] }),
+            "timeouts.request",
+        ),
+        (
+            "gateways",
+            "Gateway",
+            json!({ "gatewayClassName": "istio", "listeners": [] }),
+            "listeners",
+        ),
+        (
+            "gatewayclasses",
+            "GatewayClass",
+            json!({ "controllerName": "istio" }),
+            "controllerName",
+        ),
+    ] {
+        let error = create(plural, kind, spec.clone()).await.expect_err(words);
+        assert!(error.to_string().contains(words), "{spec}: {error}");
+    }
+}

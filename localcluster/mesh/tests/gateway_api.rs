@@ -1,127 +1,26 @@
-//! The Gateway API through a real Envoy. Needs Envoy on the `PATH` or named by `ENVOY`.
+//! Weights and statuses of the Gateway API with a real Envoy. Needs Envoy on the `PATH` or named by
+//! `ENVOY`.
 #![allow(clippy::unwrap_used, clippy::panic)]
 
 #[path = "support/cluster.rs"]
 mod cluster;
+#[path = "support/http_routes.rs"]
+mod http_routes;
 #[path = "support/requests.rs"]
 mod requests;
 
 use cluster::*;
+use http_routes::*;
 use hyper::{Method, StatusCode};
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::{
     Api,
     api::{DeleteParams, Patch, PatchParams},
 };
 use localcluster_mesh::gateway_api::{
-    GATEWAY_CONTROLLER, Gateway, GatewayClass, HTTPRoute, RouteParentStatus,
+    GATEWAY_CONTROLLER, Gateway, GatewayClass, RouteParentStatus,
 };
 use requests::*;
-use serde_json::{Value, json};
-
-const API: &str = "gateway.networking.k8s.io/v1";
-
-/// Gateways as the profile for ambient meshes has them: one way in from outside, one waypoint.
-fn gateways() -> Vec<Value> {
-    let gateway = |name: &str, class: &str, listener: Value| {
-        json!({
-            "apiVersion": API, "kind": "Gateway",
-            "metadata": { "name": name, "namespace": "default" },
-            "spec": { "gatewayClassName": class, "listeners": [listener] },
-        })
-    };
-    let http = json!({ "name": "http", "port": 80, "protocol": "HTTP" });
-    let mesh = json!({ "name": "mesh", "port": 15008, "protocol": "HBONE" });
-    vec![
-        gateway("app", "istio", http),
-        gateway("waypoint", "istio-waypoint", mesh),
-    ]
-}
-
-fn backends(primary: u32, canary: u32) -> Value {
-    json!([
-        { "name": "app-primary", "port": 80, "weight": primary },
-        { "name": "app-canary", "port": 80, "weight": canary },
-    ])
-}
-
-/// The HTTPRoute that a canary release makes, for requests between pods and from outside.
-fn http_route(rules: Value) -> Value {
-    json!({
-        "apiVersion": API, "kind": "HTTPRoute",
-        "metadata": { "name": "app", "namespace": "default" },
-        "spec": {
-            "parentRefs": [
-                { "group": "", "kind": "Service", "name": "app", "port": 80 },
-                { "name": "app" },
-            ],
-            "rules": rules,
-        },
-    })
-}
-
-/// The canary's objects with gateways and one route.
-async fn start(rules: Value) -> (Cluster, Backend, Backend) {
-    let (primary, canary) = pair().await;
-    let mut objects = canary_objects(&primary, &canary);
-    objects.extend(gateways());
-    objects.push(http_route(rules));
-    (Cluster::start(&objects).await, primary, canary)
-}
-
-fn percent(answers: &std::collections::BTreeMap<String, usize>, name: &str) -> f64 {
-    let total: usize = answers.values().sum();
-    100.0 * *answers.get(name).unwrap_or(&0) as f64 / total as f64
-}
-
-impl Cluster {
-    fn routes(&self) -> Api<HTTPRoute> {
-        Api::namespaced(self.client.clone(), "default")
-    }
-
-    /// Change the spec of route `app`; returns its generation.
-    async fn set_route(&self, spec: Value) -> i64 {
-        let patch = Patch::Merge(json!({ "spec": spec }));
-        let (routes, parameters) = (self.routes(), PatchParams::default());
-        let patched = routes.patch("app", &parameters, &patch).await.unwrap();
-        patched.metadata.generation.unwrap()
-    }
-
-    /// The present generation of route `app` and what its parents say.
-    async fn parents(&self) -> (i64, Vec<RouteParentStatus>) {
-        let route = self.routes().get("app").await.unwrap();
-        let parents = route
-            .status
-            .map(|status| status.parents)
-            .unwrap_or_default();
-        (route.metadata.generation.unwrap(), parents)
-    }
-
-    /// Wait until the present generation of route `app` is answered by all of its parents with these
-    /// statuses and reasons of `Accepted` and `ResolvedRefs`.
-    async fn wait_for_answer(&self, expected: &[[&str; 4]]) {
-        eventually(&format!("{expected:?}"), || async {
-            let (generation, parents) = self.parents().await;
-            parents.len() == expected.len()
-                && parents.iter().zip(expected).all(|(parent, expected)| {
-                    let accepted = condition(&parent.conditions, "Accepted", generation);
-                    let resolved = condition(&parent.conditions, "ResolvedRefs", generation);
-                    [accepted.0, accepted.1, resolved.0, resolved.1] == *expected
-                })
-        })
-        .await;
-    }
-}
-
-/// Status and reason of a condition about this generation.
-fn condition<'a>(conditions: &'a [Condition], kind: &str, generation: i64) -> (&'a str, &'a str) {
-    let found = conditions.iter().find(|one| one.type_ == kind);
-    found
-        .filter(|one| one.observed_generation == Some(generation))
-        .map_or(("", ""), |one| (&one.status, &one.reason))
-}
-
-const FINE: [&str; 4] = ["True", "Accepted", "True", "ResolvedRefs"];
+use serde_json::json;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn weights_are_those_of_the_route_as_soon_as_it_says_accepted() {

@@ -10,7 +10,7 @@ use localcluster_mesh::{
     istio::VirtualService,
     model::Snapshot,
     problem::ObjectId,
-    render::{Rendered, bootstrap, render},
+    render::{Rendered, Status, Verdict, bootstrap, render},
 };
 use serde_json::{Value, json};
 use support::{scenario, settings};
@@ -30,6 +30,52 @@ fn problems(rendered: &Rendered) -> Vec<String> {
     rendered.problems.iter().map(line).collect()
 }
 
+/// A line for each object, parent and listener that is told something.
+fn statuses(rendered: &Rendered) -> Vec<String> {
+    let words = |verdicts: &[Verdict]| {
+        let words = verdicts.iter().map(|verdict| {
+            let Verdict {
+                kind,
+                status,
+                reason,
+                message,
+            } = verdict;
+            format!("{kind}={status} {reason} ({message})")
+        });
+        words.collect::<Vec<_>>().join("; ")
+    };
+    let mut lines = Vec::new();
+    for (object, status) in &rendered.statuses {
+        match status {
+            Status::Route(parents) => {
+                for (parent, verdicts) in parents {
+                    let parent = format!("{} {}", parent.kind, parent.name);
+                    lines.push(format!("{object} at {parent}: {}", words(verdicts)));
+                }
+            }
+            Status::Gateway {
+                address,
+                conditions,
+                listeners,
+            } => {
+                let address = address.as_deref().unwrap_or("nowhere");
+                lines.push(format!("{object} at {address}: {}", words(conditions)));
+                for listener in listeners {
+                    let kinds: Vec<_> = listener.kinds.iter().map(|kind| &kind.kind).collect();
+                    lines.push(format!(
+                        "{object} listener {}: {} of {kinds:?}; {}",
+                        listener.name,
+                        listener.attached,
+                        words(&listener.conditions)
+                    ));
+                }
+            }
+            Status::Class(verdicts) => lines.push(format!("{object}: {}", words(verdicts))),
+        }
+    }
+    lines
+}
+
 /// The default retries are long, stand in every route and have a golden of their own.
 fn abbreviate(value: &mut Value) {
     for safe in [true, false] {
@@ -42,6 +88,14 @@ fn abbreviate(value: &mut Value) {
         Value::Object(fields) => fields.values_mut().for_each(abbreviate),
         _ => {}
     }
+}
+
+/// Names of the counters by cluster.
+fn counters(rendered: &Rendered) -> Value {
+    let clusters = rendered.resources.clusters.iter();
+    clusters
+        .map(|(name, cluster)| (name.clone(), cluster["alt_stat_name"].clone()))
+        .collect()
 }
 
 macro_rules! golden {
@@ -69,6 +123,25 @@ golden! {
     wrong: routes;
 }
 
+macro_rules! gateway_api_golden {
+    ($($name:ident),*) => {$(
+        #[test]
+        fn $name() {
+            let rendered = render_in_etc(&scenario(concat!(stringify!($name), ".yaml")));
+            let mut golden = json!({
+                "problems": problems(&rendered),
+                "statuses": statuses(&rendered),
+                "counters": counters(&rendered),
+                "routes": rendered.resources.routes,
+            });
+            abbreviate(&mut golden);
+            insta::assert_yaml_snapshot!(golden);
+        }
+    )*};
+}
+
+gateway_api_golden!(http_routes, http_filters, http_wrong);
+
 #[test]
 fn the_default_retries_are_those_of_istio_and_more_for_safe_methods() {
     insta::assert_yaml_snapshot!([default_retries(true), default_retries(false)]);
@@ -93,17 +166,56 @@ fn without_an_ingress_there_is_nothing_for_one() {
 
 #[test]
 fn rendering_does_not_depend_on_the_order_of_objects() {
-    let mut snapshot = scenario("wrong.yaml");
-    let forward = render_in_etc(&snapshot);
-    snapshot.services.reverse();
-    snapshot.slices.reverse();
-    snapshot.pods.reverse();
-    snapshot.virtual_services.reverse();
-    snapshot.destination_rules.reverse();
-    snapshot.gateways.reverse();
-    let backward = render_in_etc(&snapshot);
-    assert_eq!(forward.resources, backward.resources);
-    assert_eq!(forward.problems, backward.problems);
+    for name in ["wrong.yaml", "http_wrong.yaml", "http_routes.yaml"] {
+        let mut snapshot = scenario(name);
+        let forward = render_in_etc(&snapshot);
+        snapshot.services.reverse();
+        snapshot.slices.reverse();
+        snapshot.pods.reverse();
+        snapshot.virtual_services.reverse();
+        snapshot.destination_rules.reverse();
+        snapshot.gateways.reverse();
+        snapshot.http_routes.reverse();
+        snapshot.api_gateways.reverse();
+        snapshot.gateway_classes.reverse();
+        snapshot.namespaces.reverse();
+        let backward = render_in_etc(&snapshot);
+        assert_eq!(forward.resources, backward.resources, "{name}");
+        assert_eq!(forward.problems, backward.problems, "{name}");
+        assert_eq!(forward.statuses, backward.statuses, "{name}");
+    }
+}
+
+#[test]
+fn a_waypoint_is_one_only_while_its_gateway_exists_and_is_for_services() {
+    let reporter = |snapshot: &Snapshot| {
+        let counters = counters(&render_in_etc(snapshot));
+        let name = counters["outbound|80||simple-app-canary.default.svc.cluster.local"].clone();
+        let (_, reporter) = name.as_str().unwrap().rsplit_once('|').unwrap();
+        reporter.to_owned()
+    };
+    let mut snapshot = scenario("http_routes.yaml");
+    assert_eq!(reporter(&snapshot), "waypoint");
+    let waypoint = snapshot
+        .api_gateways
+        .iter()
+        .position(|gateway| gateway.spec.gateway_class_name == "istio-waypoint")
+        .unwrap();
+    let labels = |purpose: &str| {
+        let label = ("istio.io/waypoint-for".to_owned(), purpose.to_owned());
+        Some([label].into())
+    };
+    for (purpose, expected) in [("workload", "destination"), ("all", "waypoint")] {
+        let gateway = Arc::make_mut(&mut snapshot.api_gateways[waypoint]);
+        gateway.metadata.labels = labels(purpose);
+        assert_eq!(reporter(&snapshot), expected, "{purpose}");
+    }
+    snapshot.api_gateways.remove(waypoint);
+    assert_eq!(reporter(&snapshot), "destination");
+    let told = problems(&render_in_etc(&snapshot));
+    let missing = "Unresolved Namespace /default metadata.labels[istio.io/use-waypoint]: \
+                   there is no Gateway default/waypoint of class istio-waypoint";
+    assert!(told.iter().any(|line| line == missing), "{told:?}");
 }
 
 #[test]
@@ -116,7 +228,7 @@ fn a_request_that_finds_no_ready_pod_counts_against_no_workload() {
     };
     assert_eq!(
         name_of_counters(&snapshot),
-        "simple-app-canary|default|80|simple-app"
+        "simple-app-canary|default|80|simple-app|destination"
     );
     for slice in &mut snapshot.slices {
         for endpoint in &mut Arc::make_mut(slice).endpoints {
@@ -125,7 +237,7 @@ fn a_request_that_finds_no_ready_pod_counts_against_no_workload() {
     }
     assert_eq!(
         name_of_counters(&snapshot),
-        "simple-app-canary|default|80|unknown"
+        "simple-app-canary|default|80|unknown|destination"
     );
 }
 

@@ -122,7 +122,7 @@ async fn a_workload_that_gets_its_name_under_load_costs_no_request() {
         let (_, body) = localcluster_driver::http::request(Method::GET, cluster.admin, "/stats/prometheus")
             .await
             .unwrap();
-        String::from_utf8_lossy(&body).contains(r#"envoy_cluster_upstream_rq{envoy_response_code="200",envoy_cluster_name="app-primary|default|80|app-primary"}"#)
+        String::from_utf8_lossy(&body).contains(r#"envoy_cluster_upstream_rq{envoy_response_code="200",envoy_cluster_name="app-primary|default|80|app-primary|destination"}"#)
     })
     .await;
     let tally = load.stop().await;

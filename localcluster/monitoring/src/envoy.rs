@@ -1,8 +1,9 @@
 //! Envoy's counters under the names Istio gives them, so that queries written for Istio work.
 //!
-//! The mesh names each cluster's counters `SERVICE|NAMESPACE|PORT|WORKLOAD`. There is one proxy, on the
-//! client's side of every request; its view is stored as that of the destination, because
-//! the pods have no proxy of their own and checks of a release ask for the destination.
+//! The mesh names each cluster's counters `SERVICE|NAMESPACE|PORT|WORKLOAD|REPORTER`. There is one proxy, on
+//! the client's side of every request; its view is stored as that of the destination, because
+//! the pods have no proxy of their own and checks of a release ask for the destination. For a Service with
+//! a waypoint it is the waypoint's, as in an ambient mesh.
 
 use std::net::SocketAddr;
 
@@ -17,7 +18,7 @@ pub fn scrape_config(admin: SocketAddr) -> Value {
     let part = |label: &str, replacement: &str| {
         json!({
             "source_labels": ["envoy_cluster_name"],
-            "regex": r"([^|]+)\|([^|]+)\|([^|]+)\|([^|]+)",
+            "regex": r"([^|]+)\|([^|]+)\|([^|]+)\|([^|]+)\|([^|]+)",
             "target_label": label,
             "replacement": replacement,
         })
@@ -46,7 +47,7 @@ pub fn scrape_config(admin: SocketAddr) -> Value {
             // Without it two ports of a Service would be one series.
             part("destination_port", "$3"),
             { "source_labels": ["envoy_response_code"], "regex": "(.+)", "target_label": "response_code" },
-            set("reporter", "destination"),
+            part("reporter", "$5"),
             set("source_workload", "unknown"),
             set("source_workload_namespace", "unknown"),
             rename("envoy_cluster_upstream_rq", "istio_requests_total"),

@@ -8,6 +8,8 @@ mod alerts;
 mod cluster;
 #[path = "../../mesh/tests/support/requests.rs"]
 mod requests;
+#[path = "prometheus/waypoint.rs"]
+mod waypoint;
 
 use std::{net::SocketAddr, path::Path, time::Duration};
 

@@ -264,6 +264,11 @@ impl Lookup<'_> {
             );
             return no("NoMatchingParent", message);
         }
+        if entries.iter().all(|entry| entry.kinds.is_empty()) {
+            let message =
+                format!("no such listener of Gateway {name} takes HTTPRoutes; see its status");
+            return no("NotAllowedByListeners", message);
+        }
         entries.retain(|entry| entry.allows(from, gateway.object, self.namespaces));
         if entries.is_empty() {
             let message = format!(

@@ -18,7 +18,7 @@ use crate::{
 pub(super) struct Claim<'a> {
     /// The older of two claims has the host.
     created: Option<jiff::Timestamp>,
-    /// Whose it is: claims of one owner do not conflict.
+    /// Whose it is.
     pub(super) owner: &'a ObjectId,
     /// The host, for people.
     pub(super) host: String,
@@ -48,14 +48,21 @@ impl Claim<'_> {
         }
     }
 
-    /// Tell that `owners` had the host before.
+    /// Tell that `owners` had the host before. An object does not conflict with itself: it may name a host
+    /// twice, or come in through two gateways.
     pub(super) fn report(&self, owners: &BTreeSet<String>, problems: &mut BTreeSet<Problem>) {
-        if owners.is_empty() {
-            return;
-        }
-        let owners = owners.iter().cloned().collect::<Vec<_>>().join(", ");
         let host = &self.host;
         for (object, field) in &self.told {
+            let name = object.to_string();
+            let others: Vec<&str> = owners
+                .iter()
+                .map(String::as_str)
+                .filter(|owner| *owner != name)
+                .collect();
+            if others.is_empty() {
+                continue;
+            }
+            let owners = others.join(", ");
             let mut report = Report::new(object.clone());
             report.note(
                 Reason::Conflict,

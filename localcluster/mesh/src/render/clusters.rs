@@ -350,11 +350,16 @@ type ByName = BTreeMap<String, Value>;
 pub(super) fn render(
     services: &Services,
     policies: &Policies,
+    waypoints: &BTreeSet<ServiceName>,
     settings: &Settings,
 ) -> (ByName, ByName) {
     let (mut clusters, mut endpoints) = (ByName::new(), ByName::new());
     for (name, service) in services {
         let rule = policies.0.get(name).cloned().unwrap_or_default();
+        let reporter = match waypoints.contains(name) {
+            true => "waypoint",
+            false => "destination",
+        };
         for port in &service.ports {
             let whole = (None, &BTreeMap::new(), &rule.policy);
             let parts = rule.subsets.iter();
@@ -371,7 +376,7 @@ pub(super) fn render(
                     "path_config_source": { "path": path },
                 });
                 endpoints.insert(file, load_assignment(&cluster, port, labels));
-                let stats = statistics_name(name, service, port);
+                let stats = statistics_name(name, service, port, reporter);
                 let envoy = envoy_cluster(&cluster, &stats, source, port, policy);
                 clusters.insert(cluster, envoy);
             }
@@ -383,12 +388,17 @@ pub(super) fn render(
 /// How long a connection to a pod may be idle.
 const IDLE_TIMEOUT: &str = "4s";
 
-/// `SERVICE|NAMESPACE|PORT|WORKLOAD`: the counters' name, which monitoring takes apart. Envoy ends a
-/// name at a dot, so a dot in a Deployment's name becomes `_`.
-fn statistics_name(name: &ServiceName, service: &MeshService, port: &Port) -> String {
+/// `SERVICE|NAMESPACE|PORT|WORKLOAD|REPORTER`: the counters' name, which monitoring takes apart. Envoy
+/// ends a name at a dot, so a dot in a Deployment's name becomes `_`.
+fn statistics_name(
+    name: &ServiceName,
+    service: &MeshService,
+    port: &Port,
+    reporter: &str,
+) -> String {
     let workload = service.workload.replace('.', "_");
     format!(
-        "{}|{}|{}|{workload}",
+        "{}|{}|{}|{workload}|{reporter}",
         name.name, name.namespace, port.number
     )
 }

@@ -33,16 +33,33 @@ pub(super) struct Hosts<'a> {
 /// whoever comes first has it.
 #[derive(Debug, Default)]
 struct Table {
-    owners: BTreeMap<String, String>,
+    owners: BTreeMap<String, Owner>,
     hosts: Vec<Value>,
+    /// Owners so far.
+    count: usize,
+}
+
+/// Who has a domain.
+#[derive(Clone, Debug)]
+struct Owner {
+    name: String,
+    /// Tells owners of the same name apart.
+    number: usize,
 }
 
 impl Table {
+    /// An owner unlike any other.
+    fn owner(&mut self, name: String) -> Owner {
+        self.count += 1;
+        let number = self.count;
+        Owner { name, number }
+    }
+
     /// Add a virtual host for those of `domains` that are free. Returns who has the others.
     fn add(
         &mut self,
-        name: &str,
-        owner: &str,
+        host: &str,
+        owner: &Owner,
         domains: Vec<String>,
         routes: Vec<Value>,
     ) -> BTreeSet<String> {
@@ -50,20 +67,28 @@ impl Table {
         let mut free = Vec::new();
         for domain in domains {
             match self.owners.get(&domain) {
-                Some(first) if first != owner => drop(taken.insert(first.clone())),
+                Some(first) if first.number != owner.number => {
+                    taken.insert(first.name.clone());
+                }
                 Some(_) => {}
                 None => {
-                    self.owners.insert(domain.clone(), owner.to_owned());
+                    self.owners.insert(domain.clone(), owner.clone());
                     free.push(domain);
                 }
             }
         }
         if !free.is_empty() {
-            let name = format!("{name} #{}", self.hosts.len());
+            let name = format!("{host} #{}", self.hosts.len());
             self.hosts
                 .push(json!({ "name": name, "domains": free, "routes": routes }));
         }
         taken
+    }
+
+    /// Add a virtual host that gives way to everybody who came before.
+    fn add_last(&mut self, host: &str, domains: Vec<String>, routes: Vec<Value>) {
+        let owner = self.owner(host.to_owned());
+        self.add(host, &owner, domains, routes);
     }
 
     fn into_configuration(self, name: &str) -> Value {
@@ -85,7 +110,7 @@ impl<'a> Hosts<'a> {
         let mesh = self.mesh_claims();
         self.add(&mut outbound, &mesh, true, problems);
         self.add_services(&mut outbound);
-        outbound.add("unknown", "nobody", vec!["*".into()], vec![unknown_host(
+        outbound.add_last("unknown", vec!["*".into()], vec![unknown_host(
             "no Service in this cluster is called %REQ(:AUTHORITY)%. Names are SERVICE.NAMESPACE, or \
              SERVICE alone in namespace default; see: kubectl get services --all-namespaces\n",
         )]);
@@ -112,7 +137,7 @@ impl<'a> Hosts<'a> {
                  Service as Host header, or bind a VirtualService or an HTTPRoute to a Gateway\n",
             )],
         };
-        ingress.add("default", "nobody", vec!["*".into()], everything_else);
+        ingress.add_last("default", vec!["*".into()], everything_else);
         ingress.into_configuration(INGRESS)
     }
 
@@ -132,9 +157,9 @@ impl<'a> Hosts<'a> {
     ) {
         for claim in claims {
             let mut taken = BTreeSet::new();
+            let owner = table.owner(claim.owner.to_string());
             for target in &claim.targets {
                 if let Some(routes) = self.routes(claim, target.port, problems) {
-                    let owner = claim.owner.to_string();
                     taken.extend(table.add(&claim.host, &owner, target.domains.clone(), routes));
                 }
             }
@@ -162,7 +187,7 @@ impl<'a> Hosts<'a> {
             for target in self.service_targets(name) {
                 let Some(port) = target.port else { continue };
                 let plain = routes::plain(&cluster_name(name, port, None));
-                table.add(&format!("{name}:{port}"), "Service", target.domains, plain);
+                table.add_last(&format!("{name}:{port}"), target.domains, plain);
             }
         }
     }

@@ -9,6 +9,7 @@ mod hosts;
 mod parents;
 mod routes;
 mod status;
+mod waypoints;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -129,7 +130,8 @@ pub fn render(snapshot: &Snapshot, settings: &Settings) -> Rendered {
         problems: &problems,
     }
     .statuses();
-    let (clusters, endpoints) = clusters::render(&services, &policies, settings);
+    let waypoints = waypoints::users(snapshot, &parents, &mut problems);
+    let (clusters, endpoints) = clusters::render(&services, &policies, &waypoints, settings);
     Rendered {
         resources: Resources {
             endpoints,

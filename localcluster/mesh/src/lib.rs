@@ -22,6 +22,16 @@
 //! - A safe request (`GET`, `HEAD`, `OPTIONS`, `TRACE`) without retries of its own is also repeated when
 //!   its connection breaks before an answer.
 //! - Everything is HTTP without TLS.
+//! - There is one ingress for all `Gateway`s, of Istio and of the Gateway API: two of them cannot route the same
+//!   host, and the port of a listener is a name only.
+//! - Of two objects for the same host or Service the older one is obeyed, be it a `VirtualService` or an
+//!   `HTTPRoute`; the other says so in an Event, and an `HTTPRoute` also in its status (`Accepted` is
+//!   `False`, reason `Conflicted`). `HTTPRoute`s alone are one list, as the Gateway API wants it.
+//! - An `HTTPRoute` that attaches to a Service of another namespace is not accepted, and a backend in another
+//!   namespace is not permitted: `ReferenceGrant`s are not read. `GRPCRoute`, `TLSRoute`, `TCPRoute` and
+//!   `UDPRoute` do not exist here.
+//! - A waypoint is a name: the proxy is the same with and without it, and requests are told as counted by a
+//!   waypoint where there would be one.
 
 mod admin;
 mod answer;

@@ -174,6 +174,37 @@ fn what_the_cluster_lacks_is_named_before_anything_is_changed() {
 }
 
 #[test]
+fn the_ambient_profile_asks_for_ambient_mode_and_tells_which_labels_are_missing() {
+    let machine = machine();
+    let mut up = UP.to_vec();
+    up.extend(["--profile", "ambient"]);
+    for (missing, from) in [
+        ("gatewayclass/istio-waypoint", "Istio's ambient mode: https"),
+        (
+            "customresourcedefinition/httproutes.gateway.networking.k8s.io",
+            "the Gateway API: https",
+        ),
+    ] {
+        let refused = Output::of(machine.command(&up).env("LACKING", missing));
+        assert_eq!(refused.code, 1, "{}", refused.stdout);
+        for words in [missing, from] {
+            assert!(refused.stderr.contains(words), "{}", refused.stderr);
+        }
+    }
+    // The routes of sidecars may be missing. Nothing answers here, so it ends later, after the note.
+    let kind = "customresourcedefinition/virtualservices.networking.istio.io";
+    let mut command = machine.command(&up);
+    let said = Output::of(command.env("LACKING", kind).env("FAIL_ON", "apply"));
+    let labels = "kubectl label namespace default istio.io/dataplane-mode=ambient istio.io/use-waypoint=waypoint";
+    assert!(
+        said.stdout.contains(labels),
+        "{}{}",
+        said.stdout,
+        said.stderr
+    );
+}
+
+#[test]
 fn a_dry_run_shows_the_overlay_and_every_command() {
     let machine = machine();
     let args = [

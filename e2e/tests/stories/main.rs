@@ -7,6 +7,7 @@
 
 mod adoption;
 mod alerts;
+mod ambient;
 mod article;
 mod chart;
 mod crash;

@@ -86,36 +86,46 @@ fn missing_classes(present: &Store<DynamicObject>) -> Vec<Write> {
     let present = present.state();
     let missing = CLASSES
         .iter()
-        .filter(|(name, _)| present.iter().all(|class| class.name_any() != *name));
+        .filter(|class| present.iter().all(|other| other.name_any() != class.name));
     missing
-        .map(|(name, controller)| {
+        .map(|class| {
             let spec = GatewayClassSpec {
-                controller_name: (*controller).into(),
-                description: Some("The default Istio GatewayClass".into()),
+                controller_name: class.controller.into(),
+                description: Some(class.description.into()),
                 parameters_ref: None,
             };
-            Write::Class(GatewayClass::new(name, spec))
+            Write::Class(GatewayClass::new(class.name, spec))
         })
         .collect()
 }
 
 async fn work(client: Client, mut receiver: watch::Receiver<Vec<Write>>) {
-    // By uid, the version that was answered last: the copy may be older than the answer for a moment.
+    // By uid, the version that was answered last: for a moment the copy is older than the answer.
     let mut answered: BTreeMap<String, String> = BTreeMap::new();
     while receiver.changed().await.is_ok() {
         loop {
             let writes = receiver.borrow_and_update().clone();
+            let waiting: BTreeMap<String, String> = writes.iter().filter_map(version).collect();
+            answered.retain(|uid, version| waiting.get(uid) == Some(version));
             let mut failed = false;
-            for write in writes {
-                let version = version(&write);
-                if version.is_some_and(|(uid, version)| answered.get(&uid) == Some(&version)) {
+            for write in &writes {
+                let version = version(write);
+                if version
+                    .as_ref()
+                    .is_some_and(|(uid, _)| answered.contains_key(uid))
+                {
                     continue;
                 }
-                match perform(&client, &write).await {
-                    Ok(()) => answered.extend(self::version(&write)),
+                match perform(&client, write).await {
+                    Ok(()) => answered.extend(version),
                     // Changed or gone since: the watch tells, and then there is a new answer.
                     Err(kube::Error::Api(status)) if [404, 409].contains(&status.code) => {
                         tracing::debug!(%status, "not answered");
+                    }
+                    // The same would be refused again.
+                    Err(kube::Error::Api(status)) if (400..500).contains(&status.code) => {
+                        tracing::warn!(%status, "cannot write a status");
+                        answered.extend(version);
                     }
                     Err(error) => {
                         failed = true;
@@ -256,5 +266,72 @@ impl Times {
             })
         });
         conditions.collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn time(seconds: i64) -> Timestamp {
+        Timestamp::from_second(seconds).unwrap()
+    }
+
+    fn route(status: &'static str, message: &str) -> Status {
+        let parent = json!({ "group": "", "kind": "Service", "name": "app" });
+        let verdict = |kind, status, message: &str| Verdict {
+            kind,
+            status,
+            reason: "Because",
+            message: message.into(),
+        };
+        let verdicts = vec![
+            verdict("Accepted", status, message),
+            verdict("ResolvedRefs", "True", ""),
+        ];
+        Status::Route(vec![(serde_json::from_value(parent).unwrap(), verdicts)])
+    }
+
+    #[test]
+    fn what_was_said_is_not_said_again() {
+        let gateway = Status::Gateway {
+            address: Some("127.0.0.1".into()),
+            conditions: vec![],
+            listeners: vec![],
+        };
+        for status in [route("True", "fine"), Status::Route(vec![]), gateway] {
+            let said = news(&status, None, 1, time(1)).unwrap_or_else(|| json!({}));
+            assert_eq!(news(&status, Some(&said), 1, time(2)), None, "{status:?}");
+        }
+    }
+
+    #[test]
+    fn a_new_generation_is_news_and_a_status_keeps_its_time_until_it_changes() {
+        let first = news(&route("True", "fine"), None, 1, time(1)).unwrap();
+        let second = news(&route("True", "fine"), Some(&first), 2, time(2)).unwrap();
+        let third = news(&route("False", "wrong"), Some(&second), 2, time(3)).unwrap();
+        let told = |status: &Value| {
+            let accepted = &status["parents"][0]["conditions"][0];
+            let time = accepted["lastTransitionTime"].as_str().unwrap().to_owned();
+            (time, accepted["observedGeneration"].as_i64().unwrap())
+        };
+        assert_eq!(told(&first), ("1970-01-01T00:00:01Z".into(), 1));
+        assert_eq!(told(&second), ("1970-01-01T00:00:01Z".into(), 2));
+        assert_eq!(told(&third), ("1970-01-01T00:00:03Z".into(), 2));
+        let resolved = &third["parents"][0]["conditions"][1]["lastTransitionTime"];
+        assert_eq!(resolved, "1970-01-01T00:00:01Z");
+    }
+
+    #[test]
+    fn what_another_controller_says_stays_where_it_is() {
+        let other = json!({ "controllerName": "example.com/other", "parentRef": { "name": "x" } });
+        let present = json!({ "parents": [other] });
+        let said = news(&route("True", ""), Some(&present), 1, time(1)).unwrap();
+        assert_eq!(said["parents"][0], other);
+        assert_eq!(said["parents"][1]["controllerName"], GATEWAY_CONTROLLER);
+        let swapped = json!({ "parents": [said["parents"][1], other] });
+        assert_eq!(news(&route("True", ""), Some(&swapped), 1, time(2)), None);
+        let gone = news(&Status::Route(vec![]), Some(&said), 1, time(2)).unwrap();
+        assert_eq!(gone, present);
     }
 }

@@ -25,6 +25,63 @@ fn the_definitions_are_these() {
     }
 }
 
+/// Fields of `upstream` that `own` lacks or has with another type.
+fn missing(upstream: &Value, own: &Value, path: &str, found: &mut Vec<String>) {
+    if own["x-kubernetes-preserve-unknown-fields"] == true {
+        return;
+    }
+    // The generated types do not tell what a union of objects is.
+    let known = !upstream["type"].is_null() || own["type"] != "object";
+    if known && upstream["type"] != own["type"] {
+        found.push(format!("{path}: {} is {}", upstream["type"], own["type"]));
+    }
+    for (name, property) in upstream["properties"].as_object().into_iter().flatten() {
+        missing(
+            property,
+            &own["properties"][name],
+            &format!("{path}.{name}"),
+            found,
+        );
+    }
+    for part in ["items", "additionalProperties"] {
+        if upstream[part].is_object() {
+            missing(&upstream[part], &own[part], &format!("{path}[]"), found);
+        }
+    }
+}
+
+#[test]
+fn no_field_of_the_upstream_definitions_is_missing() {
+    let file = concat!(
+        env!("CARGO_MANIFEST_DIR"),
+        "/../../.local/bin/upstream-definitions.json"
+    );
+    let text = std::fs::read_to_string(file)
+        .unwrap_or_else(|error| panic!("{file}: {error}; ./run.sh tools fetches it"));
+    let upstream: Vec<Value> = text
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect();
+    let schema = |definition: &Value| {
+        let schema = &definition["spec"]["versions"][0]["schema"]["openAPIV3Schema"];
+        schema["properties"]["spec"].clone()
+    };
+    let (mut found, mut compared) = (Vec::new(), 0);
+    for own in crds() {
+        let own = serde_json::to_value(own).unwrap();
+        let name = own["metadata"]["name"].as_str().unwrap();
+        if let Some(upstream) = upstream
+            .iter()
+            .find(|other| other["metadata"]["name"] == name)
+        {
+            compared += 1;
+            missing(&schema(upstream), &schema(&own), name, &mut found);
+        }
+    }
+    assert_eq!(found, Vec::<String>::new());
+    assert_eq!(compared, 5);
+}
+
 #[tokio::test]
 async fn misspelt_fields_and_wrong_types_are_refused() {
     let client = ApiServer::open(Config::default()).await.unwrap().client();

@@ -150,7 +150,8 @@ fn check_destination(destination: &Destination, field: &str, report: &mut Report
 
 fn mirrors(route: &HttpRoute, field: &str, report: &mut Report) -> Vec<Copy> {
     let mut copies = Vec::new();
-    let percent = route.mirror_percent.map(|whole| Percent {
+    let percent = route.mirror_percent.or(route.mirror_percent_oldest);
+    let percent = percent.map(|whole| Percent {
         value: whole.into(),
     });
     if let Some(mirror) = &route.mirror {

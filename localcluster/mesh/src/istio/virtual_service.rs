@@ -84,6 +84,10 @@ pub struct HttpRoute {
     /// Whole percent of requests to mirror (deprecated form).
     #[schemars(range(min = 0, max = 100))]
     pub mirror_percent: Option<u32>,
+    /// The same under its oldest name.
+    #[serde(rename = "mirror_percent")]
+    #[schemars(range(min = 0, max = 100))]
+    pub mirror_percent_oldest: Option<u32>,
     /// Percent of requests to mirror; all by default.
     pub mirror_percentage: Option<Percent>,
     /// Cross-origin resource sharing.

@@ -21,11 +21,27 @@ use crate::{
     problem::{ObjectId, Problem, Reason, Report},
 };
 
-/// Classes that exist everywhere, with their controllers.
-pub(crate) const CLASSES: [(&str, &str); 2] = [
-    ("istio", GATEWAY_CONTROLLER),
-    ("istio-waypoint", MESH_CONTROLLER),
+/// Classes that exist wherever Istio does.
+pub(crate) const CLASSES: [Class; 2] = [
+    Class {
+        name: "istio",
+        controller: GATEWAY_CONTROLLER,
+        description: "Ways in from outside, served by the ingress",
+    },
+    Class {
+        name: "istio-waypoint",
+        controller: MESH_CONTROLLER,
+        description: "Waypoints, all of them the one proxy of the mesh",
+    },
 ];
+
+/// A class, as it is made when it is missing.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Class {
+    pub(crate) name: &'static str,
+    pub(crate) controller: &'static str,
+    pub(crate) description: &'static str,
+}
 
 /// What a `Gateway` is here.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,10 +55,10 @@ pub(super) enum Role {
 /// The role of the gateways of class `name`; `None` when another controller sees to them.
 pub(super) fn role(name: &str, classes: &[Arc<GatewayClass>]) -> Option<Role> {
     let class = classes.iter().find(|class| class.name_any() == name);
-    let built_in = CLASSES.iter().find(|(class, _)| *class == name);
+    let built_in = CLASSES.iter().find(|class| class.name == name);
     let controller = class
         .map(|class| class.spec.controller_name.as_str())
-        .or(built_in.map(|(_, controller)| *controller))?;
+        .or(built_in.map(|class| class.controller))?;
     match controller {
         GATEWAY_CONTROLLER => Some(Role::Ingress),
         MESH_CONTROLLER => Some(Role::Waypoint),

@@ -111,6 +111,33 @@ fn what_was_fetched_in_half_or_was_changed_on_the_way_is_not_installed() {
 }
 
 #[test]
+fn a_crate_that_did_not_come_or_is_another_one_is_not_read() {
+    let machine = machine();
+    let fetch = |machine: &Machine| {
+        let mut command = machine.bash("fetch_crate models@1.2.3 0123abcd \"$STATE/unpacked\"");
+        command.env("CARGO_HOME", machine.path("cargo"));
+        command
+    };
+    machine.program("cargo", "");
+    let cache = machine.path("cargo").join("registry/cache/index");
+    std::fs::create_dir_all(&cache).expect("a new directory");
+    let failed = Output::of(fetch(&machine).env("FAIL_ON", "cargo info"));
+    assert_eq!(failed.code, 1);
+    for words in ["out of luck", "cargo could not fetch models@1.2.3"] {
+        assert!(failed.stderr.contains(words), "{}", failed.stderr);
+    }
+    let failed = Output::of(&mut fetch(&machine));
+    let none = "cargo keeps no copy of models@1.2.3";
+    assert!(failed.stderr.contains(none), "{}", failed.stderr);
+    std::fs::write(cache.join("models-1.2.3.crate"), "another one").expect("written");
+    let failed = Output::of(&mut fetch(&machine));
+    assert_eq!(failed.code, 1);
+    let changed = "models-1.2.3.crate has sha256";
+    assert!(failed.stderr.contains(changed), "{}", failed.stderr);
+    assert!(!machine.path("unpacked").exists(), "nothing is unpacked");
+}
+
+#[test]
 fn basic_programs_that_are_missing_are_named_with_the_command_that_brings_them() {
     let machine = machine();
     machine.remove("python3");

@@ -121,25 +121,32 @@ fn the_profile_is_known_afterwards_and_the_other_one_is_refused_until_down() {
     let page = Output::of(&mut curl).success();
     assert!(page.contains("simple-app"), "{page}");
 
-    // For somebody with a kubeconfig it is a cluster like any other, where everything is there already.
+    // What is for other kinds of cluster is valid here too.
+    for overlay in ["cluster-ambient", "minikube-ambient"] {
+        let overlay = format!("manifests/overlays/{overlay}");
+        let check = ["apply", "--dry-run=server", "--validate=strict", "-k"];
+        let said = cluster.kubectl(&[&check[..], &[&overlay]].concat());
+        assert!(said.contains("gateway.gateway.networking"), "{said}");
+    }
+}
+
+#[test]
+fn a_visitor_finds_the_waypoint_there_makes_one_that_is_missing_and_takes_only_that_away() {
+    let cluster = up();
     let directory = TempDir::new().expect("a temporary directory");
     let visitor = |args: &[&str]| {
         let mut command = run_sh(directory.path());
         command.env("KUBECONFIG", cluster.local_dir().join("kubeconfig"));
         Output::of(command.args(args)).success()
     };
-    let said = visitor(&[
-        "up",
-        "--on",
-        "current",
-        "--profile",
-        "ambient",
-        "--images",
-        "",
-    ]);
+    let up = ["up", "--on", "current", "--profile", "ambient", "--images"];
+    let up = [&up[..], &[""]].concat();
+    let waypoint = ["gateways.gateway.networking.k8s.io", "waypoint"];
+    let left = "gateway.gateway.networking.k8s.io/waypoint";
+    let said = visitor(&up);
     for words in [
         "left as they are, because they were there before:",
-        "gateway.gateway.networking.k8s.io/waypoint",
+        left,
         "ok    Waypoint is programmed",
         "service/simple-app-istio 8080:80",
     ] {
@@ -147,5 +154,15 @@ fn the_profile_is_known_afterwards_and_the_other_one_is_refused_until_down() {
     }
     assert!(!said.contains("kubectl label namespace"), "{said}");
     visitor(&["down"]);
-    cluster.kubectl(&["get", "gateways.gateway.networking.k8s.io", "waypoint"]);
+    cluster.kubectl(&[&["get"], &waypoint[..]].concat());
+
+    cluster.kubectl(&[&["delete"], &waypoint[..]].concat());
+    let said = visitor(&up);
+    assert!(!said.contains(left), "{said}");
+    cluster.kubectl(&[&["get"], &waypoint[..]].concat());
+    visitor(&["down"]);
+    let gone = cluster.try_kubectl(&[&["get"], &waypoint[..]].concat());
+    assert!(gone.stderr.contains("NotFound"), "{gone:?}");
+    // The rest is as it was.
+    cluster.kubectl(&["get", "canary", "simple-app"]);
 }

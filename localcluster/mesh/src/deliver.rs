@@ -101,10 +101,7 @@ impl Delivery {
             let mut names = resources.routes.keys();
             !names.all(|name| self.is_in_force(name, before))
         });
-        let mut verdict = match waits {
-            true => Verdict::Unknown,
-            false => Verdict::Accepted,
-        };
+        let mut verdict = Verdict::Accepted;
         if self.write("clusters.json", CLUSTER, all.values().cloned().collect())? {
             verdict = self.confirm(&["clusters"], before.as_ref()).await;
         }
@@ -115,6 +112,8 @@ impl Delivery {
         if changed && verdict != Verdict::ClustersRejected {
             let names: Vec<&str> = resources.routes.keys().copied().collect();
             verdict = self.confirm(&names, before.as_ref()).await;
+        } else if waits && verdict == Verdict::Accepted {
+            verdict = Verdict::Unknown;
         }
         // Refused routes leave the old ones in force, which may need every old cluster.
         if verdict == Verdict::RoutesRejected {

@@ -31,7 +31,7 @@ const LOOK_AGAIN: Duration = Duration::from_secs(1);
 
 /// Run Envoy on what the API server behind `client` says, until `shutdown`.
 ///
-/// The CustomResourceDefinitions of [`crds`](crate::crds) should be applied before; until they are,
+/// The CustomResourceDefinitions of [`crds`](crate::crds()) should be applied before; until they are,
 /// Envoy is not started, because routes that exist could not be seen.
 ///
 /// # Errors

@@ -187,9 +187,12 @@ fn progress(
             &format!("{subject} is progressing."),
         );
     } else if reason(conditions) == TIMED_OUT
-        || conditions
-            .last_update(PROGRESSING)
-            .is_some_and(|at| passed(at, deadline, conditions.now))
+        // The end of the last rollout is no time from which this one is counted. (Kubernetes: a ReplicaSet that is
+        // taken into use again, as after `rollout undo`, says nothing until its pods come.)
+        || reason(conditions) != NEW_AVAILABLE
+            && conditions
+                .last_update(PROGRESSING)
+                .is_some_and(|at| passed(at, deadline, conditions.now))
     {
         conditions.set(
             PROGRESSING,

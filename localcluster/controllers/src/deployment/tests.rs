@@ -363,6 +363,25 @@ fn a_rollout_that_does_not_progress_times_out_and_can_be_mended() {
 }
 
 #[test]
+fn going_back_long_after_the_last_rollout_does_not_time_out_at_once() {
+    let mut world = World::new(deployment(2, &Value::Null, "app:1"));
+    world.settle();
+    world.set_image("app:2");
+    world.settle();
+    world.now += SignedDuration::from_secs(3600);
+    world.set_image("app:1");
+    assert!(world.round());
+    assert_eq!(world.condition("Progressing").1, "NewReplicaSetAvailable");
+    world.broken.push("app:1".into());
+    world.settle();
+    assert_eq!(world.condition("Progressing").1, "ReplicaSetUpdated");
+    // From here on it is timed like any other.
+    world.now += world.plan().look_again.expect("a deadline");
+    world.settle();
+    assert_eq!(world.condition("Progressing").1, "ProgressDeadlineExceeded");
+}
+
+#[test]
 fn scaling_to_zero_and_back() {
     let mut world = World::new(deployment(2, &Value::Null, "app:1"));
     world.settle();

@@ -184,6 +184,7 @@ fn workload(deployment: &Value) -> Workload {
     };
     let unavailable = condition("Available")
         .filter(|one| one["status"] == "False" && one["reason"] == "MinimumReplicasUnavailable");
+    let updated = |one: &Value| one["lastUpdateTime"].as_str()?.parse().ok();
     let generation = deployment["metadata"]["generation"].as_i64().unwrap_or(0);
     Workload {
         replicas_wanted: count(&deployment["spec"]["replicas"]).unwrap_or(1),
@@ -191,9 +192,11 @@ fn workload(deployment: &Value) -> Workload {
         updated: count(&status["updatedReplicas"]).unwrap_or(0),
         available: count(&status["availableReplicas"]).unwrap_or(0),
         generation_observed: status["observedGeneration"].as_i64().unwrap_or(0) >= generation,
+        // Without a time it is taken for the news that it may be.
         deadline_exceeded: condition("Progressing")
-            .is_some_and(|one| one["reason"] == "ProgressDeadlineExceeded"),
-        unavailable_since: unavailable.and_then(|one| one["lastUpdateTime"].as_str()?.parse().ok()),
+            .filter(|one| one["reason"] == "ProgressDeadlineExceeded")
+            .map(|one| updated(one).unwrap_or(Timestamp::MAX)),
+        unavailable_since: unavailable.and_then(updated),
     }
 }
 
@@ -211,7 +214,8 @@ mod tests {
                 "conditions": [
                     { "type": "Available", "status": "False", "reason": "MinimumReplicasUnavailable",
                       "lastUpdateTime": "2023-11-14T22:13:20Z" },
-                    { "type": "Progressing", "status": "False", "reason": "ProgressDeadlineExceeded" } ] } }));
+                    { "type": "Progressing", "status": "False", "reason": "ProgressDeadlineExceeded",
+                      "lastUpdateTime": "2023-11-14T22:23:20Z" } ] } }));
         assert_eq!(
             found,
             Workload {
@@ -220,7 +224,7 @@ mod tests {
                 updated: 1,
                 available: 2,
                 generation_observed: false,
-                deadline_exceeded: true,
+                deadline_exceeded: Some(Timestamp::from_second(1_700_000_600).unwrap()),
                 unavailable_since: Some(Timestamp::from_second(1_700_000_000).unwrap()),
             }
         );

@@ -305,8 +305,13 @@ impl Checker<'_> {
         self.require(from.may_become(to), Rule::LegalTransition, || {
             format!("{from} to {to}")
         });
-        let finished = matches!(to, Phase::Initialized | Phase::Succeeded);
-        if finished && from != to {
+        // What was withdrawn before it began ends in the same phases, and moves nothing.
+        let finished = match to {
+            Phase::Initialized => matches!(from, Phase::None | Phase::Initializing),
+            Phase::Succeeded => from == Phase::Finalising,
+            _ => false,
+        };
+        if finished {
             self.route_is_followed(&format!("{from} to {to}"));
         }
         let active = !matches!(

@@ -68,8 +68,8 @@ pub struct Workload {
     pub available: u32,
     /// `status.observedGeneration` has reached `metadata.generation`.
     pub generation_observed: bool,
-    /// Condition Progressing has reason ProgressDeadlineExceeded.
-    pub deadline_exceeded: bool,
+    /// Since when condition Progressing has reason ProgressDeadlineExceeded.
+    pub deadline_exceeded: Option<Timestamp>,
     /// Since when condition Available has been False with reason MinimumReplicasUnavailable.
     pub unavailable_since: Option<Timestamp>,
 }

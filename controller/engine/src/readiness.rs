@@ -59,7 +59,7 @@ pub(crate) fn readiness(
         // Zero of zero replicas answer no one. (Flagger means to say so for the primary, and calls the canary ready.)
         return Readiness::Waiting("it is scaled to zero".to_owned());
     }
-    if workload.deadline_exceeded {
+    if is_exceeded(workload, deadline, began, now) {
         return Readiness::Stuck(format!(
             "deployment \"{name}\" exceeded its progress deadline"
         ));
@@ -89,15 +89,31 @@ pub(crate) fn readiness(
     }
 }
 
+/// Whether the workload's own deadline has passed for what it rolls out now. Kubernetes keeps saying so of the rollout
+/// before until the first new pod is there, when the workload goes back to pods that it had earlier: such words count
+/// only once they have stood for a `deadline` since this rollout `began`.
+fn is_exceeded(
+    workload: &Workload,
+    deadline: Duration,
+    began: Option<Timestamp>,
+    now: Timestamp,
+) -> bool {
+    let (Some(exceeded), Some(began)) = (workload.deadline_exceeded, began) else {
+        return workload.deadline_exceeded.is_some();
+    };
+    // Conditions know their time to the second only.
+    let is_of_this_rollout = exceeded.as_second() >= began.as_second();
+    is_of_this_rollout || elapsed(now, began).is_some_and(|passed| passed > deadline)
+}
+
 /// Since when the deadline runs. A workload may have been unavailable long before it was given what it now rolls
 /// out (Kubernetes does not touch the condition then), so it is never before that `began`.
 pub(crate) fn unavailable_since(
     workload: &Workload,
     began: Option<Timestamp>,
 ) -> Option<Timestamp> {
-    workload
-        .unavailable_since
-        .map(|since| began.map_or(since, |began| since.max(began)))
+    let since = workload.unavailable_since.or(workload.deadline_exceeded);
+    since.map(|since| began.map_or(since, |began| since.max(began)))
 }
 
 /// Time from `since` to `now`; `None` while `since` is in the future (the clock went back).
@@ -118,7 +134,7 @@ mod tests {
             updated,
             available,
             generation_observed: true,
-            deadline_exceeded: false,
+            deadline_exceeded: None,
             unavailable_since: None,
         }
     }
@@ -170,7 +186,7 @@ mod tests {
     #[test]
     fn a_deadline_of_an_older_generation_is_not_read() {
         let exceeded = Workload {
-            deadline_exceeded: true,
+            deadline_exceeded: Some("2026-01-01T00:59:00Z".parse().unwrap()),
             ..workload(1, 1, 1, 0)
         };
         let expected = "deployment \"app\" exceeded its progress deadline".to_owned();
@@ -180,6 +196,36 @@ mod tests {
             ..exceeded
         };
         assert!(matches!(judge(&newer, 100), Readiness::Waiting(_)));
+    }
+
+    #[test]
+    fn a_deadline_that_passed_before_the_rollout_began_is_not_its_own() {
+        let time = |text: &str| text.parse::<Timestamp>().unwrap();
+        let exceeded = Workload {
+            deadline_exceeded: Some(time("2026-01-01T00:40:00Z")),
+            ..workload(1, 1, 0, 1)
+        };
+        let now = time("2026-01-01T01:00:00Z");
+        let judge = |began| readiness(&exceeded, "app", 100, DEADLINE, Some(time(began)), now);
+        let waits = Readiness::Waiting(
+            "waiting for rollout to finish: 0 out of 1 new replicas have been updated".to_owned(),
+        );
+        assert_eq!(judge("2026-01-01T00:55:00Z"), waits);
+        for began in ["2026-01-01T00:40:00.7Z", "2026-01-01T00:30:00Z"] {
+            assert!(
+                matches!(judge(began), Readiness::Stuck(_)),
+                "its own: {began}"
+            );
+        }
+        assert!(
+            matches!(judge("2026-01-01T00:49:59Z"), Readiness::Stuck(_)),
+            "nothing has come since"
+        );
+        assert_eq!(
+            unavailable_since(&exceeded, Some(time("2026-01-01T00:55:00Z"))),
+            Some(time("2026-01-01T00:55:00Z")),
+            "and that is when to look again from"
+        );
     }
 
     #[test]

@@ -551,7 +551,8 @@ fn inspect_traffic(canary: &Canary, world: &World) {
     let overdue = primary.workload.unavailable_since.is_some_and(|since| {
         observed.now.duration_since(since).as_secs() >= canary.progress_deadline.as_secs() as i64
     });
-    let fit = primary.workload.available > 0 && !primary.workload.deadline_exceeded && !overdue;
+    let fit =
+        primary.workload.available > 0 && primary.workload.deadline_exceeded.is_none() && !overdue;
     assert!(
         analysed || !fit,
         "{weight} percent to what nobody analysed: {status:?} {:#?}",

@@ -130,7 +130,8 @@ impl Deployment {
             updated,
             available: self.available(),
             generation_observed: !self.unseen,
-            deadline_exceeded: ready < self.wanted && now - self.progressed > deadline,
+            deadline_exceeded: (ready < self.wanted && now - self.progressed > deadline)
+                .then(|| instant(self.progressed + deadline)),
             unavailable_since: self.unavailable.map(instant),
         }
     }

@@ -41,3 +41,34 @@ fn an_idle_canary_costs_no_request_but_watches_and_lease_renewals() {
         "the controller was there all the time"
     );
 }
+
+#[test]
+fn a_route_of_the_gateway_api_comes_to_rest_and_nobody_asks_for_it_again() {
+    let cluster = Cluster::none_yet();
+    let up = ["up", "--on", "local", "--profile", "ambient"];
+    cluster.run(&up).success();
+    // Controller and mesh answer each other through the object: one that always finds something to mend never ends.
+    let asked = |cluster: &Cluster| {
+        let text = cluster.kubectl(&["get", "--raw", "/metrics"]);
+        let routes = text.lines().filter(|line| {
+            line.starts_with("apiserver_request_total{")
+                && line.contains("group=\"gateway.networking.k8s.io\"")
+                && !line.contains("verb=\"WATCH\"")
+        });
+        routes.map(str::to_owned).collect::<Vec<_>>()
+    };
+    let before = (asked(&cluster), asked_by_the_controller(&cluster).1);
+    assert!(
+        before
+            .0
+            .iter()
+            .any(|line| line.contains("subresource=\"status\"")),
+        "the mesh has answered: {before:?}"
+    );
+    // As above: the story is that nothing happens.
+    sleep(Duration::from_secs(60));
+    assert_eq!(
+        (asked(&cluster), asked_by_the_controller(&cluster).1),
+        before
+    );
+}

@@ -5,6 +5,7 @@ use std::{
     collections::BTreeMap,
     fs,
     path::{Path, PathBuf},
+    time::Duration,
 };
 
 use controller::cluster::Kind;
@@ -15,7 +16,10 @@ use kube::{
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use crate::world::{World, canary};
+use crate::{
+    gateway_api::gateway_canary,
+    world::{World, canary},
+};
 
 fn repository() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
@@ -110,6 +114,36 @@ async fn what_the_controller_generates_fits_the_upstream_definitions() {
     ] {
         assert!(!world.get(kind, name).await.is_null(), "{kind} {name}");
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_http_route_it_generates_fits_the_upstream_definition_and_comes_to_rest() {
+    let world = World::with_definitions(definitions()).await;
+    let running = world.start();
+    let mut canary = gateway_canary();
+    let service = &mut canary["spec"]["service"];
+    service["hosts"] = json!(["app.example.com"]);
+    service["timeout"] = json!("5s");
+    service["backendTimeout"] = json!("1s");
+    service["match"] = json!([
+        { "uri": { "prefix": "/a" }, "method": { "exact": "GET" },
+          "headers": { "x-a": { "exact": "b" } }, "queryParams": { "q": { "regex": "1.*" } } },
+        { "uri": { "exact": "/b" } } ]);
+    service["rewrite"] = json!({ "uri": "/", "authority": "in.example.com" });
+    service["headers"] =
+        json!({ "request": { "add": { "x-a": "b" } }, "response": { "remove": ["server"] } });
+    service["mirror"] = json!([{ "backendRef": { "name": "shadow", "port": 80 } }]);
+    world.deploy(&canary).await;
+    world
+        .until("the route", async || {
+            !world.get(Kind::HttpRoute, "simple-app").await.is_null()
+        })
+        .await;
+    // No gateway takes it up here; what the server makes of it is no reason to write it again.
+    tokio::time::sleep(Duration::from_secs(60)).await;
+    let writes = running.recorder.writes();
+    tokio::time::sleep(Duration::from_secs(600)).await;
+    assert_eq!(running.recorder.writes(), writes);
 }
 
 #[tokio::test(start_paused = true)]

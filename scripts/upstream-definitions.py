@@ -17,6 +17,7 @@ PLAIN = {
     "int": {"type": "integer"},
     "float": {"type": "number"},
     "bool": {"type": "boolean"},
+    "bytes": {"type": "string"},
 }
 LIMITS = {
     "pattern": "pattern",
@@ -27,7 +28,7 @@ LIMITS = {
 }
 # What manifests and controller use.
 KINDS = ["PodMonitor", "PrometheusRule", "DestinationRule", "Gateway", "VirtualService"]
-# An object whose fields nobody lists, and alternatives (oneOf), which are not looked into.
+# An object whose fields nobody lists.
 ANYTHING = {"x-kubernetes-preserve-unknown-fields": True}
 
 
@@ -75,8 +76,12 @@ class PythonModule:
             return {"type": "object", "additionalProperties": self.schema(parts[1])}
         if name == "Literal":
             return {"type": "string", "enum": [ast.literal_eval(part) for part in parts]}
-        if name == "Union" and sorted(map(ast.unparse, parts)) == ["int", "str"]:
-            return {"x-kubernetes-int-or-string": True}
+        if name == "Union":
+            names = [ast.unparse(part) for part in parts]
+            if sorted(names) == ["int", "str"]:
+                return {"x-kubernetes-int-or-string": True}
+            if all(name in self.classes for name in names):
+                return alternatives([self.object(self.classes[name]) for name in names])
         return ANYTHING
 
     def object(self, node):
@@ -151,6 +156,22 @@ def renamed(attributes):
     """The name in an object, where an attribute of serde says another than the program's."""
     found = re.search(r'rename = "([^"]*)"', attributes)
     return found and found[1]
+
+
+def alternatives(schemas):
+    """An object of which exactly one of several fields may be given: oneOf in the definition, a class for each here."""
+    if not all("properties" in schema for schema in schemas):
+        return ANYTHING
+    properties, needed = {}, []
+    for schema in schemas:
+        properties = {**schema["properties"], **properties}
+        needed.append(set(schema.get("required", [])))
+    common = set.intersection(*needed)
+    one_of = [{"required": sorted(fields - common)} for fields in needed if fields - common]
+    if len(one_of) < len(schemas):
+        one_of.append({"not": {"anyOf": list(one_of)}})
+    schema = {"type": "object", "properties": properties, "oneOf": one_of}
+    return {**schema, "required": sorted(common)} if common else schema
 
 
 def annotations(node):

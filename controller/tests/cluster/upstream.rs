@@ -187,6 +187,7 @@ async fn what_does_not_fit_is_refused() {
     let monitor = find("PodMonitor", "monitoring.coreos.com");
     let rule = find("PrometheusRule", "monitoring.coreos.com");
     let gateway = find("Gateway", "networking.istio.io");
+    let service = find("VirtualService", "networking.istio.io");
     let listener = find("Gateway", "gateway.networking.k8s.io");
     let route = find("HTTPRoute", "gateway.networking.k8s.io");
     for (object, path, value, words) in [
@@ -216,6 +217,18 @@ async fn what_does_not_fit_is_refused() {
             "/spec/servers/0/port/protocoll",
             json!("HTTP"),
             "protocoll",
+        ),
+        (
+            &service,
+            "/spec/http/0/match",
+            json!([{ "uri": { "prefx": "/" } }]),
+            "prefx",
+        ),
+        (
+            &service,
+            "/spec/http/0/match",
+            json!([{ "uri": { "exact": "/a", "prefix": "/b" } }]),
+            "oneOf",
         ),
         (&listener, "/spec/listeners/0/port", json!("80"), "port"),
         (

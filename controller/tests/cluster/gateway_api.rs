@@ -93,6 +93,17 @@ pub fn gateway_canary() -> Value {
     canary
 }
 
+/// Another app, `other`, with such a Canary.
+pub async fn deploy_other(world: &World) {
+    let mut target = deployment("1.0.0");
+    target["metadata"]["name"] = json!("other");
+    world.apply(Kind::Deployment, &target).await;
+    let mut other = gateway_canary();
+    other["metadata"]["name"] = json!("other");
+    other["spec"]["targetRef"]["name"] = json!("other");
+    world.apply(Kind::Canary, &other).await;
+}
+
 async fn weights(world: &World) -> Vec<u64> {
     let route = world.get(Kind::HttpRoute, "simple-app").await;
     let backends = route["spec"]["rules"][0]["backendRefs"].as_array().unwrap();
@@ -249,14 +260,8 @@ async fn a_cluster_without_the_gateway_api_refuses_its_canaries_alone_until_it_i
     assert_eq!(gateway_api.len(), 1);
     let world = World::with_definitions(others).await;
     let _running = world.start();
-    let mut target = deployment("1.0.0");
-    target["metadata"]["name"] = json!("other");
-    world.apply(Kind::Deployment, &target).await;
-    let mut other = gateway_canary();
-    other["metadata"]["name"] = json!("other");
-    other["spec"]["targetRef"]["name"] = json!("other");
     world.initialize(&canary()).await;
-    world.apply(Kind::Canary, &other).await;
+    deploy_other(&world).await;
     world.set_image("1.0.1").await;
     world.phase("simple-app", "Succeeded").await;
     let refusal = "Warning Canary other.default is not valid: spec.provider: \

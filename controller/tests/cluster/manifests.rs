@@ -12,7 +12,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use crate::{
-    gateway_api::{Gateways, gateway_canary},
+    gateway_api::{Gateways, deploy_other},
     recorder::{Asked, Recorder},
     release::TRANSCRIPT,
     web::{ok, vector},
@@ -146,13 +146,7 @@ async fn the_committed_rules_allow_what_the_controller_does_and_nothing_else() {
     );
     // The other router.
     let _gateways = Gateways::start(&world);
-    let mut target = deployment("1.0.0");
-    target["metadata"]["name"] = json!("other");
-    world.apply(Kind::Deployment, &target).await;
-    let mut other = gateway_canary();
-    other["metadata"]["name"] = json!("other");
-    other["spec"]["targetRef"]["name"] = json!("other");
-    world.apply(Kind::Canary, &other).await;
+    deploy_other(&world).await;
     world.phase("other", "Initialized").await;
     let patch = json!({ "spec": { "hostnames": ["drifted.example.com"] } });
     world.merge(Kind::HttpRoute, "other", &patch).await;

@@ -49,6 +49,12 @@ impl Sample {
         self.answers.values().chain(self.failures.values()).sum()
     }
 
+    /// What went wrong elsewhere than in this version, which says itself that it answered.
+    pub fn failures_besides(&self, version: &str) -> Vec<&String> {
+        let failures = self.failures.keys();
+        failures.filter(|what| !what.contains(version)).collect()
+    }
+
     /// Percentage of requests that this version answered.
     pub fn percent(&self, version: &str) -> f64 {
         let hits = self

@@ -85,11 +85,7 @@ fn a_version_with_errors_is_rolled_back_by_what_the_waypoint_counted() {
     assert!(lines.iter().any(|line| reason.is_match(line)), "{lines:#?}");
     assert_eq!(cluster.phase(), "Failed");
     let sample = users.stop();
-    let foreign: Vec<_> = sample
-        .failures
-        .keys()
-        .filter(|what| !what.contains("1.0.3-errors"))
-        .collect();
+    let foreign = sample.failures_besides("1.0.3-errors");
     assert!(foreign.is_empty(), "{sample:?}");
     assert_eq!(burst(&cluster.app(), 100, 1).percent("1.0.0"), 100.0);
 }

@@ -59,11 +59,7 @@ fn a_version_with_errors_is_rolled_back_and_the_primary_answers_every_request() 
     assert_eq!(cluster.phase(), "Failed");
     // Errors that users saw came from the canary's share: the app says itself which version answered.
     let sample = users.stop();
-    let foreign: Vec<_> = sample
-        .failures
-        .keys()
-        .filter(|what| !what.contains("1.0.3-errors"))
-        .collect();
+    let foreign = sample.failures_besides("1.0.3-errors");
     assert!(foreign.is_empty(), "{sample:?}");
     assert_eq!(burst(&cluster.app(), 100, 1).percent("1.0.0"), 100.0);
 

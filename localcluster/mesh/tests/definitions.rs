@@ -3,7 +3,7 @@
 
 use hyper::Request;
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
-use kube::{Api, api::PostParams};
+use kube::{Api, Client, api::PostParams};
 use localcluster_apiserver::{ApiServer, Config};
 use localcluster_mesh::{crds, gateway_api};
 use serde_json::{Value, json};
@@ -82,8 +82,8 @@ fn no_field_of_the_upstream_definitions_is_missing() {
     assert_eq!(compared, 5);
 }
 
-#[tokio::test]
-async fn misspelt_fields_and_wrong_types_are_refused() {
+/// A client of an API server that has them all.
+async fn serving_the_definitions() -> Client {
     let client = ApiServer::open(Config::default()).await.unwrap().client();
     let definitions: Api<CustomResourceDefinition> = Api::all(client.clone());
     for definition in crds() {
@@ -92,6 +92,12 @@ async fn misspelt_fields_and_wrong_types_are_refused() {
             .await
             .unwrap();
     }
+    client
+}
+
+#[tokio::test]
+async fn misspelt_fields_and_wrong_types_are_refused() {
+    let client = serving_the_definitions().await;
     let path = |version: &str, kind: &str| {
         let plural = format!("{}s", kind.to_lowercase());
         format!("/apis/networking.istio.io/{version}/namespaces/default/{plural}")
@@ -169,14 +175,7 @@ async fn misspelt_fields_and_wrong_types_are_refused() {
 
 #[tokio::test]
 async fn the_api_server_fills_in_what_the_gateway_api_defaults() {
-    let client = ApiServer::open(Config::default()).await.unwrap().client();
-    let definitions: Api<CustomResourceDefinition> = Api::all(client.clone());
-    for definition in crds() {
-        definitions
-            .create(&PostParams::default(), &definition)
-            .await
-            .unwrap();
-    }
+    let client = serving_the_definitions().await;
     let create = async |plural: &str, kind: &str, spec: Value| {
         let object = json!({
             "apiVersion": "gateway.networking.k8s.io/v1beta1",

@@ -6,7 +6,8 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     API_GROUP, DURATION, HOSTNAME, KIND, NAMESPACE, SUBDOMAIN, TOKEN, default,
-    filter::HttpRouteFilter, status::RouteStatus,
+    filter::{BackendObjectReference, HttpRouteFilter},
+    status::RouteStatus,
 };
 
 /// Spec of an `HTTPRoute`.
@@ -212,25 +213,9 @@ pub enum HttpMethod {
 #[derive(Clone, Debug, PartialEq, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct HttpBackendRef {
-    /// API group; empty for a Service.
-    #[serde(default)]
-    #[schemars(length(max = 253), regex(pattern = API_GROUP))]
-    pub group: String,
-    /// Kind.
-    #[serde(default = "default::service")]
-    #[schemars(length(min = 1, max = 63), regex(pattern = KIND))]
-    pub kind: String,
-    /// Name.
-    #[schemars(length(min = 1, max = 253))]
-    pub name: String,
-    /// Namespace; the route's by default.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[schemars(length(min = 1, max = 63), regex(pattern = NAMESPACE))]
-    pub namespace: Option<String>,
-    /// Port of the Service.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[schemars(range(min = 1, max = 65535))]
-    pub port: Option<u16>,
+    /// Which Service.
+    #[serde(flatten)]
+    pub service: BackendObjectReference,
     /// Share relative to the sum of all weights of the rule.
     #[serde(default = "default::weight")]
     #[schemars(range(min = 0, max = 1_000_000))]

@@ -5,7 +5,7 @@ use serde_json::{Map, Value};
 use super::super::{Refusal, Share, headers};
 use super::filters::operations;
 use crate::{
-    gateway_api::{FilterType, HttpBackendRef, HttpRouteRule},
+    gateway_api::{BackendObjectReference, FilterType, HttpBackendRef, HttpRouteRule},
     istio::{Destination, PortSelector},
     problem::Report,
 };
@@ -21,14 +21,7 @@ pub(super) fn compile(
     backends
         .map(|(index, backend)| {
             let field = format!("{field}.backendRefs[{index}]");
-            let reference = Reference {
-                group: &backend.group,
-                kind: &backend.kind,
-                namespace: backend.namespace.as_deref(),
-                name: &backend.name,
-                port: backend.port,
-            };
-            let (destination, refused) = reference.resolve(namespace, &field, report);
+            let (destination, refused) = resolve(&backend.service, namespace, &field, report);
             let mut headers = Map::new();
             let authority = filters(backend, &field, report, &mut headers);
             Share {
@@ -81,58 +74,47 @@ fn filters(
     authority
 }
 
-/// A reference to a Service as it stands in an object.
-pub(super) struct Reference<'a> {
-    pub(super) group: &'a str,
-    pub(super) kind: &'a str,
-    pub(super) namespace: Option<&'a str>,
-    pub(super) name: &'a str,
-    pub(super) port: Option<u16>,
-}
-
-impl Reference<'_> {
-    /// The Service meant by a reference in `namespace`, and why it is not followed.
-    pub(super) fn resolve(
-        &self,
-        namespace: &str,
-        field: &str,
-        report: &mut Report,
-    ) -> (Destination, Option<Refusal>) {
-        let of = self.namespace.unwrap_or(namespace);
-        let destination = Destination {
-            host: format!("{}.{of}", self.name),
-            subset: None,
-            port: self.port.map(|port| PortSelector {
-                number: port.into(),
-            }),
-        };
-        let refusal = if !self.group.is_empty() || self.kind != "Service" {
-            let kind = self.kind;
-            Some(Refusal {
-                reason: "InvalidKind",
-                message: format!(
-                    "{kind} {} is no Service, and this mesh sends requests to Services only",
-                    self.name
-                ),
-            })
-        } else if of != namespace {
-            Some(Refusal {
-                reason: "RefNotPermitted",
-                message: format!(
-                    "Service {} is in another namespace, and this mesh reads no ReferenceGrant; put the route into namespace {of}",
-                    destination.host
-                ),
-            })
-        } else {
-            None
-        };
-        match &refusal {
-            Some(refusal) => report.unsupported(field, &refusal.message),
-            None if self.port.is_none() => {
-                report.invalid(format!("{field}.port"), "a Service needs a port; name one");
-            }
-            None => {}
+/// The Service meant by a reference in `namespace`, and why it is not followed.
+pub(super) fn resolve(
+    reference: &BackendObjectReference,
+    namespace: &str,
+    field: &str,
+    report: &mut Report,
+) -> (Destination, Option<Refusal>) {
+    let of = reference.namespace.as_deref().unwrap_or(namespace);
+    let destination = Destination {
+        host: format!("{}.{of}", reference.name),
+        subset: None,
+        port: reference.port.map(|port| PortSelector {
+            number: port.into(),
+        }),
+    };
+    let refusal = if !reference.group.is_empty() || reference.kind != "Service" {
+        let kind = &reference.kind;
+        Some(Refusal {
+            reason: "InvalidKind",
+            message: format!(
+                "{kind} {} is no Service, and this mesh sends requests to Services only",
+                reference.name
+            ),
+        })
+    } else if of != namespace {
+        Some(Refusal {
+            reason: "RefNotPermitted",
+            message: format!(
+                "Service {} is in another namespace, and this mesh reads no ReferenceGrant; put the route into namespace {of}",
+                destination.host
+            ),
+        })
+    } else {
+        None
+    };
+    match &refusal {
+        Some(refusal) => report.unsupported(field, &refusal.message),
+        None if reference.port.is_none() => {
+            report.invalid(format!("{field}.port"), "a Service needs a port; name one");
         }
-        (destination, refusal)
+        None => {}
     }
+    (destination, refusal)
 }

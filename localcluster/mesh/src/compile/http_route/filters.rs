@@ -6,7 +6,7 @@ use serde_json::{Map, Value, json};
 
 use super::{
     super::{Copy, actions::redirect_code, check_regex, headers, policies},
-    backends::Reference,
+    backends::resolve,
 };
 use crate::{
     gateway_api::{
@@ -151,16 +151,8 @@ pub(super) fn operations(modifier: &HeaderModifier) -> HeaderOperations {
 }
 
 fn copy(mirror: &RequestMirror, field: &str, namespace: &str, report: &mut Report) -> Copy {
-    let to = &mirror.backend_ref;
-    let reference = Reference {
-        group: &to.group,
-        kind: &to.kind,
-        namespace: to.namespace.as_deref(),
-        name: &to.name,
-        port: to.port,
-    };
     let backend = format!("{field}.backendRef");
-    let (destination, refused) = reference.resolve(namespace, &backend, report);
+    let (destination, refused) = resolve(&mirror.backend_ref, namespace, &backend, report);
     let percent = match (mirror.percent, mirror.fraction) {
         (Some(_), Some(_)) => {
             report.invalid(field, "give only one of percent and fraction");

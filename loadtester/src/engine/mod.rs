@@ -2,6 +2,7 @@
 
 mod control;
 mod hosted;
+mod patience;
 mod reactor;
 mod runtime;
 
@@ -23,6 +24,7 @@ use crate::schedule::{Pacing, Schedule, workers_of};
 use crate::worker::{Crew, Log};
 use control::Seat;
 use hosted::Hosted;
+use patience::Patience;
 use rustix::process::{Resource, getrlimit, setrlimit};
 use rustls::ClientConfig;
 
@@ -174,7 +176,12 @@ fn run_thread(
         let futures = (0..workers).map(|worker| {
             Box::pin(crew.work(worker, http1::Http1::new(worker, &reactor, &shared))) as Worker<'_>
         });
-        let waited = reactor.run(futures.collect(), |reactor| {
+        // With a schedule there is more to sleep than to do.
+        let patience = match plan.pacing {
+            Pacing::Unpaced => Patience::for_connections(workers),
+            _ => None,
+        };
+        let waited = reactor.run(futures.collect(), patience, |reactor| {
             if seat.is_cancelled() {
                 reactor.cancel();
             }

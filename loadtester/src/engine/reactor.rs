@@ -4,10 +4,12 @@
 //! between threads that workers never need. Here a worker is a future that is polled when its socket is ready, its
 //! timer is due, its deadline has passed, or the run is cancelled; there are no wakers. A socket is registered
 //! once, edge-triggered, so a request costs one write, one read, and its part of one wait.
+//!
+//! Each worker has a timer of the kernel's for itself. One for all of them would have to be set anew at every beat, for a
+//! moment that nothing else of the machine waits for, and that reaches down to the hardware: under a hypervisor half
+//! the cost of a beat. With several, the next beat's is set already when one is over, and a later one is only a note.
 
-use std::cell::{Cell, RefCell};
-use std::cmp::Reverse;
-use std::collections::BinaryHeap;
+use std::cell::Cell;
 use std::future::{Future, poll_fn};
 use std::io;
 use std::pin::{Pin, pin};
@@ -22,31 +24,63 @@ use rustix::time::{
     Itimerspec, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags, timerfd_create, timerfd_settime,
 };
 
+use super::patience::Patience;
 use super::runtime::{Runtime, Stopped};
 
-/// Marks the event of the wake-up descriptor.
-const WAKE: u64 = u64::MAX;
-/// Marks the event of the timer.
-const TIMER: u64 = u64::MAX - 1;
 const EVENTS_AT_ONCE: usize = 256;
+const AT_ONCE: Timespec = Timespec {
+    tv_sec: 0,
+    tv_nsec: 0,
+};
+
+/// What an event is about.
+#[derive(Clone, Copy)]
+enum Source {
+    /// The wake-up descriptor.
+    Wake,
+    /// The timer of the deadlines.
+    Deadlines,
+    /// The socket of a worker.
+    Socket(usize),
+    /// The timer of a worker.
+    Timer(usize),
+}
+
+impl Source {
+    fn to_data(self) -> epoll::EventData {
+        epoll::EventData::new_u64(match self {
+            Self::Wake => 0,
+            Self::Deadlines => 1,
+            Self::Socket(worker) => 2 + 2 * worker as u64,
+            Self::Timer(worker) => 3 + 2 * worker as u64,
+        })
+    }
+
+    fn of_data(data: epoll::EventData) -> Self {
+        match data.u64() {
+            0 => Self::Wake,
+            1 => Self::Deadlines,
+            socket if socket % 2 == 0 => Self::Socket((socket as usize - 2) / 2),
+            timer => Self::Timer((timer as usize - 3) / 2),
+        }
+    }
+}
 
 /// Sockets, timers and deadlines of the workers of one thread.
 pub(crate) struct Reactor {
     epoll: OwnedFd,
     wake: Arc<OwnedFd>,
-    /// Fires at the first of `timers` or at the next deadline; the timeout of a wait would be rounded to milliseconds.
-    timer: OwnedFd,
-    armed: Cell<Option<Instant>>,
     workers: Vec<Worker>,
-    timers: RefCell<BinaryHeap<Reverse<(Instant, usize)>>>,
+    /// Fires at `next_deadline`.
+    deadlines: Timer,
     /// No deadline passes before this; later ones are not kept in order, as almost none is ever reached.
     next_deadline: Cell<Option<Instant>>,
     cancelled: Cell<bool>,
 }
 
-#[derive(Default)]
 struct Worker {
     ready: Cell<bool>,
+    timer: Timer,
     timer_fired: Cell<bool>,
     deadline: Cell<Option<Instant>>,
     expired: Cell<bool>,
@@ -60,26 +94,24 @@ impl Reactor {
     pub(crate) fn new(workers: usize, wake: Arc<OwnedFd>) -> io::Result<Self> {
         use epoll::EventFlags;
         let epoll = epoll::create(epoll::CreateFlags::CLOEXEC)?;
-        epoll::add(
-            &epoll,
-            &*wake,
-            epoll::EventData::new_u64(WAKE),
-            EventFlags::IN,
-        )?;
-        let flags = TimerfdFlags::CLOEXEC | TimerfdFlags::NONBLOCK;
-        let timer = timerfd_create(TimerfdClockId::Monotonic, flags)?;
-        // Edge-triggered: setting it anew clears it, so it never needs to be read.
-        let edge = EventFlags::IN | EventFlags::ET;
-        epoll::add(&epoll, &timer, epoll::EventData::new_u64(TIMER), edge)?;
+        epoll::add(&epoll, &*wake, Source::Wake.to_data(), EventFlags::IN)?;
+        let timer = |source| Timer::new(&epoll, source);
+        let worker = |worker| {
+            Ok(Worker {
+                ready: Cell::new(false),
+                timer: timer(Source::Timer(worker))?,
+                timer_fired: Cell::new(false),
+                deadline: Cell::new(None),
+                expired: Cell::new(false),
+            })
+        };
         Ok(Self {
-            epoll,
             wake,
-            timer,
-            armed: Cell::new(None),
-            workers: (0..workers).map(|_| Worker::default()).collect(),
-            timers: RefCell::default(),
+            workers: (0..workers).map(worker).collect::<io::Result<_>>()?,
+            deadlines: timer(Source::Deadlines)?,
             next_deadline: Cell::new(None),
             cancelled: Cell::new(false),
+            epoll,
         })
     }
 
@@ -93,7 +125,7 @@ impl Reactor {
         Ok(epoll::add(
             &self.epoll,
             socket,
-            epoll::EventData::new_u64(worker as u64),
+            Source::Socket(worker).to_data(),
             flags,
         )?)
     }
@@ -114,13 +146,15 @@ impl Reactor {
         self.cancelled.set(true);
     }
 
-    /// Runs the futures to their ends. `on_wake` is called after each write to the wake-up descriptor.
+    /// Runs the futures to their ends, with `patience` if the thread shall look out before it sleeps. `on_wake` is
+    /// called after each write to the wake-up descriptor.
     ///
     /// # Errors
     /// Waiting for events fails.
     pub(crate) fn run<'f>(
         &'f self,
         futures: Vec<Pin<Box<dyn Future<Output = ()> + 'f>>>,
+        mut patience: Option<Patience>,
         mut on_wake: impl FnMut(&Self),
     ) -> io::Result<()> {
         let mut running = Running {
@@ -133,97 +167,62 @@ impl Reactor {
         }
         let mut events = Vec::with_capacity(EVENTS_AT_ONCE);
         while running.left > 0 {
-            self.arm_timer()?;
-            match epoll::wait(&self.epoll, spare_capacity(&mut events), None) {
-                Ok(_) | Err(rustix::io::Errno::INTR) => {}
-                Err(error) => return Err(error.into()),
-            }
-            let mut timer_expired = false;
-            for event in events.drain(..) {
-                let data = event.data.u64();
-                if data == TIMER {
-                    timer_expired = true;
-                    self.armed.set(None);
-                    continue;
-                }
-                if data == WAKE {
-                    let mut count = [0; 8];
-                    // Nothing to read means that somebody else saw it: the call back is due all the same.
-                    let _ = rustix::io::read(&*self.wake, &mut count);
-                    on_wake(self);
-                    if self.cancelled.get() {
-                        slots.iter_mut().for_each(|slot| running.poll(slot));
-                    }
-                    continue;
-                }
-                // Our own numbers, registered above.
-                let worker = data as usize;
-                self.workers[worker].ready.set(true);
-                running.poll(&mut slots[worker]);
-            }
-            self.fire_timers(|worker| running.poll(&mut slots[worker]));
-            if timer_expired {
-                self.expire_deadlines(|worker| running.poll(&mut slots[worker]));
-            }
-        }
-        Ok(())
-    }
-
-    /// Sets the timer to the first moment that anything is due or too late.
-    fn arm_timer(&self) -> io::Result<()> {
-        let timer = self.timers.borrow().peek().map(|Reverse((at, _))| *at);
-        let first = match (timer, self.next_deadline.get()) {
-            (Some(timer), Some(deadline)) => timer.min(deadline),
-            (Some(first), None) | (None, Some(first)) => first,
-            (None, None) => return Ok(()),
-        };
-        if self.armed.get().is_some_and(|armed| armed <= first) {
-            return Ok(());
-        }
-        // Zero would disarm it.
-        let left = first
-            .saturating_duration_since(Instant::now())
-            .max(Duration::from_nanos(1));
-        let once = Itimerspec {
-            it_interval: timespec(Duration::ZERO),
-            it_value: timespec(left),
-        };
-        timerfd_settime(&self.timer, TimerfdTimerFlags::empty(), &once)?;
-        self.armed.set(Some(first));
-        Ok(())
-    }
-
-    fn fire_timers(&self, mut poll: impl FnMut(usize)) {
-        if self.timers.borrow().is_empty() {
-            return;
-        }
-        let now = Instant::now();
-        loop {
-            let worker = match self.timers.borrow().peek() {
-                Some(Reverse((at, worker))) if *at <= now => *worker,
-                _ => return,
+            let seen = match &mut patience {
+                Some(patience) => patience.look_out(|| self.wait(&mut events, Some(&AT_ONCE)))?,
+                None => false,
             };
-            self.timers.borrow_mut().pop();
-            self.workers[worker].timer_fired.set(true);
-            poll(worker);
+            if !seen {
+                self.wait(&mut events, None)?;
+            }
+            for event in events.drain(..) {
+                match Source::of_data(event.data) {
+                    Source::Socket(worker) => {
+                        self.workers[worker].ready.set(true);
+                        running.poll(&mut slots[worker]);
+                    }
+                    Source::Timer(worker) => {
+                        self.workers[worker].timer_fired.set(true);
+                        running.poll(&mut slots[worker]);
+                    }
+                    Source::Deadlines => {
+                        self.expire_deadlines(|worker| running.poll(&mut slots[worker]));
+                    }
+                    Source::Wake => {
+                        let mut count = [0; 8];
+                        // Nothing to read means that somebody else saw it: the call back is due all the same.
+                        let _ = rustix::io::read(&*self.wake, &mut count);
+                        on_wake(self);
+                        if self.cancelled.get() {
+                            slots.iter_mut().for_each(|slot| running.poll(slot));
+                        }
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Waits for events, for ever if no `timeout` is given, and tells whether there are any.
+    fn wait(&self, events: &mut Vec<epoll::Event>, timeout: Option<&Timespec>) -> io::Result<bool> {
+        match epoll::wait(&self.epoll, spare_capacity(events), timeout) {
+            Ok(count) => Ok(count > 0),
+            Err(rustix::io::Errno::INTR) => Ok(false),
+            Err(error) => Err(error.into()),
         }
     }
 
+    /// Ends what has taken too long. Most often nothing has: what the timer was set for was over in time.
     fn expire_deadlines(&self, mut poll: impl FnMut(usize)) {
-        let Some(next) = self.next_deadline.get() else {
-            return;
-        };
         let now = Instant::now();
-        if now < next {
-            return;
+        let open = self
+            .workers
+            .iter()
+            .filter_map(|worker| worker.deadline.get());
+        let next = open.filter(|deadline| *deadline > now).min();
+        self.next_deadline.set(next);
+        if let Some(next) = next {
+            self.deadlines.set(next);
         }
-        let open = || {
-            self.workers
-                .iter()
-                .filter_map(|worker| worker.deadline.get())
-        };
-        self.next_deadline
-            .set(open().filter(|deadline| *deadline > now).min());
         for (index, worker) in self.workers.iter().enumerate() {
             if worker
                 .deadline
@@ -242,7 +241,40 @@ impl Reactor {
         self.workers[worker].expired.set(false);
         if self.next_deadline.get().is_none_or(|next| deadline < next) {
             self.next_deadline.set(Some(deadline));
+            self.deadlines.set(deadline);
         }
+    }
+}
+
+/// A timer of the kernel's, exact to nanoseconds; the timeout of a wait would be rounded to milliseconds.
+struct Timer(OwnedFd);
+
+impl Timer {
+    fn new(epoll: &OwnedFd, source: Source) -> io::Result<Self> {
+        use epoll::EventFlags;
+        let flags = TimerfdFlags::CLOEXEC | TimerfdFlags::NONBLOCK;
+        let timer = timerfd_create(TimerfdClockId::Monotonic, flags)?;
+        // Edge-triggered: setting it anew clears it, so it never needs to be read.
+        epoll::add(
+            epoll,
+            &timer,
+            source.to_data(),
+            EventFlags::IN | EventFlags::ET,
+        )?;
+        Ok(Self(timer))
+    }
+
+    fn set(&self, at: Instant) {
+        // Zero would disarm it.
+        let left = at
+            .saturating_duration_since(Instant::now())
+            .max(Duration::from_nanos(1));
+        let once = Itimerspec {
+            it_interval: timespec(Duration::ZERO),
+            it_value: timespec(left),
+        };
+        let set = timerfd_settime(&self.0, TimerfdTimerFlags::empty(), &once);
+        debug_assert!(set.is_ok(), "a timer of our own takes any valid time");
     }
 }
 
@@ -267,9 +299,11 @@ impl Runtime for Reactor {
         if at <= Instant::now() {
             return;
         }
-        self.timers.borrow_mut().push(Reverse((at, worker)));
+        let worker = &self.workers[worker];
+        worker.timer_fired.set(false);
+        worker.timer.set(at);
         poll_fn(|_| {
-            let over = self.workers[worker].timer_fired.take() || self.cancelled.get();
+            let over = worker.timer_fired.take() || self.cancelled.get();
             if over { Poll::Ready(()) } else { Poll::Pending }
         })
         .await;
@@ -315,6 +349,8 @@ fn timespec(duration: Duration) -> Timespec {
 
 #[cfg(test)]
 mod tests {
+    use std::cell::RefCell;
+
     use rustix::event::{EventfdFlags, eventfd};
 
     use super::*;
@@ -343,7 +379,9 @@ mod tests {
             })
         };
         let futures = vec![sleep(0, 30), sleep(1, 10), sleep(2, 20)];
-        reactor.run(futures, |_| {}).unwrap();
+        reactor
+            .run(futures, Patience::for_connections(1), |_| {})
+            .unwrap();
         assert_eq!(*woken.borrow(), [1, 2, 0]);
     }
 
@@ -365,7 +403,7 @@ mod tests {
                 .await;
             results.borrow_mut().push(result);
         });
-        reactor.run(vec![endless, short], |_| {}).unwrap();
+        reactor.run(vec![endless, short], None, |_| {}).unwrap();
         let mut results = results.into_inner();
         results.sort_by_key(Result::is_err);
         assert_eq!(results, [Ok(()), Err(Stopped::Deadline)]);
@@ -384,6 +422,12 @@ mod tests {
             assert_eq!(result, Err(Stopped::Cancelled));
         });
         rustix::io::write(&*wake, &1u64.to_ne_bytes()).unwrap();
-        reactor.run(vec![asleep, waiting], Reactor::cancel).unwrap();
+        reactor
+            .run(
+                vec![asleep, waiting],
+                Patience::for_connections(1),
+                Reactor::cancel,
+            )
+            .unwrap();
     }
 }

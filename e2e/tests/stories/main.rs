@@ -13,6 +13,7 @@ mod chart;
 mod crash;
 mod current;
 mod fresh;
+mod gates;
 mod idle;
 mod images;
 mod manifests;

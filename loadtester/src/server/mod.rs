@@ -17,6 +17,7 @@ use std::time::Duration;
 use regex_lite::Regex;
 
 use crate::command::parse_duration;
+use gates::ConfigMapName;
 use policy::HostPattern;
 
 pub(crate) use serve::run;
@@ -24,7 +25,7 @@ pub(crate) use serve::run;
 const EXAMPLES: &str = "\
 Examples:
   loadtester serve
-  loadtester serve --bind 0.0.0.0 --gates-file /data/gates.json --namespace-regexp '^(default|shop)$'
+  loadtester serve --bind 0.0.0.0 --gates-configmap loadtester-gates --namespace-regexp '^(default|shop)$'
   loadtester serve --allow-target cluster --allow-target '*.staging.example.com' --max-rate 5000";
 
 /// Settings of the server; a flag wins over its environment variable.
@@ -45,9 +46,28 @@ pub(crate) struct Config {
     #[arg(long, env = "PORT", default_value_t = 8080)]
     pub port: u16,
 
-    /// File that keeps the gates over a restart; in memory without it
+    /// File that keeps the gates over a restart; without one or a ConfigMap they are kept in memory
     #[arg(long, env = "GATES_FILE", value_name = "FILE")]
     pub gates_file: Option<PathBuf>,
+
+    /// ConfigMap that keeps the gates over a restart and for all replicas; it must exist, and the pod's ServiceAccount
+    /// needs get and patch on it
+    #[arg(
+        long,
+        env = "GATES_CONFIGMAP",
+        value_name = "[NAMESPACE/]NAME",
+        conflicts_with = "gates_file"
+    )]
+    pub gates_configmap: Option<ConfigMapName>,
+
+    /// Folder with the token of the pod's ServiceAccount
+    #[arg(
+        long,
+        env = "SERVICE_ACCOUNT_DIR",
+        default_value = "/var/run/secrets/kubernetes.io/serviceaccount",
+        value_name = "DIR"
+    )]
+    pub service_account_dir: PathBuf,
 
     /// Expression that a canary's namespace must match (not anchored; write ^…$)
     #[arg(long, env = "NAMESPACE_REGEXP", value_name = "REGEXP")]

@@ -232,7 +232,7 @@ async fn close_rollback(
 
 async fn check(service: &Service, kind: GateKind, body: Body) -> Result<Response, Refused> {
     let payload = read_payload(service, body).await?;
-    let open = service.gates.is_open(&kind.key(&payload))?;
+    let open = service.gates.is_open(&kind.key(&payload)).await?;
     info!(
         canary = payload.canary(),
         "{} check: approved {open}",
@@ -258,14 +258,14 @@ async fn set(
         changed_by: by,
         changed_at: unix_seconds(),
     };
-    service.gates.set(&kind.key(&payload), gate)?;
+    service.gates.set(&kind.key(&payload), gate).await?;
     let done = if open { "opened" } else { "closed" };
     info!(canary = payload.canary(), "{} {done}", kind.name());
     Ok(StatusCode::ACCEPTED)
 }
 
 async fn list_gates(State(service): Shared) -> Result<Response, Refused> {
-    Ok(Json(service.gates.all()?).into_response())
+    Ok(Json(service.gates.all().await?).into_response())
 }
 
 async fn list_tasks(State(service): Shared) -> Response {

@@ -21,7 +21,7 @@ use tracing_subscriber::layer::{Layer as _, SubscriberExt as _};
 use tracing_subscriber::util::SubscriberInitExt as _;
 
 use super::Config;
-use super::gates::Gates;
+use super::gates::{ApiServer, ConfigMap, Gates};
 use super::job::Rules;
 use super::metrics::Metrics;
 use super::policy::TargetPolicy;
@@ -77,7 +77,7 @@ async fn serve(config: Config) -> anyhow::Result<()> {
     let tasks = Tasks::new(limits, metrics.clone());
     let service = Service {
         tasks: Arc::clone(&tasks),
-        gates: Gates::open(config.gates_file)?,
+        gates: gates(&config).await?,
         rules: Rules {
             targets: Arc::new(TargetPolicy::new(config.allow_target)),
             programs: config.allow_exec,
@@ -119,6 +119,24 @@ async fn serve(config: Config) -> anyhow::Result<()> {
         warn!("not everything ended within {STOP_TIME:?}");
     }
     Ok(())
+}
+
+/// The gates where they are to be kept.
+async fn gates(config: &Config) -> anyhow::Result<Gates> {
+    if let Some(name) = &config.gates_configmap {
+        let api_server = ApiServer::of_pod(config.service_account_dir.clone())
+            .context("--gates-configmap needs the API server")?;
+        let gates = Gates::ConfigMap(ConfigMap::new(api_server, name.clone()));
+        // Loads can be run all the same, and by the time a gate is asked for it may be there.
+        if let Err(error) = gates.all().await {
+            warn!("gates cannot be checked yet: {error}");
+        }
+        return Ok(gates);
+    }
+    match &config.gates_file {
+        Some(file) => Ok(Gates::in_file(file.clone())?),
+        None => Ok(Gates::in_memory()),
+    }
 }
 
 /// Accepts for ever. Heads are bounded in time and size, so that no client holds a connection by sending slowly.

@@ -42,6 +42,15 @@ pub struct ApiAccess {
     pub certificate_authority: Option<String>,
 }
 
+impl ApiAccess {
+    /// Host and port of the URL.
+    pub fn host_and_port(&self) -> Option<(String, String)> {
+        let (_, address) = self.server.split_once("://")?;
+        let (host, port) = address.trim_end_matches('/').rsplit_once(':')?;
+        Some((host.to_owned(), port.to_owned()))
+    }
+}
+
 impl Config {
     /// Defaults for a cluster with this state directory and address block.
     pub fn new(state_dir: impl Into<PathBuf>, block: u8) -> Self {

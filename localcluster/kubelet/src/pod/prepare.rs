@@ -181,20 +181,20 @@ pub(crate) async fn pod(
         cluster["certificate-authority-data"] = authority.into();
     }
     // The token is in a file of its own so that a running program sees it renewed.
+    let folder = folders.service_account();
     let kubeconfig = json!({
         "apiVersion": "v1", "kind": "Config", "current-context": "pod",
         "clusters": [{"name": "cluster", "cluster": cluster}],
-        "users": [{"name": name, "user": {"tokenFile": folders.token()}}],
+        "users": [{"name": name, "user": {"tokenFile": folder.join("token")}}],
         "contexts": [{"name": "pod", "context": {"cluster": "cluster", "user": name, "namespace": namespace}}],
     });
-    let text = serde_yaml::to_string(&kubeconfig)
+    let kubeconfig = serde_yaml::to_string(&kubeconfig)
         .map_err(|error| Unprepared::container(error.to_string()))?;
-    write_private(&folders.kubeconfig(), &text).map_err(|error| {
-        Unprepared::container(format!(
-            "cannot write {}: {error}",
-            folders.kubeconfig().display()
-        ))
-    })?;
+    write_for_pod(&folder.join("kubeconfig"), &kubeconfig)?;
+    write_for_pod(&folder.join("namespace"), &namespace)?;
+    if let Some(authority) = &api.certificate_authority {
+        write_for_pod(&folder.join("ca.crt"), authority)?;
+    }
     Ok(Some(renew))
 }
 
@@ -221,18 +221,18 @@ pub(crate) async fn renew_token(
     let status = answer
         .status
         .ok_or_else(|| Unprepared::config("failed to fetch token: the answer has none"))?;
-    write_private(&folders.token(), &status.token).map_err(|error| {
-        Unprepared::container(format!(
-            "cannot write {}: {error}",
-            folders.token().display()
-        ))
-    })?;
+    write_for_pod(&folders.service_account().join("token"), &status.token)?;
     let life = status
         .expiration_timestamp
         .0
         .duration_since(Timestamp::now());
     let life = Duration::try_from(life).unwrap_or(Duration::from_secs(60));
     Ok((life * 4 / 5).max(Duration::from_secs(10)))
+}
+
+fn write_for_pod(path: &Path, text: &str) -> Result<(), Unprepared> {
+    write_private(path, text)
+        .map_err(|error| Unprepared::container(format!("cannot write {}: {error}", path.display())))
 }
 
 /// Write a file only its owner can read, whole or not at all.

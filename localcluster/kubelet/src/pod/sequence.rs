@@ -15,6 +15,7 @@ use super::{
     shared::{Shared, Slot, Stop, StopSignal},
 };
 use crate::{
+    config::ApiAccess,
     host::Host,
     spec::{Injected, PodFolders},
 };
@@ -169,7 +170,13 @@ impl Parts {
             pod_ip: address.to_string(),
             host_ip: self.host.config.host_ip().to_string(),
             proxy: self.host.config.proxy.clone(),
-            kubeconfig: renew.map(|_| self.folders.kubeconfig()),
+            api_server: self
+                .host
+                .config
+                .api
+                .as_ref()
+                .and_then(ApiAccess::host_and_port),
+            service_account: renew.map(|_| self.folders.service_account()),
             home: self.folders.home(),
             ..Injected::default()
         })

@@ -19,8 +19,10 @@ pub struct Injected {
     pub host_ip: String,
     /// Proxy through which cluster names are reached, e.g. `http://127.9.0.2:15001`.
     pub proxy: Option<String>,
-    /// Kubeconfig of the service account; `None` when its token is not to be mounted.
-    pub kubeconfig: Option<PathBuf>,
+    /// Host and port of the API server.
+    pub api_server: Option<(String, String)>,
+    /// Folder of the service account; `None` when its token is not to be mounted.
+    pub service_account: Option<PathBuf>,
     /// `TMPDIR`.
     pub tmp: PathBuf,
     /// `HOME`.
@@ -167,8 +169,15 @@ fn injected_env(pod: &Pod, injected: &Injected) -> BTreeMap<String, String> {
         // Addresses of this machine (the API server, other pods by address) need no proxy.
         set(&["NO_PROXY", "no_proxy"], "localhost,127.0.0.0/8".into());
     }
-    if let Some(path) = &injected.kubeconfig {
-        set(&["KUBECONFIG"], path.display().to_string());
+    if let Some((host, port)) = &injected.api_server {
+        set(&["KUBERNETES_SERVICE_HOST"], host.clone());
+        set(&["KUBERNETES_SERVICE_PORT"], port.clone());
+    }
+    if let Some(folder) = &injected.service_account {
+        // Without containers nothing can be mounted at the place where programs look for it.
+        set(&["SERVICE_ACCOUNT_DIR"], folder.display().to_string());
+        let kubeconfig = folder.join("kubeconfig");
+        set(&["KUBECONFIG"], kubeconfig.display().to_string());
     }
     env
 }

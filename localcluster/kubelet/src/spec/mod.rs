@@ -57,14 +57,10 @@ impl PodFolders {
         self.root.join("volumes").join(name)
     }
 
-    /// Kubeconfig of the pod's service account.
-    pub fn kubeconfig(&self) -> PathBuf {
-        self.root.join("serviceaccount/kubeconfig")
-    }
-
-    /// The service account's token, which the kubeconfig refers to.
-    pub fn token(&self) -> PathBuf {
-        self.root.join("serviceaccount/token")
+    /// What a pod knows of its service account: `token`, `ca.crt` and `namespace`, as in Kubernetes, and a `kubeconfig`
+    /// that refers to the token.
+    pub fn service_account(&self) -> PathBuf {
+        self.root.join("serviceaccount")
     }
 
     /// `TMPDIR` of a container: the emptyDir it mounts at `/tmp` when there is one (so containers

@@ -66,7 +66,8 @@ fn injected() -> Injected {
         pod_ip: "127.9.1.1".into(),
         host_ip: "127.9.0.1".into(),
         proxy: Some("http://127.9.0.2:15001".into()),
-        kubeconfig: Some("/pods/u1/serviceaccount/kubeconfig".into()),
+        api_server: Some(("127.9.0.1".into(), "6443".into())),
+        service_account: Some("/pods/u1/serviceaccount".into()),
         tmp: "/pods/u1/tmp".into(),
         home: "/pods/u1/home".into(),
     }

@@ -364,10 +364,12 @@ async fn a_pod_has_the_kubeconfig_of_its_service_account() {
     cluster.create::<Pod>(object).await;
     let running = cluster.pod("one", is_ready).await;
     let (_, env) = get(ip(&running), 8080, "/env").await.unwrap();
-    let path = env
-        .lines()
-        .find_map(|line| line.strip_prefix("KUBECONFIG="))
-        .unwrap();
+    let value = |name: &str| {
+        env.lines()
+            .find_map(|line| line.strip_prefix(name))
+            .unwrap()
+    };
+    let path = value("KUBECONFIG=");
     assert_eq!(
         std::fs::metadata(path).unwrap().permissions().mode() & 0o777,
         0o600
@@ -385,8 +387,18 @@ async fn a_pod_has_the_kubeconfig_of_its_service_account() {
         .token_file
         .clone()
         .unwrap();
+    // Programs without a kubeconfig find the same where Kubernetes puts it, but for the folder.
+    let folder = value("SERVICE_ACCOUNT_DIR=");
+    let read = |name: &str| std::fs::read_to_string(format!("{folder}/{name}")).unwrap();
+    assert_eq!(
+        (read("namespace"), read("ca.crt")),
+        ("default".into(), "pem".into())
+    );
+    assert_eq!(value("KUBERNETES_SERVICE_HOST="), "127.0.0.1");
+    assert_eq!(value("KUBERNETES_SERVICE_PORT="), "1");
     // The claims of a service account's token say whose it is.
     let token = std::fs::read_to_string(file).unwrap();
+    assert_eq!(token, read("token"));
     let review = json!({"apiVersion": "authentication.k8s.io/v1", "kind": "TokenReview", "metadata": {}, "spec": {"token": token}});
     let reviews: kube::Api<TokenReview> = kube::Api::all(cluster.client.clone());
     let answer = reviews

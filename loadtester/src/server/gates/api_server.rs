@@ -1,0 +1,145 @@
+//! The API server of the cluster that the load tester runs in, for the few requests that gates need.
+//!
+//! A whole Kubernetes client would be most of this program.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use bytes::Bytes;
+use http::{Method, Request, StatusCode, header};
+use http_body_util::{BodyExt as _, Full, Limited};
+use hyper::client::conn::http1;
+use hyper_util::rt::TokioIo;
+use rustls::ClientConfig;
+use rustls::pki_types::ServerName;
+use serde::Deserialize;
+use tokio::net::TcpStream;
+use tokio_rustls::TlsConnector;
+use tokio_util::task::AbortOnDropHandle;
+
+use crate::client::tls;
+
+/// Whole requests take no longer.
+const TIMEOUT: Duration = Duration::from_secs(5);
+/// No ConfigMap is larger than 1 MiB, which JSON may double.
+const LARGEST_ANSWER: usize = 4 * 1024 * 1024;
+
+/// Where it is and how to be let in, as the kubelet tells every pod.
+#[derive(Debug)]
+pub(crate) struct ApiServer {
+    host: String,
+    port: u16,
+    /// `token`, `ca.crt` and `namespace`.
+    service_account: PathBuf,
+    namespace: String,
+    tls: Arc<ClientConfig>,
+}
+
+/// What it said.
+pub(crate) struct Answer {
+    /// Status code.
+    pub(crate) status: StatusCode,
+    /// Whole body.
+    pub(crate) body: Bytes,
+}
+
+impl Answer {
+    /// Why it is no success: the message of the `Status` object that the body then holds.
+    pub(crate) fn message(&self) -> String {
+        #[derive(Deserialize)]
+        struct Status {
+            message: String,
+        }
+        match serde_json::from_slice::<Status>(&self.body) {
+            Ok(status) => status.message,
+            Err(_) => String::from_utf8_lossy(&self.body)
+                .chars()
+                .take(200)
+                .collect(),
+        }
+    }
+}
+
+impl ApiServer {
+    /// The API server of the pod this runs in, with the folder of the pod's ServiceAccount.
+    ///
+    /// # Errors
+    /// This is no pod, or one without a token.
+    pub(crate) fn of_pod(service_account: PathBuf) -> anyhow::Result<Self> {
+        let variable = |name| {
+            std::env::var(name)
+                .with_context(|| format!("{name} is not set: this does not run in a pod"))
+        };
+        let namespace = read(&service_account.join("namespace"))?;
+        let tls = tls::settings(Some(&service_account.join("ca.crt")), false);
+        Ok(Self {
+            host: variable("KUBERNETES_SERVICE_HOST")?,
+            port: variable("KUBERNETES_SERVICE_PORT")?
+                .parse()
+                .context("KUBERNETES_SERVICE_PORT is no port")?,
+            namespace,
+            tls: tls.map_err(anyhow::Error::msg)?,
+            service_account,
+        })
+    }
+
+    /// Namespace of the pod.
+    pub(crate) fn namespace(&self) -> &str {
+        &self.namespace
+    }
+
+    /// Sends one request on a connection of its own; a body is a merge patch.
+    ///
+    /// # Errors
+    /// There is no whole answer.
+    pub(crate) async fn call(
+        &self,
+        method: Method,
+        path: &str,
+        body: Vec<u8>,
+    ) -> anyhow::Result<Answer> {
+        let (host, port) = (&self.host, self.port);
+        let answer = tokio::time::timeout(TIMEOUT, self.exchange(method, path, body)).await;
+        answer
+            .unwrap_or_else(|_| Err(anyhow::anyhow!("no answer within {TIMEOUT:?}")))
+            .with_context(|| format!("the API server at {host}:{port} cannot be asked"))
+    }
+
+    async fn exchange(&self, method: Method, path: &str, body: Vec<u8>) -> anyhow::Result<Answer> {
+        // The kubelet renews it.
+        let token = read(&self.service_account.join("token"))?;
+        let request = Request::builder()
+            .method(method)
+            .uri(path)
+            .header(header::HOST, &self.host)
+            .header(header::AUTHORIZATION, format!("Bearer {token}"))
+            .header(header::ACCEPT, "application/json")
+            .header(header::CONTENT_TYPE, "application/merge-patch+json")
+            .body(Full::new(Bytes::from(body)))?;
+        let stream = TcpStream::connect((self.host.as_str(), self.port)).await?;
+        let name = ServerName::try_from(self.host.clone())?;
+        let stream = TlsConnector::from(Arc::clone(&self.tls))
+            .connect(name, stream)
+            .await?;
+        let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
+        let _connection = AbortOnDropHandle::new(tokio::spawn(connection));
+        let (head, body) = sender.send_request(request).await?.into_parts();
+        let body = Limited::new(body, LARGEST_ANSWER).collect().await;
+        Ok(Answer {
+            status: head.status,
+            body: body.map_err(anyhow::Error::from_boxed)?.to_bytes(),
+        })
+    }
+}
+
+fn read(path: &Path) -> anyhow::Result<String> {
+    let text = std::fs::read_to_string(path).with_context(|| {
+        format!(
+            "cannot read {}: has the pod a ServiceAccount's token?",
+            path.display()
+        )
+    })?;
+    Ok(text.trim().to_owned())
+}

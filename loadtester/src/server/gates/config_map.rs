@@ -1,0 +1,154 @@
+//! Gates in a ConfigMap: one key each, so that replicas that change different gates at once never meet.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::str::FromStr;
+
+use http::{Method, StatusCode};
+use serde::Deserialize;
+use serde_json::json;
+
+use super::api_server::{Answer, ApiServer};
+use super::{Gate, GateError, Table};
+
+/// `NAME` in the load tester's own namespace, or `NAMESPACE/NAME`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct ConfigMapName {
+    namespace: Option<String>,
+    name: String,
+}
+
+impl ConfigMapName {
+    /// The same in `namespace`, unless it names one itself.
+    pub(crate) fn or_in(self, namespace: &str) -> Self {
+        Self {
+            namespace: self.namespace.or_else(|| Some(namespace.to_owned())),
+            ..self
+        }
+    }
+}
+
+impl FromStr for ConfigMapName {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let (namespace, name) = match text.split_once('/') {
+            Some((namespace, name)) => (Some(namespace.to_owned()), name),
+            None => (None, text),
+        };
+        // They become parts of a path.
+        let is_name = |part: &str| {
+            !part.is_empty()
+                && part
+                    .bytes()
+                    .all(|byte| byte.is_ascii_alphanumeric() || b"-.".contains(&byte))
+        };
+        if is_name(name) && namespace.as_deref().is_none_or(is_name) {
+            Ok(Self {
+                namespace,
+                name: name.to_owned(),
+            })
+        } else {
+            Err(format!(
+                "`{text}` names no ConfigMap: write NAME or NAMESPACE/NAME"
+            ))
+        }
+    }
+}
+
+impl fmt::Display for ConfigMapName {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.namespace {
+            Some(namespace) => write!(out, "{namespace}/{}", self.name),
+            None => out.write_str(&self.name),
+        }
+    }
+}
+
+/// A ConfigMap whose keys are gates and whose values are [`Gate`]s as JSON.
+#[derive(Debug)]
+pub(crate) struct ConfigMap {
+    api_server: ApiServer,
+    name: ConfigMapName,
+}
+
+/// What is of interest in the object.
+#[derive(Deserialize)]
+struct Object {
+    #[serde(default)]
+    data: BTreeMap<String, String>,
+}
+
+impl ConfigMap {
+    /// The ConfigMap, which need not be there yet, and may be read by the pod's ServiceAccount by the time it is needed.
+    pub(crate) fn new(api_server: ApiServer, name: ConfigMapName) -> Self {
+        let name = name.or_in(api_server.namespace());
+        Self { api_server, name }
+    }
+
+    /// # Errors
+    /// It cannot be read, or a key holds something else than a gate.
+    pub(super) async fn read(&self) -> Result<Table, GateError> {
+        let answer = self.call(Method::GET, Vec::new()).await?;
+        let object: Object =
+            serde_json::from_slice(&answer.body).map_err(|error| self.failed(error))?;
+        let gate = |(key, text): (String, String)| match serde_json::from_str::<Gate>(&text) {
+            Ok(gate) => Ok((key, gate)),
+            Err(error) => Err(self.failed(format!(
+                "key {key} does not hold a gate: {error} (delete it to close the gate)"
+            ))),
+        };
+        object.data.into_iter().map(gate).collect()
+    }
+
+    /// # Errors
+    /// It cannot be written; the gate is then as before, unless the API server was lost in between.
+    pub(super) async fn set(&self, key: &str, gate: &Gate) -> Result<(), GateError> {
+        let text = serde_json::to_string(gate).map_err(|error| self.failed(error))?;
+        let patch = json!({"data": {key: text}}).to_string().into_bytes();
+        self.call(Method::PATCH, patch).await.map(drop)
+    }
+
+    async fn call(&self, method: Method, body: Vec<u8>) -> Result<Answer, GateError> {
+        let ConfigMapName { namespace, name } = &self.name;
+        let namespace = namespace.as_deref().unwrap_or_default();
+        let path = format!("/api/v1/namespaces/{namespace}/configmaps/{name}");
+        let answer = self.api_server.call(method.clone(), &path, body).await;
+        let answer = answer.map_err(|error| self.failed(format!("{error:#}")))?;
+        let said = || answer.message();
+        match answer.status {
+            StatusCode::OK => Ok(answer),
+            StatusCode::NOT_FOUND => Err(self.failed(format!(
+                "{}; create it with `kubectl -n {namespace} create configmap {name}`",
+                said()
+            ))),
+            StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => Err(self.failed(format!(
+                "{}; the load tester's ServiceAccount needs a Role with get and patch on it",
+                said()
+            ))),
+            status => Err(self.failed(format!("{method} was answered with {status}: {}", said()))),
+        }
+    }
+
+    fn failed(&self, why: impl fmt::Display) -> GateError {
+        GateError::ConfigMap(self.name.clone(), why.to_string())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::ConfigMapName;
+
+    #[test]
+    fn a_name_is_in_the_own_namespace_unless_it_names_another() {
+        let name = |text: &str| {
+            text.parse::<ConfigMapName>()
+                .map(|name| name.or_in("test").to_string())
+        };
+        assert_eq!(name("gates"), Ok("test/gates".to_owned()));
+        assert_eq!(name("shop/gates"), Ok("shop/gates".to_owned()));
+        for wrong in ["", "/", "a/", "/b", "a/b/c", "a b", "a/../b", "a?b"] {
+            assert!(name(wrong).is_err(), "{wrong}");
+        }
+    }
+}

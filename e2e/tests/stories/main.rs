@@ -1,5 +1,5 @@
-//! The stories, in one program: as many of them are told at a time as this machine has cores, for most of the time
-//! they wait. Each brings up what it needs in a directory and on addresses of its own.
+//! The stories, in one program: `./run.sh test` tells more of them at a time than this machine has cores, for most of
+//! the time they wait. Each brings up what it needs in a directory and on addresses of its own.
 #![allow(
     clippy::unwrap_used,
     reason = "helpers of tests, which the lint's own exception does not see"

@@ -19,7 +19,7 @@ use crate::recorder::Timing;
 const LARGEST_TUNNEL_HEAD: usize = 16 * 1024;
 
 /// Anything bytes go over.
-pub(super) trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
+pub(crate) trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
 
 impl<T: AsyncRead + AsyncWrite + Send + Unpin> Stream for T {}
 
@@ -67,12 +67,7 @@ pub(super) async fn connect(
     let mut agreed_http2 = false;
     if request.uri.scheme_str() == Some("https") {
         let name = server_name(request).map_err(failure)?;
-        let secured = TlsConnector::from(Arc::clone(tls))
-            .connect(name, stream)
-            .await
-            .map_err(failure)?;
-        agreed_http2 = secured.get_ref().1.alpn_protocol() == Some(b"h2");
-        stream = Box::new(secured);
+        (stream, agreed_http2) = secure(stream, name, tls).await.map_err(failure)?;
     }
     timing.dial = started.elapsed();
     Ok(Connected {
@@ -80,6 +75,19 @@ pub(super) async fn connect(
         timing,
         agreed_http2,
     })
+}
+
+/// Speaks TLS from now on, and tells whether HTTP/2 was agreed on.
+pub(crate) async fn secure(
+    stream: Box<dyn Stream>,
+    name: ServerName<'static>,
+    tls: &Arc<ClientConfig>,
+) -> io::Result<(Box<dyn Stream>, bool)> {
+    let secured = TlsConnector::from(Arc::clone(tls))
+        .connect(name, stream)
+        .await?;
+    let agreed_http2 = secured.get_ref().1.alpn_protocol() == Some(b"h2");
+    Ok((Box::new(secured), agreed_http2))
 }
 
 /// Asks the proxy for a tunnel to the host of `uri`.

@@ -4,7 +4,7 @@
 //! - [`general`]: HTTP/2 and TLS, by hyper; [`connect`] and [`tls`] make its connections.
 
 mod chunked;
-mod connect;
+pub(crate) mod connect;
 pub(crate) mod general;
 pub(crate) mod http1;
 mod redirect;

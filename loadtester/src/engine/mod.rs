@@ -178,7 +178,7 @@ fn run_thread(
         });
         // With a schedule there is more to sleep than to do.
         let patience = match plan.pacing {
-            Pacing::Unpaced => Patience::for_connections(workers),
+            Pacing::Unpaced => Some(Patience::for_connections(workers)),
             _ => None,
         };
         let waited = reactor.run(futures.collect(), patience, |reactor| {

@@ -1,21 +1,22 @@
 //! How long a thread looks out for the next answer before it sleeps.
 //!
 //! A thread that sleeps has to be woken, which takes the system longer than a near server takes to answer, and costs both
-//! of them CPU. So a thread with few connections looks again and again for a moment first, and in between leaves the
-//! core to whoever wants it. Where answers take longer, that is in vain, and soon it hardly ever does so.
+//! of them CPU. So a thread looks again and again for a moment first, and in between leaves the core to whoever wants
+//! it. Where answers take longer, that is in vain, and soon it hardly ever does so.
 
 use std::time::{Duration, Instant};
 
-/// A server on the same machine answers within this.
-const MOMENT: Duration = Duration::from_micros(50);
-/// With more connections than these, the next answer is nearly always there already.
-const FEW_CONNECTIONS: usize = 4;
+/// A server on the same machine answers one connection within this, and the first of several as much sooner.
+const LONGEST_MOMENT: Duration = Duration::from_micros(50);
+/// With many connections, this bridges most gaps between answers and costs little where it does not.
+const SHORTEST_MOMENT: Duration = Duration::from_micros(5);
 /// After this many sleeps in a row, looking out is tried again at the latest.
 const MOST_SLEEPS: u32 = 1024;
 
 /// Decides whether to look out or to sleep, by what looking out has brought so far.
 #[derive(Debug)]
 pub(crate) struct Patience {
+    moment: Duration,
     /// Before the next try.
     sleeps: u32,
     /// Before the try after that, should the next one be in vain.
@@ -23,12 +24,14 @@ pub(crate) struct Patience {
 }
 
 impl Patience {
-    /// For a thread whose connections send as fast as they can. None where looking out would only cost CPU.
-    pub(crate) fn for_connections(count: usize) -> Option<Self> {
-        (count <= FEW_CONNECTIONS).then_some(Self {
+    /// For a thread whose so many connections send as fast as they can.
+    pub(crate) fn for_connections(count: usize) -> Self {
+        let count = u32::try_from(count).unwrap_or(u32::MAX).max(1);
+        Self {
+            moment: (LONGEST_MOMENT / count).max(SHORTEST_MOMENT),
             sleeps: 0,
             sleeps_after_next: 1,
-        })
+        }
     }
 
     /// Calls `look` until it has seen something or it is time to sleep; the result tells which.
@@ -49,7 +52,7 @@ impl Patience {
                 self.sleeps_after_next = 1;
                 return Ok(true);
             }
-            if start.elapsed() >= MOMENT {
+            if start.elapsed() >= self.moment {
                 self.sleeps = self.sleeps_after_next;
                 self.sleeps_after_next = (self.sleeps_after_next * 2).min(MOST_SLEEPS);
                 return Ok(false);
@@ -71,7 +74,7 @@ mod tests {
 
     #[test]
     fn who_looks_out_in_vain_does_so_less_and_less_but_goes_on_trying() {
-        let mut patience = Patience::for_connections(1).unwrap();
+        let mut patience = Patience::for_connections(1);
         let mut sleeps_between = Vec::new();
         let mut sleeps = 0;
         while sleeps_between.len() < 14 {
@@ -96,7 +99,7 @@ mod tests {
 
     #[test]
     fn one_answer_in_time_and_it_looks_out_again() {
-        let mut patience = Patience::for_connections(1).unwrap();
+        let mut patience = Patience::for_connections(1);
         for _ in 0..20 {
             let _ = patience.look_out(never);
         }
@@ -112,8 +115,8 @@ mod tests {
     }
 
     #[test]
-    fn many_connections_need_none() {
-        assert!(Patience::for_connections(4).is_some());
-        assert!(Patience::for_connections(5).is_none());
+    fn the_first_of_several_answers_is_due_sooner() {
+        let moment = |connections| Patience::for_connections(connections).moment.as_micros();
+        assert_eq!([1, 2, 500].map(moment), [50, 25, 5]);
     }
 }

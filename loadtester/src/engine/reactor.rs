@@ -380,7 +380,7 @@ mod tests {
         };
         let futures = vec![sleep(0, 30), sleep(1, 10), sleep(2, 20)];
         reactor
-            .run(futures, Patience::for_connections(1), |_| {})
+            .run(futures, Some(Patience::for_connections(1)), |_| {})
             .unwrap();
         assert_eq!(*woken.borrow(), [1, 2, 0]);
     }
@@ -425,7 +425,7 @@ mod tests {
         reactor
             .run(
                 vec![asleep, waiting],
-                Patience::for_connections(1),
+                Some(Patience::for_connections(1)),
                 Reactor::cancel,
             )
             .unwrap();

@@ -7,19 +7,19 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
+use axum::body::Body;
 use bytes::Bytes;
 use http::{Method, Request, StatusCode, header};
-use http_body_util::{BodyExt as _, Full, Limited};
+use http_body_util::Full;
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
 use rustls::ClientConfig;
 use rustls::pki_types::ServerName;
 use serde::Deserialize;
 use tokio::net::TcpStream;
-use tokio_rustls::TlsConnector;
 use tokio_util::task::AbortOnDropHandle;
 
-use crate::client::tls;
+use crate::client::{connect, tls};
 
 /// Whole requests take no longer.
 const TIMEOUT: Duration = Duration::from_secs(5);
@@ -118,18 +118,15 @@ impl ApiServer {
             .header(header::ACCEPT, "application/json")
             .header(header::CONTENT_TYPE, "application/merge-patch+json")
             .body(Full::new(Bytes::from(body)))?;
-        let stream = TcpStream::connect((self.host.as_str(), self.port)).await?;
+        let stream = Box::new(TcpStream::connect((self.host.as_str(), self.port)).await?);
         let name = ServerName::try_from(self.host.clone())?;
-        let stream = TlsConnector::from(Arc::clone(&self.tls))
-            .connect(name, stream)
-            .await?;
+        let (stream, _) = connect::secure(stream, name, &self.tls).await?;
         let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
         let _connection = AbortOnDropHandle::new(tokio::spawn(connection));
         let (head, body) = sender.send_request(request).await?.into_parts();
-        let body = Limited::new(body, LARGEST_ANSWER).collect().await;
         Ok(Answer {
             status: head.status,
-            body: body.map_err(anyhow::Error::from_boxed)?.to_bytes(),
+            body: axum::body::to_bytes(Body::new(body), LARGEST_ANSWER).await?,
         })
     }
 }

@@ -5,8 +5,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use http::{Method, StatusCode};
-use serde::Deserialize;
-use serde_json::json;
+use serde::{Deserialize, Serialize};
 
 use super::api_server::{Answer, ApiServer};
 use super::{Gate, GateError, Table};
@@ -72,8 +71,8 @@ pub(crate) struct ConfigMap {
     name: ConfigMapName,
 }
 
-/// What is of interest in the object.
-#[derive(Deserialize)]
+/// What is of interest in the object, or is to become of it.
+#[derive(Deserialize, Serialize)]
 struct Object {
     #[serde(default)]
     data: BTreeMap<String, String>,
@@ -105,7 +104,10 @@ impl ConfigMap {
     /// It cannot be written; the gate is then as before, unless the API server was lost in between.
     pub(super) async fn set(&self, key: &str, gate: &Gate) -> Result<(), GateError> {
         let text = serde_json::to_string(gate).map_err(|error| self.failed(error))?;
-        let patch = json!({"data": {key: text}}).to_string().into_bytes();
+        let patch = Object {
+            data: BTreeMap::from([(key.to_owned(), text)]),
+        };
+        let patch = serde_json::to_vec(&patch).map_err(|error| self.failed(error))?;
         self.call(Method::PATCH, patch).await.map(drop)
     }
 

@@ -1,9 +1,9 @@
 //! Gates of the load tester: the same from every replica, and still there when all of them are new.
 
-use std::time::Duration;
+use std::{process::Command, time::Duration};
 
 use e2e::{Cluster, Output, until};
-use std::process::Command;
+use serde_json::json;
 
 const SOON: Duration = Duration::from_secs(60);
 const CANARY: &str = r#"{"name": "shop", "namespace": "default", "phase": "confirm-promotion"}"#;
@@ -66,6 +66,14 @@ fn a_gate_is_open_for_every_replica_and_for_those_that_come_later() {
     let new = replicas(&cluster, 2);
     assert_eq!(call(&new[0], "/gate/check").0, "200");
     assert_eq!(call(&new[1], "/rollback/check").0, "403");
+
+    // Whoever may patch the ConfigMap needs no way to the load tester.
+    for (word, code) in [("closed", "403"), ("open", "200")] {
+        let patch = json!({"data": {"shop.default": word}}).to_string();
+        let config_map = ["patch", "configmap", "flagger-loadtester-gates"];
+        cluster.kubectl(&[&config_map[..], &["--type=merge", "--patch", &patch]].concat());
+        assert_eq!(call(&new[0], "/gate/check").0, code);
+    }
 
     // What is applied anew keeps what people decided.
     assert_eq!(cluster.run(&["up"]).code, 0);

@@ -10,6 +10,8 @@ use crate::verdict::{Goal, Good};
 struct Sample {
     rate: f64,
     cpu_per_million: f64,
+    /// The part of it that the tool's own code takes.
+    own_per_million: f64,
     memory: f64,
 }
 
@@ -17,6 +19,7 @@ struct Sample {
 type Figure = fn(&Sample) -> f64;
 const RATE: Figure = |sample| sample.rate;
 const CPU: Figure = |sample| sample.cpu_per_million;
+const OWN_CPU: Figure = |sample| sample.own_per_million;
 const MEMORY: Figure = |sample| sample.memory;
 
 pub(crate) fn compare(
@@ -38,6 +41,7 @@ pub(crate) fn compare(
         "connections",
         "req/s",
         "CPU s per million",
+        "outside the kernel",
         "peak MB",
         "req/s vs wrk",
         "CPU vs wrk",
@@ -82,7 +86,8 @@ fn sample(
     let requests = target.take_count()? as f64;
     Ok(Sample {
         rate: requests / seconds as f64,
-        cpu_per_million: cost.cpu.as_secs_f64() / requests * 1e6,
+        cpu_per_million: cost.cpu.total().as_secs_f64() / requests * 1e6,
+        own_per_million: cost.cpu.own.as_secs_f64() / requests * 1e6,
         memory: cost.memory as f64 / 1e6,
     })
 }
@@ -111,6 +116,7 @@ impl Samples<'_> {
                 connections.to_string(),
                 cell(middle(rounds, RATE), 0),
                 cell(middle(rounds, CPU), 1),
+                cell(middle(rounds, OWN_CPU), 1),
                 cell(middle(rounds, MEMORY), 1),
                 cell(self.ratio(name, "wrk", RATE), 2),
                 cell(self.ratio(name, "wrk", CPU), 2),

@@ -123,7 +123,7 @@ fn sample(tool: &Tool, command: &tool::Words, target: &Target) -> anyhow::Result
         requests: stamps.len() as f64,
         deviation: variance.sqrt(),
         bunched: gaps.iter().filter(|gap| **gap < ideal / 5.0).count() as f64 / count,
-        cpu_share: cost.cpu.as_secs_f64() / SECONDS as f64,
+        cpu_share: cost.cpu.total().as_secs_f64() / SECONDS as f64,
         median_from_due,
     })
 }

@@ -45,8 +45,9 @@ impl Sampler {
         let server = target.id().to_string();
         // Whatever the machine did beyond this was somebody else's.
         let ours = || -> anyhow::Result<Duration> {
-            let living = system::process_cpu("self")? + system::process_cpu(&server)?;
-            Ok(living + system::children_cpu()?)
+            let living =
+                system::process_cpu("self")?.total() + system::process_cpu(&server)?.total();
+            Ok(living + system::children_cpu()?.total())
         };
         for attempt in 0..TRIES {
             if attempt > 0 && self.patience.get().is_zero() {

@@ -52,27 +52,51 @@ impl MachineTime {
     }
 }
 
+/// CPU time, by whose code it went to.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Cpu {
+    pub(crate) own: Duration,
+    pub(crate) kernel: Duration,
+}
+
+impl Cpu {
+    pub(crate) fn total(self) -> Duration {
+        self.own + self.kernel
+    }
+
+    pub(crate) fn since(self, before: Self) -> Self {
+        Self {
+            own: self.own.saturating_sub(before.own),
+            kernel: self.kernel.saturating_sub(before.kernel),
+        }
+    }
+}
+
 /// CPU time of a running process and its threads; with `self` as its id, of this one.
-pub(crate) fn process_cpu(id: &str) -> anyhow::Result<Duration> {
+pub(crate) fn process_cpu(id: &str) -> anyhow::Result<Cpu> {
     // Fields 14 and 15, of which the first after the name is number 3.
     cpu_fields(id, 11)
 }
 
 /// CPU time of all children that have ended.
-pub(crate) fn children_cpu() -> anyhow::Result<Duration> {
+pub(crate) fn children_cpu() -> anyhow::Result<Cpu> {
     cpu_fields("self", 13)
 }
 
-fn cpu_fields(id: &str, first: usize) -> anyhow::Result<Duration> {
+fn cpu_fields(id: &str, first: usize) -> anyhow::Result<Cpu> {
     let stat = std::fs::read_to_string(format!("/proc/{id}/stat"))?;
     let (_, fields) = stat.rsplit_once(')').unwrap_or_default();
-    let ticks: f64 = fields
+    let times: Vec<Duration> = fields
         .split_whitespace()
         .skip(first)
         .take(2)
         .flat_map(str::parse::<f64>)
-        .sum();
-    Ok(Duration::from_secs_f64(ticks / TICKS_PER_SECOND))
+        .map(|ticks| Duration::from_secs_f64(ticks / TICKS_PER_SECOND))
+        .collect();
+    let [own, kernel] = times[..] else {
+        anyhow::bail!("/proc/{id}/stat has another form than expected: {stat}");
+    };
+    Ok(Cpu { own, kernel })
 }
 
 /// Peak memory of a running process so far, in bytes.

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, ensure};
 
-use crate::system::{children_cpu, peak_memory};
+use crate::system::{Cpu, children_cpu, peak_memory};
 
 /// Name of our own generator in the tables.
 pub(crate) const OURS: &str = "loadtester";
@@ -34,7 +34,7 @@ pub(crate) type Words = Vec<OsString>;
 /// What one run cost.
 #[derive(Clone, Debug)]
 pub(crate) struct Cost {
-    pub(crate) cpu: Duration,
+    pub(crate) cpu: Cpu,
     pub(crate) wall: Duration,
     /// Peak, in bytes.
     pub(crate) memory: u64,
@@ -175,7 +175,7 @@ pub(crate) fn run_from(
     ensure!(status.success(), "{words:?} ended with {status}");
     let output = std::io::read_to_string(child.stdout.take().context("no output")?)?;
     Ok(Cost {
-        cpu: children_cpu()? - before,
+        cpu: children_cpu()?.since(before),
         wall,
         memory,
         output,

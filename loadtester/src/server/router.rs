@@ -256,7 +256,7 @@ async fn set(
     let gate = Gate {
         open,
         changed_by: by,
-        changed_at: unix_seconds(),
+        changed_at: Some(unix_seconds()),
     };
     service.gates.set(&kind.key(&payload), gate).await?;
     let done = if open { "opened" } else { "closed" };

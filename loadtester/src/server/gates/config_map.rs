@@ -1,4 +1,5 @@
-//! Gates in a ConfigMap: one key each, so that replicas that change different gates at once never meet.
+//! Gates in a ConfigMap: one key each, so that replicas that change different gates at once never meet, and who may
+//! patch the ConfigMap can open one without reaching the load tester.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -64,7 +65,7 @@ impl fmt::Display for ConfigMapName {
     }
 }
 
-/// A ConfigMap whose keys are gates and whose values are [`Gate`]s as JSON.
+/// A ConfigMap whose keys are gates and whose values are [`Gate`]s as JSON, or `open` or `closed`.
 #[derive(Debug)]
 pub(crate) struct ConfigMap {
     api_server: ApiServer,
@@ -79,25 +80,36 @@ struct Object {
 }
 
 impl ConfigMap {
-    /// The ConfigMap, which need not be there yet, and may be read by the pod's ServiceAccount by the time it is needed.
+    /// The ConfigMap of this name. Whether it exists and may be read shows when it is.
     pub(crate) fn new(api_server: ApiServer, name: ConfigMapName) -> Self {
         let name = name.or_in(api_server.namespace());
         Self { api_server, name }
     }
 
+    /// One gate; what the other keys hold does not matter.
+    ///
     /// # Errors
-    /// It cannot be read, or a key holds something else than a gate.
-    pub(super) async fn read(&self) -> Result<Table, GateError> {
+    /// The ConfigMap cannot be read, or the key holds something else than a gate.
+    pub(super) async fn gate(&self, key: &str) -> Result<Option<Gate>, GateError> {
+        let text = self.data().await?.remove(key);
+        text.map(|text| self.gate_of(key, &text)).transpose()
+    }
+
+    /// # Errors
+    /// The ConfigMap cannot be read, or a key holds something else than a gate.
+    pub(super) async fn all(&self) -> Result<Table, GateError> {
+        let gate = |(key, text): (String, String)| Ok((key.clone(), self.gate_of(&key, &text)?));
+        self.data().await?.into_iter().map(gate).collect()
+    }
+
+    async fn data(&self) -> Result<BTreeMap<String, String>, GateError> {
         let answer = self.call(Method::GET, Vec::new()).await?;
-        let object: Object =
-            serde_json::from_slice(&answer.body).map_err(|error| self.failed(error))?;
-        let gate = |(key, text): (String, String)| match serde_json::from_str::<Gate>(&text) {
-            Ok(gate) => Ok((key, gate)),
-            Err(error) => Err(self.failed(format!(
-                "key {key} does not hold a gate: {error} (delete it to close the gate)"
-            ))),
-        };
-        object.data.into_iter().map(gate).collect()
+        let object = serde_json::from_slice::<Object>(&answer.body);
+        Ok(object.map_err(|error| self.failed(error))?.data)
+    }
+
+    fn gate_of(&self, key: &str, text: &str) -> Result<Gate, GateError> {
+        gate_of(text).map_err(|error| self.failed(format!("key {key} holds `{text}`: {error}")))
     }
 
     /// # Errors
@@ -137,9 +149,42 @@ impl ConfigMap {
     }
 }
 
+/// A gate as the load tester writes it, or the one word that a person does.
+fn gate_of(text: &str) -> Result<Gate, String> {
+    let by_hand = |open| Gate {
+        open,
+        changed_by: "an edit of the ConfigMap".to_owned(),
+        changed_at: None,
+    };
+    match text.trim() {
+        "open" => Ok(by_hand(true)),
+        "closed" => Ok(by_hand(false)),
+        json => serde_json::from_str(json)
+            .map_err(|_| "write open or closed, or delete the key to close the gate".to_owned()),
+    }
+}
+
 #[cfg(test)]
 mod tests {
-    use super::ConfigMapName;
+    use super::*;
+
+    #[test]
+    fn people_write_a_word_and_the_load_tester_who_changed_it_when() {
+        assert!(gate_of("open\n").unwrap().open);
+        assert!(!gate_of("closed").unwrap().open);
+        for wrong in ["", "opened", "true", "{}"] {
+            assert!(gate_of(wrong).is_err(), "{wrong}");
+        }
+        let written = Gate {
+            open: true,
+            changed_by: "alice (10.1.2.3)".to_owned(),
+            changed_at: Some(1_700_000_000),
+        };
+        assert_eq!(
+            gate_of(&serde_json::to_string(&written).unwrap()),
+            Ok(written)
+        );
+    }
 
     #[test]
     fn a_name_is_in_the_own_namespace_unless_it_names_another() {

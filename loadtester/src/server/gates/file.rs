@@ -82,7 +82,7 @@ mod tests {
         Gate {
             open: true,
             changed_by: "127.0.0.1".into(),
-            changed_at: 1_700_000_000,
+            changed_at: Some(1_700_000_000),
         }
     }
 

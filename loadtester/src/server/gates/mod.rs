@@ -25,8 +25,9 @@ pub(crate) struct Gate {
     pub open: bool,
     /// Address of whoever changed it last, with a name if one was given.
     pub changed_by: String,
-    /// When, in seconds since 1970.
-    pub changed_at: u64,
+    /// When, in seconds since 1970; unknown of what a person wrote into the ConfigMap.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub changed_at: Option<u64>,
 }
 
 /// By key: `name.namespace`, and `rollback.name.namespace` for rollbacks.
@@ -80,7 +81,11 @@ impl Gates {
     /// # Errors
     /// The gates cannot be read: an unknown gate is not taken for a closed one.
     pub(crate) async fn is_open(&self, key: &str) -> Result<bool, GateError> {
-        Ok(self.all().await?.get(key).is_some_and(|gate| gate.open))
+        let gate = match self {
+            Self::ConfigMap(config_map) => config_map.gate(key).await?,
+            _ => self.all().await?.remove(key),
+        };
+        Ok(gate.is_some_and(|gate| gate.open))
     }
 
     /// Every gate anybody has changed.
@@ -94,7 +99,7 @@ impl Gates {
                 Ok(table.clone())
             }
             Self::File(file) => file.read(),
-            Self::ConfigMap(config_map) => config_map.read().await,
+            Self::ConfigMap(config_map) => config_map.all().await,
         }
     }
 
@@ -123,7 +128,7 @@ mod tests {
         Gate {
             open,
             changed_by: "127.0.0.1".into(),
-            changed_at: 1_700_000_000,
+            changed_at: Some(1_700_000_000),
         }
     }
 

@@ -11,6 +11,7 @@
 //! Absolute figures are the machine's; ratios are what to look at. A sample during which the hypervisor or other
 //! processes took much of the CPU is taken again, and left out if that happens too often.
 
+mod bare;
 mod closed;
 mod nginx;
 mod paced;
@@ -78,6 +79,14 @@ fn main() -> ExitCode {
     match arguments.get(1).and_then(|word| word.to_str()) {
         Some("hey") => return loadtester::cli::run(arguments),
         Some(target::MODE) => return target::run(),
+        Some(bare::MODE) => {
+            let words = arguments[2..].iter();
+            return bare::run(
+                &words
+                    .map(|word| word.to_string_lossy().into_owned())
+                    .collect::<Vec<_>>(),
+            );
+        }
         _ => {}
     }
     match compare(&Settings::parse()) {

@@ -31,7 +31,9 @@ pub(crate) fn compare(
     println!("### {RATE}/s on two connections for {SECONDS} s, as the server saw it\n");
     let target = Target::start()?;
     let command = |tool: &Tool| tool.at_rate(RATE, SECONDS, &target.url("/stamped"));
-    let paced: Vec<&Tool> = tools.iter().filter(|t| command(t).is_some()).collect();
+    let bare_loop = Tool::bare_loop()?;
+    let all = tools.iter().chain([&bare_loop]);
+    let paced: Vec<&Tool> = all.filter(|t| command(t).is_some()).collect();
     let mut samples: Vec<Rounds<Sample>> = paced.iter().map(|_| Vec::new()).collect();
     for round in 1..=settings.rounds {
         for (tool, samples) in paced.iter().zip(&mut samples) {

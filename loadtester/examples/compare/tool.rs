@@ -7,12 +7,14 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, ensure};
 
+use crate::bare;
 use crate::system::{Cpu, children_cpu, peak_memory};
 
 /// Name of our own generator in the tables.
 pub(crate) const OURS: &str = "loadtester";
+const BARE_LOOP: &str = "bare loop";
 /// What hey sends besides the host, and so do we.
-const HEADERS: [&str; 3] = [
+pub(crate) const HEADERS: [&str; 3] = [
     "User-Agent: hey/0.0.1",
     "Content-Type: text/html",
     "Accept-Encoding: gzip",
@@ -83,6 +85,14 @@ impl Tool {
         ))
     }
 
+    /// No tool, but what is left if everything is taken away from one.
+    pub(crate) fn bare_loop() -> anyhow::Result<Self> {
+        Ok(Self {
+            name: BARE_LOOP,
+            program: std::env::current_exe()?,
+        })
+    }
+
     /// Full speed. wrk gets the headers that the others send,
     /// and the number of threads that suits it best: two at two connections, else one.
     pub(crate) fn at_full_speed(&self, connections: usize, seconds: u64, url: &str) -> Words {
@@ -112,6 +122,7 @@ impl Tool {
             "wrk" => return None,
             "oha" => self.words(&["--no-tui", "-z", &seconds, "-q", &total, "-c", "2", url]),
             "hey" => self.words(&["-z", &seconds, "-q", &each, "-c", "2", url]),
+            BARE_LOOP => self.words(&[bare::MODE, &total, seconds.trim_end_matches('s'), url]),
             _ => self.words(&["hey", "--json", "-z", &seconds, "-q", &each, "-c", "2", url]),
         })
     }

@@ -36,9 +36,9 @@ impl FromStr for ConfigMapName {
             Some((namespace, name)) => (Some(namespace.to_owned()), name),
             None => (None, text),
         };
-        // They become parts of a path.
+        // They become parts of a path, where a dot alone would lead elsewhere.
         let is_name = |part: &str| {
-            !part.is_empty()
+            part.starts_with(|first: char| first.is_ascii_alphanumeric())
                 && part
                     .bytes()
                     .all(|byte| byte.is_ascii_alphanumeric() || b"-.".contains(&byte))
@@ -194,7 +194,9 @@ mod tests {
         };
         assert_eq!(name("gates"), Ok("test/gates".to_owned()));
         assert_eq!(name("shop/gates"), Ok("shop/gates".to_owned()));
-        for wrong in ["", "/", "a/", "/b", "a/b/c", "a b", "a/../b", "a?b"] {
+        for wrong in [
+            "", "/", "a/", "/b", "a/b/c", "a b", "a/../b", "..", "a/..", "a?b",
+        ] {
             assert!(name(wrong).is_err(), "{wrong}");
         }
     }

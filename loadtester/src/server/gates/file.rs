@@ -3,7 +3,6 @@
 use std::fs::File;
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError};
 
 use super::{Gate, GateError, Table};
 
@@ -11,18 +10,13 @@ use super::{Gate, GateError, Table};
 #[derive(Debug)]
 pub(crate) struct GatesFile {
     path: PathBuf,
-    /// Held by whoever changes a gate.
-    changing: Mutex<()>,
 }
 
 impl GatesFile {
     /// # Errors
     /// The file exists and cannot be read.
     pub(super) fn open(path: PathBuf) -> Result<Self, GateError> {
-        let file = Self {
-            path,
-            changing: Mutex::default(),
-        };
+        let file = Self { path };
         file.read()?;
         Ok(file)
     }
@@ -41,15 +35,14 @@ impl GatesFile {
     /// # Errors
     /// The file cannot be read or written; the gate is then as before.
     pub(super) fn set(&self, key: &str, gate: Gate) -> Result<(), GateError> {
-        let _alone = self.changing.lock().unwrap_or_else(PoisonError::into_inner);
-        let _without_replicas = self.lock_out_replicas()?;
+        let _alone = self.lock_out_others()?;
         let mut table = self.read()?;
         table.insert(key.to_owned(), gate);
         self.write(&table)
     }
 
-    /// Holds off other replicas, by a lock on the folder, until the result is dropped.
-    fn lock_out_replicas(&self) -> Result<File, GateError> {
+    /// Holds off other requests and replicas, by a lock on the folder, until the result is dropped.
+    fn lock_out_others(&self) -> Result<File, GateError> {
         let folder = match self.path.parent() {
             Some(folder) if !folder.as_os_str().is_empty() => folder,
             _ => Path::new("."),

@@ -23,6 +23,9 @@ pub struct Output {
     pub stderr: String,
 }
 
+/// How run.sh begins a line that says for how long a step has been at work.
+const PROGRESS: &str = "  ...   ";
+
 impl Output {
     /// Run a command to its end.
     ///
@@ -42,7 +45,8 @@ impl Output {
         }
     }
 
-    /// Its standard output, given that it succeeded.
+    /// Its standard output, given that it succeeded; without run.sh's lines of progress, which only a slow machine
+    /// shows and which quote whatever a step printed last.
     ///
     /// # Panics
     /// When it did not.
@@ -54,7 +58,8 @@ impl Output {
             self.stdout,
             self.stderr
         );
-        self.stdout
+        let lines = self.stdout.split_inclusive('\n');
+        lines.filter(|line| !line.starts_with(PROGRESS)).collect()
     }
 }
 

@@ -51,7 +51,7 @@ have() { command -v "$1" >/dev/null 2>&1; }
 STEP_TITLE=
 STEP_STARTED=0
 TICKER=
-REPORTER= # says for which pods a step waits
+REPORTER= # says what happens in the cluster meanwhile
 GO_ON= # what to do after a step has failed
 
 # Seconds since some fixed point, with decimals where bash has them.
@@ -95,15 +95,16 @@ show_progress() {
   done
 }
 
+# With KILL: a child just forked still has the script's own traps, and would take TERM for the end of the script.
 end_ticker() {
   if [ -z "$TICKER" ]; then return; fi
-  kill "$TICKER" 2>/dev/null || true
+  kill -KILL "$TICKER" 2>/dev/null || true
   TICKER=
   if [ -t 3 ]; then printf '\r\033[K' >&3; fi
 }
 
 end_reporter() {
-  if [ -n "$REPORTER" ]; then kill "$REPORTER" 2>/dev/null || true; fi
+  if [ -n "$REPORTER" ]; then kill -KILL "$REPORTER" 2>/dev/null || true; fi
   REPORTER=
 }
 

@@ -49,15 +49,17 @@ follow_release() {
 
 # For machines without Rust: the events as they come, until the condition says how it ended.
 follow_with_kubectl() {
-  local events code=0 said
-  k get events --namespace default --watch-only --no-headers --field-selector involvedObject.kind=Canary \
+  local code=0 said
+  # Not by way of k, whose process would not be kubectl's; KUBECONFIG says which cluster.
+  kubectl get events --namespace default --watch-only --no-headers --field-selector involvedObject.kind=Canary \
     --output custom-columns=TYPE:.type,MESSAGE:.message &
-  events=$!
+  # shellcheck disable=SC2034 # ended by end_reporter, after Ctrl-C too
+  REPORTER=$!
+  disown
   # A release begins with the condition unknown and ends with True or False.
   said=$(k wait canary/simple-app --namespace default --for condition=Promoted=Unknown --timeout 60s 2>&1 &&
     until_promoted_or_not) || code=$?
-  kill "$events" 2>/dev/null || true
-  wait "$events" 2>/dev/null || true
+  end_reporter
   if [ "$code" -ne 0 ]; then
     fail "the release was not noticed or did not end ($said); ./run.sh logs controller says more"
   fi

@@ -41,6 +41,7 @@ esac"#,
   *app=ztunnel*) cat "$STATE/ztunnel" 2>/dev/null || true ;;
   *"get gateways."*) echo "Programmed=False AddressNotAssigned: no pod answers yet" ;;
   *"get pods"*) echo "prometheus-grafana-0   1/2   ImagePullBackOff   0   3m" ;;
+  *"get events"*--watch-only*) exec sleep 60 >/dev/null 2>&1 3>&- 4>&- ;;
   *"get events"*) echo "prometheus-grafana-0   Failed   no such image" ;;
   *logs*) echo "last words" ;;
   *"config current-context"*) echo elsewhere ;;
@@ -56,6 +57,18 @@ pub(crate) fn run(machine: &Machine, args: &[&str]) -> Output {
 fn fails(machine: &Machine, variable: &str, value: &str) -> Output {
     let mut command = machine.command(&["up", "--on", "minikube"]);
     Output::of(command.env(variable, value))
+}
+
+/// Waits until no process of this machine is left.
+fn nothing_goes_on_running(machine: &Machine) {
+    until(Duration::from_secs(20), "every process to be gone", || {
+        let left = machine.processes();
+        if left.is_empty() {
+            Ok(())
+        } else {
+            Err(format!("{left:?}"))
+        }
+    });
 }
 
 /// Whether a call changes nothing.
@@ -228,14 +241,7 @@ fn after_ctrl_c_nothing_goes_on_running_and_the_next_run_goes_on_from_there() {
         "{}",
         ended.stderr
     );
-    until(Duration::from_secs(20), "every process to be gone", || {
-        let left = machine.processes();
-        if left.is_empty() {
-            Ok(())
-        } else {
-            Err(format!("{left:?}"))
-        }
-    });
+    nothing_goes_on_running(&machine);
 
     machine.file("helm", &installed);
     run(&machine, &["up", "--on", "minikube"]).success();
@@ -449,6 +455,7 @@ fn a_release_can_be_followed_on_a_machine_without_rust() {
             followed.stdout, followed.stderr
         );
         assert!(followed.stdout.contains(words), "{}", followed.stdout);
+        nothing_goes_on_running(&machine);
         assert!(changes(&machine).iter().any(|call| {
             call == "kubectl --context minikube set image deployment/simple-app simple-app=simple-app:1.0.1 --namespace default"
         }));

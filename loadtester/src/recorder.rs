@@ -185,6 +185,10 @@ fn nanoseconds(duration: Duration) -> u64 {
     u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
 }
 
+/// Errors that are told apart: names in their texts may come from the servers, which can invent any number.
+const MOST_ERRORS: usize = 100;
+const OTHER_ERRORS: &str = "other errors";
+
 /// What one thread, or all together, saw.
 #[derive(Clone, Debug)]
 pub struct Totals {
@@ -250,7 +254,13 @@ impl Totals {
     /// Records a request that got no answer.
     pub fn failed(&mut self, error: &impl ToString) {
         self.error_count += 1;
-        *self.errors.entry(error.to_string()).or_default() += 1;
+        self.count_error(&error.to_string(), 1);
+    }
+
+    fn count_error(&mut self, error: &str, count: u64) {
+        let known = self.errors.contains_key(error) || self.errors.len() < MOST_ERRORS;
+        let error = if known { error } else { OTHER_ERRORS };
+        *self.errors.entry(error.to_owned()).or_default() += count;
     }
 
     /// Records a request still running when the run was ended.
@@ -281,7 +291,7 @@ impl Totals {
             }
         }
         for (error, count) in &other.errors {
-            *self.errors.entry(error.clone()).or_default() += count;
+            self.count_error(error, *count);
         }
         self.error_count += other.error_count;
         self.bytes += other.bytes;
@@ -389,6 +399,20 @@ mod tests {
         let average = totals.latency().average().unwrap().as_nanos();
         assert!((600_999..=601_000).contains(&average), "{average}");
         assert_eq!(totals.latency.histogram.distinct_values(), cells);
+    }
+
+    #[test]
+    fn errors_that_are_never_the_same_take_bounded_memory_and_are_counted() {
+        let mut totals = Totals::new(false);
+        let mut other = Totals::new(false);
+        for i in 0..1000 {
+            totals.failed(&format!("no {i}"));
+            other.failed(&format!("nor {i}"));
+        }
+        totals.merge(&other);
+        assert_eq!(totals.errors().len(), MOST_ERRORS + 1);
+        assert_eq!(totals.errors().values().sum::<u64>(), 2000);
+        assert_eq!((totals.errors()["no 0"], totals.requests()), (1, 2000));
     }
 
     proptest! {

@@ -108,8 +108,12 @@ impl Schedule {
                 taken: 0,
             },
         };
-        // Worker i of all makes one more when i < n % workers, so that the shares add up to n exactly.
         let remaining = limit.requests.map(|n| {
+            // A thread that takes every so-manieth beat makes the requests of those, or the rate would fall towards the end.
+            if let Pacing::Total(_) = pacing {
+                return (n + (threads - 1 - thread) as u64) / threads as u64;
+            }
+            // Worker i of all makes one more when i < n % workers, so that the shares add up to n exactly.
             let (each, left) = (n / workers as u64, (n % workers as u64) as usize);
             let with_one_more = (0..own).filter(|w| thread + w * threads < left).count();
             each * own as u64 + with_one_more as u64
@@ -138,9 +142,16 @@ impl Schedule {
         Next::Send { due, recorded }
     }
 
-    /// Beats that were due by the end but never sent because every worker was still waiting for an answer.
-    pub fn unsent(&self) -> u64 {
-        self.end.map_or(0, |end| self.beats.due_before(end))
+    /// Beats after the warm-up that were due by the end, or by `now` if a run is ended early, but never sent because
+    /// every worker was still waiting for an answer.
+    pub fn unsent(&self, now: Duration) -> u64 {
+        if self.remaining == Some(0) {
+            return 0;
+        }
+        let until = self.end.map_or(now, |end| end.min(now));
+        let due = self.beats.due_before(until);
+        let recorded = due.saturating_sub(self.beats.due_before(self.warmup));
+        recorded.min(self.remaining.unwrap_or(u64::MAX))
     }
 }
 
@@ -226,7 +237,7 @@ mod tests {
                     dues.extend(recorded.then(|| due.unwrap_or_default()));
                 }
             }
-            assert_eq!(schedule.unsent(), 0);
+            assert_eq!(schedule.unsent(Duration::MAX), 0);
         }
         dues.sort();
         dues
@@ -259,8 +270,41 @@ mod tests {
                 schedule.next(0, Duration::ZERO),
                 Next::Send { .. }
             ));
+            let half = SECOND / 2;
+            assert_eq!(schedule.unsent(half), 49, "ended early");
             assert_eq!(schedule.next(0, 2 * SECOND), Next::Stop);
-            assert_eq!(schedule.unsent(), 99);
+            assert_eq!(schedule.unsent(2 * SECOND), 99);
+        }
+    }
+
+    #[test]
+    fn beats_of_the_warm_up_are_not_missed_by_anybody() {
+        let limit = Limit {
+            duration: Some(5 * SECOND),
+            warmup: 5 * SECOND,
+            ..Limit::default()
+        };
+        for pacing in [Pacing::Total(100.0), Pacing::PerWorker(100.0)] {
+            let mut schedule = Schedule::new(pacing, limit, 1, 0, 1);
+            for _ in 0..100 {
+                schedule.next(0, SECOND);
+            }
+            // The answer to the last one comes a second after the end.
+            assert_eq!(schedule.next(0, 11 * SECOND), Next::Stop);
+            assert_eq!(schedule.unsent(11 * SECOND), 500);
+        }
+    }
+
+    #[test]
+    fn a_total_rate_is_held_up_to_the_last_of_a_number_of_requests() {
+        for (n, workers, threads) in [(900, 3, 2), (10, 7, 3), (2, 3, 3)] {
+            let limit = Limit {
+                requests: Some(n),
+                ..Limit::default()
+            };
+            let dues = sent(Pacing::Total(10.0), limit, workers, threads);
+            let even: Vec<_> = (0..n).map(|beat| SECOND * beat as u32 / 10).collect();
+            assert_eq!(dues, even, "{n} {workers} {threads}");
         }
     }
 

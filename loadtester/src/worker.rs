@@ -17,6 +17,8 @@ const LONGEST_PAUSE: Duration = Duration::from_millis(128);
 /// What the workers of one thread share. They run on that thread only, so a borrow is no lock.
 pub(crate) struct Crew<'p, R> {
     pub(crate) plan: &'p Plan,
+    /// Which of the plan's threads it is.
+    pub(crate) thread: usize,
     pub(crate) runtime: &'p R,
     /// Offsets of the schedule count from here.
     pub(crate) start: Instant,
@@ -41,7 +43,8 @@ impl<R: Runtime> Crew<'_, R> {
             .zip(plan.drain)
             .map(|(duration, drain)| self.start + plan.limit.warmup + duration + drain);
         let mut pause = Duration::from_millis(1);
-        let mut target = worker % plan.targets.len();
+        // Counted over all threads, so that the first requests of all workers take the targets in turn.
+        let mut target = (self.thread + worker * plan.threads) % plan.targets.len();
         let mut now = Instant::now();
         loop {
             let next = self

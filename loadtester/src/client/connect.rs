@@ -12,7 +12,7 @@ use tokio::net::{TcpStream, UnixStream};
 use tokio_rustls::TlsConnector;
 
 use super::Failure;
-use crate::plan::{Address, Request, Route, address_of};
+use crate::plan::{Address, Protocol, Request, Route, address_of};
 use crate::recorder::Timing;
 
 /// A proxy's answer to CONNECT beyond this is none.
@@ -31,9 +31,10 @@ pub(super) struct Connected {
     pub(super) agreed_http2: bool,
 }
 
-/// Whether requests to `uri` go through a tunnel of the proxy rather than to it.
-pub(super) fn is_tunnelled(route: &Route, uri: &Uri, http2: bool) -> bool {
-    route.proxied && (http2 || uri.scheme_str() == Some("https"))
+/// Whether requests to `uri` go through a tunnel of the proxy rather than to it. HTTP/2 is agreed on within TLS, so
+/// without TLS only one that is known beforehand needs a tunnel.
+pub(super) fn is_tunnelled(route: &Route, uri: &Uri, protocol: Protocol) -> bool {
+    route.proxied && (protocol == Protocol::Http2Plain || uri.scheme_str() == Some("https"))
 }
 
 /// Connects to where the request goes.

@@ -24,6 +24,9 @@ use crate::recorder::{Answer, Timing};
 /// Connections are kept by how the server is reached, the URL's scheme and its authority.
 type Key = (Route, String);
 
+/// Connections one worker keeps. A run has few servers; one that redirects can name any number.
+const MOST_KEPT: usize = 64;
+
 /// What the clients of one thread share: the settings, and in HTTP/2 the connections.
 pub(crate) struct Shared<'p> {
     plan: &'p Plan,
@@ -113,7 +116,7 @@ impl<'s> General<'s> {
             }
             connections = Some(held);
         }
-        let tunnelled = is_tunnelled(&key.0, &request.uri, http2_wanted);
+        let tunnelled = is_tunnelled(&key.0, &request.uri, plan.protocol);
         let connected = connect(&key.0, request, &self.shared.tls, tunnelled).await?;
         let io = TokioIo::new(connected.stream);
         if plan.protocol == Protocol::Http2Plain || connected.agreed_http2 {
@@ -143,7 +146,7 @@ impl<'s> General<'s> {
         let keep_alive = self.shared.plan.keep_alive;
         let (response, kept) = match sender {
             Sender::Http1(mut sender) => {
-                let tunnelled = is_tunnelled(&key.0, &request.uri, false);
+                let tunnelled = is_tunnelled(&key.0, &request.uri, self.shared.plan.protocol);
                 let message = http1_message(request, &key.0, tunnelled, keep_alive);
                 (
                     sender.send_request(message).await.map_err(failed)?,
@@ -167,6 +170,9 @@ impl<'s> General<'s> {
         let done = Instant::now();
         timing.read = done - first_byte;
         if let Some(sender) = kept.filter(|_| keep_alive) {
+            if self.http1.len() == MOST_KEPT {
+                self.http1.clear();
+            }
             self.http1.insert(key.clone(), sender);
         }
         Ok(Reply {

@@ -2,6 +2,7 @@
 
 use std::cell::RefCell;
 use std::io;
+use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use http::Method;
@@ -12,15 +13,19 @@ use rustix::net::{
     send, socket_with, sockopt,
 };
 
-use super::response::ResponseReader;
+use super::response::{BadResponse, ResponseReader};
 use super::{Client, Exchange, Failure, Resolver, redirect};
-use crate::engine::Reactor;
+use crate::engine::{Reactor, Runtime as _};
 use crate::plan::{Address, Plan, Redirects, Request, Route};
 use crate::recorder::{Answer, Timing};
 
 const READ_AT_ONCE: usize = 32 * 1024;
 /// Servers close idle connections after seconds; one that rested this long is looked at before it is used.
 const RESTED: Duration = Duration::from_millis(500);
+/// After so many reads of one answer, which may come faster than it is read, the thread's other workers have their turn.
+const READS_IN_A_ROW: u32 = 16;
+/// A Unix socket whose backlog is full says so at once; this long after it is asked again.
+const BACKLOG_PAUSE: Duration = Duration::from_millis(1);
 
 /// What the clients of one thread share.
 pub(crate) struct Shared<'p> {
@@ -158,7 +163,13 @@ impl<'s> Http1<'s> {
                 let failure = |error: Errno| Failure::Connect(to.clone(), error.into());
                 let address = SocketAddrUnix::new(path).map_err(failure)?;
                 let socket = stream(AddressFamily::UNIX).map_err(failure)?;
-                connect(&socket, &address).map_err(failure)?;
+                while let Err(error) = connect(&socket, &address) {
+                    if error != Errno::AGAIN || self.reactor.is_cancelled() {
+                        return Err(failure(error));
+                    }
+                    let again = Instant::now() + BACKLOG_PAUSE;
+                    self.reactor.sleep_until(self.worker, again).await;
+                }
                 let registered = self.reactor.register(self.worker, &socket);
                 registered.map_err(|error| Failure::Connect(to.clone(), error))?;
                 timing.dial = started.elapsed();
@@ -169,24 +180,28 @@ impl<'s> Http1<'s> {
         let (addresses, lookup) = self.shared.resolver.borrow_mut().resolve(host, port)?;
         timing.lookup = lookup;
         let mut last = io::Error::from(io::ErrorKind::AddrNotAvailable);
-        for (before, address) in addresses.into_iter().enumerate() {
+        for address in addresses {
+            // Taken out unless it answers: the request's time may be over, or the run, while this one is tried.
+            let mut tried = Tried {
+                resolver: &self.shared.resolver,
+                host,
+                port,
+                address,
+                answers: false,
+            };
             match self.connect_tcp(address).await {
                 Ok(socket) => {
+                    tried.answers = true;
                     timing.dial = started.elapsed();
-                    if before > 0 {
-                        let mut resolver = self.shared.resolver.borrow_mut();
-                        resolver.prefer(host, port, address);
-                    }
                     return Ok((socket, timing));
                 }
                 Err(error) => last = error,
             }
         }
-        self.shared.resolver.borrow_mut().forget(host, port);
         Err(Failure::Connect(to.clone(), last))
     }
 
-    async fn connect_tcp(&self, address: std::net::SocketAddr) -> io::Result<OwnedFd> {
+    async fn connect_tcp(&self, address: SocketAddr) -> io::Result<OwnedFd> {
         let family = if address.is_ipv4() {
             AddressFamily::INET
         } else {
@@ -223,12 +238,20 @@ impl<'s> Http1<'s> {
             prepared.is_head,
             !matches!(self.shared.plan.redirects, Redirects::Off),
         );
-        self.write(socket, &prepared.wire).await?;
+        let (waited, mut unsent) = match self.write(socket, &prepared.wire).await {
+            Ok(waited) => (waited, None),
+            Err(failure) => (true, Some(failure)),
+        };
         let written = Instant::now();
         timing.write = written.saturating_duration_since(started);
         let mut first_byte = None;
         let mut now = written;
-        self.reactor.ready(self.worker).await;
+        // A server may answer before it has read all of the request, and tells so once: whoever waited to write on has
+        // taken that message. One that refuses a large body ends the connection right after its answer.
+        if !waited {
+            self.reactor.ready(self.worker).await;
+        }
+        let mut reads = 0;
         loop {
             // Only what is read and understood without waiting borrows the thread's buffer.
             let read = {
@@ -247,13 +270,25 @@ impl<'s> Http1<'s> {
                     }
                     Err(Errno::AGAIN) => Ok(None),
                     Err(Errno::INTR) => Ok(Some(false)),
+                    // What has begun to be answered has been acted on, and is no request to repeat.
+                    Err(_) if first_byte.is_some() => Err(BadResponse::Truncated.into()),
                     Err(error) => Err(Failure::Read(error.into())),
                 }
-            }?;
+            };
             match read {
-                Some(true) => break,
-                Some(false) => {}
-                None => self.reactor.ready(self.worker).await,
+                Ok(Some(true)) => break,
+                Ok(Some(false)) => {
+                    reads += 1;
+                    if reads == READS_IN_A_ROW {
+                        reads = 0;
+                        self.reactor.let_others(self.worker).await;
+                    }
+                }
+                // Without an answer the reason is why the request could not be sent.
+                other => match (unsent.take(), other) {
+                    (Some(failure), _) | (None, Err(failure)) => return Err(failure),
+                    (None, Ok(_)) => self.reactor.ready(self.worker).await,
+                },
             }
         }
         let first_byte = first_byte.unwrap_or(now);
@@ -262,19 +297,24 @@ impl<'s> Http1<'s> {
         Ok(Reply {
             status: reader.status(),
             bytes: reader.bytes(),
-            keep_alive: reader.keep_alive(),
+            keep_alive: reader.keep_alive() && unsent.is_none(),
             location: reader.into_location(),
             timing,
             done: now,
         })
     }
 
-    async fn write(&self, socket: &OwnedFd, mut bytes: &[u8]) -> Result<(), Failure> {
+    /// Whether it had to wait on the way, until the socket was ready for something.
+    async fn write(&self, socket: &OwnedFd, mut bytes: &[u8]) -> Result<bool, Failure> {
+        let mut waited = false;
         loop {
             match send(socket, bytes, SendFlags::NOSIGNAL) {
-                Ok(sent) if sent == bytes.len() => return Ok(()),
+                Ok(sent) if sent == bytes.len() => return Ok(waited),
                 Ok(sent) => bytes = &bytes[sent..],
-                Err(Errno::AGAIN) => self.reactor.ready(self.worker).await,
+                Err(Errno::AGAIN) => {
+                    waited = true;
+                    self.reactor.ready(self.worker).await;
+                }
                 Err(Errno::INTR) => {}
                 Err(error) => return Err(Failure::Write(error.into())),
             }
@@ -297,9 +337,10 @@ impl<'s> Http1<'s> {
                 return Err(Failure::TooManyRedirects);
             }
             if next.uri.scheme_str() == Some("https") {
-                let uri = &next.uri;
+                // Its path may be another one each time, and texts are counted.
+                let host = next.uri.host().unwrap_or_default();
                 return Err(Failure::Redirect(format!(
-                    "redirect to {uri} (ask for that URL instead)"
+                    "a redirect from http to https://{host} (start with https)"
                 )));
             }
             let to = redirect::route(&shared.plan.redirects, &first.route, &next)?;
@@ -340,6 +381,24 @@ impl Client for Http1<'_> {
             answer,
             done: reply.done,
         })
+    }
+}
+
+/// An address while it is tried; if it does not answer it is not asked again.
+struct Tried<'a> {
+    resolver: &'a RefCell<Resolver>,
+    host: &'a str,
+    port: u16,
+    address: SocketAddr,
+    answers: bool,
+}
+
+impl Drop for Tried<'_> {
+    fn drop(&mut self) {
+        if !self.answers {
+            let mut resolver = self.resolver.borrow_mut();
+            resolver.take_out(self.host, self.port, self.address);
+        }
     }
 }
 

@@ -30,8 +30,8 @@ pub(crate) struct Exchange {
 
 /// Sends requests for one worker, one at a time.
 pub(crate) trait Client {
-    /// Sends the request of `target` (an index into the plan's) and reads the answer. Dropping the future
-    /// closes the connection it used.
+    /// Sends the request of `target` (an index into the plan's) and reads the answer. Dropping the future closes the
+    /// connection it used, or in HTTP/2 resets its stream.
     fn exchange(
         &mut self,
         target: usize,
@@ -39,7 +39,7 @@ pub(crate) trait Client {
     ) -> impl Future<Output = Result<Exchange, Failure>>;
 }
 
-/// Why there is no answer. The texts are few, so that counting by them takes bounded memory.
+/// Why there is no answer. Counted by its text, which therefore holds nothing that differs from request to request.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Failure {
     #[error("cannot look up {0}: {1}")]

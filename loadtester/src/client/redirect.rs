@@ -1,7 +1,7 @@
 //! Which request follows a redirect, for every client alike.
 
 use super::Failure;
-use crate::plan::{Address, Redirects, Request, Route, address_of};
+use crate::plan::{Address, NoUrl, Redirects, Request, Route, address_of};
 
 /// Redirects followed for one request.
 pub(super) const MOST: usize = 10;
@@ -21,7 +21,7 @@ pub(super) fn next(
     }
     let next = request
         .redirected(status, location)
-        .map_err(Failure::Redirect)?;
+        .map_err(|NoUrl| Failure::Redirect("a redirect that names no HTTP URL".to_owned()))?;
     if let Redirects::Within(policy) = redirects {
         policy
             .check(&next.uri)

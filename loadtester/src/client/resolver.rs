@@ -1,6 +1,6 @@
 //! Name lookup for the workers of one thread.
 //!
-//! Results are kept until a connection fails, so that a run costs one lookup and yet finds an address that moved.
+//! An address is kept until it does not answer, so that a run costs one lookup and yet finds an address that moved.
 //! The lookup blocks its thread: without an address its workers could do nothing anyway.
 
 use std::collections::HashMap;
@@ -10,6 +10,8 @@ use std::time::{Duration, Instant};
 use super::Failure;
 use crate::plan::Address;
 
+/// Names that are remembered. A run has few; a server that redirects can invent any number.
+const MOST_NAMES: usize = 1024;
 /// A name that could not be looked up is not asked for again sooner.
 const PAUSE: Duration = Duration::from_millis(500);
 
@@ -36,6 +38,10 @@ impl Resolver {
         {
             return Err(failure(why.clone()));
         }
+        if self.known.len() + self.failed.len() >= MOST_NAMES {
+            self.known.clear();
+            self.failed.clear();
+        }
         let started = Instant::now();
         let result = match (host, port).to_socket_addrs() {
             Ok(addresses) => Ok(addresses.collect::<Vec<_>>()),
@@ -55,17 +61,14 @@ impl Resolver {
         }
     }
 
-    /// Puts the address that a connection was made to first, so that the next one asks no dead one before it.
-    pub(crate) fn prefer(&mut self, host: &str, port: u16, address: SocketAddr) {
-        if let Some(addresses) = self.known.get_mut(&(host.to_owned(), port))
-            && let Some(at) = addresses.iter().position(|known| *known == address)
-        {
-            addresses[..=at].rotate_right(1);
+    /// Takes out an address of `host` that did not answer; with none left, `host` is looked up again.
+    pub(crate) fn take_out(&mut self, host: &str, port: u16, address: SocketAddr) {
+        let key = (host.to_owned(), port);
+        if let Some(addresses) = self.known.get_mut(&key) {
+            addresses.retain(|known| *known != address);
+            if addresses.is_empty() {
+                self.known.remove(&key);
+            }
         }
-    }
-
-    /// Forgets the addresses of `host`: a connection to them failed.
-    pub(crate) fn forget(&mut self, host: &str, port: u16) {
-        self.known.remove(&(host.to_owned(), port));
     }
 }

@@ -2,7 +2,6 @@
 
 use std::fmt::Write as _;
 use std::str::FromStr;
-use std::time::Duration;
 
 use super::{Output, Typed, UsageError, parse_duration};
 
@@ -95,11 +94,8 @@ static HEY: &[Flag] = &[
         "SECONDS",
         "Limit of one request (20); 0 is none; durations such as 500ms are read too",
         |t, v| {
-            let limit = v
-                .parse()
-                .map(Duration::from_secs)
-                .or_else(|_| parse_duration(&v));
-            set(&mut t.timeout, limit)
+            let seconds = v.parse::<u64>().map(|seconds| format!("{seconds}s"));
+            set(&mut t.timeout, parse_duration(&seconds.unwrap_or(v)))
         },
     ),
     value("A", "TYPES", "Accept header", |t, v| text(&mut t.accept, v)),

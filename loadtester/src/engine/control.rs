@@ -26,7 +26,8 @@ struct Shared {
     wake: Arc<OwnedFd>,
     /// Wakes a thread that runs on tokio.
     notify: Notify,
-    published: Mutex<Option<Arc<Totals>>>,
+    /// With the moment it was true at.
+    published: Mutex<Option<(Arc<Totals>, Instant)>>,
 }
 
 /// One thread's side of [`Control`].
@@ -56,19 +57,21 @@ impl Control {
         self.wake_all();
     }
 
-    /// What was published last, and the time since recording began.
+    /// What was published last, and for how long it had been recorded then.
     pub fn look(&self) -> Option<(Totals, Duration)> {
         let begin = (*lock(&self.begin))?;
         let mut seen: Option<Totals> = None;
+        let mut until = begin;
         for seat in lock(&self.seats).iter() {
-            if let Some(totals) = &*lock(&seat.published) {
+            if let Some((totals, at)) = &*lock(&seat.published) {
+                until = until.max(*at);
                 match &mut seen {
                     Some(seen) => seen.merge(totals),
                     None => seen = Some(Totals::clone(totals)),
                 }
             }
         }
-        Some((seen?, begin.elapsed()))
+        Some((seen?, until - begin))
     }
 
     pub(super) fn begin(&self, at: Instant) {
@@ -117,6 +120,6 @@ impl Seat {
     }
 
     pub(super) fn publish(&self, totals: Arc<Totals>) {
-        *lock(&self.shared.published) = Some(totals);
+        *lock(&self.shared.published) = Some((totals, Instant::now()));
     }
 }

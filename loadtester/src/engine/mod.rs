@@ -84,18 +84,24 @@ pub fn run(
                 std::thread::Builder::new()
                     .name(format!("load-{thread}"))
                     .spawn_scoped(scope, move || {
-                        run_thread(plan, thread, start, &seat, rows, tls)
+                        let mut share = Share {
+                            control,
+                            is_whole: false,
+                        };
+                        let result = run_thread(plan, thread, start, &seat, rows, tls);
+                        share.is_whole = result.is_ok();
+                        result
                     })
             })
             .collect();
+        if threads.iter().any(Result::is_err) {
+            control.cancel();
+        }
         threads
             .into_iter()
             .map(|thread| match thread {
                 Ok(thread) => thread.join().unwrap_or(Err(EngineError::Defect)),
-                Err(error) => {
-                    control.cancel();
-                    Err(EngineError::Start(error))
-                }
+                Err(error) => Err(EngineError::Start(error)),
             })
             .collect::<Vec<_>>()
     });
@@ -113,7 +119,21 @@ pub fn run(
     Ok(Outcome { totals, elapsed })
 }
 
-/// Lets this process open as many descriptors as it is allowed to ask for: each worker needs one, and the usual soft
+/// One thread's share of a run. A run that lacks a share is none, so the others end too, also after a panic.
+struct Share<'c> {
+    control: &'c Control,
+    is_whole: bool,
+}
+
+impl Drop for Share<'_> {
+    fn drop(&mut self) {
+        if !self.is_whole {
+            self.control.cancel();
+        }
+    }
+}
+
+/// Lets this process open as many descriptors as it is allowed to ask for: each worker needs two, and the usual soft
 /// limit of 1024 is there for programs that use `select`.
 pub(crate) fn raise_descriptor_limit() {
     let mut limit = getrlimit(Resource::Nofile);
@@ -154,6 +174,7 @@ fn run_thread(
         let shared = general::Shared::new(plan, tls);
         let crew = Crew {
             plan,
+            thread,
             runtime: &hosted,
             start,
             log: &log,
@@ -169,6 +190,7 @@ fn run_thread(
         let shared = http1::Shared::new(plan);
         let crew = Crew {
             plan,
+            thread,
             runtime: &reactor,
             start,
             log: &log,
@@ -193,9 +215,7 @@ fn run_thread(
         rows.borrow_mut().flush();
     }
     let mut totals = log.totals.into_inner();
-    if !seat.is_cancelled() {
-        totals.add_unsent(log.schedule.borrow().unsent());
-    }
+    totals.add_unsent(log.schedule.borrow().unsent(start.elapsed()));
     // A look at the run after this thread's end sees all of it.
     let totals = Arc::new(totals);
     seat.publish(Arc::clone(&totals));

@@ -9,7 +9,7 @@
 //! moment that nothing else of the machine waits for, and that reaches down to the hardware: under a hypervisor half
 //! the cost of a beat. With several, the next beat's is set already when one is over, and a later one is only a note.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::future::{Future, poll_fn};
 use std::io;
 use std::pin::{Pin, pin};
@@ -76,6 +76,8 @@ pub(crate) struct Reactor {
     /// No deadline passes before this; later ones are not kept in order, as almost none is ever reached.
     next_deadline: Cell<Option<Instant>>,
     cancelled: Cell<bool>,
+    /// Workers that could go on at once and let others go first.
+    again: RefCell<Vec<usize>>,
 }
 
 struct Worker {
@@ -111,6 +113,7 @@ impl Reactor {
             deadlines: timer(Source::Deadlines)?,
             next_deadline: Cell::new(None),
             cancelled: Cell::new(false),
+            again: RefCell::default(),
             epoll,
         })
     }
@@ -141,6 +144,19 @@ impl Reactor {
         })
     }
 
+    /// Waits until the thread's other workers and the timers have had their turn.
+    pub(crate) fn let_others(&self, worker: usize) -> impl Future<Output = ()> {
+        let mut waited = false;
+        poll_fn(move |_| {
+            if waited {
+                return Poll::Ready(());
+            }
+            waited = true;
+            self.again.borrow_mut().push(worker);
+            Poll::Pending
+        })
+    }
+
     /// Makes every worker stop where it waits.
     pub(crate) fn cancel(&self) {
         self.cancelled.set(true);
@@ -167,7 +183,12 @@ impl Reactor {
         }
         let mut events = Vec::with_capacity(EVENTS_AT_ONCE);
         while running.left > 0 {
+            let others_first = !self.again.borrow().is_empty();
             let seen = match &mut patience {
+                _ if others_first => {
+                    self.wait(&mut events, Some(&AT_ONCE))?;
+                    true
+                }
                 Some(patience) => patience.look_out(|| self.wait(&mut events, Some(&AT_ONCE)))?,
                 None => false,
             };
@@ -197,6 +218,9 @@ impl Reactor {
                         }
                     }
                 }
+            }
+            for worker in self.again.take() {
+                running.poll(&mut slots[worker]);
             }
         }
         Ok(())
@@ -349,8 +373,6 @@ fn timespec(duration: Duration) -> Timespec {
 
 #[cfg(test)]
 mod tests {
-    use std::cell::RefCell;
-
     use rustix::event::{EventfdFlags, eventfd};
 
     use super::*;

@@ -16,7 +16,7 @@ use crate::schedule::{Limit, Pacing};
 use crate::server::policy::TargetPolicy;
 
 pub use proxy::Proxies;
-pub use request::Request;
+pub use request::{NoUrl, Request};
 
 /// Above this rate, one thread may not be enough to keep a schedule.
 const RATE_OF_ONE_THREAD: f64 = 30_000.0;

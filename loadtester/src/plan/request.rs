@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use http::header::{
-    ACCEPT, ACCEPT_ENCODING, AUTHORIZATION, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, HOST,
+    ACCEPT, ACCEPT_ENCODING, AUTHORIZATION, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, COOKIE, HOST,
     HeaderMap, HeaderName, HeaderValue, PROXY_AUTHORIZATION, USER_AGENT,
 };
 use http::{Method, Uri};
@@ -85,7 +85,9 @@ impl Request {
         keep_alive: bool,
         proxy_auth: Option<&HeaderValue>,
     ) -> Vec<u8> {
-        let path = self.uri.path_and_query().map_or("/", |path| path.as_str());
+        // Written out: `http://app?x=1` holds `?x=1` alone.
+        let path = self.uri.path_and_query();
+        let path = path.map_or_else(|| "/".to_owned(), ToString::to_string);
         let mut wire = Vec::with_capacity(512 + self.body.len());
         wire.extend_from_slice(self.method.as_str().as_bytes());
         wire.push(b' ');
@@ -130,28 +132,39 @@ impl Request {
     }
 
     /// The request to follow a redirect with, by the rules of RFC 9110 section 15.4; credentials stay with the
-    /// host they were given for.
+    /// host they were given for, and with TLS if it had been used.
     ///
     /// # Errors
-    /// `location` is no URL that can be requested; the text says so.
-    pub fn redirected(&self, status: u16, location: &str) -> Result<Self, String> {
-        let uri =
-            resolve(&self.uri, location).ok_or_else(|| format!("redirect to `{location}`"))?;
+    /// `location` is no URL that can be requested.
+    pub fn redirected(&self, status: u16, location: &str) -> Result<Self, NoUrl> {
+        let uri = resolve(&self.uri, location).ok_or(NoUrl)?;
+        let (uri, user_information) = split_user_information(uri).map_err(|_| NoUrl)?;
         let mut next = self.clone();
         let keeps_method = matches!(status, 307 | 308) || self.method == Method::HEAD;
         if !keeps_method {
             next.method = Method::GET;
             next.body = Bytes::new();
         }
-        if uri.authority() != self.uri.authority() {
+        let leaves_tls = self.uri.scheme_str() == Some("https") && uri.scheme_str() == Some("http");
+        if uri.authority() != self.uri.authority() || leaves_tls {
             next.headers.remove(AUTHORIZATION);
-            next.headers
-                .insert(HOST, host_header(&uri).map_err(|error| error.0)?);
+            next.headers.remove(COOKIE);
+            let host = host_header(&uri).map_err(|_| NoUrl)?;
+            next.headers.insert(HOST, host);
+        }
+        if let Some(credentials) = user_information {
+            let credentials = basic(&credentials).map_err(|_| NoUrl)?;
+            next.headers.insert(AUTHORIZATION, credentials);
         }
         next.uri = uri;
         Ok(next)
     }
 }
+
+/// A `Location` that leads nowhere. Its text is the server's, and another one each time if the server likes, so it is
+/// not part of this.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NoUrl;
 
 /// `Basic …` for `USER:PASSWORD`.
 pub(super) fn basic(credentials: &str) -> Result<HeaderValue, UsageError> {
@@ -160,26 +173,59 @@ pub(super) fn basic(credentials: &str) -> Result<HeaderValue, UsageError> {
     header_value("-a", &format!("Basic {encoded}"))
 }
 
-/// A reference resolved against the URI of the request: absolute, `//host/…`, `/path` or a relative path.
+/// A reference resolved against the URI of the request, as RFC 3986 section 5.2 says: absolute, `//host/…`, `/path`,
+/// `path` or `?query`.
 fn resolve(base: &Uri, location: &str) -> Option<Uri> {
     let location = location.split('#').next()?;
     let (scheme, authority) = (base.scheme_str()?, base.authority()?);
-    let text = if location.contains("://") {
+    let before_path = location.split(['/', '?']).next()?;
+    let text = if before_path.contains(':') {
         location.to_owned()
     } else if location.starts_with("//") {
         format!("{scheme}:{location}")
-    } else if location.starts_with('/') {
-        format!("{scheme}://{authority}{location}")
     } else {
-        let folder = base
-            .path()
-            .rsplit_once('/')
-            .map_or("", |(folder, _)| folder);
-        format!("{scheme}://{authority}{folder}/{location}")
+        let (path, query) = match location.split_once('?') {
+            Some((path, query)) => (path, Some(query)),
+            None => (location, None),
+        };
+        let (path, query) = match path {
+            "" => (base.path().to_owned(), query.or(base.query())),
+            absolute if absolute.starts_with('/') => (without_dots(absolute), query),
+            relative => {
+                let folder = base.path().rsplit_once('/');
+                let folder = folder.map_or("", |(folder, _)| folder);
+                (without_dots(&format!("{folder}/{relative}")), query)
+            }
+        };
+        let query = query.map(|query| format!("?{query}")).unwrap_or_default();
+        format!("{scheme}://{authority}{path}{query}")
     };
     let uri: Uri = text.parse().ok()?;
     matches!(uri.scheme_str(), Some("http" | "https")).then_some(())?;
     Some(uri)
+}
+
+/// An absolute path without the segments `.` and `..`.
+fn without_dots(path: &str) -> String {
+    let mut kept: Vec<&str> = Vec::new();
+    let segments = path.strip_prefix('/').unwrap_or(path).split('/');
+    let mut is_folder = false;
+    for segment in segments {
+        is_folder = matches!(segment, "." | "..");
+        match segment {
+            "." => {}
+            ".." => {
+                kept.pop();
+            }
+            other => kept.push(other),
+        }
+    }
+    let slash = if is_folder && !kept.is_empty() {
+        "/"
+    } else {
+        ""
+    };
+    format!("/{}{slash}", kept.join("/"))
 }
 
 fn split_user_information(uri: Uri) -> Result<(Uri, Option<String>), UsageError> {
@@ -342,5 +388,60 @@ mod tests {
         assert!(!elsewhere.headers.contains_key(AUTHORIZATION));
         assert_eq!(elsewhere.headers[HOST], "b");
         assert!(post.redirected(302, "ftp://b/").is_err());
+    }
+
+    #[test]
+    fn a_location_is_resolved_as_rfc_3986_says() {
+        let from = request(&Typed::default(), "http://a/b/c/d?q");
+        for (location, uri) in [
+            ("/login?next=http://a/b", "http://a/login?next=http://a/b"),
+            ("g?next=http://x/y", "http://a/b/c/g?next=http://x/y"),
+            ("?y=1", "http://a/b/c/d?y=1"),
+            ("", "http://a/b/c/d?q"),
+            ("./g", "http://a/b/c/g"),
+            ("../g", "http://a/b/g"),
+            ("../../../g", "http://a/g"),
+            (".", "http://a/b/c/"),
+            ("..", "http://a/b/"),
+            ("../..", "http://a/"),
+            ("/./g/../h/", "http://a/h/"),
+            ("g;x=1/./y", "http://a/b/c/g;x=1/y"),
+            ("//g?y", "http://g/?y"),
+            ("https://g", "https://g/"),
+        ] {
+            assert_eq!(
+                from.redirected(302, location).unwrap().uri,
+                uri,
+                "{location}"
+            );
+        }
+        assert_eq!(from.redirected(302, "mailto:a@b").unwrap_err(), NoUrl);
+    }
+
+    #[test]
+    fn secrets_do_not_follow_a_redirect_to_another_host_or_out_of_tls() {
+        let typed = Typed {
+            headers: vec!["Cookie: session=1".into()],
+            basic_auth: Some("u:p".into()),
+            ..Typed::default()
+        };
+        let from = request(&typed, "https://a/");
+        let secrets = |location: &str| {
+            let next = from.redirected(302, location).unwrap();
+            [AUTHORIZATION, COOKIE].map(|name| next.headers.contains_key(name))
+        };
+        assert_eq!(secrets("/b"), [true, true]);
+        assert_eq!(secrets("https://b/"), [false, false]);
+        assert_eq!(secrets("http://a/"), [false, false]);
+        let next = from.redirected(302, "https://v:w@b/").unwrap();
+        assert_eq!(next.headers[HOST], "b");
+        assert_eq!(next.headers[AUTHORIZATION], "Basic djp3");
+        assert_eq!(next.uri, "https://b/");
+    }
+
+    #[test]
+    fn a_query_without_a_path_is_asked_of_the_root() {
+        let wire = wire(&Typed::default(), "http://app?x=1");
+        assert!(wire.starts_with("GET /?x=1 HTTP/1.1\r\n"), "{wire}");
     }
 }

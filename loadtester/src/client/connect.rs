@@ -1,8 +1,9 @@
 //! Connections for hyper: TCP or Unix, through a proxy's tunnel if need be, with TLS if the URL asks for it.
 
 use std::io;
+use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use http::Uri;
 use rustls::ClientConfig;
@@ -37,12 +38,13 @@ pub(super) fn is_tunnelled(route: &Route, uri: &Uri, protocol: Protocol) -> bool
     route.proxied && (protocol == Protocol::Http2Plain || uri.scheme_str() == Some("https"))
 }
 
-/// Connects to where the request goes.
+/// Connects to where the request goes; `limit` is the time that all addresses of its name have together.
 pub(super) async fn connect(
     route: &Route,
     request: &Request,
     tls: &Arc<ClientConfig>,
     tunnelled: bool,
+    limit: Option<Duration>,
 ) -> Result<Connected, Failure> {
     let started = Instant::now();
     let mut timing = Timing::default();
@@ -55,7 +57,7 @@ pub(super) async fn connect(
                 |error: io::Error| Failure::Lookup(route.address.clone(), error.to_string());
             let addresses: Vec<_> = found.map_err(lookup)?.collect();
             timing.lookup = started.elapsed();
-            let stream = TcpStream::connect(&*addresses).await.map_err(failure)?;
+            let stream = connect_to_any(&addresses, limit).await.map_err(failure)?;
             stream.set_nodelay(true).map_err(failure)?;
             Box::new(stream)
         }
@@ -76,6 +78,29 @@ pub(super) async fn connect(
         timing,
         agreed_http2,
     })
+}
+
+/// Connects to the first address that answers. Each has its share of the time: one that never does would take it all.
+async fn connect_to_any(
+    addresses: &[SocketAddr],
+    limit: Option<Duration>,
+) -> io::Result<TcpStream> {
+    let count = u32::try_from(addresses.len()).unwrap_or(u32::MAX);
+    let mut last = io::Error::from(io::ErrorKind::AddrNotAvailable);
+    for address in addresses {
+        let connecting = TcpStream::connect(address);
+        let result = match limit {
+            Some(limit) => tokio::time::timeout(limit / count, connecting)
+                .await
+                .unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into())),
+            None => connecting.await,
+        };
+        match result {
+            Ok(stream) => return Ok(stream),
+            Err(error) => last = error,
+        }
+    }
+    Err(last)
 }
 
 /// Speaks TLS from now on, and tells whether HTTP/2 was agreed on.

@@ -117,7 +117,7 @@ impl<'s> General<'s> {
             connections = Some(held);
         }
         let tunnelled = is_tunnelled(&key.0, &request.uri, plan.protocol);
-        let connected = connect(&key.0, request, &self.shared.tls, tunnelled).await?;
+        let connected = connect(&key.0, request, &self.shared.tls, tunnelled, plan.timeout).await?;
         let io = TokioIo::new(connected.stream);
         if plan.protocol == Protocol::Http2Plain || connected.agreed_http2 {
             let (sender, connection) = http2::handshake(TokioExecutor::new(), io)

@@ -72,3 +72,29 @@ impl Resolver {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_that_do_not_answer_are_left_out_until_none_is_left() {
+        let mut resolver = Resolver::default();
+        let [first, second] = [1, 2].map(|last| SocketAddr::from(([127, 0, 0, last], 80)));
+        let key = ("app".to_owned(), 80);
+        resolver.known.insert(key.clone(), vec![first, second]);
+        resolver.take_out("app", 80, first);
+        assert_eq!(resolver.resolve("app", 80).unwrap().0, [second]);
+        resolver.take_out("app", 80, second);
+        assert!(!resolver.known.contains_key(&key), "it is looked up again");
+    }
+
+    #[test]
+    fn any_number_of_names_is_remembered_in_bounded_memory() {
+        let mut resolver = Resolver::default();
+        for port in 1..=3000 {
+            resolver.resolve("127.0.0.1", port).unwrap();
+        }
+        assert!(resolver.known.len() <= MOST_NAMES);
+    }
+}

@@ -1,5 +1,7 @@
 //! Servers that answer early, late, in part or not at all: what is counted, and that nothing hangs.
 
+#![allow(clippy::unwrap_used, reason = "helpers of tests fail as tests do")]
+
 mod support;
 
 use std::collections::BTreeMap;

@@ -185,10 +185,13 @@ impl Plan {
             (false, false) => Protocol::Http1,
         };
         let timeout = typed.timeout.unwrap_or(Duration::from_secs(20));
-        let threads = typed.threads.unwrap_or_else(|| {
-            let cores = std::thread::available_parallelism().map_or(1, usize::from);
-            usual_threads(pacing, workers, is_plain(protocol, &targets), cores)
-        });
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        let threads = match (typed.threads, origin) {
+            (Some(threads), Origin::Person) => threads,
+            // Each takes memory of its own, and what is more than cores helps nobody.
+            (Some(threads), Origin::Network(_)) => threads.min(cores),
+            (None, _) => usual_threads(pacing, workers, is_plain(protocol, &targets), cores),
+        };
         Ok(Self {
             targets,
             workers,
@@ -354,6 +357,18 @@ mod tests {
         Plan::new(&typed, &Origin::Person, &Proxies::default())
     }
 
+    fn plan_of_a_webhook(line: &str, variables: &[(&str, &str)]) -> Plan {
+        let Ok(Asked::Run(typed)) = parse_command(line) else {
+            panic!("{line}")
+        };
+        let get = |name: &str| {
+            let set = variables.iter().find(|(key, _)| *key == name);
+            set.map(|(_, value)| (*value).to_owned())
+        };
+        let origin = Origin::Network(Arc::default());
+        Plan::new(&typed, &origin, &Proxies::read(get)).unwrap()
+    }
+
     fn tcp(host: &str, port: u16) -> Address {
         Address::Tcp(host.to_owned(), port)
     }
@@ -387,6 +402,13 @@ mod tests {
             paced.threads, 1,
             "one thread keeps a moderate schedule best"
         );
+    }
+
+    #[test]
+    fn a_webhook_gets_as_many_threads_as_there_are_cores_at_most() {
+        let cores = std::thread::available_parallelism().unwrap().get();
+        let plan = plan_of_a_webhook("hey -z 1m -c 1000 -cpus 1000 http://app/", &[]);
+        assert_eq!((plan.workers, plan.threads), (1000, cores.min(1000)));
     }
 
     #[test]

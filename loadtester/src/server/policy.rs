@@ -59,31 +59,28 @@ impl TargetPolicy {
     /// # Errors
     /// No pattern matches.
     pub fn check(&self, uri: &Uri) -> Result<Address, Refusal> {
-        let as_written = address_of(uri);
-        let host = uri
-            .host()
-            .unwrap_or_default()
-            .trim_matches(['[', ']'])
-            .to_ascii_lowercase();
-        let by_name = |pattern: &&HostPattern| **pattern != HostPattern::Cluster;
-        if self
-            .patterns
-            .iter()
-            .filter(by_name)
-            .any(|pattern| pattern.matches(&host))
-        {
-            return Ok(as_written);
-        }
-        if !self.patterns.contains(&HostPattern::Cluster) || !HostPattern::Cluster.matches(&host) {
+        let host = plain_name(uri.host().unwrap_or_default());
+        let Some(name) = self.name_to_connect_to(&host) else {
             return Err(Refusal { host });
-        }
-        let is_address = host.parse::<IpAddr>().is_ok();
-        Ok(match as_written {
-            Address::Tcp(_, port) if !is_address && host.matches('.').count() == 1 => {
-                Address::Tcp(format!("{host}.svc"), port)
-            }
+        };
+        Ok(match address_of(uri) {
+            Address::Tcp(_, port) => Address::Tcp(name, port),
             other => other,
         })
+    }
+
+    fn name_to_connect_to(&self, host: &str) -> Option<String> {
+        if !is_name_or_address(host) {
+            return None;
+        }
+        let by_name = |pattern: &&HostPattern| **pattern != HostPattern::Cluster;
+        let mut by_name = self.patterns.iter().filter(by_name);
+        if by_name.any(|pattern| pattern.matches(host)) {
+            return Some(host.to_owned());
+        }
+        let in_cluster =
+            self.patterns.contains(&HostPattern::Cluster) && HostPattern::Cluster.matches(host);
+        in_cluster.then(|| name_inside_the_cluster(host))
     }
 }
 
@@ -100,20 +97,57 @@ impl HostPattern {
     }
 }
 
+/// The one spelling under which a host is judged and connected to: no brackets, small letters, no dot at the end, an
+/// address as the standard library writes it, and an IPv4 address as such even if it comes inside an IPv6 one.
+fn plain_name(host: &str) -> String {
+    let host = host.trim_matches(['[', ']']).to_ascii_lowercase();
+    let name = host.strip_suffix('.').unwrap_or(&host);
+    match name.parse::<IpAddr>() {
+        Ok(address) => address.to_canonical().to_string(),
+        Err(_) => name.to_owned(),
+    }
+}
+
+/// A colon occurs in addresses only. With a scope, such as `::1%1`, the system's lookup would take it for one where
+/// this program sees a name.
+fn is_name_or_address(host: &str) -> bool {
+    !host.contains(':') || host.parse::<IpAddr>().is_ok()
+}
+
+/// `app.ns` as `app.ns.svc`; no other name of a cluster could be a public one.
+fn name_inside_the_cluster(host: &str) -> String {
+    match host.matches('.').count() {
+        1 => format!("{host}.svc"),
+        _ => host.to_owned(),
+    }
+}
+
 /// Names of one or two labels, of three that end in `svc`, and those below `svc.cluster.local`.
 fn is_cluster_internal(host: &str) -> bool {
     if let Ok(address) = host.parse::<IpAddr>() {
         return address.is_loopback();
     }
-    let labels: Vec<&str> = host.strip_suffix('.').unwrap_or(host).split('.').collect();
-    if labels.iter().any(|label| label.is_empty()) {
+    let labels: Vec<&str> = host.split('.').collect();
+    if !labels.iter().all(|label| is_label(label)) || labels.last().is_some_and(|l| is_number(l)) {
         return false;
     }
     match labels[..] {
         [_] | [_, _] | [_, _, "svc"] => true,
-        [_, _, "svc", ..] => host.trim_end_matches('.').ends_with(".svc.cluster.local"),
+        [_, _, "svc", ..] => host.ends_with(".svc.cluster.local"),
         _ => false,
     }
+}
+
+/// Part of a name; host names are in small letters here.
+fn is_label(label: &str) -> bool {
+    let may =
+        |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"-_".contains(&byte);
+    !label.is_empty() && label.bytes().all(may)
+}
+
+/// What ends in a number is no name: the system's lookup reads `2852039166`, `0xa9fea9fe` and `127.1` as addresses.
+fn is_number(label: &str) -> bool {
+    label.starts_with("0x") || label.bytes().all(|byte| byte.is_ascii_digit())
 }
 
 impl FromStr for HostPattern {
@@ -128,18 +162,19 @@ impl FromStr for HostPattern {
         }
         let (below, name) = match text.strip_prefix("*.") {
             Some(name) => (true, name),
-            None => (false, text.trim_matches(['[', ']'])),
+            None => (false, text.as_str()),
         };
-        let is_name = |c: char| c.is_ascii_alphanumeric() || "-_.:".contains(c);
-        if name.is_empty() || !name.chars().all(is_name) {
+        let name = plain_name(name);
+        let may = |c: char| c.is_ascii_alphanumeric() || "-_.:".contains(c);
+        if name.is_empty() || !name.chars().all(may) || !is_name_or_address(&name) {
             return Err(format!(
-                "`{text}` is no host pattern: write NAME, *.DOMAIN, cluster or *"
+                "`{text}` is no host pattern: write NAME, *.DOMAIN, cluster or *, without a port"
             ));
         }
         Ok(if below {
-            Self::Below(name.to_owned())
+            Self::Below(name)
         } else {
-            Self::Host(name.to_owned())
+            Self::Host(name)
         })
     }
 }
@@ -167,7 +202,12 @@ mod tests {
             "http://app.ns.svc.cluster.local:8080/x",
             "http://127.9.1.1:8080/",
             "http://[::1]/",
+            "http://[::ffff:127.0.0.1]/",
             "http://localhost:8080/",
+            "http://localhost./",
+            "http://app_1.ns-2./",
+            "http://2048.shop/",
+            "http://app.ns.svc.cluster.local./",
         ] {
             assert!(allows(&[], url), "{url}");
         }
@@ -178,9 +218,41 @@ mod tests {
             "http://svc.cluster.local.evil.com/",
             "http://app.ns.svc.evil.com/",
             "http://a..b/",
+            "http://a../",
+            "http://./",
         ] {
             assert!(!allows(&[], url), "{url}");
         }
+    }
+
+    #[test]
+    fn what_the_systems_lookup_takes_for_an_address_is_no_name() {
+        for url in [
+            "http://2852039166/",
+            "http://2852039166./",
+            "http://0xa9fea9fe/",
+            "http://0XA9FEA9FE/",
+            "http://0251.0376.0251.0376/",
+            "http://127.1/",
+            "http://10.0x1/",
+            "http://[::ffff:a9fe:a9fe%1]/",
+            "http://[::1%1]/",
+            "http://[::ffff:169.254.169.254]/",
+            "http://[::ffff:a9fe:a9fe]/",
+            "http://a~b/",
+        ] {
+            assert!(!allows(&[], url), "{url}");
+        }
+        assert!(!allows(&["*"], "http://[::ffff:a9fe:a9fe%1]/"));
+        assert!(!allows(&["*.io", "cluster"], "http://[::1%1.io]/"));
+    }
+
+    #[test]
+    fn an_address_is_the_same_however_it_is_written() {
+        assert!(allows(&["10.1.2.3"], "http://[::ffff:10.1.2.3]/"));
+        assert!(allows(&["[::ffff:10.1.2.3]"], "http://10.1.2.3/"));
+        assert!(allows(&["[fd00:0:0::5]"], "http://[FD00::5]:80/"));
+        assert!(!allows(&["fd00::5"], "http://[fd00::6]/"));
     }
 
     #[test]
@@ -203,10 +275,22 @@ mod tests {
             connects_to(&[], "http://app.default:8080/"),
             "app.default.svc:8080"
         );
+        assert_eq!(
+            connects_to(&[], "http://Example.com.:8080/"),
+            "example.com.svc:8080"
+        );
+        assert_eq!(
+            connects_to(&[], "http://[::ffff:127.0.0.1]/"),
+            "127.0.0.1:80"
+        );
         assert_eq!(connects_to(&[], "http://app/"), "app:80");
         assert_eq!(connects_to(&[], "http://127.0.0.1:8080/"), "127.0.0.1:8080");
         assert_eq!(
             connects_to(&["cluster", "example.com"], "http://example.com/"),
+            "example.com:80"
+        );
+        assert_eq!(
+            connects_to(&["example.com"], "http://example.com./"),
             "example.com:80"
         );
     }
@@ -220,6 +304,10 @@ mod tests {
         assert!(!allows(&["x.y.z"], "http://app.default/"));
         assert!(allows(&["x.y.z", "cluster"], "http://app.default/"));
         assert!(allows(&["*"], "http://anything.example/"));
-        assert!("http://x/".parse::<HostPattern>().is_err());
+        assert!(allows(&["x.y.z."], "http://x.y.z/"));
+        assert!(allows(&["*.example.com."], "http://a.example.com./"));
+        for wrong in ["http://x/", "x:80", "*.", "."] {
+            assert!(wrong.parse::<HostPattern>().is_err(), "{wrong}");
+        }
     }
 }

@@ -87,7 +87,7 @@ fn six_webhooks_with_the_same_command_make_one_run_and_deleting_it_ends_it() {
     let proxy = Server::start(|request| {
         assert_eq!(
             request.line,
-            "GET http://simple-app-canary.default:80/ HTTP/1.1"
+            "GET http://simple-app-canary.default.svc:80/ HTTP/1.1"
         );
         ok("version: 1.0.1")
     });

@@ -19,13 +19,12 @@ pub(super) fn next(
     if matches!(redirects, Redirects::Off) || !matches!(status, 301 | 302 | 303 | 307 | 308) {
         return Ok(None);
     }
-    let next = request
+    let mut next = request
         .redirected(status, location)
         .map_err(|NoUrl| Failure::Redirect("a redirect that names no HTTP URL".to_owned()))?;
     if let Redirects::Within(policy) = redirects {
-        policy
-            .check(&next.uri)
-            .map_err(|refusal| Failure::Redirect(format!("redirect: {refusal}")))?;
+        let refused = |refusal| Failure::Redirect(format!("redirect: {refusal}"));
+        next.ask_for(&policy.check(&next.uri).map_err(refused)?);
     }
     Ok(Some(next))
 }

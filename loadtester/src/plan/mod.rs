@@ -77,6 +77,17 @@ pub struct Route {
     pub proxy_auth: Option<HeaderValue>,
 }
 
+impl Route {
+    /// Without a proxy.
+    fn direct(address: Address) -> Self {
+        Self {
+            address,
+            proxied: false,
+            proxy_auth: None,
+        }
+    }
+}
+
 /// Where to connect to.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Address {
@@ -143,14 +154,17 @@ impl Plan {
         let mut targets = Vec::with_capacity(urls.len());
         for url in &urls {
             let uri = parse_url(url)?;
-            let address = match origin {
-                Origin::Person => address_of(&uri),
-                Origin::Network(policy) => policy
-                    .check(&uri)
-                    .map_err(|refusal| UsageError(refusal.to_string()))?,
+            let mut request = Request::new(typed, uri, body.clone())?;
+            let route = match origin {
+                Origin::Person => route(typed, address_of(&request.uri), &request.uri, proxies)?,
+                Origin::Network(policy) => {
+                    let allowed = policy.check(&request.uri);
+                    let address = allowed.map_err(|refusal| UsageError(refusal.to_string()))?;
+                    let route = route(typed, address.clone(), &request.uri, proxies)?;
+                    request.ask_for(&address);
+                    route
+                }
             };
-            let request = Request::new(typed, uri, body.clone())?;
-            let route = route(typed, address, &request.uri, proxies)?;
             targets.push(Target { request, route });
         }
         if targets.is_empty() {
@@ -281,19 +295,10 @@ fn route(
     proxies: &Proxies,
 ) -> Result<Route, UsageError> {
     if let Some(path) = &typed.unix_socket {
-        let address = Address::Unix(path.into());
-        return Ok(Route {
-            address,
-            proxied: false,
-            proxy_auth: None,
-        });
+        return Ok(Route::direct(Address::Unix(path.into())));
     }
     let Some(proxy) = typed.proxy.as_deref().or_else(|| proxies.for_uri(uri)) else {
-        return Ok(Route {
-            address,
-            proxied: false,
-            proxy_auth: None,
-        });
+        return Ok(Route::direct(address));
     };
     let bad = || {
         UsageError(format!(
@@ -409,6 +414,34 @@ mod tests {
         let cores = std::thread::available_parallelism().unwrap().get();
         let plan = plan_of_a_webhook("hey -z 1m -c 1000 -cpus 1000 http://app/", &[]);
         assert_eq!((plan.workers, plan.threads), (1000, cores.min(1000)));
+    }
+
+    #[test]
+    fn a_proxy_is_asked_for_the_name_that_was_allowed() {
+        let proxy = [("HTTP_PROXY", "http://proxy.example:3128")];
+        for (url, line, host) in [
+            (
+                "http://github.com/x",
+                "GET http://github.com.svc:80/x HTTP/1.1",
+                "github.com",
+            ),
+            (
+                "http://app.default:81?q",
+                "GET http://app.default.svc:81/?q HTTP/1.1",
+                "app.default:81",
+            ),
+            ("http://app/", "GET http://app/ HTTP/1.1", "app"),
+        ] {
+            let plan = plan_of_a_webhook(&format!("hey -z 1m {url}"), &proxy);
+            let target = &plan.targets[0];
+            assert_eq!(target.route.address, tcp("proxy.example", 3128));
+            let wire = target.request.wire(true, true, None);
+            let wire = String::from_utf8(wire).unwrap();
+            assert!(
+                wire.starts_with(&format!("{line}\r\nHost: {host}\r\n")),
+                "{wire}"
+            );
+        }
     }
 
     #[test]

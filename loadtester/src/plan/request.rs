@@ -7,6 +7,7 @@ use http::header::{
 };
 use http::{Method, Uri};
 
+use super::Address;
 use crate::command::{Typed, UsageError};
 
 /// Method, absolute URI, headers (`Host` among them) and body.
@@ -129,6 +130,20 @@ impl Request {
     /// closed an idle one at the same moment.
     pub fn is_idempotent(&self) -> bool {
         self.method.is_idempotent()
+    }
+
+    /// Names `address` in the URI, which is what a proxy is asked for; `Host` stays as it is.
+    pub(crate) fn ask_for(&mut self, address: &Address) {
+        let Address::Tcp(host, _) = address else {
+            return;
+        };
+        if self.uri.host().map(|own| own.trim_matches(['[', ']'])) == Some(host) {
+            return;
+        }
+        let mut parts = self.uri.clone().into_parts();
+        // One that is no authority leaves nothing to ask for, rather than the name that was not allowed.
+        parts.authority = address.to_string().parse().ok();
+        self.uri = Uri::from_parts(parts).unwrap_or_default();
     }
 
     /// The request to follow a redirect with, by the rules of RFC 9110 section 15.4; credentials stay with the

@@ -2,7 +2,7 @@
 
 use std::io::Write as _;
 use std::process::ExitCode;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -25,8 +25,10 @@ pub(crate) fn run(words: &[String]) -> ExitCode {
     let typed = match command::parse(words) {
         Ok(Asked::Run(typed)) => typed,
         Ok(Asked::Help) => {
-            print!("{}", command::usage());
-            return ExitCode::SUCCESS;
+            return match written(std::io::stdout().write_all(command::usage().as_bytes())) {
+                Ok(()) => ExitCode::SUCCESS,
+                Err(code) => code,
+            };
         }
         Err(error) => return refuse(&error),
     };
@@ -35,7 +37,7 @@ pub(crate) fn run(words: &[String]) -> ExitCode {
         Err(error) => return refuse(&error),
     };
     match run_interruptibly(&plan) {
-        Ok(outcome) => report(&plan, &outcome),
+        Ok((outcome, rows)) => report(&plan, &outcome, rows),
         Err(error) => {
             eprintln!("hey: {error}");
             ExitCode::FAILURE
@@ -44,20 +46,22 @@ pub(crate) fn run(words: &[String]) -> ExitCode {
 }
 
 /// Runs the plan; Ctrl-C or SIGTERM ends it early, with its report, a second one ends the process.
-fn run_interruptibly(plan: &Plan) -> Result<Outcome, EngineError> {
+fn run_interruptibly(plan: &Plan) -> Result<(Outcome, std::io::Result<()>), EngineError> {
     engine::raise_descriptor_limit();
     let control = Arc::new(Control::default());
-    let rows: Option<csv::Sink> = (plan.output == Output::Csv).then(|| {
-        let mut out = std::io::stdout();
-        // A closed output shows when the rows are written.
-        let _ = out.write_all(csv::HEADER.as_bytes());
-        Arc::new(Mutex::new(out)) as csv::Sink
-    });
+    let out = Arc::new(Mutex::new(csv::Output::new(std::io::stdout())));
+    let rows = (plan.output == Output::Csv).then(|| Arc::clone(&out) as csv::Sink);
+    if let Some(rows) = &rows {
+        let mut rows = rows.lock().unwrap_or_else(PoisonError::into_inner);
+        // That it cannot be written shows at the end.
+        let _ = rows.write_all(csv::HEADER.as_bytes());
+    }
     watch_for_interrupt(Arc::clone(&control)).map_err(EngineError::Start)?;
     let progress = Progress::start(plan, &control);
     let result = engine::run(plan, &control, rows);
     progress.finish();
-    result
+    let rows = out.lock().unwrap_or_else(PoisonError::into_inner).end();
+    Ok((result?, rows))
 }
 
 fn watch_for_interrupt(control: Arc<Control>) -> std::io::Result<()> {
@@ -89,7 +93,7 @@ fn watch_for_interrupt(control: Arc<Control>) -> std::io::Result<()> {
     Ok(())
 }
 
-fn report(plan: &Plan, outcome: &Outcome) -> ExitCode {
+fn report(plan: &Plan, outcome: &Outcome, rows: std::io::Result<()>) -> ExitCode {
     let text = match plan.output {
         Output::Summary => text::summary(outcome),
         Output::Csv => String::new(),
@@ -99,15 +103,27 @@ fn report(plan: &Plan, outcome: &Outcome) -> ExitCode {
         }
     };
     let mut out = std::io::stdout();
-    // Nobody reads a closed output; the exit code still tells.
-    let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
+    let result = rows
+        .and_then(|()| out.write_all(text.as_bytes()))
+        .and_then(|()| out.flush());
     let breaches = plan.thresholds.breaches(&outcome.totals, outcome.elapsed);
     for breach in &breaches {
         eprintln!("hey: {breach}");
     }
-    if breaches.is_empty() {
-        ExitCode::SUCCESS
-    } else {
-        ExitCode::from(CONDITION_FAILED)
+    match written(result) {
+        _ if !breaches.is_empty() => ExitCode::from(CONDITION_FAILED),
+        Ok(()) => ExitCode::SUCCESS,
+        Err(code) => code,
+    }
+}
+
+/// Says so if the result cannot be written; that nobody reads it on (`| head`) is no failure.
+fn written(result: std::io::Result<()>) -> Result<(), ExitCode> {
+    match result {
+        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
+            eprintln!("hey: cannot write the result: {error}");
+            Err(ExitCode::FAILURE)
+        }
+        _ => Ok(()),
     }
 }

@@ -1,6 +1,6 @@
 //! The one loop that every worker runs, whatever its client, pacing or limit.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::pin::pin;
 use std::time::{Duration, Instant};
 
@@ -17,8 +17,6 @@ const LONGEST_PAUSE: Duration = Duration::from_millis(128);
 /// What the workers of one thread share. They run on that thread only, so a borrow is no lock.
 pub(crate) struct Crew<'p, R> {
     pub(crate) plan: &'p Plan,
-    /// Which of the plan's threads it is.
-    pub(crate) thread: usize,
     pub(crate) runtime: &'p R,
     /// Offsets of the schedule count from here.
     pub(crate) start: Instant,
@@ -28,8 +26,26 @@ pub(crate) struct Crew<'p, R> {
 /// What is still to be sent, and what came of what was sent.
 pub(crate) struct Log {
     pub(crate) schedule: RefCell<Schedule>,
+    pub(crate) turn: Turn,
     pub(crate) totals: RefCell<Totals>,
     pub(crate) rows: Option<RefCell<Rows>>,
+}
+
+/// Whose turn it is of the plan's targets. The threads take them round robin, so that all together ask for each as often.
+pub(crate) struct Turn(Cell<usize>);
+
+impl Turn {
+    /// The turns of one of the plan's threads.
+    pub(crate) fn of_thread(thread: usize) -> Self {
+        Self(Cell::new(thread))
+    }
+
+    fn next(&self, plan: &Plan) -> usize {
+        let count = plan.targets.len();
+        let target = self.0.get() % count;
+        self.0.set((target + plan.threads) % count);
+        target
+    }
 }
 
 impl<R: Runtime> Crew<'_, R> {
@@ -43,8 +59,6 @@ impl<R: Runtime> Crew<'_, R> {
             .zip(plan.drain)
             .map(|(duration, drain)| self.start + plan.limit.warmup + duration + drain);
         let mut pause = Duration::from_millis(1);
-        // Counted over all threads, so that the first requests of all workers take the targets in turn.
-        let mut target = (self.thread + worker * plan.threads) % plan.targets.len();
         let mut now = Instant::now();
         loop {
             let next = self
@@ -65,6 +79,7 @@ impl<R: Runtime> Crew<'_, R> {
             if self.runtime.is_cancelled() {
                 return;
             }
+            let target = self.log.turn.next(plan);
             let sent = now;
             let limit = plan.timeout.map(|timeout| sent + timeout);
             let deadline = match (limit, last_moment) {
@@ -74,7 +89,6 @@ impl<R: Runtime> Crew<'_, R> {
             // Pinned here, so that only a pointer is handed on: the future holds a whole conversation.
             let exchange = pin!(client.exchange(target, sent));
             let result = self.runtime.within(worker, deadline, exchange).await;
-            target = (target + 1) % plan.targets.len();
             now = match &result {
                 Ok(Ok(exchange)) => exchange.done,
                 _ => Instant::now(),

@@ -61,6 +61,49 @@ fn a_run_exits_with_0_whatever_the_answers_unless_a_condition_fails() {
 }
 
 #[test]
+fn conditions_add_up_and_what_hey_takes_for_not_given_is_not_given() {
+    let server = Server::start(|_| ok(""));
+    let url = server.url();
+    let conditions = ["--fail-on", "p99<1ns", "--fail-on", "errors<100%"];
+    for order in [[0, 1, 2, 3], [2, 3, 0, 1]] {
+        let mut arguments = vec!["-n", "4", "-c", "1", "-q", "0", "-z", "0"];
+        arguments.extend(order.map(|at| conditions[at]));
+        arguments.push(&url);
+        let (code, report, message) = hey(&arguments);
+        assert_eq!(code, 2, "{message}");
+        assert!(message.contains("p99<1ns"), "{message}");
+        assert!(report.contains("[200]\t4 responses"), "{report}");
+    }
+}
+
+#[test]
+fn a_result_that_cannot_be_written_is_told() {
+    let server = Server::start(|_| ok(""));
+    let url = server.url();
+    for format in [
+        &["-h"][..],
+        &["--json", &url],
+        &["-o", "csv", &url],
+        &[&url],
+    ] {
+        let full = std::fs::OpenOptions::new().write(true).open("/dev/full");
+        let output = Command::new(env!("CARGO_BIN_EXE_loadtester"))
+            .args(["hey", "-n", "2", "-c", "1"])
+            .args(format)
+            .env_clear()
+            .stdout(full.unwrap())
+            .output()
+            .unwrap();
+        let message = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(1), "{format:?}: {message}");
+        assert!(
+            message.contains("cannot write the result: No space left"),
+            "{message}"
+        );
+    }
+}
+
+#[test]
 fn what_cannot_be_run_exits_with_1_and_the_reason() {
     for (arguments, part) in [
         (&["-n", "5"][..], "no URL"),
@@ -70,6 +113,11 @@ fn what_cannot_be_run_exits_with_1_and_the_reason() {
         (&["-m", "G T", "http://a/"], "-m"),
         (&["--fail-on", "speed>5", "http://a/"], "speed>5"),
         (&["-x", "socks5://a:1", "http://a/"], "proxy"),
+        (&["-x", "http://a:99999", "http://a/"], "proxy"),
+        (&["http://a:80800/"], "port"),
+        (&["--fail-on", " , ", "http://a/"], "no condition"),
+        (&["--h2c", "https://a/"], "-h2"),
+        (&["--rate", "1e10", "http://a/"], "up to 1000000000"),
     ] {
         let (code, out, message) = hey(arguments);
         assert_eq!((code, out.as_str()), (1, ""), "{arguments:?}");

@@ -13,7 +13,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use rustix::net::sockopt::set_socket_linger;
-use support::{Server, load, ok, read_request};
+use support::{Reply, Server, load, read_request};
 use tempfile::NamedTempFile;
 
 /// More than the buffers of both sides take.
@@ -152,11 +152,14 @@ fn a_unix_socket_whose_backlog_is_full_is_waited_for() {
 }
 
 #[test]
-fn workers_of_all_threads_take_the_urls_in_turn() {
-    let (first, second) = (Server::start(|_| ok("1")), Server::start(|_| ok("2")));
-    let (one, two) = (first.url(), second.url());
-    load(&format!("hey -n 2 -c 2 -cpus 2 {one} {two}"));
-    assert_eq!((first.count(), second.count()), (1, 1));
+fn what_must_not_be_repeated_is_not_sent_where_the_server_has_hung_up() {
+    // The server closes each connection after its answer, without having said so.
+    let server =
+        Server::start(|_| Reply::Close("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n".to_owned()));
+    let command = format!("hey -n 10 -q 50 -c 1 -m POST -d hi {}", server.url());
+    let outcome = load(&command);
+    assert_eq!(outcome.totals.errors(), &BTreeMap::new());
+    assert_eq!(server.count(), 10);
 }
 
 #[test]

@@ -274,3 +274,41 @@ fn https_goes_through_a_tunnel_of_the_proxy() {
     );
     assert_eq!(outcome.totals.statuses(), BTreeMap::from([(200, 10)]));
 }
+
+/// Speaks HTTP/2 without TLS, and ends every connection with `NO_ERROR` after so many requests, those that have not been
+/// answered included.
+async fn serve_at_most(most: usize, listener: std::net::TcpListener) {
+    let listener = TcpListener::from_std(listener).unwrap();
+    loop {
+        let (stream, _) = listener.accept().await.unwrap();
+        tokio::spawn(async move {
+            let mut connection = h2::server::handshake(stream).await.unwrap();
+            let mut count = 0;
+            while let Some(Ok((_, mut respond))) = connection.accept().await {
+                count += 1;
+                if count > most {
+                    connection.abrupt_shutdown(h2::Reason::NO_ERROR);
+                } else {
+                    respond.send_response(Response::new(()), true).unwrap();
+                }
+            }
+        });
+    }
+}
+
+#[test]
+fn a_connection_of_http2_that_ends_in_good_order_fails_no_request() {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    listener.set_nonblocking(true).unwrap();
+    let address = listener.local_addr().unwrap();
+    std::thread::spawn(move || {
+        tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .unwrap()
+            .block_on(serve_at_most(50, listener));
+    });
+    let outcome = load(&format!("hey -n 1000 -c 5 --h2c http://{address}/"));
+    assert_eq!(outcome.totals.errors(), &BTreeMap::new());
+    assert_eq!(outcome.totals.statuses(), BTreeMap::from([(200, 1000)]));
+}

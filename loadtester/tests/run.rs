@@ -277,6 +277,38 @@ fn several_urls_are_requested_in_turn() {
 }
 
 #[test]
+fn a_list_of_urls_is_gone_through_by_all_workers_together() {
+    let server = Server::start(|_| ok(""));
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("urls");
+    let urls: Vec<_> = (0..40)
+        .map(|page| format!("{}{page}", server.url()))
+        .collect();
+    std::fs::write(&file, urls.join("\n")).unwrap();
+    load(&format!("hey -n 40 -c 7 --urls {}", file.display()));
+    let seen = server.seen.lock().unwrap();
+    let pages: std::collections::BTreeSet<_> = seen.iter().map(|seen| &seen.line).collect();
+    assert_eq!((seen.len(), pages.len()), (40, 40));
+}
+
+#[test]
+fn workers_of_all_threads_take_the_urls_in_turn() {
+    let (first, second) = (Server::start(|_| ok("1")), Server::start(|_| ok("2")));
+    let (one, two) = (first.url(), second.url());
+    load(&format!("hey -n 2 -c 2 -cpus 2 {one} {two}"));
+    assert_eq!((first.count(), second.count()), (1, 1));
+}
+
+#[test]
+fn a_connection_header_that_says_close_is_kept_to() {
+    let server = Server::start(|_| ok(""));
+    let command = format!("hey -n 4 -c 1 -H 'Connection: close' {}", server.url());
+    assert_eq!(statuses(&load(&command)), BTreeMap::from([(200, 4)]));
+    assert_eq!(server.connections.load(Ordering::SeqCst), 4);
+    assert_eq!(server.first().header("connection"), Some("close"));
+}
+
+#[test]
 fn addresses_of_ipv6_are_spoken_to_in_brackets_and_by_name() {
     let Ok(listener) = std::net::TcpListener::bind("[::1]:0") else {
         eprintln!("this machine has no IPv6");

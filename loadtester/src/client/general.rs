@@ -1,5 +1,6 @@
 //! HTTP/2, and HTTP/1.1 with TLS, by hyper on tokio.
 
+use std::cell::Cell;
 use std::collections::HashMap;
 use std::future::poll_fn;
 use std::pin::Pin;
@@ -17,7 +18,8 @@ use rustls::ClientConfig;
 use tokio::sync::Mutex;
 
 use super::connect::{connect, is_tunnelled};
-use super::{Client, Exchange, Failure, redirect};
+use super::response::BadResponse;
+use super::{Client, Exchange, Failure, is_broken, redirect};
 use crate::plan::{Plan, Protocol, Request, Route};
 use crate::recorder::{Answer, Timing};
 
@@ -32,7 +34,16 @@ pub(crate) struct Shared<'p> {
     plan: &'p Plan,
     tls: Arc<ClientConfig>,
     /// An async lock: whoever connects holds it, and others wait for that connection instead of making theirs.
-    http2: Mutex<HashMap<Key, http2::SendRequest<Full<Bytes>>>>,
+    http2: Mutex<HashMap<Key, Http2>>,
+    /// Of the connection made last.
+    number: Cell<u64>,
+}
+
+/// A connection of HTTP/2; its number tells it from the one that takes its place.
+#[derive(Clone)]
+struct Http2 {
+    number: u64,
+    sender: http2::SendRequest<Full<Bytes>>,
 }
 
 impl<'p> Shared<'p> {
@@ -41,6 +52,7 @@ impl<'p> Shared<'p> {
             plan,
             tls,
             http2: Mutex::default(),
+            number: Cell::new(0),
         }
     }
 }
@@ -53,7 +65,7 @@ pub(crate) struct General<'s> {
 
 enum Sender {
     Http1(http1::SendRequest<Full<Bytes>>),
-    Http2(http2::SendRequest<Full<Bytes>>),
+    Http2(Http2),
 }
 
 struct Reply {
@@ -77,10 +89,20 @@ impl<'s> General<'s> {
         let key = (route.clone(), key_of(&request.uri));
         if let Some(sender) = self.kept(&key).await {
             let timing = Timing::default();
+            let number = match &sender {
+                Sender::Http1(_) => None,
+                Sender::Http2(connection) => Some(connection.number),
+            };
             match self.converse(sender, &key, request, timing).await {
                 Err(failure) if failure.is_stale_connection() && request.is_idempotent() => {}
                 other => return other,
             }
+            // It may still take requests that it will not carry out, having said so.
+            let mut connections = self.shared.http2.lock().await;
+            if connections.get(&key).map(|held| held.number) == number {
+                connections.remove(&key);
+            }
+            drop(connections);
         }
         let (sender, timing) = self.connect(&key, request).await?;
         self.converse(sender, &key, request, timing).await
@@ -96,12 +118,12 @@ impl<'s> General<'s> {
             return None;
         }
         let mut connections = self.shared.http2.lock().await;
-        let sender = connections.get_mut(key)?;
-        if sender.ready().await.is_err() {
+        let connection = connections.get_mut(key)?;
+        if connection.sender.ready().await.is_err() {
             connections.remove(key);
             return None;
         }
-        Some(Sender::Http2(sender.clone()))
+        Some(Sender::Http2(connection.clone()))
     }
 
     async fn connect(&self, key: &Key, request: &Request) -> Result<(Sender, Timing), Failure> {
@@ -111,8 +133,8 @@ impl<'s> General<'s> {
         if http2_wanted && plan.keep_alive {
             let held = self.shared.http2.lock().await;
             // Somebody else connected while this worker waited for the lock.
-            if let Some(sender) = held.get(key).filter(|sender| !sender.is_closed()) {
-                return Ok((Sender::Http2(sender.clone()), Timing::default()));
+            if let Some(connection) = held.get(key).filter(|held| !held.sender.is_closed()) {
+                return Ok((Sender::Http2(connection.clone()), Timing::default()));
             }
             connections = Some(held);
         }
@@ -125,10 +147,15 @@ impl<'s> General<'s> {
                 .map_err(failed)?;
             // Its end shows in the requests that it carries.
             tokio::spawn(connection);
+            self.shared.number.set(self.shared.number.get() + 1);
+            let connection = Http2 {
+                number: self.shared.number.get(),
+                sender,
+            };
             if let Some(connections) = &mut connections {
-                connections.insert(key.clone(), sender.clone());
+                connections.insert(key.clone(), connection.clone());
             }
-            return Ok((Sender::Http2(sender), connected.timing));
+            return Ok((Sender::Http2(connection), connected.timing));
         }
         let (sender, connection) = http1::handshake(io).await.map_err(failed)?;
         tokio::spawn(connection);
@@ -153,9 +180,16 @@ impl<'s> General<'s> {
                     Some(sender),
                 )
             }
-            Sender::Http2(mut sender) => {
+            Sender::Http2(mut connection) => {
                 let message = http2_message(request)?;
-                (sender.send_request(message).await.map_err(failed)?, None)
+                (
+                    connection
+                        .sender
+                        .send_request(message)
+                        .await
+                        .map_err(failed)?,
+                    None,
+                )
             }
         };
         let first_byte = Instant::now();
@@ -274,7 +308,11 @@ fn http2_message(request: &Request) -> Result<http::Request<Full<Bytes>>, Failur
 async fn read(mut body: Incoming) -> Result<u64, Failure> {
     let mut bytes = 0;
     while let Some(frame) = poll_fn(|context| Pin::new(&mut body).poll_frame(context)).await {
-        if let Some(data) = frame.map_err(failed)?.data_ref() {
+        let frame = frame.map_err(|error| match failed(error) {
+            Failure::Answer(BadResponse::Closed) => BadResponse::Truncated.into(),
+            other => other,
+        });
+        if let Some(data) = frame?.data_ref() {
             bytes += data.len() as u64;
         }
     }
@@ -283,14 +321,26 @@ async fn read(mut body: Incoming) -> Result<u64, Failure> {
 
 /// hyper's reason with what lies beneath it, which is where the telling part is.
 fn failed(error: hyper::Error) -> Failure {
-    if error.is_canceled() || error.is_closed() || error.is_incomplete_message() {
-        return Failure::Answer(super::response::BadResponse::Closed);
-    }
+    let mut has_ended = error.is_canceled() || error.is_closed() || error.is_incomplete_message();
     let mut text = error.to_string();
     let mut source = std::error::Error::source(&error);
     while let Some(cause) = source {
+        has_ended |= tells_the_end(cause);
         text = format!("{text}: {cause}");
         source = cause.source();
     }
-    Failure::Http(text)
+    if has_ended {
+        Failure::Answer(BadResponse::Closed)
+    } else {
+        Failure::Http(text)
+    }
+}
+
+/// Whether the server ended the connection, in HTTP/2 in good order, as many do after a number of requests.
+fn tells_the_end(cause: &(dyn std::error::Error + 'static)) -> bool {
+    if let Some(error) = cause.downcast_ref::<h2::Error>() {
+        let in_good_order = error.reason() == Some(h2::Reason::NO_ERROR);
+        return in_good_order || error.get_io().is_some_and(is_broken);
+    }
+    cause.downcast_ref().is_some_and(is_broken)
 }

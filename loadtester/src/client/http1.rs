@@ -22,6 +22,8 @@ use crate::recorder::{Answer, Timing};
 const READ_AT_ONCE: usize = 32 * 1024;
 /// Servers close idle connections after seconds; one that rested this long is looked at before it is used.
 const RESTED: Duration = Duration::from_millis(500);
+/// The same where a request that meets a closed connection cannot be sent again.
+const RESTED_BEFORE_THE_ONLY_TRY: Duration = Duration::from_millis(1);
 /// After so many reads of one answer, which may come faster than it is read, the thread's other workers have their turn.
 const READS_IN_A_ROW: u32 = 16;
 /// A Unix socket whose backlog is full says so at once; this long after it is asked again.
@@ -42,6 +44,8 @@ struct Prepared {
     route: usize,
     is_head: bool,
     may_repeat: bool,
+    /// A connection that rested for less is used without a look at it.
+    trusted_for: Duration,
 }
 
 impl<'p> Shared<'p> {
@@ -68,11 +72,17 @@ impl<'p> Shared<'p> {
 }
 
 fn prepare(request: &Request, to: &Route, route: usize, keep_alive: bool) -> Prepared {
+    let may_repeat = request.is_idempotent();
     Prepared {
         wire: request.wire(to.proxied, keep_alive, to.proxy_auth.as_ref()),
         route,
         is_head: request.method == Method::HEAD,
-        may_repeat: request.is_idempotent(),
+        may_repeat,
+        trusted_for: if may_repeat {
+            RESTED
+        } else {
+            RESTED_BEFORE_THE_ONLY_TRY
+        },
     }
 }
 
@@ -118,7 +128,8 @@ impl<'s> Http1<'s> {
     ) -> Result<Reply, Failure> {
         let route = prepared.route;
         if let Some(kept) = self.connections[route].take()
-            && (started.saturating_duration_since(kept.used) < RESTED || kept.is_open())
+            && (started.saturating_duration_since(kept.used) < prepared.trusted_for
+                || kept.is_open())
         {
             match self
                 .converse(&kept.socket, prepared, started, Timing::default())

@@ -70,16 +70,18 @@ impl Failure {
 
     /// Whether a connection used again turned out to be closed already, before any answer.
     fn is_stale_connection(&self) -> bool {
-        let broken = |error: &io::Error| {
-            matches!(
-                error.kind(),
-                io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe
-            )
-        };
         match self {
             Self::Answer(BadResponse::Closed) => true,
-            Self::Write(error) | Self::Read(error) => broken(error),
+            Self::Write(error) | Self::Read(error) => is_broken(error),
             _ => false,
         }
     }
+}
+
+/// Whether the other side had ended the connection.
+fn is_broken(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe
+    )
 }

@@ -52,13 +52,23 @@ static HEY: &[Flag] = &[
         "q",
         "RATE",
         "Requests per second of each worker (no limit)",
-        |t, v| set(&mut t.worker_rate, positive(&v)),
+        |t, v| {
+            // In hey none is what 0 says, and templates fill it in.
+            t.worker_rate = match v.parse() {
+                Ok(0.0) => None,
+                _ => Some(rate(&v)?),
+            };
+            Ok(())
+        },
     ),
     value(
         "z",
         "DURATION",
         "Send for this long, such as 10s or 3m; -n is then ignored",
-        |t, v| set(&mut t.duration, parse_duration(&v)),
+        |t, v| {
+            t.duration = Some(parse_duration(&v)?).filter(|duration| !duration.is_zero());
+            Ok(())
+        },
     ),
     value(
         "o",
@@ -148,7 +158,7 @@ static MORE: &[Flag] = &[
         "RATE",
         "Requests per second of all workers together, sent on schedule; latency then counts \
            from the intended moment too",
-        |t, v| set(&mut t.total_rate, positive(&v)),
+        |t, v| set(&mut t.total_rate, rate(&v)),
     ),
     value(
         "warmup",
@@ -171,8 +181,18 @@ static MORE: &[Flag] = &[
     value(
         "fail-on",
         "CONDITIONS",
-        "Exit with 2 unless all hold, such as 'p99<50ms,errors<1%,rate>900'",
-        |t, v| text(&mut t.fail_on, v),
+        "Exit with 2 unless all hold, such as 'p99<50ms,errors<1%,rate>900'; may be repeated",
+        |t, v| {
+            // An unset variable in a script must not take the check away.
+            if v.split(',').all(|condition| condition.trim().is_empty()) {
+                return Err("no condition: write it as 'p99<50ms,errors<1%'".to_owned());
+            }
+            t.fail_on = Some(match t.fail_on.take() {
+                Some(before) => format!("{before},{v}"),
+                None => v,
+            });
+            Ok(())
+        },
     ),
     switch("h2c", "HTTP/2 without TLS", |t, on| t.http2_plain = on),
     value(
@@ -316,12 +336,12 @@ fn at_most(most: usize) -> impl Fn(usize) -> Result<usize, String> {
     }
 }
 
-fn positive(text: &str) -> Result<f64, String> {
+fn rate(text: &str) -> Result<f64, String> {
     const MOST: f64 = 1e9;
     match text.parse::<f64>() {
         Ok(rate) if rate > 0.0 && rate <= MOST => Ok(rate),
         _ => Err(format!(
-            "`{text}` is no rate: write a number of requests per second above 0"
+            "`{text}` is no rate: write a number of requests per second above 0 and up to 1000000000"
         )),
     }
 }

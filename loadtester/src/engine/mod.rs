@@ -21,7 +21,7 @@ use crate::plan::{Plan, Protocol};
 use crate::recorder::Totals;
 use crate::report::csv;
 use crate::schedule::{Pacing, Schedule, workers_of};
-use crate::worker::{Crew, Log};
+use crate::worker::{Crew, Log, Turn};
 use control::Seat;
 use hosted::Hosted;
 use patience::Patience;
@@ -165,6 +165,7 @@ fn run_thread(
             thread,
             plan.threads,
         )),
+        turn: Turn::of_thread(thread),
         totals: RefCell::new(Totals::new(is_scheduled(plan))),
         rows: rows.map(|sink| RefCell::new(csv::Rows::new(sink))),
     };
@@ -174,7 +175,6 @@ fn run_thread(
         let shared = general::Shared::new(plan, tls);
         let crew = Crew {
             plan,
-            thread,
             runtime: &hosted,
             start,
             log: &log,
@@ -190,7 +190,6 @@ fn run_thread(
         let shared = http1::Shared::new(plan);
         let crew = Crew {
             plan,
-            thread,
             runtime: &reactor,
             start,
             log: &log,

@@ -2,6 +2,7 @@
 
 mod proxy;
 mod request;
+mod url;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -16,7 +17,8 @@ use crate::schedule::{Limit, Pacing};
 use crate::server::policy::TargetPolicy;
 
 pub use proxy::Proxies;
-pub use request::{NoUrl, Request};
+pub use request::Request;
+pub use url::NoUrl;
 
 /// Above this rate, one thread may not be enough to keep a schedule.
 const RATE_OF_ONE_THREAD: f64 = 30_000.0;
@@ -153,7 +155,12 @@ impl Plan {
         }
         let mut targets = Vec::with_capacity(urls.len());
         for url in &urls {
-            let uri = parse_url(url)?;
+            let uri = url::parse(url).map_err(UsageError)?;
+            if typed.http2_plain && uri.scheme_str() == Some("https") {
+                return Err(UsageError(format!(
+                    "--h2c is HTTP/2 without TLS, and {url} wants TLS: use -h2"
+                )));
+            }
             let mut request = Request::new(typed, uri, body.clone())?;
             let route = match origin {
                 Origin::Person => route(typed, address_of(&request.uri), &request.uri, proxies)?,
@@ -214,7 +221,7 @@ impl Plan {
             limit,
             timeout: (!timeout.is_zero()).then_some(timeout),
             drain: typed.drain,
-            keep_alive: !typed.disable_keepalive,
+            keep_alive: !typed.disable_keepalive && !request::asks_to_close(&typed.headers),
             redirects,
             protocol,
             ca_file: typed.ca_file.clone().map(PathBuf::from),
@@ -275,19 +282,6 @@ fn read_file(flag: &str, path: &str) -> Result<Vec<u8>, UsageError> {
     std::fs::read(path).map_err(|error| UsageError(format!("{flag}: cannot read {path}: {error}")))
 }
 
-fn parse_url(text: &str) -> Result<Uri, UsageError> {
-    let bad = |why: &str| UsageError(format!("`{}` is no URL: {why}", text.escape_debug()));
-    let uri: Uri = text
-        .parse()
-        .map_err(|_| bad("write it as http://HOST:PORT/PATH"))?;
-    match uri.scheme_str() {
-        Some("http" | "https") if uri.host().is_some_and(|host| !host.is_empty()) => Ok(uri),
-        _ => Err(bad(
-            "it must start with http:// or https:// and name a host",
-        )),
-    }
-}
-
 fn route(
     typed: &Typed,
     address: Address,
@@ -312,14 +306,18 @@ fn route(
         format!("http://{proxy}")
     };
     let proxy_uri: Uri = text.parse().map_err(|_| bad())?;
-    if proxy_uri.scheme_str() != Some("http") || proxy_uri.host().is_none() {
+    if proxy_uri.scheme_str() != Some("http")
+        || proxy_uri.host().is_none()
+        || !url::has_valid_port(&proxy_uri)
+    {
         return Err(bad());
     }
     let user = proxy_uri
         .authority()
         .and_then(|a| a.as_str().rsplit_once('@'))
         .map(|(user, _)| user);
-    let proxy_auth = user.map(request::basic).transpose()?;
+    let proxy_auth = user.map(url::credentials).transpose();
+    let proxy_auth = proxy_auth.map_err(|NoUrl| bad())?;
     Ok(Route {
         address: address_of(&proxy_uri),
         proxied: true,
@@ -481,21 +479,6 @@ mod tests {
             "hey http://a/ https://b/",
         ] {
             assert!(!plan(line).unwrap().is_plain_http1(), "{line}");
-        }
-    }
-
-    #[test]
-    fn what_is_no_url_is_refused_with_the_form_expected() {
-        for url in [
-            "app",
-            "/path",
-            "ftp://app/",
-            "http://",
-            "http:///x",
-            "'http://a b/'",
-        ] {
-            let error = plan(&format!("hey {url}")).unwrap_err().0;
-            assert!(error.contains("http"), "{url}: {error}");
         }
     }
 }

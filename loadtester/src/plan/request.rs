@@ -3,11 +3,12 @@
 use bytes::Bytes;
 use http::header::{
     ACCEPT, ACCEPT_ENCODING, AUTHORIZATION, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, COOKIE, HOST,
-    HeaderMap, HeaderName, HeaderValue, PROXY_AUTHORIZATION, USER_AGENT,
+    HeaderMap, HeaderName, HeaderValue, PROXY_AUTHORIZATION, TRANSFER_ENCODING, USER_AGENT,
 };
 use http::{Method, Uri};
 
 use super::Address;
+use super::url::{self, NoUrl};
 use crate::command::{Typed, UsageError};
 
 /// Method, absolute URI, headers (`Host` among them) and body.
@@ -33,7 +34,7 @@ impl Request {
             .to_ascii_uppercase();
         let method = Method::from_bytes(method.as_bytes())
             .map_err(|_| UsageError(format!("-m: `{method}` is no HTTP method")))?;
-        let (uri, user_information) = split_user_information(uri)?;
+        let (uri, user) = url::split_user(uri).map_err(|NoUrl| no_user())?;
 
         let mut headers = HeaderMap::new();
         headers.insert(HOST, host_header(&uri)?);
@@ -61,15 +62,24 @@ impl Request {
                 headers.insert(name, header_value(flag, value)?);
             }
         }
-        if let Some(credentials) = typed.basic_auth.as_deref().or(user_information.as_deref()) {
+        if let Some(credentials) = &typed.basic_auth {
             if !credentials.contains(':') {
                 return Err(UsageError("-a: write it as USER:PASSWORD".to_owned()));
             }
-            headers.insert(AUTHORIZATION, basic(credentials)?);
+            let header = url::basic(credentials.as_bytes());
+            let header = header.map_err(|error| UsageError(format!("-a: {error}")))?;
+            headers.insert(AUTHORIZATION, header);
+        } else if let Some(header) = user {
+            headers.insert(AUTHORIZATION, header);
         }
         // Framing is ours: a wrong length or a second encoding would break every connection.
-        for framing in ["content-length", "transfer-encoding", "connection"] {
+        for framing in [CONTENT_LENGTH, TRANSFER_ENCODING] {
             headers.remove(framing);
+        }
+        if let Some(connection) = headers.get(CONNECTION)
+            && (is_option(connection, "close") || is_option(connection, "keep-alive"))
+        {
+            headers.remove(CONNECTION);
         }
         Ok(Self {
             method,
@@ -152,8 +162,7 @@ impl Request {
     /// # Errors
     /// `location` is no URL that can be requested.
     pub fn redirected(&self, status: u16, location: &str) -> Result<Self, NoUrl> {
-        let uri = resolve(&self.uri, location).ok_or(NoUrl)?;
-        let (uri, user_information) = split_user_information(uri).map_err(|_| NoUrl)?;
+        let (uri, user) = url::split_user(url::resolve(&self.uri, location)?)?;
         let mut next = self.clone();
         let keeps_method = matches!(status, 307 | 308) || self.method == Method::HEAD;
         if !keeps_method {
@@ -167,8 +176,7 @@ impl Request {
             let host = host_header(&uri).map_err(|_| NoUrl)?;
             next.headers.insert(HOST, host);
         }
-        if let Some(credentials) = user_information {
-            let credentials = basic(&credentials).map_err(|_| NoUrl)?;
+        if let Some(credentials) = user {
             next.headers.insert(AUTHORIZATION, credentials);
         }
         next.uri = uri;
@@ -176,88 +184,29 @@ impl Request {
     }
 }
 
-/// A `Location` that leads nowhere. Its text is the server's, and another one each time if the server likes, so it is
-/// not part of this.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct NoUrl;
-
-/// `Basic …` for `USER:PASSWORD`.
-pub(super) fn basic(credentials: &str) -> Result<HeaderValue, UsageError> {
-    use base64::Engine as _;
-    let encoded = base64::engine::general_purpose::STANDARD.encode(credentials);
-    header_value("-a", &format!("Basic {encoded}"))
+/// Whether a `-H 'Connection: …'` asks that connections are not used again, which the client then sees to itself.
+pub(super) fn asks_to_close(headers: &[String]) -> bool {
+    let parsed = headers
+        .iter()
+        .filter_map(|header| parse_header(header).ok());
+    // The last of a name wins.
+    let mut last_first = parsed.rev().filter(|(name, _)| name == CONNECTION);
+    last_first
+        .next()
+        .is_some_and(|(_, value)| is_option(&value, "close"))
 }
 
-/// A reference resolved against the URI of the request, as RFC 3986 section 5.2 says: absolute, `//host/…`, `/path`,
-/// `path` or `?query`.
-fn resolve(base: &Uri, location: &str) -> Option<Uri> {
-    let location = location.split('#').next()?;
-    let (scheme, authority) = (base.scheme_str()?, base.authority()?);
-    let before_path = location.split(['/', '?']).next()?;
-    let text = if before_path.contains(':') {
-        location.to_owned()
-    } else if location.starts_with("//") {
-        format!("{scheme}:{location}")
-    } else {
-        let (path, query) = match location.split_once('?') {
-            Some((path, query)) => (path, Some(query)),
-            None => (location, None),
-        };
-        let (path, query) = match path {
-            "" => (base.path().to_owned(), query.or(base.query())),
-            absolute if absolute.starts_with('/') => (without_dots(absolute), query),
-            relative => {
-                let folder = base.path().rsplit_once('/');
-                let folder = folder.map_or("", |(folder, _)| folder);
-                (without_dots(&format!("{folder}/{relative}")), query)
-            }
-        };
-        let query = query.map(|query| format!("?{query}")).unwrap_or_default();
-        format!("{scheme}://{authority}{path}{query}")
-    };
-    let uri: Uri = text.parse().ok()?;
-    matches!(uri.scheme_str(), Some("http" | "https")).then_some(())?;
-    Some(uri)
+fn is_option(connection: &HeaderValue, option: &str) -> bool {
+    let text = connection.to_str().unwrap_or_default();
+    text.split(',')
+        .any(|own| own.trim().eq_ignore_ascii_case(option))
 }
 
-/// An absolute path without the segments `.` and `..`.
-fn without_dots(path: &str) -> String {
-    let mut kept: Vec<&str> = Vec::new();
-    let segments = path.strip_prefix('/').unwrap_or(path).split('/');
-    let mut is_folder = false;
-    for segment in segments {
-        is_folder = matches!(segment, "." | "..");
-        match segment {
-            "." => {}
-            ".." => {
-                kept.pop();
-            }
-            other => kept.push(other),
-        }
-    }
-    let slash = if is_folder && !kept.is_empty() {
-        "/"
-    } else {
-        ""
-    };
-    format!("/{}{slash}", kept.join("/"))
-}
-
-fn split_user_information(uri: Uri) -> Result<(Uri, Option<String>), UsageError> {
-    let Some(authority) = uri.authority() else {
-        return Ok((uri, None));
-    };
-    let Some((user, host)) = authority.as_str().rsplit_once('@') else {
-        return Ok((uri, None));
-    };
-    let (user, host) = (user.to_owned(), host.to_owned());
-    let mut parts = uri.into_parts();
-    parts.authority = Some(
-        host.parse()
-            .map_err(|_| UsageError(format!("`{host}` is no host")))?,
-    );
-    let uri = Uri::from_parts(parts).map_err(|error| UsageError(error.to_string()))?;
-    Ok((uri, Some(user)))
+fn no_user() -> UsageError {
+    UsageError(
+        "the URL's user and password are none: encode them, as in http://us%40er:pass%3aword@HOST/"
+            .to_owned(),
+    )
 }
 
 fn host_header(uri: &Uri) -> Result<HeaderValue, UsageError> {
@@ -366,6 +315,11 @@ mod tests {
             ..Typed::default()
         };
         assert!(!wire(&typed, "http://app/").contains("Content-Length"));
+        let closing = [vec!["Connection: Close".to_owned()], vec![]];
+        assert_eq!(
+            closing.map(|headers| asks_to_close(&headers)),
+            [true, false]
+        );
         for bad in ["a", "a b: c", "a: b\r\nc: d"] {
             let typed = Typed {
                 headers: vec![bad.into()],
@@ -403,34 +357,6 @@ mod tests {
         assert!(!elsewhere.headers.contains_key(AUTHORIZATION));
         assert_eq!(elsewhere.headers[HOST], "b");
         assert!(post.redirected(302, "ftp://b/").is_err());
-    }
-
-    #[test]
-    fn a_location_is_resolved_as_rfc_3986_says() {
-        let from = request(&Typed::default(), "http://a/b/c/d?q");
-        for (location, uri) in [
-            ("/login?next=http://a/b", "http://a/login?next=http://a/b"),
-            ("g?next=http://x/y", "http://a/b/c/g?next=http://x/y"),
-            ("?y=1", "http://a/b/c/d?y=1"),
-            ("", "http://a/b/c/d?q"),
-            ("./g", "http://a/b/c/g"),
-            ("../g", "http://a/b/g"),
-            ("../../../g", "http://a/g"),
-            (".", "http://a/b/c/"),
-            ("..", "http://a/b/"),
-            ("../..", "http://a/"),
-            ("/./g/../h/", "http://a/h/"),
-            ("g;x=1/./y", "http://a/b/c/g;x=1/y"),
-            ("//g?y", "http://g/?y"),
-            ("https://g", "https://g/"),
-        ] {
-            assert_eq!(
-                from.redirected(302, location).unwrap().uri,
-                uri,
-                "{location}"
-            );
-        }
-        assert_eq!(from.redirected(302, "mailto:a@b").unwrap_err(), NoUrl);
     }
 
     #[test]

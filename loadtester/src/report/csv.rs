@@ -1,6 +1,7 @@
 //! One line per answer, in hey's columns, written while the load runs so that memory does not grow.
 
 use std::fmt::Write as _;
+use std::io::{self, Write};
 use std::sync::Arc;
 use std::sync::Mutex;
 use std::time::Duration;
@@ -14,7 +15,41 @@ pub const HEADER: &str = "response-time,DNS+dialup,DNS,Request-write,Response-de
 const BLOCK: usize = 64 * 1024;
 
 /// Where the rows of all threads go.
-pub type Sink = Arc<Mutex<dyn std::io::Write + Send>>;
+pub type Sink = Arc<Mutex<dyn Write + Send>>;
+
+/// An output that remembers the first failure: the load goes on when rows cannot be written.
+pub struct Output<W> {
+    out: W,
+    failure: Option<io::Error>,
+}
+
+impl<W: Write> Output<W> {
+    /// Nothing written yet.
+    pub fn new(out: W) -> Self {
+        Self { out, failure: None }
+    }
+
+    /// The first failure, if any.
+    ///
+    /// # Errors
+    /// What could not be written.
+    pub fn end(&mut self) -> io::Result<()> {
+        self.failure.take().map_or(Ok(()), Err)
+    }
+}
+
+impl<W: Write> Write for Output<W> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        if self.failure.is_none() {
+            self.failure = self.out.write_all(bytes).err();
+        }
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.out.flush()
+    }
+}
 
 /// Rows of one thread; whole blocks of lines go to the sink, so lines of several threads never mix.
 pub(crate) struct Rows {
@@ -55,7 +90,7 @@ impl Rows {
             .sink
             .lock()
             .unwrap_or_else(std::sync::PoisonError::into_inner);
-        // A closed output (`| head`) ends the rows, not the run.
+        // What cannot be written is the sink's to tell.
         let _ = sink.write_all(self.text.as_bytes());
         self.text.clear();
     }

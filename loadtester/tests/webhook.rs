@@ -22,7 +22,7 @@ struct LoadTester {
     child: Child,
     address: SocketAddr,
     /// Kept open, so that logging never fails.
-    _log: BufReader<ChildStdout>,
+    log: BufReader<ChildStdout>,
 }
 
 impl Drop for LoadTester {
@@ -53,7 +53,7 @@ impl LoadTester {
         Self {
             child,
             address,
-            _log: log,
+            log,
         }
     }
 
@@ -65,6 +65,33 @@ impl LoadTester {
         let (status, body) = call(self.address, "GET", "/tasks", "", "");
         assert_eq!(status, 200);
         serde_json::from_str(&body).unwrap()
+    }
+
+    fn terminate(&self) {
+        let pid = i32::try_from(self.child.id()).unwrap();
+        let pid = rustix::process::Pid::from_raw(pid).unwrap();
+        rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
+    }
+
+    fn wait_until_logged(&mut self, part: &str) {
+        let mut line = String::new();
+        while !line.contains(part) {
+            line.clear();
+            assert_ne!(
+                self.log.read_line(&mut line).unwrap(),
+                0,
+                "not logged: {part}"
+            );
+        }
+    }
+
+    fn ends_well(&mut self) -> bool {
+        let mut status = None;
+        wait_until("the server has stopped", || {
+            status = self.child.try_wait().unwrap();
+            status.is_some()
+        });
+        status.unwrap().success()
     }
 
     fn running(&self) -> usize {
@@ -413,14 +440,36 @@ fn told_to_stop_it_ends_its_loads_and_itself() {
             .0,
         202
     );
-    let pid = rustix::process::Pid::from_raw(i32::try_from(server.child.id()).unwrap()).unwrap();
-    rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
-    let mut status = None;
-    wait_until("the server has stopped", || {
-        status = server.child.try_wait().unwrap();
-        status.is_some()
-    });
-    assert!(status.unwrap().success());
+    server.terminate();
+    assert!(server.ends_well());
+}
+
+#[test]
+fn a_webhook_that_arrives_while_it_stops_starts_nothing() {
+    let target = Server::start(|_| ok(""));
+    let mut server = LoadTester::start(&[], &[]);
+    let body = webhook(&format!("hey -z 1h -c 2 -q 10 {}", target.url())).to_string();
+    let mut stream = TcpStream::connect(server.address).unwrap();
+    stream.set_read_timeout(Some(support::DEADLINE)).unwrap();
+    let head = format!(
+        "POST / HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nContent-Length: {}\r\n\r\n",
+        body.len()
+    );
+    stream.write_all(head.as_bytes()).unwrap();
+    let mut answer = BufReader::new(stream.try_clone().unwrap());
+    let mut line = String::new();
+    answer.read_line(&mut line).unwrap();
+    assert_eq!(line, "HTTP/1.1 100 Continue\r\n");
+
+    server.terminate();
+    server.wait_until_logged("stopping");
+    stream.write_all(body.as_bytes()).unwrap();
+    let mut text = String::new();
+    answer.read_to_string(&mut text).unwrap();
+    assert!(text.contains("HTTP/1.1 503 "), "{text}");
+    assert!(text.contains("is stopping"), "{text}");
+    assert!(server.ends_well());
+    assert_eq!(target.count(), 0);
 }
 
 #[test]

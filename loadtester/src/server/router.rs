@@ -19,7 +19,7 @@ use super::gates::{Gate, GateError, Gates};
 use super::job::{Job, Rules};
 use super::metrics::Metrics;
 use super::payload::Payload;
-use super::tasks::{Tasks, unix_seconds};
+use super::tasks::{Rejected, Tasks, unix_seconds};
 
 /// A webhook's body is a few hundred bytes.
 const LARGEST_BODY: usize = 64 * 1024;
@@ -58,6 +58,16 @@ impl IntoResponse for Refused {
 impl From<GateError> for Refused {
     fn from(error: GateError) -> Self {
         Self(StatusCode::INTERNAL_SERVER_ERROR, error.to_string())
+    }
+}
+
+impl From<Rejected> for Refused {
+    fn from(error: Rejected) -> Self {
+        let status = match error {
+            Rejected::Stopping => StatusCode::SERVICE_UNAVAILABLE,
+            _ => StatusCode::TOO_MANY_REQUESTS,
+        };
+        Self(status, error.to_string())
     }
 }
 
@@ -106,10 +116,7 @@ async fn submit(service: &Service, request: Request) -> Result<Response, Refused
     let bad = |error: super::job::BadJob| Refused(StatusCode::BAD_REQUEST, error.to_string());
     let job = service.rules.job(&payload).map_err(bad)?;
     let awaited = matches!(job, Job::Program { awaited: true, .. });
-    let submitted = service
-        .tasks
-        .submit(&payload, job)
-        .map_err(|error| Refused(StatusCode::TOO_MANY_REQUESTS, error.to_string()))?;
+    let submitted = service.tasks.submit(&payload, job)?;
     if let Some(verdict) = submitted.verdict {
         return Err(Refused(StatusCode::INTERNAL_SERVER_ERROR, verdict));
     }

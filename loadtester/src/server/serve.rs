@@ -13,6 +13,7 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::GracefulShutdown;
 use hyper_util::service::TowerToHyperService;
 use tokio::net::TcpListener;
+use tokio::runtime::Runtime;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::Semaphore;
 use tracing::{debug, info, warn};
@@ -35,6 +36,8 @@ const LARGEST_HEAD: usize = 16 * 1024;
 const CONNECTIONS: usize = 1024;
 /// Time that answers and cancelled loads get when the server stops.
 const STOP_TIME: Duration = Duration::from_secs(5);
+/// Time that what has not ended by then gets: a load may be stuck in a name lookup, which nothing interrupts.
+const LAST_TIME: Duration = Duration::from_secs(1);
 
 /// Serves until SIGTERM or SIGINT; running loads are then cut short.
 ///
@@ -48,11 +51,18 @@ pub(crate) fn run(config: Config) -> anyhow::Result<()> {
     tracing_subscriber::registry()
         .with(lines.with_filter(log_filter()?))
         .init();
-    tokio::runtime::Builder::new_multi_thread()
+    let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
-        .context("cannot start the runtime")?
-        .block_on(serve(config))
+        .context("cannot start the runtime")?;
+    run_on(runtime, serve(config))
+}
+
+/// Runs `work` to its end. What it left running is not waited for, as dropping the runtime would do.
+fn run_on<T>(runtime: Runtime, work: impl Future<Output = T>) -> T {
+    let result = runtime.block_on(work);
+    runtime.shutdown_timeout(LAST_TIME);
+    result
 }
 
 /// `RUST_LOG`, such as `debug` or `info,loadtester=debug`. The simpler of the two filters there are: the other one
@@ -107,8 +117,8 @@ async fn serve(config: Config) -> anyhow::Result<()> {
         _ = interrupt.recv() => {}
     }
     drop(listener);
-    info!("stopping; {} running tasks are cut short", tasks.running());
-    tasks.cancel_all();
+    let ended = tasks.stop();
+    info!("stopping; {ended} running tasks are cut short");
     let stopped = async {
         connections.shutdown().await;
         while tasks.running() > 0 {
@@ -172,5 +182,33 @@ async fn accept(
                 debug!("connection from {from} ended: {error}");
             }
         });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc;
+
+    use super::*;
+
+    #[test]
+    fn what_is_stuck_does_not_keep_the_server_from_ending() {
+        let (let_go, stuck) = mpsc::channel::<()>();
+        let (ended, end) = mpsc::channel();
+        std::thread::spawn(move || {
+            let runtime = Runtime::new().unwrap();
+            let result = run_on(runtime, async {
+                let (started, start) = tokio::sync::oneshot::channel();
+                tokio::task::spawn_blocking(move || {
+                    let _ = started.send(());
+                    let _ = stuck.recv();
+                });
+                start.await
+            });
+            ended.send(result).unwrap();
+        });
+        let result = end.recv_timeout(Duration::from_secs(30));
+        drop(let_go);
+        assert_eq!(result, Ok(Ok(())));
     }
 }

@@ -38,9 +38,14 @@ pub(crate) struct Limits {
     pub timeout: Duration,
 }
 
-/// A job that may not start now; answered with 429.
+/// A job that may not start now; answered with 429, or with 503 by a server that stops.
 #[derive(Debug, PartialEq, thiserror::Error)]
 pub(crate) enum Rejected {
+    /// The server stops.
+    #[error(
+        "this load tester is stopping and starts nothing more: call again when the next one runs"
+    )]
+    Stopping,
     /// Too many tasks.
     #[error("{0} tasks are running, which is as many as --max-tasks allows")]
     Tasks(usize),
@@ -109,6 +114,8 @@ struct Verdict {
 
 #[derive(Default)]
 struct State {
+    /// Whether nothing may start any more.
+    stopping: bool,
     last_id: u64,
     running: HashMap<Key, Running>,
     ended: VecDeque<TaskView>,
@@ -139,7 +146,7 @@ impl Tasks {
     /// Starts the job unless the same command runs for the same canary already.
     ///
     /// # Errors
-    /// A bound is reached.
+    /// A bound is reached, or the server stops.
     pub(crate) fn submit(
         self: &Arc<Self>,
         payload: &Payload,
@@ -149,6 +156,9 @@ impl Tasks {
         let command = payload.get("cmd").unwrap_or_default().to_owned();
         let key = (canary.clone(), command.clone());
         let mut state = self.lock();
+        if state.stopping {
+            return Err(Rejected::Stopping);
+        }
         if let Some(running) = state.running.get(&key) {
             info!(canary, "command skipped {command} is already running");
             let verdict = running.verdict_so_far();
@@ -348,11 +358,14 @@ impl Tasks {
         found.inspect(|running| running.cancel.cancel()).is_some()
     }
 
-    /// Ends all tasks.
-    pub(crate) fn cancel_all(&self) {
-        for running in self.lock().running.values() {
+    /// Ends all tasks and lets no other start: a webhook may still be on its way in. Tells how many it ends.
+    pub(crate) fn stop(&self) -> usize {
+        let mut state = self.lock();
+        state.stopping = true;
+        for running in state.running.values() {
             running.cancel.cancel();
         }
+        state.running.len()
     }
 
     /// Number of running tasks.

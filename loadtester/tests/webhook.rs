@@ -6,6 +6,10 @@
     reason = "helpers of tests fail as tests do"
 )]
 
+#[path = "webhook/conditions.rs"]
+mod conditions;
+#[path = "webhook/stop.rs"]
+mod stop;
 mod support;
 
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
@@ -157,59 +161,6 @@ fn six_webhooks_with_the_same_command_make_one_run_and_deleting_it_ends_it() {
         2,
         "a command that has ended may run again"
     );
-}
-
-#[test]
-fn a_load_that_misses_its_conditions_fails_the_next_webhook_of_the_same_revision() {
-    let healthy = Arc::new(AtomicBool::new(false));
-    let target = {
-        let healthy = Arc::clone(&healthy);
-        Server::start(move |_| {
-            if healthy.load(Ordering::SeqCst) {
-                ok("")
-            } else {
-                answer("500 Oops", "", "")
-            }
-        })
-    };
-    let server = LoadTester::start(&[], &[]);
-    let mut hook = webhook(&format!("hey -n 50 -c 2 {}", target.url()));
-    hook["metadata"]["failOn"] = "errors<1%".into();
-    let ended = |count: usize| {
-        wait_until("the run has ended", || {
-            server.tasks().len() >= count && server.running() == 0
-        });
-    };
-
-    assert_eq!(server.post("/", &hook).0, 202);
-    ended(1);
-    let (status, sentence) = server.post("/", &hook);
-    assert_eq!(
-        (status, sentence.as_str()),
-        (500, "errors<1% does not hold: 100.00% failed")
-    );
-    ended(2);
-    // A new revision is not judged by what the old one did.
-    hook["checksum"] = "b2".into();
-    assert_eq!(server.post("/", &hook).0, 202);
-    ended(3);
-    healthy.store(true, Ordering::SeqCst);
-    assert_eq!(server.post("/", &hook).0, 500);
-    ended(4);
-    assert_eq!(server.post("/", &hook).0, 202);
-}
-
-#[test]
-fn a_running_load_is_judged_as_it_goes() {
-    let target = Server::start(|_| answer("503 Busy", "", ""));
-    let server = LoadTester::start(&[], &[]);
-    let mut hook = webhook(&format!("hey -z 2m -q 500 -c 2 {}", target.url()));
-    hook["metadata"]["failOn"] = "errors<1%".into();
-    assert_eq!(server.post("/", &hook).0, 202);
-    wait_until("the running load fails its condition", || {
-        server.post("/", &hook).0 == 500
-    });
-    assert_eq!(server.running(), 1);
 }
 
 #[test]
@@ -421,55 +372,42 @@ fn allowed_programs_run_without_a_shell_and_awaited_types_report_their_end() {
     );
 }
 
+#[test]
+fn the_same_words_for_two_programs_are_two_commands() {
+    let folder = tempfile::tempdir().unwrap();
+    let go = folder.path().join("go");
+    let wait = format!(
+        "#!/bin/sh\nuntil [ -e '{}' ]; do sleep 0.01; done\n",
+        go.display()
+    );
+    write_program(&folder.path().join("kubectl"), &wait);
+    write_program(&folder.path().join("helm"), "#!/bin/sh\n");
+    let path = format!(
+        "{}:{}",
+        folder.path().display(),
+        std::env::var("PATH").unwrap()
+    );
+    let server = LoadTester::start(&["--allow-exec", "kubectl,helm"], &[("PATH", &path)]);
+    let hook = |kind: &str| {
+        let mut hook = webhook("version");
+        hook["metadata"]["type"] = kind.into();
+        hook
+    };
+    std::thread::scope(|scope| {
+        let kubectl = scope.spawn(|| server.post("/", &hook("kubectl")).0);
+        wait_until("kubectl runs", || server.running() == 1);
+        let helm = server.post("/", &hook("helm")).0;
+        let kubectl_again = server.post("/", &hook("kubectl")).0;
+        std::fs::write(&go, "").unwrap();
+        assert_eq!((helm, kubectl_again), (200, 409));
+        assert_eq!(kubectl.join().unwrap(), 200);
+    });
+}
+
 fn write_program(path: &Path, text: &str) {
     use std::os::unix::fs::PermissionsExt as _;
     std::fs::write(path, text).unwrap();
     std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o755)).unwrap();
-}
-
-#[test]
-fn told_to_stop_it_ends_its_loads_and_itself() {
-    let target = Server::start(|_| ok(""));
-    let mut server = LoadTester::start(&[], &[]);
-    assert_eq!(
-        server
-            .post(
-                "/",
-                &webhook(&format!("hey -z 1h -c 2 -q 10 {}", target.url()))
-            )
-            .0,
-        202
-    );
-    server.terminate();
-    assert!(server.ends_well());
-}
-
-#[test]
-fn a_webhook_that_arrives_while_it_stops_starts_nothing() {
-    let target = Server::start(|_| ok(""));
-    let mut server = LoadTester::start(&[], &[]);
-    let body = webhook(&format!("hey -z 1h -c 2 -q 10 {}", target.url())).to_string();
-    let mut stream = TcpStream::connect(server.address).unwrap();
-    stream.set_read_timeout(Some(support::DEADLINE)).unwrap();
-    let head = format!(
-        "POST / HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nContent-Length: {}\r\n\r\n",
-        body.len()
-    );
-    stream.write_all(head.as_bytes()).unwrap();
-    let mut answer = BufReader::new(stream.try_clone().unwrap());
-    let mut line = String::new();
-    answer.read_line(&mut line).unwrap();
-    assert_eq!(line, "HTTP/1.1 100 Continue\r\n");
-
-    server.terminate();
-    server.wait_until_logged("stopping");
-    stream.write_all(body.as_bytes()).unwrap();
-    let mut text = String::new();
-    answer.read_to_string(&mut text).unwrap();
-    assert!(text.contains("HTTP/1.1 503 "), "{text}");
-    assert!(text.contains("is stopping"), "{text}");
-    assert!(server.ends_well());
-    assert_eq!(target.count(), 0);
 }
 
 #[test]

@@ -72,10 +72,7 @@ impl Rules {
         if payload.metadata.is_none() {
             return Err(BadJob::NoMetadata);
         }
-        let kind = payload
-            .get("type")
-            .filter(|kind| !kind.is_empty())
-            .unwrap_or("cmd");
+        let kind = payload.kind();
         let command = payload
             .get("cmd")
             .map(str::trim)

@@ -9,6 +9,7 @@ pub(crate) mod policy;
 pub(crate) mod router;
 mod serve;
 pub(crate) mod tasks;
+mod verdicts;
 
 use std::net::IpAddr;
 use std::path::PathBuf;

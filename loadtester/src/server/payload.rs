@@ -46,6 +46,13 @@ impl Payload {
         self.metadata.as_ref()?.get(key).map(String::as_str)
     }
 
+    /// What `cmd` is: Flagger's `type`, which is `cmd` unless it says otherwise.
+    pub(crate) fn kind(&self) -> &str {
+        self.get("type")
+            .filter(|kind| !kind.is_empty())
+            .unwrap_or("cmd")
+    }
+
     /// Whether a value of the metadata is `true`.
     pub(crate) fn is_set(&self, key: &str) -> bool {
         self.get(key)
@@ -73,6 +80,7 @@ mod tests {
     fn metadata_may_be_missing_and_other_bodies_are_refused() {
         let without = Payload::parse(br#"{"name":"a","namespace":"b"}"#).unwrap();
         assert_eq!(without.metadata, None);
+        assert_eq!(without.kind(), "cmd");
         for body in [
             "",
             "{}",

@@ -1,6 +1,6 @@
 //! Running jobs: at most one for a canary and command, bounded in number, rate and time, open to inspection.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
@@ -13,6 +13,7 @@ use super::exec;
 use super::job::Job;
 use super::metrics::Metrics;
 use super::payload::Payload;
+use super::verdicts::{Key, Verdicts};
 use crate::engine::{self, Control};
 use crate::plan::Plan;
 use crate::report::json::Report;
@@ -96,9 +97,10 @@ pub(crate) struct TaskView {
     report: Option<Report>,
 }
 
-type Key = (String, String);
-
 struct Running {
+    key: Key,
+    /// Stands for the revision that the task is about.
+    checksum: String,
     view: TaskView,
     began: Instant,
     rate: Option<f64>,
@@ -106,20 +108,15 @@ struct Running {
     cancel: CancellationToken,
 }
 
-/// A condition that did not hold, told to the next call about the same revision.
-struct Verdict {
-    checksum: String,
-    sentence: String,
-}
-
 #[derive(Default)]
 struct State {
     /// Whether nothing may start any more.
     stopping: bool,
     last_id: u64,
-    running: HashMap<Key, Running>,
+    /// By number.
+    running: BTreeMap<u64, Running>,
     ended: VecDeque<TaskView>,
-    verdicts: HashMap<Key, Verdict>,
+    verdicts: Verdicts,
 }
 
 /// All tasks of one server.
@@ -143,7 +140,8 @@ impl Tasks {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Starts the job unless the same command runs for the same canary already.
+    /// Starts the job unless the same command runs for the same canary already. A load that runs for another revision
+    /// makes way.
     ///
     /// # Errors
     /// A bound is reached, or the server stops.
@@ -152,26 +150,31 @@ impl Tasks {
         payload: &Payload,
         job: Job,
     ) -> Result<Submitted, Rejected> {
-        let canary = payload.canary();
-        let command = payload.get("cmd").unwrap_or_default().to_owned();
-        let key = (canary.clone(), command.clone());
+        let key = Key::of(payload);
+        let Key {
+            canary, command, ..
+        } = key.clone();
         let mut state = self.lock();
         if state.stopping {
             return Err(Rejected::Stopping);
         }
-        if let Some(running) = state.running.get(&key) {
+        let running = state.running_for(&key);
+        let superseded = running.filter(|running| running.is_superseded_by(payload));
+        if let (Some(running), None) = (running, superseded) {
             info!(canary, "command skipped {command} is already running");
-            let verdict = running.verdict_so_far();
             return Ok(Submitted {
                 id: running.view.id,
                 end: None,
-                verdict,
+                verdict: running.verdict_so_far(),
             });
         }
-        let rate = self.admit(&state, &job)?;
-
-        let verdict = state.verdicts.remove(&key);
-        let verdict = verdict.filter(|verdict| verdict.checksum == payload.checksum);
+        let rate = self.admit(&state, &job, superseded)?;
+        if let Some(running) = superseded {
+            let task = running.view.id;
+            info!(canary, task, "task makes way for another revision");
+            running.cancel.cancel();
+        }
+        let verdict = state.verdicts.take(&key, &payload.checksum);
         state.last_id += 1;
         let id = state.last_id;
         let view = TaskView {
@@ -192,20 +195,21 @@ impl Tasks {
         };
         let began = Instant::now();
         let running = Running {
+            key,
+            checksum: payload.checksum.clone(),
             view,
             began,
             rate,
             load,
             cancel: cancel.clone(),
         };
-        state.running.insert(key.clone(), running);
+        state.running.insert(id, running);
         drop(state);
 
         self.metrics.tasks_running.inc();
         info!(canary, task = id, "task starting {command}");
         let tasks = Arc::clone(self);
         let log_output = payload.is_set("logCmdOutput");
-        let checksum = payload.checksum.clone();
         let (ended, end) = oneshot::channel();
         tokio::spawn(async move {
             let end = match job {
@@ -217,11 +221,10 @@ impl Tasks {
             if log_output {
                 info!(canary, "{}", end.output);
             }
-            tasks.finish(key, &checksum, end.clone());
+            tasks.finish(id, end.clone());
             // Only some callers wait for it.
             let _ = ended.send(end);
         });
-        let verdict = verdict.map(|verdict| verdict.sentence);
         Ok(Submitted {
             id,
             end: Some(end),
@@ -229,10 +232,18 @@ impl Tasks {
         })
     }
 
-    /// Holds the job against the bounds; its rate if it has one.
-    fn admit(&self, state: &State, job: &Job) -> Result<Option<f64>, Rejected> {
-        if state.running.len() >= self.limits.tasks {
-            return Err(Rejected::Tasks(state.running.len()));
+    /// Holds the job against the bounds, without what it supersedes; its rate if it has one.
+    fn admit(
+        &self,
+        state: &State,
+        job: &Job,
+        superseded: Option<&Running>,
+    ) -> Result<Option<f64>, Rejected> {
+        let superseded = superseded.map(|running| running.view.id);
+        let stays = |running: &&Running| Some(running.view.id) != superseded;
+        let others = || state.running.values().filter(stays);
+        if others().count() >= self.limits.tasks {
+            return Err(Rejected::Tasks(others().count()));
         }
         let Job::Load(plan) = job else {
             return Ok(None);
@@ -243,11 +254,7 @@ impl Tasks {
         let asked = plan.pacing.total_rate(plan.workers);
         if let Some(most) = self.limits.rate {
             let asked = asked.ok_or(Rejected::NoRate(most))?;
-            let running = state
-                .running
-                .values()
-                .filter_map(|running| running.rate)
-                .sum();
+            let running = others().filter_map(|running| running.rate).sum();
             if running + asked > most {
                 return Err(Rejected::Rate {
                     asked,
@@ -308,12 +315,14 @@ impl Tasks {
         }
     }
 
-    fn finish(&self, key: Key, checksum: &str, end: End) {
+    fn finish(&self, id: u64, end: End) {
         let mut state = self.lock();
-        let Some(running) = state.running.remove(&key) else {
+        let Some(running) = state.running.remove(&id) else {
             return;
         };
-        let (canary, command) = &key;
+        let Key {
+            canary, command, ..
+        } = &running.key;
         if end.is_success() {
             info!(canary, "command finished {command}");
         } else {
@@ -331,30 +340,26 @@ impl Tasks {
             report: end.report,
             ..running.view
         });
-        if let Some(sentence) = end.verdict {
-            let verdict = Verdict {
-                checksum: checksum.to_owned(),
-                sentence,
-            };
-            state.verdicts.insert(key, verdict);
+        // It may have finished just when another revision took its place.
+        if let Some(sentence) = end.verdict
+            && !running.cancel.is_cancelled()
+        {
+            let (key, checksum) = (running.key, running.checksum);
+            state.verdicts.keep(key, checksum, sentence);
         }
     }
 
     /// All running tasks with figures so far, then those that ended lately, newest first.
     pub(crate) fn list(&self) -> Vec<TaskView> {
         let state = self.lock();
-        let mut running: Vec<_> = state.running.values().map(Running::view_now).collect();
-        running.sort_by_key(|view| view.id);
-        running
-            .into_iter()
-            .chain(state.ended.iter().rev().cloned())
-            .collect()
+        let running = state.running.values().map(Running::view_now);
+        running.chain(state.ended.iter().rev().cloned()).collect()
     }
 
     /// Ends a running task; false if there is none of this number.
     pub(crate) fn cancel(&self, id: u64) -> bool {
         let state = self.lock();
-        let found = state.running.values().find(|running| running.view.id == id);
+        let found = state.running.get(&id);
         found.inspect(|running| running.cancel.cancel()).is_some()
     }
 
@@ -374,7 +379,21 @@ impl Tasks {
     }
 }
 
+impl State {
+    /// The task that runs for this key. One that was told to end does not count, so there is at most one.
+    fn running_for(&self, key: &Key) -> Option<&Running> {
+        let runs = |running: &&Running| running.key == *key && !running.cancel.is_cancelled();
+        self.running.values().find(runs)
+    }
+}
+
 impl Running {
+    /// Whether it is a load meant for another revision, which says nothing about the payload's. Programs are left to
+    /// end: half of what they do may be worse than none.
+    fn is_superseded_by(&self, payload: &Payload) -> bool {
+        self.load.is_some() && self.checksum != payload.checksum
+    }
+
     fn view_now(&self) -> TaskView {
         let report = self.load.as_ref().and_then(|(control, plan)| {
             let (totals, elapsed) = control.look()?;

@@ -1,0 +1,98 @@
+//! Loads that miss their conditions.
+
+use super::*;
+
+#[test]
+fn a_load_that_misses_its_conditions_fails_the_next_webhook_of_the_same_revision() {
+    let healthy = Arc::new(AtomicBool::new(false));
+    let target = {
+        let healthy = Arc::clone(&healthy);
+        Server::start(move |_| {
+            if healthy.load(Ordering::SeqCst) {
+                ok("")
+            } else {
+                answer("500 Oops", "", "")
+            }
+        })
+    };
+    let server = LoadTester::start(&[], &[]);
+    let mut hook = webhook(&format!("hey -n 50 -c 2 {}", target.url()));
+    hook["metadata"]["failOn"] = "errors<1%".into();
+    let ended = |count: usize| {
+        wait_until("the run has ended", || {
+            server.tasks().len() >= count && server.running() == 0
+        });
+    };
+
+    assert_eq!(server.post("/", &hook).0, 202);
+    ended(1);
+    let (status, sentence) = server.post("/", &hook);
+    assert_eq!(
+        (status, sentence.as_str()),
+        (500, "errors<1% does not hold: 100.00% failed")
+    );
+    ended(2);
+    // A new revision is not judged by what the old one did.
+    hook["checksum"] = "b2".into();
+    assert_eq!(server.post("/", &hook).0, 202);
+    ended(3);
+    healthy.store(true, Ordering::SeqCst);
+    assert_eq!(server.post("/", &hook).0, 500);
+    ended(4);
+    assert_eq!(server.post("/", &hook).0, 202);
+}
+
+#[test]
+fn a_running_load_is_judged_as_it_goes() {
+    let target = Server::start(|_| answer("503 Busy", "", ""));
+    let server = LoadTester::start(&[], &[]);
+    let mut hook = webhook(&format!("hey -z 2m -q 500 -c 2 {}", target.url()));
+    hook["metadata"]["failOn"] = "errors<1%".into();
+    assert_eq!(server.post("/", &hook).0, 202);
+    wait_until("the running load fails its condition", || {
+        server.post("/", &hook).0 == 500
+    });
+    assert_eq!(server.running(), 1);
+}
+
+#[test]
+fn a_new_revision_is_not_judged_by_the_load_of_the_old_one_but_by_its_own() {
+    let target = Server::start(|_| answer("503 Busy", "", ""));
+    let server = LoadTester::start(&["--max-tasks", "1", "--max-rate", "1000"], &[]);
+    let mut hook = webhook(&format!("hey -z 2m -q 500 -c 2 {}", target.url()));
+    hook["metadata"]["failOn"] = "errors<1%".into();
+    assert_eq!(server.post("/", &hook).0, 202);
+    wait_until("the old revision fails", || {
+        server.post("/", &hook).0 == 500
+    });
+    hook["checksum"] = "b2".into();
+    assert_eq!(server.post("/", &hook), (202, String::new()));
+    wait_until("the old load has made way", || server.running() == 1);
+    let tasks = server.tasks();
+    let states: Vec<_> = tasks
+        .iter()
+        .map(|task| (&task["id"], &task["state"]))
+        .collect();
+    assert_eq!(
+        states,
+        [
+            (&json!(2), &json!("running")),
+            (&json!(1), &json!("cancelled"))
+        ]
+    );
+    wait_until("the new revision fails by itself", || {
+        server.post("/", &hook).0 == 500
+    });
+    assert_eq!(server.tasks().len(), 2, "its load goes on");
+
+    // People who use curl give no checksum.
+    hook["checksum"] = "".into();
+    hook["name"] = "by-hand".into();
+    assert_eq!(call(server.address, "DELETE", "/tasks/2", "", "").0, 202);
+    wait_until("there is room", || server.running() == 0);
+    assert_eq!(server.post("/", &hook).0, 202);
+    wait_until("the load by hand fails", || {
+        server.post("/", &hook).0 == 500
+    });
+    assert_eq!(server.tasks().len(), 3, "there is one load by hand");
+}

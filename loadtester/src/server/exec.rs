@@ -1,6 +1,7 @@
 //! Runs a program that `--allow-exec` names: argument list, no shell, bounded time and output, killed as a group.
 
-use std::process::Stdio;
+use std::io;
+use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process_group};
@@ -10,6 +11,9 @@ use tokio_util::sync::CancellationToken;
 
 /// Output that is kept: its beginning.
 const KEPT_OUTPUT: usize = 64 * 1024;
+/// Time in which output is still read when the program has ended. What left its group outlives it, and may hold its
+/// output open for ever.
+const LAST_OUTPUT: Duration = Duration::from_secs(1);
 
 /// How a program ended.
 #[derive(Debug)]
@@ -28,7 +32,7 @@ impl Ended {
     }
 }
 
-/// Runs `words` to the end, to the timeout, or until cancelled; children it left behind die with it.
+/// Runs `words` to the end, to the timeout, or until cancelled; children it left behind in its group die with it.
 pub(super) async fn run(words: &[String], timeout: Duration, cancel: &CancellationToken) -> Ended {
     let failed = |failure: String| Ended {
         output: String::new(),
@@ -51,46 +55,63 @@ pub(super) async fn run(words: &[String], timeout: Duration, cancel: &Cancellati
     };
     let group = child.id().and_then(|id| Pid::from_raw(id.try_into().ok()?));
     let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
-    let end_group = || {
-        if let Some(group) = group {
-            // Gone already when nothing was left behind.
-            let _ = kill_process_group(group, Signal::KILL);
-        }
+    let over = CancellationToken::new();
+    let leader = async {
+        let failure = tokio::select! {
+            status = child.wait() => failure_of(program, status),
+            () = tokio::time::sleep(timeout) => Some("timed out".to_owned()),
+            () = cancel.cancelled() => Some("cancelled".to_owned()),
+        };
+        // Once and at once: later its number may be another group's.
+        end_group(group);
+        over.cancel();
+        failure
     };
-    let wait = async {
-        let status = child.wait().await;
-        // What it left running would hold its output open.
-        end_group();
-        status
-    };
-    let run = async {
-        let (out, err, status) = tokio::join!(read(stdout), read(stderr), wait);
-        (out + &err, status)
-    };
-    let ended = tokio::select! {
-        (output, status) = run => {
-            let failure = match status {
-                Ok(status) if status.success() => None,
-                Ok(status) => Some(format!("{program} ended with {status}")),
-                Err(error) => Some(format!("cannot wait for {program}: {error}")),
-            };
-            Ended { output, failure }
-        }
-        () = tokio::time::sleep(timeout) => failed("timed out".to_owned()),
-        () = cancel.cancelled() => failed("cancelled".to_owned()),
-    };
-    end_group();
-    ended
+    let (out, err, failure) =
+        tokio::join!(read(stdout, late(&over)), read(stderr, late(&over)), leader);
+    Ended {
+        output: out + &err,
+        failure,
+    }
 }
 
-/// Reads to the end; keeps the beginning.
-async fn read(stream: Option<impl AsyncRead + Unpin>) -> String {
+fn failure_of(program: &str, status: io::Result<ExitStatus>) -> Option<String> {
+    match status {
+        Ok(status) if status.success() => None,
+        Ok(status) => Some(format!("{program} ended with {status}")),
+        Err(error) => Some(format!("cannot wait for {program}: {error}")),
+    }
+}
+
+fn end_group(group: Option<Pid>) {
+    if let Some(group) = group {
+        // Gone already when nothing was left behind.
+        let _ = kill_process_group(group, Signal::KILL);
+    }
+}
+
+/// Ends when it is too late for output of a program that is over.
+async fn late(over: &CancellationToken) {
+    over.cancelled().await;
+    tokio::time::sleep(LAST_OUTPUT).await;
+}
+
+/// Reads to the end, or until it is too late; keeps the beginning.
+async fn read(stream: Option<impl AsyncRead + Unpin>, late: impl Future<Output = ()>) -> String {
     let Some(mut stream) = stream else {
         return String::new();
     };
     let mut kept = Vec::new();
     let mut piece = [0; 4096];
-    while let Ok(length @ 1..) = stream.read(&mut piece).await {
+    tokio::pin!(late);
+    loop {
+        let read = tokio::select! {
+            read = stream.read(&mut piece) => read,
+            () = &mut late => break,
+        };
+        let Ok(length @ 1..) = read else {
+            break;
+        };
         let room = KEPT_OUTPUT.saturating_sub(kept.len());
         kept.extend_from_slice(&piece[..length.min(room)]);
     }
@@ -99,6 +120,10 @@ async fn read(stream: Option<impl AsyncRead + Unpin>) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+
+    use rustix::process::kill_process;
+
     use super::*;
 
     async fn run_words(words: &[&str], timeout: Duration) -> Ended {
@@ -123,39 +148,66 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_program_that_takes_too_long_is_killed_with_its_children() {
+    async fn a_program_that_takes_too_long_is_ended() {
         let limit = Duration::from_millis(200);
-        let marker = format!("{}.{}", 1_000_000 + std::process::id(), 25);
-        let ended = run_words(
-            &["sh", "-c", &format!("sleep {marker} & sleep {marker}")],
-            limit,
-        )
-        .await;
+        let ended = run_words(&["sleep", "600"], limit).await;
         assert_eq!(ended.failure.as_deref(), Some("timed out"));
-        let deadline = std::time::Instant::now() + Duration::from_secs(20);
-        while is_running(&marker) {
-            assert!(
-                std::time::Instant::now() < deadline,
-                "a child outlived its group"
-            );
-            tokio::time::sleep(Duration::from_millis(10)).await;
-        }
     }
 
     #[tokio::test]
-    async fn what_a_program_leaves_running_does_not_keep_the_caller_waiting() {
-        let limit = Duration::from_secs(600);
-        let ended = run_words(&["sh", "-c", "sleep 3600 & echo done"], limit).await;
-        assert_eq!((ended.output.as_str(), ended.failure), ("done\n", None));
+    async fn a_program_that_is_ended_dies_with_its_children() {
+        let marker = format!("{}.{}", 1_000_000 + std::process::id(), 25);
+        let script = format!("echo begun; sleep {marker} & sleep {marker}");
+        let words = ["sh", "-c", &script].map(str::to_owned);
+        let cancel = CancellationToken::new();
+        let end_it = async {
+            wait_for(|| running(&marker) == 2, "the children do not run").await;
+            cancel.cancel();
+        };
+        let (ended, ()) = tokio::join!(run(&words, Duration::from_secs(600), &cancel), end_it);
+        assert_eq!(ended.failure.as_deref(), Some("cancelled"));
+        assert_eq!(ended.output, "begun\n");
+        wait_for(|| running(&marker) == 0, "a child outlived its group").await;
     }
 
-    /// Whether a living process has `argument` on its command line.
-    fn is_running(argument: &str) -> bool {
-        std::fs::read_dir("/proc").unwrap().flatten().any(|entry| {
+    #[tokio::test]
+    async fn what_left_the_group_does_not_keep_the_caller_waiting_either() {
+        let script = "exec 3>&1; echo $(setsid sh -c 'sleep 60 >&3 2>&3 & echo $!')";
+        let ended = run_words(&["sh", "-c", script], Duration::from_secs(20)).await;
+        assert_eq!(ended.failure, None);
+        let left = Pid::from_raw(ended.output.trim().parse().unwrap()).unwrap();
+        // It was still there, with the output open.
+        kill_process(left, Signal::KILL).unwrap();
+    }
+
+    #[tokio::test]
+    async fn what_a_program_leaves_running_dies_and_does_not_keep_the_caller_waiting() {
+        let limit = Duration::from_secs(600);
+        let ended = run_words(&["sh", "-c", "sleep 600 & echo $!"], limit).await;
+        assert_eq!(ended.failure, None);
+        let left = Path::new("/proc").join(ended.output.trim()).join("cmdline");
+        // Of a process that is dead but not waited for it is empty.
+        let is_gone = || std::fs::read(&left).unwrap_or_default().is_empty();
+        wait_for(is_gone, "a child outlived its program").await;
+    }
+
+    /// Number of living processes with `argument` on their command line.
+    fn running(argument: &str) -> usize {
+        let has_it = |entry: &std::fs::DirEntry| {
             let words = std::fs::read(entry.path().join("cmdline")).unwrap_or_default();
             words
                 .split(|byte| *byte == 0)
                 .any(|word| word == argument.as_bytes())
-        })
+        };
+        let processes = std::fs::read_dir("/proc").unwrap().flatten();
+        processes.filter(has_it).count()
+    }
+
+    async fn wait_for(condition: impl Fn() -> bool, otherwise: &str) {
+        let deadline = std::time::Instant::now() + Duration::from_secs(20);
+        while !condition() {
+            assert!(std::time::Instant::now() < deadline, "{otherwise}");
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
     }
 }

@@ -168,22 +168,50 @@ fn native_equivalent(words: &[String]) -> String {
     )
 }
 
+/// Words that mean something to a shell.
+const OPERATORS: [&str; 9] = ["&&", "||", "|", ";", "&", ">", ">>", "<", "2>&1"];
+
 /// Splits as a shell would, and refuses what only a shell could do.
 fn split(command: &str) -> Result<Vec<String>, UsageError> {
     let words =
         shlex::split(command).ok_or_else(|| UsageError("its quotes are unbalanced".to_owned()))?;
-    let shell = |word: &&String| {
-        matches!(
-            word.as_str(),
-            "&&" | "||" | "|" | ";" | "&" | ">" | ">>" | "<" | "2>&1"
-        )
+    let unquoted = without_quoted(command);
+    // What stands in a comment is none of the words.
+    let means_something = |operator: &&&str| {
+        let is_it = |word: &str| word == **operator;
+        unquoted.split([' ', '\t', '\n']).any(is_it) && words.iter().any(|word| is_it(word))
     };
-    match words.iter().find(shell) {
-        Some(word) => Err(UsageError(format!(
-            "no shell runs it, so `{word}` means nothing"
+    match OPERATORS.iter().find(means_something) {
+        Some(operator) => Err(UsageError(format!(
+            "no shell runs it, so `{operator}` means nothing: quote it if it is an argument"
         ))),
         None => Ok(words),
     }
+}
+
+/// The command with a mark in place of all that is quoted or follows a backslash, for in there an operator is text.
+fn without_quoted(command: &str) -> String {
+    const QUOTED: char = '_';
+    let mut unquoted = String::new();
+    let mut quote = None;
+    let mut rest = command.chars();
+    while let Some(c) = rest.next() {
+        let escapes = c == '\\' && quote != Some('\'');
+        if escapes {
+            // A line that goes on in the next is no text.
+            if rest.next() != Some('\n') {
+                unquoted.push(QUOTED);
+            }
+        } else if quote == Some(c) {
+            quote = None;
+        } else if quote.is_none() && matches!(c, '\'' | '"') {
+            quote = Some(c);
+            unquoted.push(QUOTED);
+        } else if quote.is_none() {
+            unquoted.push(c);
+        }
+    }
+    unquoted
 }
 
 #[cfg(test)]
@@ -294,6 +322,40 @@ mod tests {
             words(job(&metadata, &["helm"])),
             ("helm|test|my app".into(), true)
         );
+    }
+
+    #[test]
+    fn what_means_something_to_a_shell_is_text_when_quoted() {
+        for (command, last) in [
+            ("curl -d '|'", "|"),
+            ("curl -d \";\"", ";"),
+            ("curl -d \\<", "<"),
+            ("curl -d 'a && b'", "a && b"),
+            ("curl -d \"it's && \\\" && \"", "it's && \" && "),
+            ("curl -d 'a'\"'\"' && b'", "a' && b"),
+            ("curl -d '\\' '&'", "&"),
+            ("curl 'http://a/?b;c' # && more", "http://a/?b;c"),
+        ] {
+            let Ok(Job::Program { words, .. }) = job(&[("cmd", command)], &["curl"]) else {
+                panic!("{command}")
+            };
+            assert_eq!(words.last().map(String::as_str), Some(last), "{command}");
+        }
+        for (command, operator) in [
+            ("curl a && b", "&&"),
+            ("curl ';' ; b", ";"),
+            ("curl 'a b' | c", "|"),
+            ("curl \"a'\" > b", ">"),
+            ("curl a \\\n&& b", "&&"),
+            ("curl '\\' & b", "&"),
+            ("curl a\n&&\nb", "&&"),
+        ] {
+            let refusal = job(&[("cmd", command)], &["curl"]).unwrap_err();
+            assert!(
+                refusal.contains(&format!("`{operator}`")),
+                "{command}: {refusal}"
+            );
+        }
     }
 
     proptest! {

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use super::{Gate, GateError, Table};
 
 /// A file that holds all gates as JSON. It is read again at every check and replaced as a whole at every change.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct GatesFile {
     path: PathBuf,
 }
@@ -21,9 +21,27 @@ impl GatesFile {
         Ok(file)
     }
 
+    /// All gates. The folder may be on another machine, so no thread of the runtime waits for it.
+    ///
     /// # Errors
     /// The file exists and cannot be read, or holds something else.
-    pub(super) fn read(&self) -> Result<Table, GateError> {
+    pub(super) async fn all(&self) -> Result<Table, GateError> {
+        let file = self.clone();
+        let read = tokio::task::spawn_blocking(move || file.read()).await;
+        read.unwrap_or_else(|error| Err(GateError::Read(self.path.clone(), error.into())))
+    }
+
+    /// Changes a gate. Another replica may hold the lock, so no thread of the runtime waits for it.
+    ///
+    /// # Errors
+    /// The file cannot be read or written; the gate is then as before.
+    pub(super) async fn change(&self, key: &str, gate: Gate) -> Result<(), GateError> {
+        let (file, key) = (self.clone(), key.to_owned());
+        let set = tokio::task::spawn_blocking(move || file.set(&key, gate)).await;
+        set.unwrap_or_else(|error| Err(GateError::Write(self.path.clone(), error.into())))
+    }
+
+    fn read(&self) -> Result<Table, GateError> {
         match std::fs::read(&self.path) {
             Ok(text) => serde_json::from_slice(&text)
                 .map_err(|error| GateError::Parse(self.path.clone(), error)),
@@ -32,9 +50,7 @@ impl GatesFile {
         }
     }
 
-    /// # Errors
-    /// The file cannot be read or written; the gate is then as before.
-    pub(super) fn set(&self, key: &str, gate: Gate) -> Result<(), GateError> {
+    fn set(&self, key: &str, gate: Gate) -> Result<(), GateError> {
         let _alone = self.lock_out_others()?;
         let mut table = self.read()?;
         table.insert(key.to_owned(), gate);
@@ -56,7 +72,7 @@ impl GatesFile {
     fn write(&self, table: &Table) -> Result<(), GateError> {
         let failed = |error| GateError::Write(self.path.clone(), error);
         let text = serde_json::to_vec_pretty(table).map_err(|error| failed(error.into()))?;
-        let beside = self.path.with_extension("new");
+        let beside = beside(&self.path);
         let write = || {
             let mut out = File::create(&beside)?;
             out.write_all(&text)?;
@@ -67,8 +83,19 @@ impl GatesFile {
     }
 }
 
+/// The path with `.new` added, which is another one whatever the file is called.
+fn beside(path: &Path) -> PathBuf {
+    let mut path = path.as_os_str().to_owned();
+    path.push(".new");
+    path.into()
+}
+
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::MetadataExt as _;
+    use std::sync::mpsc;
+    use std::time::Duration;
+
     use super::*;
 
     fn open() -> Gate {
@@ -109,6 +136,48 @@ mod tests {
             }
         });
         assert_eq!(GatesFile::open(path).unwrap().read().unwrap().len(), 80);
+    }
+
+    #[test]
+    fn a_file_is_replaced_and_never_written_into_whatever_it_is_called() {
+        let folder = tempfile::tempdir().unwrap();
+        for name in ["gates.new", "gates", "gates.json"] {
+            let path = folder.path().join(name);
+            let file = GatesFile::open(path.clone()).unwrap();
+            file.set("a.b", open()).unwrap();
+            let before = File::open(&path).unwrap();
+            file.set("c.d", open()).unwrap();
+            let inode = |metadata: io::Result<std::fs::Metadata>| metadata.unwrap().ino();
+            assert_ne!(
+                inode(std::fs::metadata(&path)),
+                inode(before.metadata()),
+                "{name}"
+            );
+        }
+    }
+
+    #[tokio::test]
+    async fn a_lock_that_another_replica_holds_keeps_only_its_own_caller_waiting() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = GatesFile::open(folder.path().join("gates.json")).unwrap();
+        let lock = file.lock_out_others().unwrap();
+        let (let_go, told) = mpsc::channel::<()>();
+        let replica = std::thread::spawn(move || {
+            let _ = told.recv_timeout(Duration::from_secs(10));
+            drop(lock);
+        });
+        let changing = tokio::spawn({
+            let file = file.clone();
+            async move { file.change("a.b", open()).await }
+        });
+        // The only thread of this runtime has begun it, and goes on.
+        tokio::task::yield_now().await;
+        assert!(!changing.is_finished());
+        assert!(file.all().await.unwrap().is_empty());
+        let_go.send(()).unwrap();
+        changing.await.unwrap().unwrap();
+        assert!(file.all().await.unwrap()["a.b"].open);
+        replica.join().unwrap();
     }
 
     #[test]

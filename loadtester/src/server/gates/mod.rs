@@ -98,7 +98,7 @@ impl Gates {
                 let table = table.lock().unwrap_or_else(PoisonError::into_inner);
                 Ok(table.clone())
             }
-            Self::File(file) => file.read(),
+            Self::File(file) => file.all().await,
             Self::ConfigMap(config_map) => config_map.all().await,
         }
     }
@@ -114,7 +114,7 @@ impl Gates {
                 table.insert(key.to_owned(), gate);
                 Ok(())
             }
-            Self::File(file) => file.set(key, gate),
+            Self::File(file) => file.change(key, gate).await,
             Self::ConfigMap(config_map) => config_map.set(key, &gate).await,
         }
     }

@@ -344,6 +344,22 @@ fn a_token_is_asked_for_everywhere_but_for_health() {
 }
 
 #[test]
+fn an_empty_token_is_refused_at_the_start() {
+    // With a token it would end too, but for these gates.
+    for token in ["", " "] {
+        let output = Command::new(env!("CARGO_BIN_EXE_loadtester"))
+            .args(["serve", "--gates-file", "/"])
+            .env_clear()
+            .env("LOADTESTER_TOKEN", token)
+            .output()
+            .unwrap();
+        let message = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(2), "{message}");
+        assert!(message.contains("LOADTESTER_TOKEN is empty"), "{message}");
+    }
+}
+
+#[test]
 fn allowed_programs_run_without_a_shell_and_awaited_types_report_their_end() {
     let folder = tempfile::tempdir().unwrap();
     let program = folder.path().join("kubectl");

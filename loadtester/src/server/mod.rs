@@ -93,7 +93,8 @@ pub(crate) struct Config {
         long,
         env = "LOADTESTER_TOKEN",
         hide_env_values = true,
-        value_name = "TOKEN"
+        value_name = "TOKEN",
+        value_parser = parse_token
     )]
     pub token: Option<String>,
 
@@ -119,6 +120,17 @@ pub(crate) struct Config {
     #[arg(long, env = "TASK_TIMEOUT", default_value = "1h", value_parser = parse_duration,
           value_name = "DURATION")]
     pub timeout: Duration,
+}
+
+/// Refuses an empty token: it would let in who sends an empty password, and nobody else.
+fn parse_token(text: &str) -> Result<String, String> {
+    if text.trim().is_empty() {
+        return Err(
+            "the token of --token or LOADTESTER_TOKEN is empty: give a secret, or unset it to let every caller in"
+                .to_owned(),
+        );
+    }
+    Ok(text.to_owned())
 }
 
 /// Refuses shells: with one allowed, the network could run anything.

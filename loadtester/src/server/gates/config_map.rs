@@ -129,23 +129,36 @@ impl ConfigMap {
         let path = format!("/api/v1/namespaces/{namespace}/configmaps/{name}");
         let answer = self.api_server.call(method.clone(), &path, body).await;
         let answer = answer.map_err(|error| self.failed(format!("{error:#}")))?;
-        let said = || answer.message();
         match answer.status {
             StatusCode::OK => Ok(answer),
-            StatusCode::NOT_FOUND => Err(self.failed(format!(
-                "{}; create it with `kubectl -n {namespace} create configmap {name}`",
-                said()
-            ))),
-            StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => Err(self.failed(format!(
-                "{}; the load tester's ServiceAccount needs a Role with get and patch on it",
-                said()
-            ))),
-            status => Err(self.failed(format!("{method} was answered with {status}: {}", said()))),
+            _ => Err(self.failed(refusal(&self.name, &method, &answer))),
         }
     }
 
     fn failed(&self, why: impl fmt::Display) -> GateError {
         GateError::ConfigMap(self.name.clone(), why.to_string())
+    }
+}
+
+/// What the API server said instead of doing it, and what helps.
+fn refusal(name: &ConfigMapName, method: &Method, answer: &Answer) -> String {
+    let said = answer.message();
+    let ConfigMapName { namespace, name } = name;
+    let namespace = namespace.as_deref().unwrap_or_default();
+    match answer.status {
+        StatusCode::NOT_FOUND => {
+            format!("{said}; create it with `kubectl -n {namespace} create configmap {name}`")
+        }
+        StatusCode::UNAUTHORIZED => format!(
+            "{said}; the API server does not accept the token in --service-account-dir: is it that of this pod's \
+             ServiceAccount, and does that still exist?"
+        ),
+        StatusCode::FORBIDDEN => {
+            format!(
+                "{said}; the load tester's ServiceAccount needs a Role with get and patch on it"
+            )
+        }
+        status => format!("{method} was answered with {status}: {said}"),
     }
 }
 
@@ -184,6 +197,25 @@ mod tests {
             gate_of(&serde_json::to_string(&written).unwrap()),
             Ok(written)
         );
+    }
+
+    #[test]
+    fn a_refusal_says_what_helps() {
+        let name = "shop/gates".parse().unwrap();
+        for (status, part) in [
+            (401, "does not accept the token"),
+            (403, "needs a Role"),
+            (404, "kubectl -n shop create configmap gates"),
+            (500, "GET was answered with 500"),
+        ] {
+            let answer = Answer {
+                status: StatusCode::from_u16(status).unwrap(),
+                body: r#"{"message":"No."}"#.into(),
+            };
+            let refusal = refusal(&name, &Method::GET, &answer);
+            assert!(refusal.contains("No."), "{refusal}");
+            assert!(refusal.contains(part), "{status}: {refusal}");
+        }
     }
 
     #[test]

@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde::Serialize;
 
 use super::text::PERCENTILES;
-use super::thresholds::Thresholds;
+use super::thresholds::{Breach, Thresholds};
 use crate::recorder::{Latency, Span, Totals};
 
 /// A finished run, or a look at a running one. Durations are in seconds.
@@ -63,6 +63,11 @@ struct Phase {
 impl Report {
     /// The report of what was seen in `elapsed`.
     pub fn new(totals: &Totals, elapsed: Duration, thresholds: &Thresholds) -> Self {
+        Self::so_far(totals, elapsed, &thresholds.breaches(totals, elapsed))
+    }
+
+    /// The same of a run that goes on, with the conditions that it is known to break.
+    pub fn so_far(totals: &Totals, elapsed: Duration, breaches: &[Breach]) -> Self {
         let seconds = elapsed.as_secs_f64();
         let names = ["connect", "lookup", "write", "wait", "read"];
         let phases: Option<BTreeMap<_, _>> = names
@@ -92,11 +97,7 @@ impl Report {
             phases,
             cut_off: totals.cut_off_count(),
             not_sent: totals.unsent(),
-            failed_conditions: thresholds
-                .breaches(totals, elapsed)
-                .iter()
-                .map(ToString::to_string)
-                .collect(),
+            failed_conditions: breaches.iter().map(ToString::to_string).collect(),
         }
     }
 }

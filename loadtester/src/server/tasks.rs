@@ -16,8 +16,10 @@ use super::payload::Payload;
 use super::verdicts::{Key, Verdicts};
 use crate::engine::{self, Control};
 use crate::plan::Plan;
+use crate::recorder::Totals;
 use crate::report::json::Report;
 use crate::report::text;
+use crate::report::thresholds::Breach;
 
 /// How often a running load is looked at; figures shown are at most this old.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
@@ -395,10 +397,9 @@ impl Running {
     }
 
     fn view_now(&self) -> TaskView {
-        let report = self.load.as_ref().and_then(|(control, plan)| {
-            let (totals, elapsed) = control.look()?;
-            Some(Report::new(&totals, elapsed, &plan.thresholds))
-        });
+        let look = self.look();
+        let report =
+            look.map(|(totals, elapsed, breaches)| Report::so_far(&totals, elapsed, &breaches));
         TaskView {
             age: self.began.elapsed().as_secs_f64(),
             report,
@@ -406,14 +407,21 @@ impl Running {
         }
     }
 
-    /// Conditions that a running load already breaks.
-    fn verdict_so_far(&self) -> Option<String> {
+    /// Figures of a running load, and the conditions that it already breaks.
+    fn look(&self) -> Option<(Totals, Duration, Vec<Breach>)> {
         let (control, plan) = self.load.as_ref()?;
-        let (totals, _) = control.look()?;
-        if totals.requests() < ENOUGH_REQUESTS {
-            return None;
-        }
-        sentence(&plan.thresholds.breaches_so_far(&totals))
+        let (totals, elapsed) = control.look()?;
+        let breaches = if totals.requests() < ENOUGH_REQUESTS {
+            Vec::new()
+        } else {
+            plan.thresholds.breaches_so_far(&totals)
+        };
+        Some((totals, elapsed, breaches))
+    }
+
+    fn verdict_so_far(&self) -> Option<String> {
+        let (_, _, breaches) = self.look()?;
+        sentence(&breaches)
     }
 }
 
@@ -465,7 +473,7 @@ impl End {
     }
 }
 
-fn sentence(breaches: &[crate::report::thresholds::Breach]) -> Option<String> {
+fn sentence(breaches: &[Breach]) -> Option<String> {
     let sentences: Vec<_> = breaches.iter().map(ToString::to_string).collect();
     (!sentences.is_empty()).then(|| sentences.join("; "))
 }

@@ -96,3 +96,17 @@ fn a_new_revision_is_not_judged_by_the_load_of_the_old_one_but_by_its_own() {
     });
     assert_eq!(server.tasks().len(), 3, "there is one load by hand");
 }
+
+#[test]
+fn a_running_load_is_shown_with_the_conditions_that_it_breaks_for_certain() {
+    let target = Server::start(|_| answer("503 Busy", "", ""));
+    let server = LoadTester::start(&[], &[]);
+    let mut hook = webhook(&format!("hey -z 2m -q 500 -c 2 {}", target.url()));
+    hook["metadata"]["failOn"] = "rate>100000,errors<1%,requests>100000".into();
+    assert_eq!(server.post("/", &hook).0, 202);
+    let shown = || server.tasks()[0]["report"]["failed_conditions"].clone();
+    wait_until("a condition fails", || {
+        shown().as_array().is_some_and(|failed| !failed.is_empty())
+    });
+    assert_eq!(shown(), json!(["errors<1% does not hold: 100.00% failed"]));
+}

@@ -121,19 +121,28 @@ async fn serve(
 fn tls(protocols: &[&str]) -> (TlsAcceptor, String) {
     let names = ["localhost".to_owned(), "127.0.0.1".to_owned()];
     let made = rcgen::generate_simple_self_signed(names).unwrap();
-    let key = PrivateKeyDer::try_from(made.signing_key.serialize_der()).unwrap();
+    let acceptor = acceptor(protocols, &made.cert, &made.signing_key);
+    (acceptor, made.cert.pem())
+}
+
+fn acceptor(
+    protocols: &[&str],
+    certificate: &rcgen::Certificate,
+    key: &rcgen::KeyPair,
+) -> TlsAcceptor {
+    let key = PrivateKeyDer::try_from(key.serialize_der()).unwrap();
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let mut config = rustls::ServerConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
         .unwrap()
         .with_no_client_auth()
-        .with_single_cert(vec![made.cert.der().clone()], key)
+        .with_single_cert(vec![certificate.der().clone()], key)
         .unwrap();
     config.alpn_protocols = protocols
         .iter()
         .map(|name| name.as_bytes().to_vec())
         .collect();
-    (TlsAcceptor::from(Arc::new(config)), made.cert.pem())
+    TlsAcceptor::from(Arc::new(config))
 }
 
 fn only(version: &str, count: usize) -> BTreeMap<String, usize> {
@@ -208,6 +217,37 @@ fn certificates_are_checked_only_if_authorities_are_given() {
     assert_eq!(refused.totals.responses(), 0);
     let error = refused.totals.errors().keys().next().unwrap();
     assert!(error.contains("certificate"), "{error}");
+}
+
+#[test]
+fn a_certificate_that_signed_itself_is_trusted_if_it_is_given_and_for_its_names_alone() {
+    // As `openssl req -x509` makes it: an authority that is the server's too.
+    let self_signed = |name: &str| {
+        let mut parameters = rcgen::CertificateParams::new([name.to_owned()]).unwrap();
+        parameters.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
+        let key = rcgen::KeyPair::generate().unwrap();
+        (parameters.self_signed(&key).unwrap(), key)
+    };
+    let run = |of_server: &str, trusted: Option<&str>| {
+        let (certificate, key) = self_signed(of_server);
+        let mut file = tempfile::NamedTempFile::new().unwrap();
+        let pem = match trusted {
+            Some(name) => self_signed(name).0.pem(),
+            None => certificate.pem(),
+        };
+        file.write_all(pem.as_bytes()).unwrap();
+        let server = Modern::start(Some(acceptor(&[], &certificate, &key)));
+        let (file, port) = (file.path().display(), server.address.port());
+        let url = format!("https://127.0.0.1:{port}/");
+        load(&format!("hey -n 1 -c 1 --cacert {file} {url}")).totals
+    };
+    assert_eq!(run("127.0.0.1", None).responses(), 1);
+    for totals in [run("127.0.0.1", Some("127.0.0.1")), run("another", None)] {
+        assert_eq!(totals.responses(), 0);
+        let error = totals.errors().keys().next().unwrap();
+        assert!(error.contains("invalid peer certificate"), "{error}");
+        assert!(!error.contains("CaUsedAsEndEntity"), "{error}");
+    }
 }
 
 #[test]

@@ -3,10 +3,13 @@
 use std::path::Path;
 use std::sync::Arc;
 
+use rustls::client::WebPkiServerVerifier;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::client::verify_server_name;
 use rustls::crypto::{CryptoProvider, ring};
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+use rustls::server::ParsedCertificate;
 use rustls::{ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
 
 /// The settings for one run; `http2` offers HTTP/2 before HTTP/1.1.
@@ -20,7 +23,8 @@ pub(crate) fn settings(ca_file: Option<&Path>, http2: bool) -> Result<Arc<Client
         .map_err(|error| error.to_string())?;
     let mut config = match ca_file {
         Some(file) => builder
-            .with_root_certificates(authorities(file)?)
+            .dangerous()
+            .with_custom_certificate_verifier(Arc::new(Listed::new(file, provider)?))
             .with_no_client_auth(),
         None => builder
             .dangerous()
@@ -36,21 +40,88 @@ pub(crate) fn settings(ca_file: Option<&Path>, http2: bool) -> Result<Arc<Client
     Ok(Arc::new(config))
 }
 
-fn authorities(file: &Path) -> Result<RootCertStore, String> {
-    let name = file.display();
-    let certificates = CertificateDer::pem_file_iter(file)
-        .and_then(Iterator::collect::<Result<Vec<_>, _>>)
-        .map_err(|error| format!("cannot read certificates from {name}: {error}"))?;
-    let mut roots = RootCertStore::empty();
-    for certificate in certificates {
-        roots
-            .add(certificate)
+/// Lets pass what an authority of a file has signed, and the certificates of that file themselves: one that a server
+/// signed for itself is, as a rule, marked as an authority, which rustls takes from no server.
+#[derive(Debug)]
+struct Listed {
+    authorities: Arc<WebPkiServerVerifier>,
+    certificates: Vec<CertificateDer<'static>>,
+}
+
+impl Listed {
+    fn new(file: &Path, provider: Arc<CryptoProvider>) -> Result<Self, String> {
+        let name = file.display();
+        let certificates = CertificateDer::pem_file_iter(file)
+            .and_then(Iterator::collect::<Result<Vec<_>, _>>)
+            .map_err(|error| format!("cannot read certificates from {name}: {error}"))?;
+        let mut roots = RootCertStore::empty();
+        for certificate in &certificates {
+            roots
+                .add(certificate.clone())
+                .map_err(|error| format!("{name}: {error}"))?;
+        }
+        if roots.is_empty() {
+            return Err(format!("{name} holds no certificate"));
+        }
+        let authorities = WebPkiServerVerifier::builder_with_provider(roots.into(), provider)
+            .build()
             .map_err(|error| format!("{name}: {error}"))?;
+        Ok(Self {
+            authorities,
+            certificates,
+        })
     }
-    if roots.is_empty() {
-        return Err(format!("{name} holds no certificate"));
+}
+
+impl ServerCertVerifier for Listed {
+    fn verify_server_cert(
+        &self,
+        certificate: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        name: &ServerName<'_>,
+        ocsp: &[u8],
+        now: UnixTime,
+    ) -> Result<ServerCertVerified, rustls::Error> {
+        use rustls::CertificateError::{Other, UnknownIssuer};
+        let verifier = &self.authorities;
+        match verifier.verify_server_cert(certificate, intermediates, name, ocsp, now) {
+            // What webpki finds wrong with the chain, such as an authority in the place of a server.
+            Err(rustls::Error::InvalidCertificate(Other(_)))
+                if self.certificates.contains(certificate) =>
+            {
+                verify_server_name(&ParsedCertificate::try_from(certificate)?, name)?;
+                Ok(ServerCertVerified::assertion())
+            }
+            Err(rustls::Error::InvalidCertificate(Other(_))) => {
+                Err(rustls::Error::InvalidCertificate(UnknownIssuer))
+            }
+            other => other,
+        }
     }
-    Ok(roots)
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        self.authorities
+            .verify_tls12_signature(message, certificate, signature)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        self.authorities
+            .verify_tls13_signature(message, certificate, signature)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.authorities.supported_verify_schemes()
+    }
 }
 
 /// Lets every certificate pass: a load test asks how fast a server answers, not who it is.

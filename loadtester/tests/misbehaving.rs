@@ -8,8 +8,8 @@ use std::collections::BTreeMap;
 use std::io::{BufReader, Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
 use std::os::unix::net::UnixListener;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use rustix::net::sockopt::set_socket_linger;
@@ -71,6 +71,26 @@ fn an_answer_that_comes_before_the_request_is_written_is_read() {
     let outcome = load(&command);
     assert_eq!(outcome.totals.errors(), &BTreeMap::new());
     assert_eq!(outcome.totals.statuses(), BTreeMap::from([(200, 3)]));
+}
+
+#[test]
+fn an_answer_of_a_server_that_reads_no_further_is_read() {
+    let held = Mutex::new(Vec::new());
+    let address = raw(move |mut stream| {
+        if read_head(&mut stream).is_some() {
+            let refusal = b"HTTP/1.1 413 Content Too Large\r\nContent-Length: 0\r\n\r\n";
+            stream.write_all(refusal).unwrap();
+            held.lock().unwrap().push(stream);
+        }
+    });
+    let body = large_body();
+    let command = format!(
+        "hey -n 3 -c 1 -t 10s -m POST -D {} http://{address}/",
+        body.path().display()
+    );
+    let outcome = load(&command);
+    assert_eq!(outcome.totals.errors(), &BTreeMap::new());
+    assert_eq!(outcome.totals.statuses(), BTreeMap::from([(413, 3)]));
 }
 
 #[test]

@@ -249,17 +249,12 @@ impl<'s> Http1<'s> {
             prepared.is_head,
             !matches!(self.shared.plan.redirects, Redirects::Off),
         );
-        let (waited, mut unsent) = match self.write(socket, &prepared.wire).await {
-            Ok(waited) => (waited, None),
-            Err(failure) => (true, Some(failure)),
-        };
-        let written = Instant::now();
-        timing.write = written.saturating_duration_since(started);
+        let mut rest = &*prepared.wire;
+        let mut unsent = write_on(socket, &mut rest).err();
+        let mut written = Instant::now();
         let mut first_byte = None;
         let mut now = written;
-        // A server may answer before it has read all of the request, and tells so once: whoever waited to write on has
-        // taken that message. One that refuses a large body ends the connection right after its answer.
-        if !waited {
+        if rest.is_empty() {
             self.reactor.ready(self.worker).await;
         }
         let mut reads = 0;
@@ -295,41 +290,32 @@ impl<'s> Http1<'s> {
                         self.reactor.let_others(self.worker).await;
                     }
                 }
-                // Without an answer the reason is why the request could not be sent.
+                // A server may answer before it has read all of the request, and then read no more or hang up, so
+                // an answer is looked for first. Without one the reason is why the request could not be sent.
                 other => match (unsent.take(), other) {
                     (Some(failure), _) | (None, Err(failure)) => return Err(failure),
-                    (None, Ok(_)) => self.reactor.ready(self.worker).await,
+                    (None, Ok(_)) => {
+                        self.reactor.ready(self.worker).await;
+                        if !rest.is_empty() {
+                            unsent = write_on(socket, &mut rest).err();
+                            written = Instant::now();
+                        }
+                    }
                 },
             }
         }
+        timing.write = written.saturating_duration_since(started);
         let first_byte = first_byte.unwrap_or(now);
         timing.wait = first_byte.saturating_duration_since(written);
         timing.read = now.saturating_duration_since(first_byte);
         Ok(Reply {
             status: reader.status(),
             bytes: reader.bytes(),
-            keep_alive: reader.keep_alive() && unsent.is_none(),
+            keep_alive: reader.keep_alive() && rest.is_empty(),
             location: reader.into_location(),
             timing,
             done: now,
         })
-    }
-
-    /// Whether it had to wait on the way, until the socket was ready for something.
-    async fn write(&self, socket: &OwnedFd, mut bytes: &[u8]) -> Result<bool, Failure> {
-        let mut waited = false;
-        loop {
-            match send(socket, bytes, SendFlags::NOSIGNAL) {
-                Ok(sent) if sent == bytes.len() => return Ok(waited),
-                Ok(sent) => bytes = &bytes[sent..],
-                Err(Errno::AGAIN) => {
-                    waited = true;
-                    self.reactor.ready(self.worker).await;
-                }
-                Err(Errno::INTR) => {}
-                Err(error) => return Err(Failure::Write(error.into())),
-            }
-        }
     }
 
     /// Follows redirects from `reply` on; connections are kept only where the plan's routes lead.
@@ -421,6 +407,19 @@ impl Connection {
             Err(Errno::AGAIN)
         )
     }
+}
+
+/// Writes as much of `rest` as the socket takes, and leaves what it does not.
+fn write_on(socket: &OwnedFd, rest: &mut &[u8]) -> Result<(), Failure> {
+    while !rest.is_empty() {
+        match send(socket, rest, SendFlags::NOSIGNAL) {
+            Ok(sent) => *rest = &rest[sent..],
+            Err(Errno::AGAIN) => break,
+            Err(Errno::INTR) => {}
+            Err(error) => return Err(Failure::Write(error.into())),
+        }
+    }
+    Ok(())
 }
 
 fn stream(family: AddressFamily) -> rustix::io::Result<OwnedFd> {

@@ -250,13 +250,16 @@ fn what_cannot_be_run_is_answered_with_the_reason() {
     }
     let large = "x".repeat(100_000);
     assert_eq!(call(server.address, "POST", "/", "", &large).0, 413);
+    // Chunks that are none.
+    let chunked = "Transfer-Encoding: chunked\r\n\r\nzz\r\n";
+    assert_eq!(call(server.address, "POST", "/", chunked, "").0, 400);
     assert_eq!(
         call(server.address, "GET", "/healthz", "", ""),
         (200, "OK".into())
     );
     let (_, metrics) = call(server.address, "GET", "/metrics", "", "");
     assert!(
-        metrics.contains("loadtester_webhooks_total{code=\"400\"} 5"),
+        metrics.contains("loadtester_webhooks_total{code=\"400\"} 6"),
         "{metrics}"
     );
 }

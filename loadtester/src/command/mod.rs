@@ -169,13 +169,40 @@ fn refuse_contradictions(typed: &Typed) -> Result<(), UsageError> {
 /// # Errors
 /// Unbalanced quotes, another program than hey, and all of [`parse`].
 pub fn parse_command(command: &str) -> Result<Asked, UsageError> {
-    let words = shlex::split(command)
+    let words = split_words(command)
         .ok_or_else(|| UsageError(format!("unbalanced quotes in `{command}`")))?;
     match words.split_first() {
         Some((program, words)) if program == "hey" => parse(words),
         Some((program, _)) => Err(UsageError(format!("`{program}` is not hey"))),
         None => Err(UsageError("the command is empty".to_owned())),
     }
+}
+
+/// The words of a command as a shell would split them; none if its quotes are unbalanced.
+pub(crate) fn split_words(command: &str) -> Option<Vec<String>> {
+    shlex::split(&join_lines(command))
+}
+
+/// Takes out what makes a line go on in the next one. shlex would make an empty word of it before an indented line.
+fn join_lines(command: &str) -> String {
+    let mut joined = String::with_capacity(command.len());
+    let mut quote = None;
+    let mut rest = command.chars().peekable();
+    while let Some(c) = rest.next() {
+        let escapes = c == '\\' && quote != Some('\'');
+        if escapes && rest.next_if_eq(&'\n').is_some() {
+            continue;
+        }
+        joined.push(c);
+        if escapes {
+            joined.extend(rest.next());
+        } else if quote == Some(c) {
+            quote = None;
+        } else if quote.is_none() && matches!(c, '\'' | '"') {
+            quote = Some(c);
+        }
+    }
+    joined
 }
 
 #[cfg(test)]
@@ -193,6 +220,17 @@ mod tests {
 
     fn refusal(line: &str) -> String {
         parse_command(line).unwrap_err().0
+    }
+
+    #[test]
+    fn a_line_may_go_on_in_the_next() {
+        for (command, words) in [
+            ("a \\\n  -b c\\\nd", &["a", "-b", "cd"][..]),
+            ("a \"b\\\nc\" 'd\\\ne'", &["a", "bc", "d\\\ne"]),
+            ("a \\\\\n 'b' \"'\\\n'\"", &["a", "\\", "b", "''"]),
+        ] {
+            assert_eq!(split_words(command).unwrap(), words, "{command:?}");
+        }
     }
 
     #[test]

@@ -9,6 +9,8 @@ use tokio::io::{AsyncRead, AsyncReadExt as _};
 use tokio::process::Command;
 use tokio_util::sync::CancellationToken;
 
+/// Holds this server's own secret.
+const TOKEN_VARIABLE: &str = "LOADTESTER_TOKEN";
 /// Output that is kept: its beginning.
 const KEPT_OUTPUT: usize = 64 * 1024;
 /// Time in which output is still read when the program has ended. What left its group outlives it, and may hold its
@@ -43,6 +45,7 @@ pub(super) async fn run(words: &[String], timeout: Duration, cancel: &Cancellati
     };
     let spawned = Command::new(program)
         .args(arguments)
+        .env_remove(TOKEN_VARIABLE)
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())

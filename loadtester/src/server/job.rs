@@ -50,6 +50,9 @@ pub(crate) enum BadJob {
     /// A program nobody allowed.
     #[error("`{0}` is not run here: only hey is, and programs named with --allow-exec")]
     ProgramNotAllowed(String),
+    /// A condition that nothing would ever hold against figures.
+    #[error("failOn judges the load of a hey command; `{0}` is judged by its exit code alone")]
+    Unjudged(String),
 }
 
 /// What decides whether a job may run.
@@ -77,7 +80,7 @@ impl Rules {
             .get("cmd")
             .map(str::trim)
             .filter(|cmd| !cmd.is_empty());
-        match kind {
+        let job = match kind {
             "cmd" => self.command(payload, command.ok_or(BadJob::NoCommand)?),
             "helm" | "helmv3" => self.program("helm", command.ok_or(BadJob::NoCommand)?),
             "kubectl" => self.program("kubectl", command.ok_or(BadJob::NoCommand)?),
@@ -90,6 +93,12 @@ impl Rules {
                 "call that service directly as a webhook of the canary",
             )),
             other => Err(BadJob::UnknownType(other.to_owned())),
+        }?;
+        match &job {
+            Job::Program { words, .. } if payload.get("failOn").is_some() => {
+                Err(BadJob::Unjudged(words.first().cloned().unwrap_or_default()))
+            }
+            _ => Ok(job),
         }
     }
 
@@ -160,9 +169,14 @@ fn native_equivalent(words: &[String]) -> String {
     };
     let url = words.iter().rev().find(|word| word.contains("://"));
     let rate = value("-R").map_or_else(String::new, |rate| format!(" --rate {rate}"));
+    // wrk takes seconds without a unit too.
+    let duration = value("-d").map(|time| match time.parse::<u64>() {
+        Ok(seconds) => format!("{seconds}s"),
+        Err(_) => time.to_owned(),
+    });
     format!(
         "hey -z {} -c {}{rate} {}",
-        value("-d").unwrap_or("DURATION"),
+        duration.as_deref().unwrap_or("DURATION"),
         value("-c").unwrap_or("WORKERS"),
         url.map_or("URL", String::as_str),
     )
@@ -173,8 +187,8 @@ const OPERATORS: [&str; 9] = ["&&", "||", "|", ";", "&", ">", ">>", "<", "2>&1"]
 
 /// Splits as a shell would, and refuses what only a shell could do.
 fn split(command: &str) -> Result<Vec<String>, UsageError> {
-    let words =
-        shlex::split(command).ok_or_else(|| UsageError("its quotes are unbalanced".to_owned()))?;
+    let words = command::split_words(command)
+        .ok_or_else(|| UsageError("its quotes are unbalanced".to_owned()))?;
     let unquoted = without_quoted(command);
     // What stands in a comment is none of the words.
     let means_something = |operator: &&&str| {
@@ -282,6 +296,10 @@ mod tests {
                 "`hey -z 1m -c 4 --rate 2000 http://a/`",
             ),
             (
+                &[("cmd", "wrk -c 2 -d 5 http://a/")],
+                "`hey -z 5s -c 2 http://a/`",
+            ),
+            (
                 &[("cmd", "oha http://a/")],
                 "`hey -z DURATION -c WORKERS http://a/`",
             ),
@@ -317,6 +335,9 @@ mod tests {
             words(job(&metadata, &["curl"])),
             ("curl|-H|a: b c|http://a/".into(), false)
         );
+        let judged = [("cmd", "curl http://a/"), ("failOn", "errors<1%")];
+        let refusal = job(&judged, &["curl"]).unwrap_err();
+        assert!(refusal.contains("failOn"), "{refusal}");
         let metadata = [("type", "helmv3"), ("cmd", "test 'my app'")];
         assert_eq!(
             words(job(&metadata, &["helm"])),

@@ -99,25 +99,25 @@ pub(crate) struct Config {
     pub token: Option<String>,
 
     /// Tasks at the same time
-    #[arg(long, env = "MAX_TASKS", default_value_t = 20, value_name = "N")]
+    #[arg(long, env = "MAX_TASKS", default_value_t = 20, value_parser = parse_count, value_name = "N")]
     pub max_tasks: usize,
 
     /// Workers of one load
-    #[arg(long, env = "MAX_WORKERS", default_value_t = 1000, value_name = "N")]
+    #[arg(long, env = "MAX_WORKERS", default_value_t = 1000, value_parser = parse_count, value_name = "N")]
     pub max_workers: usize,
 
     /// Time in which a request's head must arrive, idle time on a kept connection included; longer than the interval
     /// of webhooks, because proxies keep connections open between them
-    #[arg(long, env = "HEAD_TIMEOUT", default_value = "75s", value_parser = parse_duration,
+    #[arg(long, env = "HEAD_TIMEOUT", default_value = "75s", value_parser = parse_time,
           value_name = "DURATION")]
     pub head_timeout: Duration,
 
     /// Requests per second of all loads together; loads must then have a rate
-    #[arg(long, env = "MAX_RATE", value_name = "RATE")]
+    #[arg(long, env = "MAX_RATE", value_parser = parse_rate, value_name = "RATE")]
     pub max_rate: Option<f64>,
 
     /// Time after which a task is ended
-    #[arg(long, env = "TASK_TIMEOUT", default_value = "1h", value_parser = parse_duration,
+    #[arg(long, env = "TASK_TIMEOUT", default_value = "1h", value_parser = parse_time,
           value_name = "DURATION")]
     pub timeout: Duration,
 }
@@ -130,13 +130,37 @@ fn parse_token(text: &str) -> Result<String, String> {
                 .to_owned(),
         );
     }
-    Ok(text.to_owned())
+    // A file that a Secret was made of often ends with a line end.
+    Ok(text.trim().to_owned())
+}
+
+fn parse_count(text: &str) -> Result<usize, String> {
+    match text.parse() {
+        Ok(count @ 1..) => Ok(count),
+        _ => Err("write a whole number from 1 up".to_owned()),
+    }
+}
+
+fn parse_rate(text: &str) -> Result<f64, String> {
+    match text.parse() {
+        Ok(rate) if rate > 0.0 && f64::is_finite(rate) => Ok(rate),
+        _ => Err("write a number of requests per second above 0".to_owned()),
+    }
+}
+
+fn parse_time(text: &str) -> Result<Duration, String> {
+    let time = parse_duration(text)?;
+    if time.is_zero() {
+        return Err("nothing would ever have the time: write one such as 30s or 1h".to_owned());
+    }
+    Ok(time)
 }
 
 /// Refuses shells: with one allowed, the network could run anything.
 fn parse_program(text: &str) -> Result<String, String> {
-    const SHELLS: [&str; 9] = [
-        "sh", "bash", "dash", "zsh", "ksh", "fish", "ash", "csh", "busybox",
+    const SHELLS: [&str; 12] = [
+        "sh", "bash", "rbash", "dash", "zsh", "ksh", "mksh", "fish", "ash", "csh", "tcsh",
+        "busybox",
     ];
     let program = text.trim();
     let name = program.rsplit('/').next().unwrap_or_default();
@@ -153,7 +177,7 @@ fn parse_program(text: &str) -> Result<String, String> {
 
 #[cfg(test)]
 mod tests {
-    use super::parse_program;
+    use super::*;
 
     #[test]
     fn shells_cannot_be_allowed() {
@@ -161,5 +185,18 @@ mod tests {
             assert!(parse_program(shell).is_err(), "{shell}");
         }
         assert_eq!(parse_program("curl"), Ok("curl".to_owned()));
+    }
+
+    #[test]
+    fn bounds_that_bound_nothing_or_everything_are_refused() {
+        for rate in ["nan", "inf", "-5", "0", "fast"] {
+            assert!(parse_rate(rate).is_err(), "{rate}");
+        }
+        assert_eq!(parse_rate("0.5"), Ok(0.5));
+        assert!(parse_count("0").is_err() && parse_time("0s").is_err());
+        assert_eq!(
+            (parse_count("1"), parse_token("abc\n")),
+            (Ok(1), Ok("abc".to_owned()))
+        );
     }
 }

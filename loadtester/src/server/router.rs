@@ -12,6 +12,7 @@ use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{any, delete, get};
 use axum::{Json, Router};
+use http_body_util::LengthLimitError;
 use regex_lite::Regex;
 use tracing::{info, warn};
 
@@ -19,7 +20,7 @@ use super::gates::{Gate, GateError, Gates};
 use super::job::{Job, Rules};
 use super::metrics::Metrics;
 use super::payload::Payload;
-use super::tasks::{Rejected, Tasks, unix_seconds};
+use super::tasks::{Rejected, Tasks, one_line, unix_seconds};
 
 /// A webhook's body is a few hundred bytes.
 const LARGEST_BODY: usize = 64 * 1024;
@@ -50,7 +51,7 @@ struct Refused(StatusCode, String);
 impl IntoResponse for Refused {
     fn into_response(self) -> Response {
         // The caller sees the text once; whoever runs the server looks here.
-        warn!(status = self.0.as_u16(), "{}", self.1);
+        warn!(status = self.0.as_u16(), "{}", one_line(&self.1));
         (self.0, self.1).into_response()
     }
 }
@@ -161,8 +162,14 @@ async fn read_payload(service: &Service, body: Body) -> Result<Payload, Refused>
     let body = match read.await {
         Ok(Ok(body)) => body,
         Ok(Err(error)) => {
-            let message = format!("the body cannot be read, or is larger than 64 KiB: {error}");
-            return Err(Refused(StatusCode::PAYLOAD_TOO_LARGE, message));
+            let cause = error.into_inner();
+            return Err(if cause.is::<LengthLimitError>() {
+                let message = "the body is larger than 64 KiB".to_owned();
+                Refused(StatusCode::PAYLOAD_TOO_LARGE, message)
+            } else {
+                let message = format!("the body cannot be read: {cause}");
+                Refused(StatusCode::BAD_REQUEST, message)
+            });
         }
         Err(_) => {
             let message = "the body did not arrive within 5 seconds".to_owned();

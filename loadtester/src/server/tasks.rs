@@ -163,11 +163,12 @@ impl Tasks {
         let running = state.running_for(&key);
         let superseded = running.filter(|running| running.is_superseded_by(payload));
         if let (Some(running), None) = (running, superseded) {
+            let command = one_line(&command);
             info!(canary, "command skipped {command} is already running");
             return Ok(Submitted {
                 id: running.view.id,
                 end: None,
-                verdict: running.verdict_so_far(),
+                verdict: running.verdict_so_far(&job),
             });
         }
         let rate = self.admit(&state, &job, superseded)?;
@@ -209,7 +210,7 @@ impl Tasks {
         drop(state);
 
         self.metrics.tasks_running.inc();
-        info!(canary, task = id, "task starting {command}");
+        info!(canary, task = id, "task starting {}", one_line(&command));
         let tasks = Arc::clone(self);
         let log_output = payload.is_set("logCmdOutput");
         let (ended, end) = oneshot::channel();
@@ -256,7 +257,8 @@ impl Tasks {
         let asked = plan.pacing.total_rate(plan.workers);
         if let Some(most) = self.limits.rate {
             let asked = asked.ok_or(Rejected::NoRate(most))?;
-            let running = others().filter_map(|running| running.rate).sum();
+            // Of none it would be -0.
+            let running = 0.0 + others().filter_map(|running| running.rate).sum::<f64>();
             if running + asked > most {
                 return Err(Rejected::Rate {
                     asked,
@@ -325,6 +327,7 @@ impl Tasks {
         let Key {
             canary, command, ..
         } = &running.key;
+        let command = one_line(command);
         if end.is_success() {
             info!(canary, "command finished {command}");
         } else {
@@ -397,7 +400,7 @@ impl Running {
     }
 
     fn view_now(&self) -> TaskView {
-        let look = self.look();
+        let look = self.load.as_ref().and_then(|(_, plan)| self.look(plan));
         let report =
             look.map(|(totals, elapsed, breaches)| Report::so_far(&totals, elapsed, &breaches));
         TaskView {
@@ -407,9 +410,9 @@ impl Running {
         }
     }
 
-    /// Figures of a running load, and the conditions that it already breaks.
-    fn look(&self) -> Option<(Totals, Duration, Vec<Breach>)> {
-        let (control, plan) = self.load.as_ref()?;
+    /// Figures of a running load, and which of the plan's conditions it already breaks.
+    fn look(&self, plan: &Plan) -> Option<(Totals, Duration, Vec<Breach>)> {
+        let (control, _) = self.load.as_ref()?;
         let (totals, elapsed) = control.look()?;
         let breaches = if totals.requests() < ENOUGH_REQUESTS {
             Vec::new()
@@ -419,8 +422,12 @@ impl Running {
         Some((totals, elapsed, breaches))
     }
 
-    fn verdict_so_far(&self) -> Option<String> {
-        let (_, _, breaches) = self.look()?;
+    /// The conditions are those of the call, for the one that started the load may have had others.
+    fn verdict_so_far(&self, job: &Job) -> Option<String> {
+        let Job::Load(plan) = job else {
+            return None;
+        };
+        let (_, _, breaches) = self.look(plan)?;
         sentence(&breaches)
     }
 }
@@ -476,6 +483,11 @@ impl End {
 fn sentence(breaches: &[Breach]) -> Option<String> {
     let sentences: Vec<_> = breaches.iter().map(ToString::to_string).collect();
     (!sentences.is_empty()).then(|| sentences.join("; "))
+}
+
+/// For a log in which a line is an entry: text of the network cannot begin one.
+pub(super) fn one_line(text: &str) -> String {
+    text.replace(char::is_control, " ")
 }
 
 pub(super) fn unix_seconds() -> u64 {

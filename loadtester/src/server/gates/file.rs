@@ -1,10 +1,15 @@
 //! Gates in a file that replicas may share (on a volume that several pods may write).
 
-use std::fs::File;
+use std::fs::{File, TryLockError};
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use super::{Gate, GateError, Table};
+
+/// Nobody holds the lock for longer than it takes to write a small file, unless it hangs.
+const LOCK_TIME: Duration = Duration::from_secs(5);
+const LOCK_PAUSE: Duration = Duration::from_millis(10);
 
 /// A file that holds all gates as JSON. It is read again at every check and replaced as a whole at every change.
 #[derive(Clone, Debug)]
@@ -14,10 +19,14 @@ pub(crate) struct GatesFile {
 
 impl GatesFile {
     /// # Errors
-    /// The file exists and cannot be read.
+    /// The file exists and cannot be read, or its folder does not exist.
     pub(super) fn open(path: PathBuf) -> Result<Self, GateError> {
+        // A link is followed now: to replace it at a change would cut it off.
+        let path = std::fs::canonicalize(&path).unwrap_or(path);
         let file = Self { path };
         file.read()?;
+        std::fs::metadata(file.folder())
+            .map_err(|error| GateError::Write(file.path.clone(), error))?;
         Ok(file)
     }
 
@@ -57,15 +66,31 @@ impl GatesFile {
         self.write(&table)
     }
 
-    /// Holds off other requests and replicas, by a lock on the folder, until the result is dropped.
-    fn lock_out_others(&self) -> Result<File, GateError> {
-        let folder = match self.path.parent() {
+    fn folder(&self) -> &Path {
+        match self.path.parent() {
             Some(folder) if !folder.as_os_str().is_empty() => folder,
             _ => Path::new("."),
-        };
-        File::open(folder)
-            .and_then(|folder| folder.lock().map(|()| folder))
-            .map_err(|error| GateError::Write(self.path.clone(), error))
+        }
+    }
+
+    /// Holds off other requests and replicas, by a lock on the folder, until the result is dropped.
+    fn lock_out_others(&self) -> Result<File, GateError> {
+        let failed = |error| GateError::Write(self.path.clone(), error);
+        let folder = File::open(self.folder()).map_err(failed)?;
+        let begun = Instant::now();
+        loop {
+            match folder.try_lock() {
+                Ok(()) => return Ok(folder),
+                Err(TryLockError::Error(error)) => return Err(failed(error)),
+                Err(TryLockError::WouldBlock) if begun.elapsed() > LOCK_TIME => {
+                    let why = format!(
+                        "another process has held the lock on its folder for {LOCK_TIME:?}"
+                    );
+                    return Err(failed(io::Error::other(why)));
+                }
+                Err(TryLockError::WouldBlock) => std::thread::sleep(LOCK_PAUSE),
+            }
+        }
     }
 
     /// Writes beside the file and renames, so that nobody ever reads half of it.
@@ -94,7 +119,6 @@ fn beside(path: &Path) -> PathBuf {
 mod tests {
     use std::os::unix::fs::MetadataExt as _;
     use std::sync::mpsc;
-    use std::time::Duration;
 
     use super::*;
 
@@ -136,6 +160,24 @@ mod tests {
             }
         });
         assert_eq!(GatesFile::open(path).unwrap().read().unwrap().len(), 80);
+    }
+
+    #[test]
+    fn a_link_to_the_file_stays_one_and_a_folder_that_is_not_there_is_told() {
+        let folder = tempfile::tempdir().unwrap();
+        let (path, link) = (folder.path().join("gates.json"), folder.path().join("link"));
+        GatesFile::open(path.clone())
+            .unwrap()
+            .set("a.b", open())
+            .unwrap();
+        std::os::unix::fs::symlink(&path, &link).unwrap();
+        GatesFile::open(link.clone())
+            .unwrap()
+            .set("c.d", open())
+            .unwrap();
+        assert!(std::fs::symlink_metadata(link).unwrap().is_symlink());
+        assert_eq!(GatesFile::open(path).unwrap().read().unwrap().len(), 2);
+        assert!(GatesFile::open(folder.path().join("none/gates.json")).is_err());
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! Events on the Canary. Their names follow from their keys, so that a plan that is carried out twice publishes
 //! each event once.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, time::Duration};
 
 use canary_engine::{action::Event, canary::HookKind, status::Status};
 use kube::{
@@ -27,10 +27,14 @@ pub const COMPONENT: &str = "flagger";
 /// The API server's limit for the messages of newer events; `status` has the whole text.
 const LONGEST_MESSAGE: usize = 1024;
 
-/// Publishes an event; one that exists already is done.
+/// A quota for events, or their own store being down, must not hold up a rollback for longer than this.
+const LONGEST_WAIT: Duration = Duration::from_secs(5);
+
+/// Publishes an event, and tells whether it is new; one that exists already is done. One that is refused (a quota, a
+/// policy, the events' own store) is left to the log: events are for people, and what they tell of goes on.
 ///
 /// # Errors
-/// When the API server refuses it or does not answer.
+/// When the API server cannot be reached, as nothing else can be done then either.
 pub async fn publish(object: &Object, event: &Event, ctx: &Context) -> Result<bool, kube::Error> {
     let namespace = object.namespace().unwrap_or_default();
     let body = body(object, event, &seconds(ctx.clock.now()), &ctx.instance);
@@ -44,11 +48,22 @@ pub async fn publish(object: &Object, event: &Event, ctx: &Context) -> Result<bo
     let api: Api<DynamicObject> = Api::namespaced_with(ctx.cluster.client(), &namespace, &resource);
     let new: DynamicObject = serde_json::from_value(body).map_err(kube::Error::SerdeError)?;
     let canary = format!("{}.{namespace}", object.name_any());
-    match api.create(&PostParams::default(), &new).await {
-        Ok(_) if event.warning => warn!(canary, action = event.action, "{}", event.message),
-        Ok(_) => info!(canary, action = event.action, "{}", event.message),
-        Err(kube::Error::Api(status)) if status.code == 409 => return Ok(false),
-        Err(error) => return Err(error),
+    let params = PostParams::default();
+    let created = tokio::time::timeout(LONGEST_WAIT, api.create(&params, &new)).await;
+    let refusal = match created {
+        Ok(Ok(_)) => None,
+        Ok(Err(kube::Error::Api(status))) if status.code == 409 => return Ok(false),
+        Ok(Err(kube::Error::Api(status))) => Some(status.message),
+        Ok(Err(error)) => return Err(error),
+        Err(_) => Some(format!("no answer within {LONGEST_WAIT:?}")),
+    };
+    if let Some(refusal) = refusal {
+        warn!(canary, refusal, "an event could not be published");
+    }
+    if event.warning {
+        warn!(canary, action = event.action, "{}", event.message);
+    } else {
+        info!(canary, action = event.action, "{}", event.message);
     }
     Ok(true)
 }
@@ -143,7 +158,7 @@ fn event_hooks(release: &Release, ctx: &Context) -> Vec<HookCall> {
             url: url.clone(),
             ..Default::default()
         },
-        timeout: std::time::Duration::from_secs(10),
+        timeout: Duration::from_secs(10),
         retries: 0,
     });
     global.collect()

@@ -99,9 +99,9 @@ impl Network {
             .user_agent(concat!("canary-controller/", env!("CARGO_PKG_VERSION")))
             .tls_danger_accept_invalid_certs(connection.insecure);
         if let Some(proxy) = &connection.proxy {
-            builder = builder.proxy(reqwest::Proxy::all(proxy).map_err(|error| describe(&error))?);
+            builder = builder.proxy(reqwest::Proxy::all(proxy).map_err(describe)?);
         }
-        let client = builder.build().map_err(|error| describe(&error))?;
+        let client = builder.build().map_err(describe)?;
         clients.insert(connection.clone(), client.clone());
         Ok(client)
     }
@@ -121,14 +121,14 @@ impl Network {
                 .body(body);
         }
         let sent = builder.timeout(request.timeout).send().await;
-        let mut response = sent.map_err(|error| describe(&error))?;
+        let mut response = sent.map_err(describe)?;
         let status = response.status().as_u16();
         let retry_after = response
             .headers()
             .get("retry-after")
             .and_then(|value| value.to_str().ok()?.parse().ok());
         let mut body = Vec::new();
-        while let Some(chunk) = response.chunk().await.map_err(|error| describe(&error))? {
+        while let Some(chunk) = response.chunk().await.map_err(describe)? {
             if body.len() + chunk.len() > LONGEST_ANSWER {
                 return Err(HttpError(format!(
                     "answer longer than {LONGEST_ANSWER} bytes"
@@ -151,7 +151,9 @@ impl Transport for Network {
 }
 
 /// The client's own text leaves out why; the causes say it.
-fn describe(error: &reqwest::Error) -> HttpError {
+fn describe(error: reqwest::Error) -> HttpError {
+    // Its URL may hold a token, and this is logged.
+    let error = error.without_url();
     let mut text = error.to_string();
     let mut cause = error.source();
     while let Some(deeper) = cause {

@@ -281,6 +281,8 @@ pub async fn client(kubeconfig: Option<&Path>) -> anyhow::Result<Client> {
     };
     // HTTP_PROXY is for webhooks and queries; the API server is called directly.
     config.proxy_url = None;
+    // A watch ends by itself after less than five minutes; one that stays silent for longer hangs.
+    config.read_timeout = Some(Duration::from_secs(300));
     Ok(Client::try_from(config)?)
 }
 

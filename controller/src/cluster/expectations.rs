@@ -10,7 +10,7 @@ use std::{
 use kube::ResourceExt;
 use tokio::time::Instant;
 
-use super::{Cluster, Key};
+use super::{Cluster, Key, write::answered};
 
 /// After this time an outstanding write is looked up: the object may have been deleted meanwhile.
 const LOOK_UP_AFTER: Duration = Duration::from_secs(5);
@@ -52,10 +52,8 @@ impl Cluster {
                 continue;
             }
             if expected.since.elapsed() >= LOOK_UP_AFTER {
-                let live = self
-                    .api(key.kind, &key.namespace)
-                    .get_opt(&key.name)
-                    .await?;
+                let api = self.api(key.kind, &key.namespace);
+                let live = answered(api.get_opt(&key.name)).await?;
                 if live.and_then(|object| object.resource_version()) == shown {
                     self.expectations.forget(&key, &expected.resource_version);
                     continue;

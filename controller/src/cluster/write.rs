@@ -1,5 +1,7 @@
 //! Live reads and guarded writes.
 
+use std::time::Duration;
+
 use kube::{
     ResourceExt,
     api::{Patch, PatchParams, PostParams},
@@ -70,7 +72,7 @@ impl Cluster {
         namespace: &str,
         name: &str,
     ) -> Result<Option<Object>, WriteError> {
-        let found = self.api(kind, namespace).get_opt(name).await;
+        let found = answered(self.api(kind, namespace).get_opt(name)).await;
         found.map_err(|source| error("get", kind, namespace, name, source))
     }
 
@@ -85,10 +87,8 @@ impl Cluster {
         object: &Object,
     ) -> Result<Object, WriteError> {
         let name = object.name_any();
-        let written = self
-            .api(kind, namespace)
-            .create(&PostParams::default(), object)
-            .await;
+        let (api, params) = (self.api(kind, namespace), PostParams::default());
+        let written = answered(api.create(&params, object)).await;
         self.written("create", kind, namespace, &name, written)
     }
 
@@ -103,10 +103,8 @@ impl Cluster {
         object: &Object,
     ) -> Result<Object, WriteError> {
         let name = object.name_any();
-        let written = self
-            .api(kind, namespace)
-            .replace(&name, &PostParams::default(), object)
-            .await;
+        let (api, params) = (self.api(kind, namespace), PostParams::default());
+        let written = answered(api.replace(&name, &params, object)).await;
         self.written("update", kind, namespace, &name, written)
     }
 
@@ -121,10 +119,8 @@ impl Cluster {
         name: &str,
         patch: &Value,
     ) -> Result<Object, WriteError> {
-        let api = self.api(kind, namespace);
-        let written = api
-            .patch(name, &PatchParams::default(), &Patch::Merge(patch))
-            .await;
+        let (api, params) = (self.api(kind, namespace), PatchParams::default());
+        let written = answered(api.patch(name, &params, &Patch::Merge(patch))).await;
         self.written("patch", kind, namespace, name, written)
     }
 
@@ -139,10 +135,8 @@ impl Cluster {
         name: &str,
         patch: &Value,
     ) -> Result<Object, WriteError> {
-        let api = self.api(kind, namespace);
-        let written = api
-            .patch_status(name, &PatchParams::default(), &Patch::Merge(patch))
-            .await;
+        let (api, params) = (self.api(kind, namespace), PatchParams::default());
+        let written = answered(api.patch_status(name, &params, &Patch::Merge(patch))).await;
         self.written("patch status of", kind, namespace, name, written)
     }
 
@@ -195,6 +189,22 @@ impl Cluster {
         self.expect(Key::new(kind, namespace, name), object.resource_version());
         Ok(object)
     }
+}
+
+/// What an API server that hangs must not take longer than: a connection that died without a word is otherwise given
+/// up after a quarter of an hour, and the release stands still for as long. kube's own repetitions are part of it.
+const LONGEST_WAIT: Duration = Duration::from_secs(30);
+
+/// The answer to a read or write, or the error that there is none.
+pub(super) async fn answered<T>(
+    call: impl Future<Output = Result<T, kube::Error>>,
+) -> Result<T, kube::Error> {
+    tokio::time::timeout(LONGEST_WAIT, call)
+        .await
+        .unwrap_or_else(|_| {
+            let why = format!("the API server has not answered within {LONGEST_WAIT:?}");
+            Err(kube::Error::Service(why.into()))
+        })
 }
 
 fn error(

@@ -13,11 +13,25 @@ use sha2::{Digest, Sha256};
 /// strategy and the workload's own metadata are not part of it).
 #[must_use]
 pub fn revision(workload: &Value) -> String {
-    let template = &workload["spec"]["template"];
+    let mut template = workload["spec"]["template"].clone();
+    drop_nulls(&mut template);
     format!(
         "{REVISION_PREFIX}{}",
-        hex(&Sha256::digest(canonical(template)), 32)
+        hex(&Sha256::digest(canonical(&template)), 32)
     )
+}
+
+/// Takes out fields that are null. API servers up to 1.33 return `metadata.creationTimestamp: null` in every template,
+/// later ones leave it out (kubernetes#130989), and an upgrade is no release.
+fn drop_nulls(value: &mut Value) {
+    match value {
+        Value::Object(fields) => {
+            fields.retain(|_, field| !field.is_null());
+            fields.values_mut().for_each(drop_nulls);
+        }
+        Value::Array(values) => values.iter_mut().for_each(drop_nulls),
+        _ => {}
+    }
 }
 
 /// Checksum of a ConfigMap or Secret, as Flagger computes it: the first 8 bytes of SHA-256 over the JSON of its
@@ -101,6 +115,19 @@ mod tests {
         assert_eq!(revision(&one), revision(&other));
         assert!(revision(&one).starts_with(REVISION_PREFIX));
         assert_eq!(revision(&one).len(), REVISION_PREFIX.len() + 64);
+    }
+
+    #[test]
+    fn an_upgrade_of_the_api_server_that_no_longer_returns_nulls_changes_no_revision() {
+        let before = json!({ "spec": { "template": {
+            "metadata": { "creationTimestamp": null, "labels": { "app": "a" } },
+            "spec": { "containers": [{ "image": "x:1", "env": null }] },
+        } } });
+        let after = json!({ "spec": { "template": {
+            "metadata": { "labels": { "app": "a" } },
+            "spec": { "containers": [{ "image": "x:1" }] },
+        } } });
+        assert_eq!(revision(&before), revision(&after));
     }
 
     #[test]

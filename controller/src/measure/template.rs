@@ -1,15 +1,24 @@
 //! Rendering of queries: `{{ namespace }}`, `{{ variables.KEY }}` and the like.
 
-use std::{collections::BTreeMap, error::Error};
+use std::{
+    collections::BTreeMap,
+    error::Error,
+    io::{self, Write},
+};
 
 use minijinja::{AutoEscape, Environment, UndefinedBehavior, context};
 
 use crate::release::QueryNames;
 
+/// Steps that a template may take, and bytes that it may grow to. A query fills in some names; one that went on without
+/// end would stop the controller for every canary.
+const MOST_STEPS: u64 = 10_000;
+const LONGEST_QUERY: usize = 64 * 1024;
+
 /// Renders a query.
 ///
 /// # Errors
-/// When the text is no template or names something that is not given, in words.
+/// When the text is no template, names something that is not given or does not end soon, in words.
 pub fn render(
     text: &str,
     names: &QueryNames,
@@ -17,6 +26,7 @@ pub fn render(
     variables: &BTreeMap<String, String>,
 ) -> Result<String, String> {
     let mut environment = Environment::new();
+    environment.set_fuel(Some(MOST_STEPS));
     environment.set_undefined_behavior(UndefinedBehavior::Strict);
     environment.set_auto_escape_callback(|_| AutoEscape::None);
     let values = context! {
@@ -29,8 +39,10 @@ pub fn render(
         interval => interval,
         variables => variables,
     };
+    let mut query = Query(Vec::new());
     environment
-        .render_named_str("query", text, values)
+        .template_from_named_str("query", text)
+        .and_then(|template| template.render_captured_to(values, &mut query).map(drop))
         .map_err(|error| {
             let mut words = error.to_string();
             let mut cause = error.source();
@@ -40,7 +52,26 @@ pub fn render(
                 cause = deeper.source();
             }
             words
-        })
+        })?;
+    String::from_utf8(query.0).map_err(|error| error.to_string())
+}
+
+/// A query while it is written.
+struct Query(Vec<u8>);
+
+impl Write for Query {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        if self.0.len() + bytes.len() > LONGEST_QUERY {
+            let why = format!("the query is longer than {LONGEST_QUERY} bytes");
+            return Err(io::Error::other(why));
+        }
+        self.0.extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
 }
 
 #[cfg(test)]
@@ -78,6 +109,23 @@ mod tests {
         ] {
             let error = render(text, &names(), "5s", &BTreeMap::new()).unwrap_err();
             assert!(error.contains("query"), "{text}: {error}");
+        }
+    }
+
+    #[test]
+    fn a_template_that_would_not_end_is_an_error() {
+        for text in [
+            "{% for a in range(99999) %}{% for b in range(99999) %}x{% endfor %}{% endfor %}",
+            &format!(
+                "{{% for a in range(999) %}}{}{{% endfor %}}",
+                "x".repeat(1000)
+            ),
+        ] {
+            let error = render(text, &names(), "5s", &BTreeMap::new()).unwrap_err();
+            assert!(
+                error.contains("fuel") || error.contains("longer than"),
+                "{error}"
+            );
         }
     }
 

@@ -162,8 +162,8 @@ impl Check<'_> {
         let mut remarks = Vec::new();
         if spec.revert_on_deletion == Some(true) {
             remarks.push(
-                "spec.revertOnDeletion is not carried out yet: deleting this Canary leaves Services and routes as \
-                 they are"
+                "spec.revertOnDeletion is not carried out yet: with this Canary go its primary, Services and route, so \
+                 scale the target up and give it a Service and route of its own before you delete it"
                     .to_owned(),
             );
         }

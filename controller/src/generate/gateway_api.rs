@@ -66,9 +66,9 @@ impl Wanted<'_> {
         };
         let own = existing
             .iter()
-            .find(|rule| goes_to_canary(self.service_name, rule));
+            .find(|rule| goes_to_canary(self.service_name, self.namespace, rule));
         let rule = self.rule(own, weights);
-        let is_ours = |rule: &Value| is_ours(self.service_name, rule);
+        let is_ours = |rule: &Value| is_ours(self.service_name, self.namespace, rule);
         let rules = route::place(existing, rule, is_ours, takes_everything);
         spec.insert("rules".to_owned(), Value::Array(rules));
         object
@@ -100,12 +100,14 @@ impl Wanted<'_> {
 /// as written by others, are scaled.
 #[must_use]
 pub fn weights(service_name: &str, http_route: &Value) -> Option<Weights> {
+    let namespace = http_route["metadata"]["namespace"].as_str();
+    let namespace = namespace.unwrap_or_default();
     let mut rules = http_route["spec"]["rules"].as_array()?.iter();
-    let rule = rules.rfind(|rule| goes_to_canary(service_name, rule))?;
+    let rule = rules.rfind(|rule| goes_to_canary(service_name, namespace, rule))?;
     let sum_of = |role: Role| -> u64 {
         let name = role.name(service_name);
         backends(rule)
-            .filter(|backend| is_service(backend, &name))
+            .filter(|backend| is_service(backend, &name, namespace))
             .map(|backend| backend["weight"].as_u64().unwrap_or(1))
             .sum()
     };
@@ -169,30 +171,33 @@ fn with_defaults(reference: &Value, group: &str, kind: &str) -> Value {
 }
 
 /// Whether a rule is this canary's, or goes to the apex Service and is replaced by it.
-fn is_ours(service_name: &str, rule: &Value) -> bool {
+fn is_ours(service_name: &str, namespace: &str, rule: &Value) -> bool {
     let roles = [Role::Apex, Role::Primary, Role::Canary];
     let mut backends = backends(rule).peekable();
     backends.peek().is_some()
         && backends.all(|backend| {
             roles
                 .iter()
-                .any(|role| is_service(backend, &role.name(service_name)))
+                .any(|role| is_service(backend, &role.name(service_name), namespace))
         })
 }
 
-fn goes_to_canary(service_name: &str, rule: &Value) -> bool {
+fn goes_to_canary(service_name: &str, namespace: &str, rule: &Value) -> bool {
     let canary = Role::Canary.name(service_name);
-    backends(rule).any(|backend| is_service(backend, &canary))
+    backends(rule).any(|backend| is_service(backend, &canary, namespace))
 }
 
 fn backends(rule: &Value) -> impl Iterator<Item = &Value> {
     rule["backendRefs"].as_array().into_iter().flatten()
 }
 
-/// Whether a reference is to the Service `name` of the route's own namespace, as far as the reference tells.
-fn is_service(backend: &Value, name: &str) -> bool {
+/// Whether a reference is to the Service `name` of the route's own namespace.
+fn is_service(backend: &Value, name: &str, namespace: &str) -> bool {
     let is_or_absent = |field: &str, value: &str| backend[field].as_str().unwrap_or(value) == value;
-    backend["name"] == name && is_or_absent("group", "") && is_or_absent("kind", "Service")
+    backend["name"] == name
+        && is_or_absent("group", "")
+        && is_or_absent("kind", "Service")
+        && is_or_absent("namespace", namespace)
 }
 
 fn takes_everything(rule: &Value) -> bool {

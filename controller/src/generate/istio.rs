@@ -91,7 +91,7 @@ impl Wanted<'_> {
         };
         let own = existing
             .iter()
-            .find(|route| goes_to_canary(self.service_name, route));
+            .find(|route| goes_to_canary(self.service_name, self.namespace, route));
         let route = self.route(own, weights);
         route::place(existing, route, |one| self.is_ours(one), takes_everything)
     }
@@ -113,7 +113,7 @@ impl Wanted<'_> {
             && hosts.all(|host| {
                 [Role::Apex, Role::Primary, Role::Canary]
                     .iter()
-                    .any(|role| is_host(host, &role.name(self.service_name)))
+                    .any(|role| is_host(host, &role.name(self.service_name), self.namespace))
             })
     }
 
@@ -217,10 +217,12 @@ impl Wanted<'_> {
 #[must_use]
 pub fn weights(service_name: &str, virtual_service: &Value) -> Option<Weights> {
     let spec = &virtual_service["spec"];
+    let namespace = virtual_service["metadata"]["namespace"].as_str();
+    let namespace = namespace.unwrap_or_default();
     let mut all = ["http", "tcp"]
         .into_iter()
         .flat_map(|list| spec[list].as_array().into_iter().flatten());
-    let route = all.rfind(|route| goes_to_canary(service_name, route))?;
+    let route = all.rfind(|route| goes_to_canary(service_name, namespace, route))?;
     let sum_of = |role: Role| -> u64 {
         let name = role.name(service_name);
         let split = route["route"].as_array().into_iter().flatten();
@@ -228,7 +230,7 @@ pub fn weights(service_name: &str, virtual_service: &Value) -> Option<Weights> {
             .filter(|one| {
                 one["destination"]["host"]
                     .as_str()
-                    .is_some_and(|host| is_host(host, &name))
+                    .is_some_and(|host| is_host(host, &name, namespace))
             })
             .map(|one| one["weight"].as_u64().unwrap_or(0))
             .sum()
@@ -236,9 +238,9 @@ pub fn weights(service_name: &str, virtual_service: &Value) -> Option<Weights> {
     Some(route::percent(sum_of(Role::Primary), sum_of(Role::Canary)))
 }
 
-fn goes_to_canary(service_name: &str, route: &Value) -> bool {
+fn goes_to_canary(service_name: &str, namespace: &str, route: &Value) -> bool {
     let canary = Role::Canary.name(service_name);
-    destinations(route).any(|host| is_host(host, &canary))
+    destinations(route).any(|host| is_host(host, &canary, namespace))
 }
 
 fn takes_everything(route: &Value) -> bool {
@@ -250,9 +252,17 @@ fn destinations(route: &Value) -> impl Iterator<Item = &str> {
     split.filter_map(|one| one["destination"]["host"].as_str())
 }
 
-/// Whether `host` is the Service `name`, by short name or as `name.namespace…`.
-fn is_host(host: &str, name: &str) -> bool {
-    host.split('.').next() == Some(name)
+/// Whether `host` is the Service `name` of the namespace: `name`, `name.namespace` or `name.namespace.svc` with any
+/// domain of a cluster. Others may begin alike, such as `app.example.com` or `app.other.svc.cluster.local`.
+fn is_host(host: &str, name: &str, namespace: &str) -> bool {
+    let mut labels = host.split('.');
+    let is_named = labels.next() == Some(name);
+    let is_inside = match (labels.next(), labels.next()) {
+        (None, _) => true,
+        (Some(of), None | Some("svc")) => of == namespace,
+        _ => false,
+    };
+    is_named && is_inside
 }
 
 #[cfg(test)]
@@ -317,6 +327,22 @@ mod tests {
             "match": [{ "port": 80, "uri": { "exact": "/" } }] });
         let service = with_wanted(&spec, |w| w.virtual_service(None, START));
         insta::assert_yaml_snapshot!(service["spec"]);
+    }
+
+    #[test]
+    fn hosts_that_only_begin_like_the_service_are_others() {
+        for host in ["app", "app.ns", "app.ns.svc", "app.ns.svc.cluster.local"] {
+            assert!(is_host(host, "app", "ns"), "{host}");
+        }
+        for host in [
+            "app.other",
+            "app.other.svc.cluster.local",
+            "app.example.com",
+            "app.ns.example.com",
+            "apps",
+        ] {
+            assert!(!is_host(host, "app", "ns"), "{host}");
+        }
     }
 
     #[test]

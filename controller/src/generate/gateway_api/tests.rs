@@ -120,6 +120,9 @@ fn live_weights_are_read_from_the_rule_with_the_canary() {
     let mut elsewhere = to("app-canary", 1);
     elsewhere["kind"] = json!("ServiceImport");
     assert_eq!(of(json!([{ "backendRefs": [elsewhere] }])), None);
+    let mut elsewhere = to("app-canary", 1);
+    elsewhere["namespace"] = json!("other");
+    assert_eq!(of(json!([{ "backendRefs": [elsewhere] }])), None);
 }
 
 #[test]

@@ -49,7 +49,8 @@ impl Repairs {
     /// More repairs than this within a minute are a quarrel; an initialization takes fewer.
     const LIMIT: usize = 20;
 
-    /// Counts a plan that repairs something; when there were too many of late, how long to wait before the next.
+    /// Counts a plan that repairs something; when there were too many of late, how long to wait before the next. One
+    /// that ends a release has it carried out all the same: a rollback must not wait for a quarrel to end.
     pub fn too_often(&self, canary: &str, actions: &[Action]) -> Option<Duration> {
         let repairs = |action: &Action| {
             matches!(
@@ -60,7 +61,8 @@ impl Repairs {
                     | Action::EnsureRoute(_)
             )
         };
-        if !actions.iter().any(repairs) {
+        let ends = |action: &Action| matches!(action, Action::ScaleDownTarget | Action::Alert(_));
+        if !actions.iter().any(repairs) || actions.iter().any(ends) {
             return None;
         }
         let minute = Duration::from_secs(60);
@@ -115,5 +117,21 @@ impl Failures {
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .remove(canary);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_quarrel_over_objects_is_slowed_down_and_yet_holds_up_no_rollback() {
+        let repairs = Repairs::default();
+        let quarrel = [Action::EnsureApexService];
+        let slowed = (0..100).find(|_| repairs.too_often("app.ns", &quarrel).is_some());
+        assert_eq!(slowed, Some(Repairs::LIMIT));
+        let rollback = [Action::EnsureApexService, Action::ScaleDownTarget];
+        assert_eq!(repairs.too_often("app.ns", &rollback), None);
+        assert_eq!(repairs.too_often("other.ns", &quarrel), None);
     }
 }

@@ -6,7 +6,7 @@ mod support;
 
 use std::collections::BTreeMap;
 use std::io::{BufReader, Read as _, Write as _};
-use std::net::{TcpListener, TcpStream};
+use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::os::unix::net::UnixListener;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
@@ -19,14 +19,20 @@ use tempfile::NamedTempFile;
 /// More than the buffers of both sides take.
 const LARGE: usize = 16 << 20;
 
-fn large_body() -> NamedTempFile {
-    let mut file = NamedTempFile::new().unwrap();
-    file.write_all(&vec![b'a'; LARGE]).unwrap();
-    file
+/// Posts three times what the buffers do not hold; each is answered with this status.
+fn large_posts_are_answered(address: SocketAddr, status: u16) {
+    let mut body = NamedTempFile::new().unwrap();
+    body.write_all(&vec![b'a'; LARGE]).unwrap();
+    let path = body.path().display();
+    let outcome = load(&format!(
+        "hey -n 3 -c 1 -t 10s -m POST -D {path} http://{address}/"
+    ));
+    assert_eq!(outcome.totals.errors(), &BTreeMap::new());
+    assert_eq!(outcome.totals.statuses(), BTreeMap::from([(status, 3)]));
 }
 
 /// A server that hands each connection to `serve`, on a thread of its own.
-fn raw(serve: impl Fn(TcpStream) + Send + Sync + 'static) -> std::net::SocketAddr {
+fn raw(serve: impl Fn(TcpStream) + Send + Sync + 'static) -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
     let serve = Arc::new(serve);
@@ -63,14 +69,7 @@ fn an_answer_that_comes_before_the_request_is_written_is_read() {
             std::io::copy(&mut body, &mut std::io::sink()).unwrap();
         }
     });
-    let body = large_body();
-    let command = format!(
-        "hey -n 3 -c 1 -t 10s -m POST -D {} http://{address}/",
-        body.path().display()
-    );
-    let outcome = load(&command);
-    assert_eq!(outcome.totals.errors(), &BTreeMap::new());
-    assert_eq!(outcome.totals.statuses(), BTreeMap::from([(200, 3)]));
+    large_posts_are_answered(address, 200);
 }
 
 #[test]
@@ -83,14 +82,7 @@ fn an_answer_of_a_server_that_reads_no_further_is_read() {
             held.lock().unwrap().push(stream);
         }
     });
-    let body = large_body();
-    let command = format!(
-        "hey -n 3 -c 1 -t 10s -m POST -D {} http://{address}/",
-        body.path().display()
-    );
-    let outcome = load(&command);
-    assert_eq!(outcome.totals.errors(), &BTreeMap::new());
-    assert_eq!(outcome.totals.statuses(), BTreeMap::from([(413, 3)]));
+    large_posts_are_answered(address, 413);
 }
 
 #[test]
@@ -102,14 +94,7 @@ fn a_refusal_is_read_although_the_body_cannot_be_sent() {
             std::thread::sleep(Duration::from_millis(200));
         }
     });
-    let body = large_body();
-    let command = format!(
-        "hey -n 3 -c 1 -m POST -D {} http://{address}/",
-        body.path().display()
-    );
-    let outcome = load(&command);
-    assert_eq!(outcome.totals.errors(), &BTreeMap::new());
-    assert_eq!(outcome.totals.statuses(), BTreeMap::from([(413, 3)]));
+    large_posts_are_answered(address, 413);
 }
 
 #[test]

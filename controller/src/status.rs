@@ -6,7 +6,7 @@ use canary_engine::{
     canary::TargetKind,
     condition,
     phase::Phase,
-    status::{Check, Status, Verdict, Waiting, WaitingReason},
+    status::{Check, Cleanup, Status, Verdict, Waiting, WaitingReason},
 };
 use jiff::Timestamp;
 use serde_json::{Map, Value, json};
@@ -41,10 +41,12 @@ pub fn read(status: &CanaryStatus) -> Status {
         last_applied: text(&status.last_applied_spec),
         last_promoted: text(&status.last_promoted_spec),
         tracked_configs: status.tracked_configs.clone().unwrap_or_default(),
+        promoted_configs: status.promoted_configs.clone(),
         last_check: time(status.last_check_time.as_ref()),
         phase_since: time(status.phase_since.as_ref()),
         run_started: time(status.run_started.as_ref()),
         pre_rollout_done: status.pre_rollout_done.unwrap_or(false),
+        cleanup: status.cleanup.as_deref().and_then(Cleanup::parse),
         waiting: status.waiting.as_ref().and_then(read_waiting),
         checks: status
             .checks
@@ -137,7 +139,7 @@ fn write(
     now: Timestamp,
 ) -> BTreeMap<String, Value> {
     let stamp = |time: Option<Timestamp>| json!(time.map(|time| time.to_string()));
-    let configs = (!new.tracked_configs.is_empty()).then(|| new.tracked_configs.clone());
+    let configs = (!new.tracked_configs.is_empty()).then_some(&new.tracked_configs);
     let waiting = new.waiting.as_ref().map(|waiting| WaitingStatus {
         reason: waiting.reason.as_str().to_owned(),
         message: waiting.message.clone(),
@@ -151,6 +153,7 @@ fn write(
         ("canaryWeight", json!(new.canary_weight)),
         ("iterations", json!(new.iterations)),
         ("trackedConfigs", json!(configs)),
+        ("promotedConfigs", json!(new.promoted_configs)),
         ("lastAppliedSpec", json!(new.last_applied)),
         ("lastPromotedSpec", json!(new.last_promoted)),
         ("lastCheckTime", stamp(new.last_check)),
@@ -164,6 +167,7 @@ fn write(
                 Value::Null
             },
         ),
+        ("cleanup", json!(new.cleanup.map(Cleanup::as_str))),
         ("waiting", json!(waiting)),
         ("checks", json!(checks)),
     ]);

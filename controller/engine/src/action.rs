@@ -99,6 +99,9 @@ impl fmt::Display for Action {
             Action::WriteStatus(status) => {
                 write!(f, "status {} weight {}", status.phase, status.canary_weight)?;
                 write!(f, " failed checks {}", status.failed_checks)?;
+                if let Some(cleanup) = status.cleanup {
+                    write!(f, ", left to do: {}", cleanup.as_str())?;
+                }
                 match &status.waiting {
                     Some(waiting) => {
                         write!(f, ", {}: {}", waiting.reason.as_str(), waiting.message)

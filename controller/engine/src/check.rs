@@ -22,8 +22,11 @@ pub enum Rule {
     WeightsSum,
     /// The weight of the canary rises, and a revision is promoted, only when everything asked has passed.
     RiseNeedsVerdict,
-    /// The canary is scaled down only when it has no traffic.
+    /// The canary is scaled down only when it has no traffic, nor can still have some.
     RouteBeforeScaleDown,
+    /// The target is scaled down, and webhooks are told of a failure, only when the status says that the release is
+    /// over: otherwise a crash would forget it.
+    EndIsNoted,
     /// Nothing takes traffic from replicas that answer to a side that is not fit to answer.
     TrafficGoesToReady,
     /// Nothing is raised, promoted or finished while requests may not follow the route as it is.
@@ -143,9 +146,11 @@ impl Checker<'_> {
                     }
                     live = *weights;
                 }
-                Action::ScaleDownTarget => {
-                    let what = || format!("scaled down with {} percent of traffic", live.canary);
-                    self.require(live.canary == 0, Rule::RouteBeforeScaleDown, what);
+                Action::ScaleDownTarget => self.scale_down(live),
+                Action::CallHook { index, phase, .. } => {
+                    let noted = self.observed.status.phase == Phase::Failed;
+                    let what = || format!("webhook {index} is told of {phase}");
+                    self.require(*phase != Phase::Failed || noted, Rule::EndIsNoted, what);
                 }
                 Action::Promote { .. } => copied = true,
                 _ => {}
@@ -162,6 +167,28 @@ impl Checker<'_> {
             let faithful = status.canary_weight == live.canary || self.canary.suspend;
             self.require(faithful, Rule::WeightsSum, what);
         }
+    }
+
+    fn scale_down(&mut self, live: Weights) {
+        let phase = self.observed.status.phase;
+        let running = matches!(
+            phase,
+            Phase::Progressing | Phase::WaitingPromotion | Phase::Promoting
+        );
+        self.require(!running, Rule::EndIsNoted, || {
+            format!("scaled down in {phase}")
+        });
+        let rule = Rule::RouteBeforeScaleDown;
+        self.require(live.canary == 0, rule, || {
+            format!("scaled down with {} percent of traffic", live.canary)
+        });
+        // Before the first route there was nothing that could lead there.
+        let initializing = matches!(phase, Phase::None | Phase::Initializing);
+        let down = self.observed.target.workload.available == 0;
+        let followed = self.observed.route == Some(live) && self.observed.route_pending.is_none();
+        self.require(followed || initializing || down, rule, || {
+            "scaled down while requests may still go there".to_owned()
+        });
     }
 
     fn weights(&mut self, weights: Weights) {
@@ -286,7 +313,12 @@ impl Checker<'_> {
             let same = *revision == target.revision && *configs == target.configs;
             self.require(same, Rule::CopyIsPinned, || format!("copies {revision}"));
             let initializing = matches!(phase, Phase::None | Phase::Initializing);
-            let promoted = self.observed.status.last_promoted.as_ref() == Some(revision);
+            let status = &self.observed.status;
+            let promoted = status.last_promoted.as_ref() == Some(revision)
+                && status
+                    .promoted_configs
+                    .as_ref()
+                    .is_none_or(|promoted| promoted == configs);
             if initializing || promoted && matches!(action, Action::CreatePrimary { .. }) {
                 continue;
             }
@@ -314,7 +346,8 @@ impl Checker<'_> {
         if finished {
             self.route_is_followed(&format!("{from} to {to}"));
         }
-        let active = !matches!(
+        let after = next(self.observed, plan);
+        let idle = matches!(
             to,
             Phase::None
                 | Phase::Initialized
@@ -322,7 +355,8 @@ impl Checker<'_> {
                 | Phase::Failed
                 | Phase::Terminating
         );
-        let explained = next(self.observed, plan).waiting.is_some();
+        let active = !idle || after.cleanup.is_some();
+        let explained = after.waiting.is_some();
         if active && !self.canary.suspend {
             let woken = plan.requeue.is_some() || explained || !plan.actions.is_empty();
             self.require(woken, Rule::NeverStuckInSilence, || {

@@ -17,6 +17,9 @@
 //! idempotent. Events have keys that depend on the status before the plan only, so each is published once.
 //! Alerts and post-rollout webhooks are delivered at least once.
 //!
+//! A failure takes its traffic away, is noted, and only then are webhooks told and the target scaled down: what asked for
+//! the rollback may not ask again, and `Status::cleanup` tells what is left to do.
+//!
 //! # Where this is not Flagger
 //! Messages, order and fields are Flagger's. These rules are not:
 //! - A revision is noted when its run starts, not before, so none is lost while something has to be waited for.
@@ -27,6 +30,7 @@
 //!   analysed on the canary; a rollback that has nowhere to go leaves canary and traffic as they are until the
 //!   primary is ready.
 //! - A canary without any replica that answers loses its traffic at once, which counts as a failed check.
+//! - The target is not scaled down while requests may still be led there, as far as the route tells.
 //! - The target is not scaled down before the primary is ready and, if traffic had to move, one interval has passed;
 //!   initialization waits and never rolls back; a release without analysis waits for the primary too.
 //! - The threshold of failed checks rolls back when it is reached, not one interval later, and also while the

@@ -24,6 +24,9 @@ pub struct Status {
     pub last_promoted: Option<String>,
     /// `trackedConfigs` of the run in progress, or of the last one.
     pub tracked_configs: BTreeMap<String, String>,
+    /// Addition: `promotedConfigs`, the tracked configuration that the primary runs, in the form of `tracked_configs`;
+    /// `None` if another controller promoted it.
+    pub promoted_configs: Option<BTreeMap<String, String>>,
     /// Addition: when the last analysis check of this run was made, so that a restart neither hurries nor repeats a step.
     pub last_check: Option<Timestamp>,
     /// Addition: when the current phase was entered.
@@ -32,6 +35,8 @@ pub struct Status {
     pub run_started: Option<Timestamp>,
     /// Addition: whether the pre-rollout webhooks of this run have passed; before that the new revision is not analysed at all.
     pub pre_rollout_done: bool,
+    /// Addition: what is left to do of a release that failed.
+    pub cleanup: Option<Cleanup>,
     /// Addition: why nothing moves at present; empty when it does.
     pub waiting: Option<Waiting>,
     /// Addition: the latest checks, newest last, a short history.
@@ -40,6 +45,37 @@ pub struct Status {
 
 /// Checks kept in the status: several rounds of a handful of metrics, and far from the size limit of an object.
 pub const CHECKS_KEPT: usize = 24;
+
+/// What is left to do of a release that failed. The failure is in the status first, so that no crash forgets it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Cleanup {
+    /// The post-rollout webhooks have to be called, then as below.
+    PostRollout,
+    /// The target has to be scaled down, as soon as no request can go there.
+    ScaleDown,
+}
+
+impl Cleanup {
+    /// Every value, in the order of the enum.
+    pub const ALL: [Cleanup; 2] = [Cleanup::PostRollout, Cleanup::ScaleDown];
+
+    /// The text written to the status.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Cleanup::PostRollout => "PostRollout",
+            Cleanup::ScaleDown => "ScaleDown",
+        }
+    }
+
+    /// The value that `text` names.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Cleanup> {
+        Cleanup::ALL
+            .into_iter()
+            .find(|cleanup| cleanup.as_str() == text)
+    }
+}
 
 /// Why nothing moves.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -70,7 +70,7 @@ impl<'a> Tick<'a> {
             ),
             // It does not come back by waiting, because its template is lost.
             None => Readiness::Stuck(
-                "it is gone; set the target to the promoted revision, or to a new one, to have it made again"
+                "it is gone; set the target and its configuration to what was promoted, or to a new revision, to have it made again"
                     .to_owned(),
             ),
         };
@@ -141,7 +141,7 @@ impl<'a> Tick<'a> {
     }
 
     /// Whether the target holds what the primary runs. What was copied to the primary is the truth, because after
-    /// a failed promotion it is not `last_promoted`; a primary made by another controller does not tell.
+    /// a failed promotion it is not `last_promoted`; one that is gone, or was made by another controller, does not tell.
     pub(crate) fn target_is_promoted(&self) -> bool {
         let target = &self.observed.target;
         match self.observed.primary.as_ref().and_then(|primary| {
@@ -152,8 +152,12 @@ impl<'a> Tick<'a> {
         }) {
             Some((revision, configs)) => *revision == target.revision && *configs == target.configs,
             None => {
-                self.status.last_promoted.as_ref() == Some(&target.revision)
-                    && self.status.last_applied.as_ref() != Some(&target.revision)
+                let status = &self.status;
+                let differs = match &status.promoted_configs {
+                    Some(configs) => *configs != target.configs,
+                    None => status.last_applied.as_ref() == Some(&target.revision),
+                };
+                status.last_promoted.as_ref() == Some(&target.revision) && !differs
             }
         }
     }

@@ -47,6 +47,9 @@ pub struct CanaryStatus {
     /// One condition, `Promoted`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub conditions: Option<Vec<Condition>>,
+    /// Addition: checksums of the tracked ConfigMaps and Secrets that the primary runs with.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub promoted_configs: Option<BTreeMap<String, String>>,
     /// Addition: when the last analysis check was made.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(extend("format" = "date-time"))]
@@ -62,6 +65,9 @@ pub struct CanaryStatus {
     /// Addition: whether the pre-rollout webhooks of this run have passed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub pre_rollout_done: Option<bool>,
+    /// Addition: what is left to do of a release that failed: `PostRollout` (webhooks, then scaling down) or `ScaleDown`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cleanup: Option<String>,
     /// Addition: why nothing moves at present.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub waiting: Option<WaitingStatus>,

@@ -11,6 +11,7 @@ use crate::{
 };
 
 use super::{
+    cleanup,
     repair::repair,
     rollback::{Cause, roll_back},
 };
@@ -33,6 +34,7 @@ pub(super) fn adopt_foreign_revision(tick: &mut Tick<'_>) {
             tick.status
                 .last_promoted
                 .clone_from(&tick.status.last_applied);
+            tick.status.promoted_configs = Some(tick.status.tracked_configs.clone());
         }
         Phase::Failed => tick.take_up_target(),
         Phase::Progressing | Phase::WaitingPromotion | Phase::Promoting | Phase::Finalising => {
@@ -52,14 +54,21 @@ pub(super) fn detect(tick: &mut Tick<'_>) -> Planned {
     repair(tick);
     if !tick.target_changed() {
         rest(tick);
-        return Ok(());
-    }
-    if tick.target_is_promoted() {
+    } else if tick.target_is_promoted() {
         // Noted, so that the revision that failed is new again when it is applied once more (Flagger).
         tick.take_up_target();
         rest(tick);
-        return Ok(());
+    } else {
+        cleanup::tell_webhooks(tick, |_| ());
+        if !begin(tick)? {
+            cleanup::retire_target(tick);
+        }
     }
+    Ok(())
+}
+
+/// Starts the run of a new revision, unless it has to wait; whether it was started.
+fn begin(tick: &mut Tick<'_>) -> Result<bool, Ask> {
     // After a failed promotion the canary serves. What replaces it has not been analysed, so it keeps that
     // traffic only as long as the primary cannot take it.
     if tick.primary_may_take_over() {
@@ -71,24 +80,25 @@ pub(super) fn detect(tick: &mut Tick<'_>) -> Planned {
         Readiness::Waiting(_) if tick.canary.skip_analysis => {}
         Readiness::Waiting(why) => {
             tick.wait_for_readiness(WaitingReason::PrimaryNotReady, why);
-            return Ok(());
+            return Ok(false);
         }
         // Waiting would not help, and a new revision is how a broken primary gets mended.
         Readiness::Stuck(why) => stuck = Some(why),
     }
     tick.ready();
     if tick.status.phase == Phase::Waiting && !tick.due() {
-        return Ok(());
+        return Ok(false);
     }
     if tick.status.phase == Phase::Waiting && rollback_asked(tick, Phase::Waiting)? {
         tick.take_up_target();
         roll_back(tick, Cause::Webhook);
-        return Ok(());
+        return Ok(false);
     }
-    if confirmed(tick)? {
-        start(tick, stuck);
+    if !confirmed(tick)? {
+        return Ok(false);
     }
-    Ok(())
+    start(tick, stuck);
+    Ok(true)
 }
 
 /// Nothing to release: traffic is where the status says, and nobody waits.
@@ -102,17 +112,24 @@ fn rest(tick: &mut Tick<'_>) {
             Phase::Failed
         };
     }
-    // A canary that failed kept its traffic because the primary could not take it. (One that was copied to the
-    // primary has passed; it goes on serving until the next release.)
-    let failed = tick.status.phase == Phase::Failed && tick.run_is_copied() != Some(true);
-    if failed && tick.live.canary > 0 && tick.primary.is_ready() {
-        tick.normal(
-            "RouteToPrimary",
-            "Routing all traffic to primary".to_owned(),
-        );
-        tick.set_canary_weight(0);
-        tick.scale_down_target();
+    cleanup::tell_webhooks(tick, |tick| {
+        cleanup::take_back_traffic(tick);
+        keep_weight(tick);
+        cleanup::retire_target(tick);
+    });
+    if cleanup::waits(tick) {
+        return;
     }
+    match (&tick.observed.primary, tick.primary.clone()) {
+        (None, Readiness::Stuck(why)) => {
+            tick.wait_for_readiness(WaitingReason::PrimaryNotReady, why);
+        }
+        _ => tick.moving(),
+    }
+}
+
+/// Takes from the target what nobody has given it.
+fn keep_weight(tick: &mut Tick<'_>) {
     let expected = if tick.status.phase == Phase::Failed {
         tick.status.canary_weight
     } else {
@@ -120,12 +137,6 @@ fn rest(tick: &mut Tick<'_>) {
     };
     if tick.live.canary > expected && tick.primary_may_take_over() {
         tick.set_canary_weight(expected);
-    }
-    match (&tick.observed.primary, tick.primary.clone()) {
-        (None, Readiness::Stuck(why)) => {
-            tick.wait_for_readiness(WaitingReason::PrimaryNotReady, why);
-        }
-        _ => tick.moving(),
     }
 }
 
@@ -218,5 +229,6 @@ pub(super) fn begin_run(tick: &mut Tick<'_>) {
     status.phase_since = Some(now);
     status.pre_rollout_done = false;
     status.checks.clear();
+    status.cleanup = None;
     tick.moving();
 }

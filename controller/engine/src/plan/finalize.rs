@@ -27,8 +27,16 @@ pub(super) fn finalize(tick: &mut Tick<'_>) {
         Readiness::Stuck(why) => return fail_promotion(tick, &why),
         Readiness::Ready => tick.ready(),
     }
-    // Normally nothing is left to move; someone may have changed the route.
-    tick.set_canary_weight(0);
+    if tick.live.canary > 0 {
+        // Someone changed the route; what has just gone to the target is given its time as well.
+        tick.set_canary_weight(0);
+        tick.checked();
+        tick.hold(WaitingReason::Draining, DRAINING.to_owned());
+        if tick.canary.skip_analysis {
+            tick.wake_in(Duration::ZERO);
+        }
+        return;
+    }
     if !tick.canary.skip_analysis && !tick.due() {
         tick.hold(WaitingReason::Draining, DRAINING.to_owned());
         return;
@@ -42,6 +50,7 @@ pub(super) fn finalize(tick: &mut Tick<'_>) {
     tick.status
         .last_promoted
         .clone_from(&tick.status.last_applied);
+    tick.status.promoted_configs = Some(tick.status.tracked_configs.clone());
     tick.moving();
     call_post_rollout(tick, Phase::Succeeded);
     let target = tick.target_id();

@@ -92,6 +92,7 @@ fn take_over(tick: &mut Tick<'_>, primary: &PrimaryState) {
     };
     tick.status.last_applied = Some(revision.clone());
     tick.status.last_promoted = Some(revision);
+    tick.status.promoted_configs = Some(configs.clone());
     tick.status.tracked_configs = configs;
     tick.status.last_check = None;
     tick.status.phase = Phase::Initialized;

@@ -5,6 +5,7 @@
 //! what is asked and what is decided cannot drift apart.
 
 mod analyse;
+mod cleanup;
 mod detect;
 mod finalize;
 mod initialize;

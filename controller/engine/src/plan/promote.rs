@@ -10,7 +10,7 @@ use crate::{
     tick::Tick,
 };
 
-use super::{finalize::DRAINING, progress::restart, repair::repair, rollback::finish_failed};
+use super::{finalize::DRAINING, progress::restart, repair::repair, rollback::fail};
 
 /// Copies exactly the revision of this run to the primary. The executor refuses if the target holds something else by
 /// now (Flagger copies whatever is there).
@@ -133,9 +133,6 @@ pub(super) fn fail_promotion(tick: &mut Tick<'_>, why: &str) {
         tick.set_canary_weight(100);
     }
     tick.status.canary_weight = tick.live.canary;
-    if tick.live.canary == 0 {
-        tick.scale_down_target();
-    }
     let alert = format!("Promotion failed, primary not ready: {why}");
-    finish_failed(tick, Severity::Error, alert);
+    fail(tick, Severity::Error, alert);
 }

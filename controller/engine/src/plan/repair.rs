@@ -37,15 +37,19 @@ pub(super) fn repair(tick: &mut Tick<'_>) {
     }
 }
 
-/// A primary that was deleted is made again, but only from code that has been promoted, or is just being: the
-/// target may hold a revision that nobody has analysed. Otherwise it stays away until the target holds the
-/// promoted revision again or a release makes a new primary.
+/// A primary that was deleted is made again, but only from code and configuration that have been promoted, or are just
+/// being: the target may hold a revision that nobody has analysed. Otherwise it stays away until the target holds
+/// the promoted revision again or a release makes a new primary.
 fn recreate_primary(tick: &mut Tick<'_>) {
     if tick.observed.primary.is_some() {
         return;
     }
     let target = &tick.observed.target;
-    let promoted = tick.status.last_promoted.as_ref() == Some(&target.revision);
+    let configs = &tick.status.promoted_configs;
+    let promoted = tick.status.last_promoted.as_ref() == Some(&target.revision)
+        && configs
+            .as_ref()
+            .is_none_or(|configs| *configs == target.configs);
     let promoting =
         matches!(tick.status.phase, Phase::Promoting | Phase::Finalising) && !tick.target_changed();
     if promoted || promoting {

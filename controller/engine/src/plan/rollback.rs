@@ -1,13 +1,14 @@
 //! The end of a release that failed.
 
+use std::time::Duration;
+
 use crate::{
     action::{Action, Outcome, Severity},
     phase::Phase,
     readiness::Readiness,
+    status::Cleanup,
     tick::Tick,
 };
-
-use super::finalize::call_post_rollout;
 
 /// Why a release is rolled back.
 pub(super) enum Cause {
@@ -21,11 +22,16 @@ pub(super) enum Cause {
     Withdrawn,
 }
 
-/// Routes everything to the primary, then scales the canary down, and always says why (Flagger is silent about a
-/// deadline). If the primary cannot take the traffic and the canary can, traffic and canary stay where they are:
-/// a bad answer may be better than none, and the next revision mends it.
+/// Routes everything to the primary and always says why (Flagger is silent about a deadline). If the primary cannot
+/// take the traffic and the canary can, traffic and canary stay where they are: a bad answer may be better than none,
+/// and the next revision mends it. What is left to do then is [`cleanup`](super::cleanup)'s.
 pub(super) fn roll_back(tick: &mut Tick<'_>, cause: Cause) {
     let id = tick.canary_id();
+    let keeps_traffic = tick.live.canary > 0 && !tick.primary_may_take_over();
+    if !keeps_traffic {
+        // Before anything that takes time.
+        tick.set_canary_weight(0);
+    }
     let (event, severity, alert) = match cause {
         Cause::Threshold => {
             let failed = tick.status.failed_checks;
@@ -52,27 +58,26 @@ pub(super) fn roll_back(tick: &mut Tick<'_>, cause: Cause) {
         ),
     };
     tick.warning("Rollback", event);
-    if tick.live.canary == 0 || tick.primary_may_take_over() {
-        tick.set_canary_weight(0);
-        tick.warning("Failed", format!("Canary failed! Scaling down {id}"));
-        tick.scale_down_target();
-    } else {
+    let message = if keeps_traffic {
         let why = match &tick.primary {
-            Readiness::Waiting(why) | Readiness::Stuck(why) => why.clone(),
-            Readiness::Ready => String::new(),
+            Readiness::Waiting(why) | Readiness::Stuck(why) => why.as_str(),
+            Readiness::Ready => "",
         };
-        tick.status.canary_weight = tick.live.canary;
-        tick.warning("Failed", format!("Canary failed! Keeping {id} up, {why}"));
-    }
-    finish_failed(tick, severity, alert);
+        format!("Canary failed! Keeping {id} up, {why}")
+    } else {
+        format!("Canary failed! Scaling down {id}")
+    };
+    tick.warning("Failed", message);
+    fail(tick, severity, alert);
 }
 
-/// Webhooks, alert, count and phase of a failed release. The count of failed checks stays readable (Flagger clears it).
-pub(super) fn finish_failed(tick: &mut Tick<'_>, severity: Severity, alert: String) {
-    call_post_rollout(tick, Phase::Failed);
+/// Alert, count and phase of a failed release. The count of failed checks stays readable (Flagger clears it).
+pub(super) fn fail(tick: &mut Tick<'_>, severity: Severity, alert: String) {
     tick.alert(severity, false, alert);
     tick.act(Action::Count(Outcome::Failed));
     tick.status.phase = Phase::Failed;
     tick.status.iterations = 0;
+    tick.status.cleanup = Some(Cleanup::PostRollout);
     tick.moving();
+    tick.wake_in(Duration::ZERO);
 }

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, time::Duration};
 
 use canary_engine::{
     action::{Action, Event, Plan},
-    canary::{Metric, MetricKind, Range},
+    canary::{HookKind, Metric, MetricKind, Range},
     check::{Rule, check},
     observed::{Observed, Weights},
     phase::Phase,
@@ -142,13 +142,34 @@ fn a_step_before_its_time() {
 }
 
 #[test]
-fn scaling_down_what_has_traffic() {
-    let case = Case::measured(9.0);
-    assert_eq!(
-        case.broken(vec![Action::ScaleDownTarget, weights(0)]),
-        [Rule::RouteBeforeScaleDown]
-    );
-    assert_eq!(case.broken(vec![weights(0), Action::ScaleDownTarget]), []);
+fn scaling_down_what_has_traffic_or_may_still_have_some() {
+    let down = || Action::ScaleDownTarget;
+    let mut failed = Case::measured(9.0);
+    failed.observed.status.phase = Phase::Failed;
+    let route = Rule::RouteBeforeScaleDown;
+    assert_eq!(failed.broken(vec![down(), weights(0)]), [route]);
+    assert_eq!(failed.broken(vec![weights(0), down()]), [route]);
+    failed.observed.route = Some(Weights::canary(0));
+    assert_eq!(failed.broken(vec![down()]), []);
+    failed.observed.route_pending = Some("not taken up".to_owned());
+    assert_eq!(failed.broken(vec![down()]), [route]);
+    failed.observed.target.workload.available = 0;
+    assert_eq!(failed.broken(vec![down()]), []);
+}
+
+#[test]
+fn an_end_that_a_crash_would_forget() {
+    let mut case = Case::measured(9.0);
+    case.observed.route = Some(Weights::canary(0));
+    let tell = Action::CallHook {
+        index: 0,
+        kind: HookKind::PostRollout,
+        phase: Phase::Failed,
+    };
+    let broken = case.broken(vec![Action::ScaleDownTarget, tell.clone()]);
+    assert_eq!(broken, [Rule::EndIsNoted, Rule::EndIsNoted]);
+    case.observed.status.phase = Phase::Failed;
+    assert_eq!(case.broken(vec![Action::ScaleDownTarget, tell]), []);
 }
 
 #[test]
@@ -258,6 +279,23 @@ fn a_status_that_is_not_last_and_an_event_that_comes_twice() {
         key: "one".to_owned(),
     });
     assert_eq!(case.broken(vec![event.clone(), event]), [Rule::StatusLast]);
+}
+
+#[test]
+fn a_primary_made_again_with_configuration_that_was_not_promoted() {
+    let mut case = Case::new(IDLE);
+    let configs =
+        |content: &str| BTreeMap::from([("configmap/app".to_owned(), content.to_owned())]);
+    let create = Action::CreatePrimary {
+        revision: "sha256:v1".to_owned(),
+        configs: configs("2"),
+    };
+    case.observed.primary = None;
+    case.observed.target.configs = configs("2");
+    case.observed.status.promoted_configs = Some(configs("1"));
+    assert_eq!(case.broken(vec![create.clone()]), [Rule::CopyIsPinned]);
+    case.observed.status.promoted_configs = Some(configs("2"));
+    assert_eq!(case.broken(vec![create]), []);
 }
 
 #[test]

@@ -577,10 +577,80 @@ fn watch_traffic(before: &World, action: &Action, after: &World) {
             after.log
         );
     } else if let Some(weights) = after.route {
-        assert_eq!(
-            weights.canary, 0,
+        let started = !matches!(before.status.phase, Phase::None | Phase::Initializing);
+        let pending = before.route_pending().is_some() && before.target.available() > 0;
+        assert!(
+            weights.canary == 0 && !(started && pending),
             "{action} under traffic: {:#?}",
             after.log
         );
     }
+}
+
+/// Whatever happens, a primary that is made again holds what was promoted, or is just being: template and
+/// configuration.
+#[test]
+fn a_primary_comes_back_as_it_was() {
+    proptest!(config(96), |(
+        canary in any_canary(),
+        disturbances in vec((0..25i64, prop_oneof![
+            2 => any_disturbance(),
+            1 => (1..4u8).prop_map(Disturbance::Config),
+            1 => Just(Disturbance::DeletePrimary),
+        ]), 0..20),
+    )| {
+        let mut driver = initialized(canary, 1, 1);
+        driver.watch = Some(|before, action, after| {
+            let ended = matches!(
+                before.status.phase,
+                Phase::Initialized | Phase::Waiting | Phase::Succeeded | Phase::Failed
+            );
+            if let (Action::CreatePrimary { .. }, true) = (action, ended) {
+                let made = &after.primary.as_ref().unwrap().0.template;
+                assert!(after.promoted.contains(made), "{made:?} {:#?}", after.log);
+            }
+        });
+        for (pause, disturbance) in disturbances {
+            driver.advance(pause);
+            disturb(&mut driver, disturbance);
+        }
+        driver.advance(100);
+    });
+}
+
+/// A rollback that a webhook asked for is carried out to its end, although the controller dies again and again and the
+/// webhook does not ask any more once something of it shows: replicas that go, a webhook that is told, the phase.
+#[test]
+fn a_rollback_that_was_asked_for_is_not_forgotten() {
+    proptest!(config(96), |(
+        canary in any_canary(),
+        asked_after in 0..60i64,
+        lag in 0..5i64,
+        crashes in vec((0..8usize, 0..25i64), 1..6),
+    )| {
+        let mut canary = Canary { skip_analysis: false, ..canary };
+        let hooks = &mut canary.analysis.hooks;
+        hooks.retain(|hook| hook.kind != HookKind::Rollback);
+        for (name, kind) in [("stop", HookKind::Rollback), ("tell", HookKind::PostRollout)] {
+            hooks.push(Hook { name: name.to_owned(), kind, mute_alert: false });
+        }
+        let mut driver = initialized(canary, 1, 1);
+        driver.world.route_lag = lag;
+        let now = driver.world.now;
+        driver.world.target.set_template(release("v2"), now);
+        driver.advance(asked_after);
+        driver.world.rollbacks.insert("stop".to_owned());
+        driver.world.asks_until_seen = true;
+        driver.crashes = crashes;
+        let limit = bound(&driver.canary);
+        driver.advance(limit);
+        let world = &driver.world;
+        let said = |text: &str| world.log.iter().any(|line| line.contains(text));
+        if said("manual webhook invoked") {
+            prop_assert_eq!(world.status.phase, Phase::Failed, "{:#?}", world.log);
+            prop_assert_eq!(world.target.wanted, 0, "{:#?}", world.log);
+            prop_assert_eq!(world.status.cleanup, None);
+            prop_assert!(said("call PostRollout"), "{:#?}", world.log);
+        }
+    });
 }

@@ -8,7 +8,7 @@ use canary_engine::{
     observed::{Objects, Observed, Presence, PrimaryState, TargetState, Weights, Workload},
     phase::Phase,
     question::{Answer, HookAnswer, MetricAnswer, Question, Sample},
-    status::{CHECKS_KEPT, Status},
+    status::{CHECKS_KEPT, Cleanup, Status},
 };
 use jiff::{SignedDuration, Timestamp};
 
@@ -142,6 +142,14 @@ pub(crate) fn instant(seconds: i64) -> Timestamp {
     start + SignedDuration::from_secs(seconds)
 }
 
+fn shows_a_rollback(action: &Action) -> bool {
+    match action {
+        Action::ScaleDownTarget | Action::CallHook { .. } => true,
+        Action::WriteStatus(status) => status.phase == Phase::Failed,
+        _ => false,
+    }
+}
+
 /// What a metric or webhook answers.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum Script {
@@ -172,11 +180,15 @@ pub(crate) struct World {
     pub(crate) refused: BTreeMap<String, String>,
     /// Rollback webhooks by name that ask for a rollback.
     pub(crate) rollbacks: BTreeSet<String>,
+    /// They do so only until something of a rollback shows.
+    pub(crate) asks_until_seen: bool,
     pub(crate) metrics: BTreeMap<String, Script>,
     /// Revisions that answer badly, so that every metric of them fails.
     pub(crate) failing: BTreeSet<String>,
     /// Changes of phase that happened.
     pub(crate) changes: BTreeSet<(Phase, Phase)>,
+    /// What the primary held at the end of a release, and at the beginning.
+    pub(crate) promoted: Vec<Release>,
     /// Keys of published events.
     published: BTreeSet<String>,
     /// What happened, one line each.
@@ -206,9 +218,11 @@ impl World {
             broken: BTreeSet::new(),
             refused: BTreeMap::new(),
             rollbacks: BTreeSet::new(),
+            asks_until_seen: false,
             metrics: BTreeMap::new(),
             failing: BTreeSet::new(),
             changes: BTreeSet::new(),
+            promoted: Vec::new(),
             published: BTreeSet::new(),
             log: Vec::new(),
         }
@@ -247,7 +261,7 @@ impl World {
         }
     }
 
-    fn route_pending(&self) -> Option<String> {
+    pub(crate) fn route_pending(&self) -> Option<String> {
         let missing = self.route.is_none() && self.route_lag > 0;
         let id = "HTTPRoute simple-app.default";
         if missing {
@@ -314,6 +328,9 @@ impl World {
     /// Carries out one action, as the executor would. An error ends the tick.
     pub(crate) fn apply(&mut self, canary: &Canary, action: &Action) -> Result<(), String> {
         let now = self.now;
+        if self.asks_until_seen && shows_a_rollback(action) {
+            self.rollbacks.clear();
+        }
         match action {
             Action::EnsureCanaryService => self.objects.canary_service = Presence::Current,
             Action::EnsurePrimaryService => self.objects.primary_service = Presence::Current,
@@ -367,6 +384,11 @@ impl World {
                 if change.0 != change.1 {
                     self.changes.insert(change);
                 }
+                if let (Phase::Initialized | Phase::Succeeded, Some((primary, _))) =
+                    (status.phase, &self.primary)
+                {
+                    self.promoted.push(primary.template.clone());
+                }
                 self.status = (**status).clone();
             }
             Action::Alert(_) | Action::Count(_) => {}
@@ -395,9 +417,17 @@ impl World {
 
     /// Nothing is being released and nothing is being made.
     pub(crate) fn is_idle(&self) -> bool {
-        matches!(
+        let ended = matches!(
             self.status.phase,
             Phase::Initialized | Phase::Succeeded | Phase::Failed
-        )
+        );
+        // Traffic that the primary cannot take stays with a failed canary, perhaps for ever.
+        let kept = self.route.is_some_and(|weights| weights.canary > 0);
+        let over = match self.status.cleanup {
+            None => true,
+            Some(Cleanup::PostRollout) => false,
+            Some(Cleanup::ScaleDown) => kept,
+        };
+        ended && over
     }
 }

@@ -1,0 +1,75 @@
+//! What is left to do of a release that failed, once its failure is in the status.
+//!
+//! Whoever waits for the end of a release may wait long: webhooks take their time, a gateway takes up a route when it
+//! can. A controller that died meanwhile with the failure not noted would scale the canary up again.
+
+use std::time::Duration;
+
+use crate::{
+    observed::Weights,
+    phase::Phase,
+    readiness::Readiness,
+    status::{Cleanup, WaitingReason},
+    tick::Tick,
+};
+
+use super::finalize::call_post_rollout;
+
+/// Calls the post-rollout webhooks, if that is still to be done, after `meanwhile` has done what is not to wait for them.
+pub(super) fn tell_webhooks(tick: &mut Tick<'_>, meanwhile: impl FnOnce(&mut Tick<'_>)) {
+    let untold = tick.status.cleanup == Some(Cleanup::PostRollout);
+    if untold {
+        tick.status.cleanup = Some(Cleanup::ScaleDown);
+    }
+    meanwhile(tick);
+    if untold {
+        call_post_rollout(tick, Phase::Failed);
+    }
+}
+
+/// Takes the traffic that was left to a failed canary for lack of a primary, as soon as the primary can have it. (A
+/// canary that was copied to the primary has passed; it goes on serving until the next release.)
+pub(super) fn take_back_traffic(tick: &mut Tick<'_>) {
+    if tick.status.phase != Phase::Failed || tick.live.canary == 0 {
+        return;
+    }
+    if tick.run_is_copied() == Some(true) {
+        tick.status.cleanup = None;
+    } else if tick.primary.is_ready() {
+        tick.normal(
+            "RouteToPrimary",
+            "Routing all traffic to primary".to_owned(),
+        );
+        tick.set_canary_weight(0);
+        tick.status.cleanup = Some(Cleanup::ScaleDown);
+    }
+}
+
+/// Scales the target down, if that is still to be done and no request can go there.
+pub(super) fn retire_target(tick: &mut Tick<'_>) {
+    if tick.status.cleanup != Some(Cleanup::ScaleDown) || tick.live.canary > 0 {
+        return;
+    }
+    if tick.observed.route != Some(Weights::canary(0)) {
+        // The traffic was taken in this very tick.
+        tick.wake_in(Duration::ZERO);
+    } else if tick.observed.route_pending.is_none() || tick.canary_is_down() {
+        tick.scale_down_target();
+        tick.status.cleanup = None;
+    }
+}
+
+/// Whether something is left that has to wait; says for what.
+pub(super) fn waits(tick: &mut Tick<'_>) -> bool {
+    if tick.status.cleanup != Some(Cleanup::ScaleDown) {
+        return false;
+    }
+    match tick.primary.clone() {
+        Readiness::Waiting(why) | Readiness::Stuck(why) if tick.live.canary > 0 => {
+            // The event of the failure has said so.
+            tick.hold(WaitingReason::PrimaryNotReady, why);
+            true
+        }
+        _ => tick.waits_for_route(),
+    }
+}

@@ -47,10 +47,7 @@ pub(super) fn finalize(tick: &mut Tick<'_>) {
     }
     tick.scale_down_target();
     tick.status.phase = Phase::Succeeded;
-    tick.status
-        .last_promoted
-        .clone_from(&tick.status.last_applied);
-    tick.status.promoted_configs = Some(tick.status.tracked_configs.clone());
+    tick.note_promoted();
     tick.moving();
     call_post_rollout(tick, Phase::Succeeded);
     let target = tick.target_id();

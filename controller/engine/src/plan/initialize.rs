@@ -2,7 +2,7 @@
 
 use crate::{
     action::{Action, Severity},
-    observed::{Presence, PrimaryState, Weights},
+    observed::{Presence, Weights},
     phase::Phase,
     readiness::Readiness,
     status::WaitingReason,
@@ -35,7 +35,7 @@ pub(super) fn initialize(tick: &mut Tick<'_>) {
         return;
     };
     match tick.primary.clone() {
-        Readiness::Ready => take_over(tick, primary),
+        Readiness::Ready => take_over(tick),
         Readiness::Waiting(why) | Readiness::Stuck(why) => {
             // The target was changed meanwhile, perhaps to mend what keeps the primary from starting. The primary
             // serves no one yet, so it just follows.
@@ -52,7 +52,7 @@ pub(super) fn initialize(tick: &mut Tick<'_>) {
 }
 
 /// The primary is ready: traffic goes there, then the target is scaled down.
-fn take_over(tick: &mut Tick<'_>, primary: &PrimaryState) {
+fn take_over(tick: &mut Tick<'_>) {
     let objects = &tick.observed.objects;
     let route = tick
         .observed
@@ -85,15 +85,11 @@ fn take_over(tick: &mut Tick<'_>, primary: &PrimaryState) {
 
     // What was promoted is what the primary was made from, which need not be what the target holds by now;
     // the difference is then found as a new revision.
-    let target = &tick.observed.target;
-    let (revision, configs) = match &primary.copied_revision {
-        Some(copied) => (copied.clone(), primary.copied_configs.clone()),
-        None => (target.revision.clone(), target.configs.clone()),
-    };
-    tick.status.last_applied = Some(revision.clone());
-    tick.status.last_promoted = Some(revision);
-    tick.status.promoted_configs = Some(configs.clone());
-    tick.status.tracked_configs = configs;
+    tick.take_up_target();
+    tick.note_promoted();
+    let status = &mut tick.status;
+    status.last_applied.clone_from(&status.last_promoted);
+    status.tracked_configs = status.promoted_configs.clone().unwrap_or_default();
     tick.status.last_check = None;
     tick.status.phase = Phase::Initialized;
     tick.moving();

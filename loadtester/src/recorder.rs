@@ -263,6 +263,11 @@ impl Totals {
         *self.errors.entry(error.to_owned()).or_default() += count;
     }
 
+    /// Whether no request has ended so far.
+    pub fn is_untouched(&self) -> bool {
+        self.latency.count() == 0 && self.error_count == 0
+    }
+
     /// Records a request still running when the run was ended.
     pub fn cut_off(&mut self) {
         self.cut_off += 1;

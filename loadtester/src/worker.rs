@@ -21,6 +21,8 @@ pub(crate) struct Crew<'p, R> {
     /// Offsets of the schedule count from here.
     pub(crate) start: Instant,
     pub(crate) log: &'p Log,
+    /// Called when the first answer leads to where the run's client cannot follow.
+    pub(crate) ask_for_tls: &'p dyn Fn(),
 }
 
 /// What is still to be sent, and what came of what was sent.
@@ -118,6 +120,12 @@ impl<R: Runtime> Crew<'_, R> {
                 Err(_) => {}
             }
             if let Some(failure) = failure {
+                if let Failure::LeadsToTls(_) = failure
+                    && self.log.totals.borrow().is_untouched()
+                {
+                    (self.ask_for_tls)();
+                    return;
+                }
                 if recorded {
                     self.log.totals.borrow_mut().failed(&failure);
                 }

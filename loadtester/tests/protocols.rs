@@ -85,13 +85,14 @@ async fn serve(
             .unwrap()
             .entry(version.to_owned())
             .or_default() += 1;
-        let redirect = request.uri().path() == "/moved";
+        let is_moved = request.uri().path() == "/moved";
+        let to = request.uri().query().unwrap_or("/there").to_owned();
         async move {
             let response = Response::builder();
-            let response = if redirect {
+            let response = if is_moved {
                 response
                     .status(302)
-                    .header("location", "/there")
+                    .header("location", to)
                     .body(Full::default())
             } else {
                 response.body(Full::new(Bytes::from_static(b"hello")))
@@ -262,6 +263,38 @@ fn redirects_limits_and_rates_hold_for_every_protocol() {
     assert_eq!(kept.totals.statuses(), BTreeMap::from([(302, 6)]));
     let paced = load(&format!("hey -z 500ms --rate 100 -c 4 --h2c {url}/"));
     assert_eq!(paced.totals.requests() + paced.totals.unsent(), 50);
+}
+
+#[test]
+fn a_redirect_to_https_is_followed_from_the_first_request_on() {
+    let (plain, tls) = (Modern::start(None), Modern::start(Some(tls(&[]).0)));
+    let url = format!(
+        "http://{}/moved?https://{}/there",
+        plain.address, tls.address
+    );
+    let moved = load(&format!("hey -n 20 -c 4 {url}")).totals;
+    assert_eq!(moved.statuses(), BTreeMap::from([(200, 20)]));
+    assert_eq!(moved.errors(), &BTreeMap::new());
+    assert_eq!(tls.versions(), only("1.1", 20));
+    // The answers that told where it leads are not counted.
+    let asked = plain.versions()["1.1"];
+    assert!((21..=24).contains(&asked), "{asked}");
+
+    let paced = load(&format!("hey -z 500ms --rate 100 -c 4 {url}")).totals;
+    assert_eq!(paced.requests() + paced.unsent(), 50);
+    let kept = load(&format!("hey -n 6 -c 2 -disable-redirects {url}")).totals;
+    assert_eq!(kept.statuses(), BTreeMap::from([(302, 6)]));
+}
+
+#[test]
+fn a_redirect_to_https_in_the_middle_of_a_run_is_an_error_that_says_what_to_do() {
+    let (plain, tls) = (Modern::start(None), Modern::start(Some(tls(&[]).0)));
+    let url = format!("http://{}", plain.address);
+    let to = format!("https://{}/there", tls.address);
+    let totals = load(&format!("hey -n 6 -c 1 {url}/ {url}/moved?{to}")).totals;
+    assert_eq!(totals.statuses(), BTreeMap::from([(200, 3)]));
+    let error = "a redirect from http to https://127.0.0.1 in the middle of a run is not followed (start with https)";
+    assert_eq!(totals.errors(), &BTreeMap::from([(error.to_owned(), 3)]));
 }
 
 #[test]

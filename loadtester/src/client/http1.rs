@@ -336,9 +336,7 @@ impl<'s> Http1<'s> {
             if next.uri.scheme_str() == Some("https") {
                 // Its path may be another one each time, and texts are counted.
                 let host = next.uri.host().unwrap_or_default();
-                return Err(Failure::Redirect(format!(
-                    "a redirect from http to https://{host} (start with https)"
-                )));
+                return Err(Failure::LeadsToTls(host.to_owned()));
             }
             let to = redirect::route(&shared.plan.redirects, &first.route, &next)?;
             let before = reply.timing;

@@ -56,6 +56,11 @@ pub(crate) enum Failure {
     TooManyRedirects,
     #[error("{0} is not followed")]
     Redirect(String),
+    /// This client cannot follow there.
+    #[error(
+        "a redirect from http to https://{0} in the middle of a run is not followed (start with https)"
+    )]
+    LeadsToTls(String),
     #[error("{0}")]
     Http(String),
     #[error("no answer within {0:?}")]

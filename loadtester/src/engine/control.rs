@@ -17,6 +17,8 @@ use crate::recorder::Totals;
 #[derive(Default)]
 pub struct Control {
     cancelled: AtomicBool,
+    /// The run is to begin again, by a client that speaks TLS.
+    needs_tls: AtomicBool,
     begin: Mutex<Option<Instant>>,
     seats: Mutex<Vec<Arc<Shared>>>,
 }
@@ -74,6 +76,15 @@ impl Control {
         Some((seen?, until - begin))
     }
 
+    /// Whether the run that has just ended is to begin again by a client that speaks TLS; takes leave of its threads.
+    pub(super) fn begins_again(&self) -> bool {
+        let again = self.needs_tls.swap(false, Ordering::AcqRel) && !self.is_cancelled();
+        if again {
+            lock(&self.seats).clear();
+        }
+        again
+    }
+
     pub(super) fn begin(&self, at: Instant) {
         *lock(&self.begin) = Some(at);
     }
@@ -115,8 +126,19 @@ impl Seat {
         self.shared.notify.notified().await;
     }
 
+    /// Whether the threads are to end, for good or to begin again.
     pub(super) fn is_cancelled(&self) -> bool {
-        self.control.is_cancelled()
+        self.control.is_cancelled() || self.begins_again()
+    }
+
+    /// Ends the threads, for the run to begin again by a client that speaks TLS.
+    pub(super) fn ask_for_tls(&self) {
+        self.control.needs_tls.store(true, Ordering::Release);
+        self.control.wake_all();
+    }
+
+    pub(super) fn begins_again(&self) -> bool {
+        self.control.needs_tls.load(Ordering::Acquire)
     }
 
     pub(super) fn publish(&self, totals: Arc<Totals>) {

@@ -63,11 +63,28 @@ pub fn run(
     control: &Arc<Control>,
     rows: Option<csv::Sink>,
 ) -> Result<Outcome, EngineError> {
-    let tls = if plan.is_plain_http1() {
-        None
-    } else {
+    let speaks_tls = !plan.is_plain_http1();
+    let outcome = attempt(plan, control, rows.clone(), speaks_tls)?;
+    if control.begins_again() {
+        // What is measured is the way by the redirect, so not the answer that told it either.
+        return attempt(plan, control, rows, true);
+    }
+    Ok(outcome)
+}
+
+/// A run by the client for plain HTTP/1.1 or by the one that speaks everything. The first may find at once that it cannot
+/// do it: see [`Control::begins_again`].
+fn attempt(
+    plan: &Plan,
+    control: &Arc<Control>,
+    rows: Option<csv::Sink>,
+    speaks_tls: bool,
+) -> Result<Outcome, EngineError> {
+    let tls = if speaks_tls {
         let http2 = plan.protocol == Protocol::Http2;
         Some(tls::settings(plan.ca_file.as_deref(), http2).map_err(EngineError::Tls)?)
+    } else {
+        None
     };
     let seats: Vec<Seat> = (0..plan.threads)
         .map(|_| control.seat())
@@ -170,6 +187,7 @@ fn run_thread(
         rows: rows.map(|sink| RefCell::new(csv::Rows::new(sink))),
     };
     let publish = || seat.publish(Arc::new(log.totals.borrow().clone()));
+    let ask_for_tls = || seat.ask_for_tls();
     if let Some(tls) = tls {
         let hosted = Hosted::default();
         let shared = general::Shared::new(plan, tls);
@@ -178,6 +196,7 @@ fn run_thread(
             runtime: &hosted,
             start,
             log: &log,
+            ask_for_tls: &ask_for_tls,
         };
         let futures = (0..workers).map(|worker| {
             Box::pin(crew.work(worker, general::General::new(&shared))) as Worker<'_>
@@ -193,6 +212,7 @@ fn run_thread(
             runtime: &reactor,
             start,
             log: &log,
+            ask_for_tls: &ask_for_tls,
         };
         let futures = (0..workers).map(|worker| {
             Box::pin(crew.work(worker, http1::Http1::new(worker, &reactor, &shared))) as Worker<'_>
@@ -210,7 +230,9 @@ fn run_thread(
         });
         waited.map_err(EngineError::Wait)?;
     }
-    if let Some(rows) = &log.rows {
+    if let Some(rows) = &log.rows
+        && !seat.begins_again()
+    {
         rows.borrow_mut().flush();
     }
     let mut totals = log.totals.into_inner();

@@ -106,7 +106,7 @@ fn affected(seen: &Touched, cluster: &Cluster) -> Vec<ObjectRef<Object>> {
 }
 
 /// Whether a canary reads the object, directly or through its target.
-fn concerns(key: &Key, canary: &Object, cluster: &Cluster) -> bool {
+pub(crate) fn concerns(key: &Key, canary: &Object, cluster: &Cluster) -> bool {
     let namespace = canary.namespace().unwrap_or_default();
     let spec = &canary.data["spec"];
     let target = spec["targetRef"]["name"].as_str().unwrap_or_default();

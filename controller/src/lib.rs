@@ -3,7 +3,7 @@
 //! # Layout
 //! One tick of one canary is a pipeline, [`reconcile`]:
 //! - [`validate`]: from the custom resource ([`crd`]) to a [`release`]
-//! - [`observe`]: from local copies ([`cluster`]) to what the engine sees
+//! - [`observe`]: from local copies ([`cluster`]) to what the engine sees; both together are one [`look`]
 //! - [`answer`]: asks webhooks ([`webhook`]) and metrics servers ([`measure`]) what the engine wants to know
 //! - [`apply`]: carries out the engine's plan, with the builders of [`generate`] and the routers of [`routing`]
 //!
@@ -27,6 +27,7 @@ pub mod explain;
 pub mod generate;
 pub mod http;
 pub mod lease;
+pub mod look;
 pub mod measure;
 pub mod metrics;
 pub mod notify;

@@ -1,6 +1,6 @@
-//! One tick of one canary: observe, ask, plan, apply.
+//! One tick of one canary: look, ask, look again, plan, apply.
 
-use std::{panic::AssertUnwindSafe, sync::Arc, time::Duration};
+use std::{ops::ControlFlow, panic::AssertUnwindSafe, sync::Arc, time::Duration};
 
 use canary_engine::{action::Action as PlannedAction, plan, question::Answers, questions};
 use futures::FutureExt;
@@ -11,14 +11,13 @@ use tracing::{debug, error, warn};
 use crate::{
     answer::answer,
     apply::{ApplyError, Tick, write_status},
-    cluster::{Freshness, Kind, Object, WriteError},
+    cluster::{Object, WriteError},
     context::Context,
     crd::CanaryStatus,
     explain,
     lease::LostLease,
-    observe::observe,
-    routing, status,
-    validate::{Problem, Problems, validate},
+    look::{SHORTLY, Sight, look},
+    status,
 };
 
 /// Why a tick failed; the next one comes after a pause.
@@ -46,9 +45,6 @@ impl From<WriteError> for TickError {
         Self::Apply(error.into())
     }
 }
-
-/// How soon to look again when the local copies are behind; the watch event usually comes first.
-const SHORTLY: Duration = Duration::from_secs(1);
 
 /// One tick. A panic ends the tick, not the process.
 ///
@@ -79,89 +75,71 @@ pub async fn reconcile(object: Arc<Object>, ctx: Arc<Context>) -> Result<Action,
 }
 
 async fn tick(object: &Object, ctx: &Context) -> Result<Action, TickError> {
-    ctx.fence.check()?;
     let (namespace, name) = (object.namespace().unwrap_or_default(), object.name_any());
-    // 1. Only copies that are complete and show every own write can be planned on.
-    if let Some((kind, why)) = ctx.cluster.unready().first() {
-        debug!(kind = %kind.qualified(), why, "waiting for a local copy");
+    let mut sight = match look(&namespace, &name, ctx).await? {
+        ControlFlow::Continue(sight) => sight,
+        ControlFlow::Break(end) => return Ok(end),
+    };
+    if waits_for(&sight.status, status::INVALID) {
+        write_status(
+            &sight.object,
+            &sight.status,
+            json!({ "waiting": null }),
+            ctx,
+        )
+        .await?;
         return Ok(Action::requeue(SHORTLY));
     }
-    if let Freshness::Behind(key) = ctx.cluster.freshness(&namespace).await? {
-        debug!(kind = %key.kind, name = key.name, "waiting for an own write to show");
-        return Ok(Action::requeue(SHORTLY));
-    }
-    let Some(object) = ctx.cluster.get(Kind::Canary, &namespace, &name) else {
-        return Ok(Action::await_change());
-    };
-    if object.metadata.deletion_timestamp.is_some() {
-        return Ok(Action::await_change());
-    }
-    // 2. Validate and observe.
-    let release = match validate(&object, ctx.cluster.as_ref(), &ctx.settings) {
-        Ok(release) => release,
-        Err(problems) => return explain::refuse(&object, &problems, ctx).await,
-    };
-    let Some(router) = routing::find(&release.canary.provider) else {
-        return Ok(Action::await_change());
-    };
-    let missing = router
-        .kinds()
-        .iter()
-        .find_map(|kind| ctx.cluster.unavailable(*kind));
-    if let Some(why) = missing {
-        let mend = "the cluster is looked at again once a minute";
-        let problem = Problem::new("spec.provider", why, mend);
-        return explain::refuse(&object, &Problems(vec![problem]), ctx).await;
-    }
-    let raw = status::of_object(&object);
-    let observed = match observe(
-        &release,
-        &raw,
-        &ctx.cluster,
-        router,
-        &ctx.settings,
-        ctx.clock.now(),
-    ) {
-        Ok(observed) => observed,
-        Err(problems) => return explain::refuse(&object, &problems, ctx).await,
-    };
-    if waits_for(&raw, status::INVALID) {
-        write_status(&object, &raw, json!({ "waiting": null }), ctx).await?;
-        return Ok(Action::requeue(SHORTLY));
-    }
-    explain::remark(&object, &release, ctx).await?;
-    // 3. Ask.
+    explain::remark(&sight.object, &sight.release, ctx).await?;
+    // Answers take seconds, and more with every question. Whatever happened meanwhile (a suspension, another revision,
+    // pods that are gone) is seen before anything is done about them.
     let mut answers = Answers::default();
     loop {
-        let batch = questions(&release.canary, &observed, &answers);
+        let batch = questions(&sight.release.canary, &sight.observed, &answers);
         if batch.is_empty() {
             break;
         }
+        let (release, status) = (&sight.release, &sight.observed.status);
         answers
             .given
-            .extend(answer(batch, &release, &observed.status, ctx).await);
+            .extend(answer(batch, release, status, ctx).await);
+        let again = match look(&namespace, &name, ctx).await? {
+            ControlFlow::Continue(again) => again,
+            ControlFlow::Break(end) => return Ok(end),
+        };
+        if !again.asks_what(&sight) {
+            let canary = full_name(object);
+            debug!(canary, "changed while questions were answered");
+            return Ok(Action::requeue(Duration::ZERO));
+        }
+        sight = again;
     }
-    // 4. Plan, and carry it out.
-    let plan = plan(&release.canary, &observed, &answers);
-    ctx.metrics.observed(&release, &observed.status);
-    let tick = Tick {
-        object: &object,
-        release: &release,
-        status: &observed.status,
-        router,
-        ctx,
-    };
-    if let Some(wait) = ctx.repairs.too_often(&full_name(&object), &plan.actions) {
+    carry_out(&sight, &answers, ctx).await
+}
+
+/// Plans a tick and does what the plan says.
+async fn carry_out(sight: &Sight, answers: &Answers, ctx: &Context) -> Result<Action, TickError> {
+    let (object, observed) = (&sight.object, &sight.observed);
+    let plan = plan(&sight.release.canary, observed, answers);
+    ctx.metrics.observed(&sight.release, &observed.status);
+    if let Some(wait) = ctx.repairs.too_often(&full_name(object), &plan.actions) {
         warn!(
-            canary = full_name(&object),
+            canary = full_name(object),
             "something else keeps changing the generated objects"
         );
         return Ok(Action::requeue(wait));
     }
+    let tick = Tick {
+        object,
+        release: &sight.release,
+        status: &observed.status,
+        router: sight.router,
+        ctx,
+    };
     tick.apply(&plan.actions).await?;
     let writes_status = |action: &PlannedAction| matches!(action, PlannedAction::WriteStatus(_));
-    if waits_for(&raw, status::REFUSED) && !plan.actions.iter().any(writes_status) {
-        write_status(&object, &raw, json!({ "waiting": null }), ctx).await?;
+    if waits_for(&sight.status, status::REFUSED) && !plan.actions.iter().any(writes_status) {
+        write_status(object, &sight.status, json!({ "waiting": null }), ctx).await?;
     }
     Ok(plan
         .requeue

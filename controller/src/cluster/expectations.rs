@@ -35,12 +35,17 @@ struct Expected {
 }
 
 impl Cluster {
-    /// Whether the local copies of the objects of `namespace` show every own write. An object that never will
-    /// (deleted by someone else right after the write) is looked up and forgotten.
+    /// Whether the local copies of the objects of `namespace` that concern one canary show every own write. (Where
+    /// many canaries are released at the same time, one of them has always just written something.) An object that
+    /// never will (deleted by someone else right after the write) is looked up and forgotten.
     ///
     /// # Errors
     /// When that look-up fails.
-    pub async fn freshness(&self, namespace: &str) -> Result<Freshness, kube::Error> {
+    pub async fn freshness(
+        &self,
+        namespace: &str,
+        concerns: impl Fn(&Key) -> bool,
+    ) -> Result<Freshness, kube::Error> {
         for (key, expected) in self.expectations.of(namespace) {
             let copy = self.get(key.kind, &key.namespace, &key.name);
             let shown = copy.as_ref().and_then(|object| object.resource_version());
@@ -49,6 +54,9 @@ impl Cluster {
                 .is_some_and(|shown| reached(shown, &expected.resource_version))
             {
                 self.expectations.forget(&key, &expected.resource_version);
+                continue;
+            }
+            if !concerns(&key) {
                 continue;
             }
             if expected.since.elapsed() >= LOOK_UP_AFTER {

@@ -14,6 +14,7 @@ mod gateway_api;
 mod idle;
 mod leadership;
 mod manifests;
+mod meanwhile;
 mod network;
 mod page;
 mod program;

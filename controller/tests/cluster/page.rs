@@ -39,7 +39,7 @@ async fn get(endpoints: &Router, path: &str) -> (StatusCode, String) {
     )
 }
 
-async fn json(endpoints: &Router, path: &str) -> Value {
+pub async fn json(endpoints: &Router, path: &str) -> Value {
     serde_json::from_str(&get(endpoints, path).await.1).unwrap()
 }
 

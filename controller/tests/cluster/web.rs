@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use controller::http::{HttpError, Method, Request, Response, Transport};
 use futures::future::BoxFuture;
 use serde_json::{Value, json};
+use tokio::sync::watch;
 
 type Answer = Box<dyn Fn(&Request) -> Result<Response, HttpError> + Send + Sync>;
 
@@ -12,6 +13,7 @@ type Answer = Box<dyn Fn(&Request) -> Result<Response, HttpError> + Send + Sync>
 pub struct Web {
     answer: Mutex<Answer>,
     calls: Mutex<Vec<Request>>,
+    held: watch::Sender<Option<&'static str>>,
 }
 
 impl Web {
@@ -20,6 +22,7 @@ impl Web {
         let web = Arc::new(Self {
             answer: Mutex::new(Box::new(|_| ok("OK"))),
             calls: Mutex::default(),
+            held: watch::Sender::default(),
         });
         web.measure(value);
         web
@@ -42,6 +45,22 @@ impl Web {
         answer: impl Fn(&Request) -> Result<Response, HttpError> + Send + Sync + 'static,
     ) {
         *self.answer.lock().unwrap_or_else(PoisonError::into_inner) = Box::new(answer);
+    }
+
+    /// From now on calls whose address contains `part` wait for their answers, which are made at once.
+    pub fn hold(&self, part: &'static str) {
+        self.held.send_replace(Some(part));
+    }
+
+    /// Gives all answers that are waited for.
+    pub fn let_go(&self) {
+        self.held.send_replace(None);
+    }
+
+    /// The number of calls whose address contains `part`, those that wait included.
+    pub fn calls(&self, part: &str) -> usize {
+        let calls = self.calls.lock().unwrap();
+        calls.iter().filter(|call| call.url.contains(part)).count()
     }
 
     /// The bodies of the calls whose address contains `part`.
@@ -72,8 +91,13 @@ impl Web {
 impl Transport for Web {
     fn send(&self, request: Request) -> BoxFuture<'_, Result<Response, HttpError>> {
         let answer = (self.answer.lock().unwrap_or_else(PoisonError::into_inner))(&request);
+        let (url, mut held) = (request.url.clone(), self.held.subscribe());
         self.calls.lock().unwrap().push(request);
-        Box::pin(async move { answer })
+        Box::pin(async move {
+            let free = held.wait_for(|part| !part.is_some_and(|part| url.contains(part)));
+            free.await.unwrap();
+            answer
+        })
     }
 }
 

@@ -35,10 +35,33 @@ pub fn observe(
     now: Timestamp,
 ) -> Result<Observed, Problems> {
     let namespace = release.namespace();
-    let target = cluster
-        .get(Kind::Deployment, namespace, release.target())
-        .map(|object| json_of(&object))
-        .ok_or_else(|| gone(release))?;
+    let primary = cluster.get(Kind::Deployment, namespace, &release.primary());
+    let primary = primary.map(|object| primary_state(&object));
+    let route = router.observe(release, cluster);
+    let status = status::read(status);
+    let Some(target) = cluster.get(Kind::Deployment, namespace, release.target()) else {
+        // What is generated depends on the target's pods, so nothing can be said of it.
+        return Ok(Observed {
+            now,
+            target: TargetState {
+                gone: true,
+                workload: Workload::default(),
+                revision: status.last_applied.clone().unwrap_or_default(),
+                configs: status.tracked_configs.clone(),
+            },
+            status,
+            primary,
+            objects: Objects {
+                canary_service: Presence::Current,
+                primary_service: Presence::Current,
+                apex_service: Presence::Current,
+                route: route.presence,
+            },
+            route: route.weights,
+            route_pending: route.pending,
+        });
+    };
+    let target = json_of(&target);
     let find = |reference: &ConfigRef| {
         cluster
             .get(reference.kind, namespace, &reference.name)
@@ -56,20 +79,19 @@ pub fn observe(
     };
     let tracked = tracked(&target, settings.config_tracking, find)
         .map_err(|missing| Problems(vec![missing]))?;
-    let primary = cluster.get(Kind::Deployment, namespace, &release.primary());
-    let route = router.observe(release, cluster);
     let owner = release.owner();
     let wanted = services(release, &target, &owner);
     let service = |role| service_presence(&wanted, role, cluster);
     Ok(Observed {
         now,
-        status: status::read(status),
+        status,
         target: TargetState {
+            gone: false,
             workload: workload(&target),
             revision: digest::revision(&target),
             configs: by_status_key(&tracked),
         },
-        primary: primary.map(|object| primary_state(&object)),
+        primary,
         objects: Objects {
             canary_service: service(Role::Canary),
             primary_service: service(Role::Primary),
@@ -137,14 +159,6 @@ pub fn services<'a>(release: &'a Release, target: &'a Value, owner: &'a Value) -
         pod_spec: &target["spec"]["template"]["spec"],
         owner,
     }
-}
-
-fn gone(release: &Release) -> Problems {
-    Problems(vec![Problem {
-        field: "spec.targetRef.name".to_owned(),
-        message: format!("Deployment \"{}\" has disappeared", release.target()),
-        mend: "create it again".to_owned(),
-    }])
 }
 
 fn service_presence(wanted: &Wanted, role: Role, cluster: &Cluster) -> Presence {

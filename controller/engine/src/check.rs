@@ -420,6 +420,7 @@ impl Checker<'_> {
                 .is_some_and(|text| text.starts_with(crate::REVISION_PREFIX))
             && self.run_is_current()
             && complete
+            && !self.observed.target.gone
             && *route == Some(Weights::canary(0))
             && primary.is_some()
     }

@@ -29,7 +29,8 @@
 //! - Traffic never goes to a primary that is stuck while the canary answers: after a failed promotion the fix is
 //!   analysed on the canary; a rollback that has nowhere to go leaves canary and traffic as they are until the
 //!   primary is ready.
-//! - A canary without any replica that answers loses its traffic at once, which counts as a failed check.
+//! - A canary without any replica that answers loses its traffic at once, which counts as a failed check; one whose
+//!   workload is gone loses it too.
 //! - The target is not scaled down while requests may still be led there, as far as the route tells.
 //! - The target is not scaled down before the primary is ready and, if traffic had to move, one interval has passed;
 //!   initialization waits and never rolls back; a release without analysis waits for the primary too.

@@ -33,6 +33,8 @@ pub struct Observed {
 /// The target workload.
 #[derive(Debug, Clone, PartialEq)]
 pub struct TargetState {
+    /// Somebody deleted it. Then it has no replicas, and revision and configuration say nothing.
+    pub gone: bool,
     /// Replica counts and conditions.
     pub workload: Workload,
     /// Digest of the canonical JSON of its pod template.
@@ -55,8 +57,8 @@ pub struct PrimaryState {
     pub copied_configs: BTreeMap<String, String>,
 }
 
-/// Replica counts and conditions of a workload.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// Replica counts and conditions of a workload. The default is one without replicas.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Workload {
     /// `spec.replicas`.
     pub replicas_wanted: u32,

@@ -137,7 +137,7 @@ impl Check<'_> {
         self.refuse_unsupported(spec);
         let provider = self.provider(spec);
         let target = &spec.target_ref.name;
-        let selector = self.target(spec);
+        let selector = self.target(object, spec);
         let (service, service_name) = self.service(spec.service.as_ref(), target, &provider);
         self.refuse_rivals(object, target, &service_name);
 
@@ -248,7 +248,8 @@ impl Check<'_> {
         provider
     }
 
-    fn target(&mut self, spec: &CanarySpec) -> Option<SelectorLabel> {
+    /// The label by which the target selects its pods. If it is gone, the primary that was made from it still tells.
+    fn target(&mut self, object: &Object, spec: &CanarySpec) -> Option<SelectorLabel> {
         let target = &spec.target_ref;
         if target.kind != "Deployment" {
             let message = format!("\"{}\" is not supported yet", target.kind);
@@ -259,6 +260,10 @@ impl Check<'_> {
             .lookup
             .find(Kind::Deployment, &self.namespace, &target.name)
         else {
+            let primary = self.own_primary(object, &target.name);
+            if primary.is_some() {
+                return primary;
+            }
             self.problem(
                 "spec.targetRef.name",
                 format!("Deployment {}.{} not found", target.name, self.namespace),
@@ -280,6 +285,20 @@ impl Check<'_> {
             );
         }
         selector
+    }
+
+    /// The target's selector label according to the primary that this Canary has made.
+    fn own_primary(&self, object: &Object, target: &str) -> Option<SelectorLabel> {
+        let name = format!("{target}-primary");
+        let primary = self.lookup.find(Kind::Deployment, &self.namespace, &name)?;
+        let uid = object.uid()?;
+        let owners = primary.metadata.owner_references.as_ref()?;
+        if !owners.iter().any(|owner| owner.uid == uid) {
+            return None;
+        }
+        let label = SelectorLabel::find(&json_of(&primary), &self.settings.selector_labels)?;
+        let value = label.value.strip_suffix("-primary")?.to_owned();
+        Some(SelectorLabel { value, ..label })
     }
 
     /// Two canaries that share a target or a Service would undo each other's work: the older one keeps it.

@@ -1,11 +1,13 @@
-//! Wrong canaries: each is refused with its field and its mend, and none disturbs another.
+//! Wrong canaries, and what they need taken away: each is told with its mend, and none disturbs another.
 
 use std::time::Duration;
 
 use controller::cluster::Kind;
+use kube::api::DeleteParams;
 use serde_json::{Value, json};
 
 use crate::{
+    release::weights,
     web::{ok, vector},
     world::{World, canary, deployment, template},
 };
@@ -306,4 +308,37 @@ async fn what_the_api_server_refuses_is_told_once() {
         events[0].starts_with("Warning create Service default/simple-app-canary"),
         "{events:?}"
     );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_canary_whose_deployment_is_deleted_loses_its_traffic_and_goes_on_when_it_is_back() {
+    let world = World::new().await;
+    let _running = world.start();
+    world.initialize(&canary()).await;
+    world.set_image("1.0.1").await;
+    world.weight(10).await;
+    let deployments = world.api(Kind::Deployment);
+    deployments
+        .delete("simple-app", &DeleteParams::default())
+        .await
+        .unwrap();
+    world
+        .until("the primary has it all", async || {
+            weights(&world.get(Kind::VirtualService, "simple-app").await) == [100, 0]
+        })
+        .await;
+    world
+        .until("the reason is told", async || {
+            let waiting = world.status("simple-app").await["waiting"].clone();
+            let text = waiting["message"].as_str().unwrap_or_default().to_owned();
+            waiting["reason"] == "CanaryNotReady" && text.contains("it is gone; create it again")
+        })
+        .await;
+    assert_eq!(world.status("simple-app").await["phase"], "Progressing");
+
+    world.apply(Kind::Deployment, &deployment("1.0.1")).await;
+    world.phase("simple-app", "Succeeded").await;
+    let primary = world.get(Kind::Deployment, "simple-app-primary").await;
+    let image = &primary["spec"]["template"]["spec"]["containers"][0]["image"];
+    assert_eq!(image, "simple-app:1.0.1");
 }

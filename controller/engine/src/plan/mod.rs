@@ -8,6 +8,7 @@ mod analyse;
 mod cleanup;
 mod detect;
 mod finalize;
+mod gone;
 mod initialize;
 mod progress;
 mod promote;
@@ -33,6 +34,9 @@ pub(crate) fn decide(
     let mut tick = Tick::new(canary, observed, answers);
     let planned = if canary.suspend {
         suspend::suspend(&mut tick);
+        Ok(())
+    } else if observed.target.gone {
+        gone::wait_for_target(&mut tick);
         Ok(())
     } else {
         suspend::resume(&mut tick);

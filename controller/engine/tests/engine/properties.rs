@@ -137,6 +137,7 @@ enum Disturbance {
     Drift(usize),
     Delete(usize),
     DeletePrimary,
+    DeleteTarget(bool),
     Scale(u32),
     Clock(i64),
     Crash(usize),
@@ -178,6 +179,7 @@ fn any_disturbance() -> impl Strategy<Value = Disturbance> {
         1 => (0..4usize).prop_map(D::Drift),
         1 => (0..4usize).prop_map(D::Delete),
         1 => Just(D::DeletePrimary),
+        1 => any::<bool>().prop_map(D::DeleteTarget),
         1 => (0..4u32).prop_map(D::Scale),
         1 => (-5000..5000i64).prop_map(D::Clock),
         3 => (0..8usize).prop_map(D::Crash),
@@ -249,6 +251,8 @@ fn disturb(driver: &mut Driver, disturbance: Disturbance) {
             }
         }
         D::DeletePrimary => world.primary = None,
+        D::DeleteTarget(true) => world.target_gone = true,
+        D::DeleteTarget(false) => world.recreate_target(),
         D::Scale(replicas) => world.target.scale(replicas, now),
         D::Clock(error) => world.clock_error = error,
         D::Crash(actions) => *crash_after = Some(actions),
@@ -287,6 +291,7 @@ fn heal(driver: &mut Driver) {
     world.metrics.clear();
     world.clock_error = 0;
     world.route_refused = false;
+    world.recreate_target();
     if let Some((primary, _)) = &mut world.primary {
         primary.starved = false;
     }
@@ -568,7 +573,12 @@ fn watch_traffic(before: &World, action: &Action, after: &World) {
             .as_ref()
             .map_or(0, |(primary, _)| primary.available());
         let dead = |available: u32, percent: u8| if available == 0 { percent } else { 0 };
-        dead(primary, weights.primary) + dead(world.target.available(), weights.canary)
+        let target = if world.target_gone {
+            0
+        } else {
+            world.target.available()
+        };
+        dead(primary, weights.primary) + dead(target, weights.canary)
     };
     if !matches!(action, Action::ScaleDownTarget) {
         assert!(

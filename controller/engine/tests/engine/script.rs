@@ -13,7 +13,8 @@
 //! gateway refuses|accepts                    what it says of the route from now on
 //! weight 30                                  someone sets the live weight
 //! drift route|apex-service|…                 someone changes a generated object
-//! delete route|primary|…                     someone deletes it
+//! delete route|primary|target|…              someone deletes it
+//! recreate target                            and makes it again, as it was
 //! deploy v2 · config v7                      new template · new content of its ConfigMap
 //! broken v2 · mend v2                        its pods do not become ready · they do
 //! replace primary v9                         someone rolls the primary to another revision
@@ -137,6 +138,8 @@ fn command(driver: &mut Driver, line: &str) -> Option<()> {
         }
         ("exists" | "drift", [object]) => *presence(world, object)? = Presence::Drifted,
         ("delete", ["primary"]) => world.primary = None,
+        ("delete", ["target"]) => world.target_gone = true,
+        ("recreate", ["target"]) => world.recreate_target(),
         ("delete", [object]) => {
             *presence(world, object)? = Presence::Missing;
             if *object == "route" {

@@ -166,6 +166,8 @@ pub(crate) struct World {
     pub(crate) startup: i64,
     pub(crate) status: Status,
     pub(crate) target: Deployment,
+    /// Somebody has deleted the target.
+    pub(crate) target_gone: bool,
     pub(crate) primary: Option<(Deployment, Option<Release>)>,
     pub(crate) objects: Objects,
     pub(crate) route: Option<Weights>,
@@ -204,6 +206,7 @@ impl World {
             startup: 3,
             status: Status::default(),
             target: Deployment::new(release, replicas),
+            target_gone: false,
             primary: None,
             objects: Objects {
                 canary_service: missing,
@@ -243,7 +246,12 @@ impl World {
             now: instant(self.now + self.clock_error),
             status: self.status.clone(),
             target: TargetState {
-                workload: self.target.observe(self.now, deadline),
+                gone: self.target_gone,
+                workload: if self.target_gone {
+                    Workload::default()
+                } else {
+                    self.target.observe(self.now, deadline)
+                },
                 revision: self.target.template.revision.clone(),
                 configs: self.target.template.configs.clone(),
             },
@@ -320,6 +328,15 @@ impl World {
         }
     }
 
+    /// Somebody makes the target that was deleted again, as it was.
+    pub(crate) fn recreate_target(&mut self) {
+        if self.target_gone {
+            self.target_gone = false;
+            self.target = Deployment::new(self.target.template.clone(), self.target.wanted);
+            self.target.change(self.now);
+        }
+    }
+
     fn set_route(&mut self, weights: Weights) {
         self.route = Some(weights);
         self.route_changed = self.now;
@@ -350,6 +367,9 @@ impl World {
                 let (primary, copied) = self.primary.as_mut().ok_or("no primary")?;
                 primary.set_template(release.clone(), now);
                 *copied = Some(release);
+            }
+            Action::ScaleUpTarget { .. } | Action::ScaleDownTarget if self.target_gone => {
+                return Err("not found".to_owned());
             }
             Action::ScaleUpTarget { replicas } => self.target.scale(*replicas, now),
             Action::ScaleDownTarget => self.target.scale(0, now),
@@ -403,6 +423,9 @@ impl World {
         configs: &BTreeMap<String, String>,
     ) -> Result<Release, String> {
         let template = &self.target.template;
+        if self.target_gone {
+            return Err("the target is gone".to_owned());
+        }
         if template.revision == revision && template.configs == *configs {
             Ok(template.clone())
         } else {

@@ -14,9 +14,10 @@ use tracing::warn;
 
 use crate::{
     answer::call_hook,
-    cluster::{Kind, Object, WriteError},
+    cluster::{Cluster, Kind, Object, WriteError},
     context::Context,
     crd::CanaryStatus,
+    definition::Dropped,
     events,
     generate::{
         configs::{self, ConfigRef},
@@ -49,6 +50,9 @@ pub enum ApplyError {
         /// `pod template` or `configuration`.
         what: &'static str,
     },
+    /// The status was written, and the API server did not keep all of it.
+    #[error(transparent)]
+    Definition(#[from] Dropped),
     /// This process may no longer act.
     #[error(transparent)]
     Lease(#[from] LostLease),
@@ -61,7 +65,7 @@ impl ApplyError {
         match self {
             ApplyError::Write(error) => error.is_conflict(),
             ApplyError::Moved { .. } => true,
-            ApplyError::Event(_) | ApplyError::Lease(_) => false,
+            ApplyError::Event(_) | ApplyError::Definition(_) | ApplyError::Lease(_) => false,
         }
     }
 }
@@ -303,7 +307,7 @@ impl Tick<'_> {
         let Some(patch) = status::patch(&observed, new, kind, self.ctx.clock.now()) else {
             return Ok(());
         };
-        Ok(write_status(self.object, &observed, patch, self.ctx).await?)
+        write_status(self.object, &observed, patch, self.ctx).await
     }
 }
 
@@ -311,23 +315,33 @@ impl Tick<'_> {
 /// matter; a change of the status does.
 ///
 /// # Errors
-/// When the status is another one meanwhile, or the API server refuses or does not answer.
+/// When the status is another one meanwhile, when the API server refuses or does not answer, or when it does not keep
+/// all of the status.
 pub async fn write_status(
     object: &Object,
     observed: &CanaryStatus,
     patch: Value,
     ctx: &Context,
-) -> Result<(), WriteError> {
+) -> Result<(), ApplyError> {
+    let written = patch_status(object, observed, &patch, &ctx.cluster).await?;
+    Ok(ctx.definition.written(&patch, &written).await?)
+}
+
+async fn patch_status(
+    object: &Object,
+    observed: &CanaryStatus,
+    patch: &Value,
+    cluster: &Cluster,
+) -> Result<Object, WriteError> {
     let (namespace, name) = (object.namespace().unwrap_or_default(), object.name_any());
     let guarded = |version: Option<String>| json!({ "metadata": { "resourceVersion": version }, "status": patch });
-    let cluster = &ctx.cluster;
     let first = guarded(object.resource_version());
     let conflict = match cluster
         .merge_status(Kind::Canary, &namespace, &name, &first)
         .await
     {
         Err(error) if error.is_conflict() => error,
-        other => return other.map(drop),
+        other => return other,
     };
     match cluster.live(Kind::Canary, &namespace, &name).await? {
         Some(live) if live.uid() == object.uid() && status::of_object(&live) == *observed => {
@@ -335,7 +349,6 @@ pub async fn write_status(
             cluster
                 .merge_status(Kind::Canary, &namespace, &name, &again)
                 .await
-                .map(drop)
         }
         _ => Err(conflict),
     }

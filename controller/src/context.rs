@@ -10,8 +10,8 @@ use canary_engine::action::Action;
 use tokio::time::Instant;
 
 use crate::{
-    background::Background, clock::Clock, cluster::Cluster, http::Transport, lease::Fence,
-    metrics::Metrics, settings::Settings,
+    background::Background, clock::Clock, cluster::Cluster, definition::Definition,
+    http::Transport, lease::Fence, metrics::Metrics, settings::Settings,
 };
 
 /// What every reconciliation shares.
@@ -38,6 +38,8 @@ pub struct Context {
     pub remarked: Remarked,
     /// Recent repairs, by canary.
     pub repairs: Repairs,
+    /// Whether the definition of Canaries keeps their status.
+    pub definition: Definition,
 }
 
 /// Recent repairs, by canary. Two controllers that disagree about an object would otherwise rewrite it as fast as
@@ -52,17 +54,8 @@ impl Repairs {
     /// Counts a plan that repairs something; when there were too many of late, how long to wait before the next. One
     /// that ends a release has it carried out all the same: a rollback must not wait for a quarrel to end.
     pub fn too_often(&self, canary: &str, actions: &[Action]) -> Option<Duration> {
-        let repairs = |action: &Action| {
-            matches!(
-                action,
-                Action::EnsureCanaryService
-                    | Action::EnsurePrimaryService
-                    | Action::EnsureApexService
-                    | Action::EnsureRoute(_)
-            )
-        };
         let ends = |action: &Action| matches!(action, Action::ScaleDownTarget | Action::Alert(_));
-        if !actions.iter().any(repairs) || actions.iter().any(ends) {
+        if !actions.iter().any(is_repair) || actions.iter().any(ends) {
             return None;
         }
         let minute = Duration::from_secs(60);
@@ -81,6 +74,18 @@ impl Repairs {
             }
         }
     }
+}
+
+/// Whether an action makes a generated object as it is wanted. What is not repaired is found again at the next look.
+#[must_use]
+pub fn is_repair(action: &Action) -> bool {
+    matches!(
+        action,
+        Action::EnsureCanaryService
+            | Action::EnsurePrimaryService
+            | Action::EnsureApexService
+            | Action::EnsureRoute(_)
+    )
 }
 
 /// Remarks that this process made, so that an idle canary costs no request.

@@ -9,6 +9,7 @@ use crate::{
     apply::{ApplyError, write_status},
     cluster::Object,
     context::Context,
+    definition::Dropped,
     events,
     generate::digest,
     reconcile::{TickError, full_name},
@@ -69,6 +70,32 @@ pub async fn remark(object: &Object, release: &Release, ctx: &Context) -> Result
                 .await
                 .map_err(ApplyError::Event)?;
         }
+    }
+    Ok(())
+}
+
+/// Says once for each process that the status of a Canary would not be kept.
+///
+/// # Errors
+/// When the event cannot be written.
+pub async fn definition(
+    object: &Object,
+    dropped: &Dropped,
+    ctx: &Context,
+) -> Result<(), TickError> {
+    // Which fields are named depends on what was written or tried last; it is the same news all the same.
+    let key = "definition";
+    let uid = object.metadata.uid.as_deref().unwrap_or_default();
+    if ctx.remarked.is_new(uid, key) {
+        let event = Event {
+            warning: true,
+            message: dropped.to_string(),
+            action: "Definition",
+            key: key.to_owned(),
+        };
+        events::publish(object, &event, ctx)
+            .await
+            .map_err(ApplyError::Event)?;
     }
     Ok(())
 }

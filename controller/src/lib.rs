@@ -8,6 +8,7 @@
 //! - [`apply`]: carries out the engine's plan, with the builders of [`generate`] and the routers of [`routing`]
 //!
 //! Around it: [`controller`] decides which change wakes which canary, [`lease`] whether this process may act,
+//! [`definition`] whether what it writes is kept,
 //! [`events`], [`explain`], [`notify`] and [`background`] tell people, [`metrics`] and [`admin`] tell machines, and [`run`] puts
 //! everything together. [`args`] is the command line, [`overview`] the view for people at a terminal, [`page`] the one
 //! for people at a browser, [`serve`] what both of its and the machines' endpoints are served by.
@@ -22,6 +23,7 @@ pub mod cluster;
 pub mod context;
 pub mod controller;
 pub mod crd;
+pub mod definition;
 pub mod events;
 pub mod explain;
 pub mod generate;

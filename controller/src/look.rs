@@ -11,7 +11,7 @@ use crate::{
     context::Context,
     controller::concerns,
     crd::CanaryStatus,
-    explain,
+    definition, explain,
     observe::observe,
     reconcile::TickError,
     release::Release,
@@ -77,13 +77,16 @@ pub async fn look(
     if object.metadata.deletion_timestamp.is_some() {
         return Ok(ControlFlow::Break(Action::await_change()));
     }
-    match see(&object, ctx) {
-        Ok(sight) => Ok(ControlFlow::Continue(sight)),
-        Err(problems) => {
-            let end = explain::refuse(&object, &problems, ctx).await?;
-            Ok(ControlFlow::Break(end))
+    let dropped = ctx.definition.drops(&object, &ctx.cluster).await?;
+    let end = match (see(&object, ctx), dropped) {
+        (Ok(sight), None) => return Ok(ControlFlow::Continue(sight)),
+        (Err(problems), None) => explain::refuse(&object, &problems, ctx).await?,
+        (sight, Some(dropped)) => {
+            let sight = sight.as_ref().ok();
+            definition::leave_alone(&object, sight, &dropped, ctx).await?
         }
-    }
+    };
+    Ok(ControlFlow::Break(end))
 }
 
 /// Validates a Canary and observes the world around it.

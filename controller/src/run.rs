@@ -108,6 +108,7 @@ impl Controller {
             failures: Default::default(),
             remarked: Default::default(),
             repairs: Default::default(),
+            definition: Default::default(),
         });
         Ok(Self {
             ctx,

@@ -140,6 +140,26 @@ impl Cluster {
         self.written("patch status of", kind, namespace, name, written)
     }
 
+    /// What the API server would make of an object whose status was changed by this merge patch. Nothing is written.
+    ///
+    /// # Errors
+    /// When the server refuses or does not answer.
+    pub async fn try_status(
+        &self,
+        kind: Kind,
+        namespace: &str,
+        name: &str,
+        patch: &Value,
+    ) -> Result<Object, WriteError> {
+        let params = PatchParams {
+            dry_run: true,
+            ..PatchParams::default()
+        };
+        let api = self.api(kind, namespace);
+        let answer = answered(api.patch_status(name, &params, &Patch::Merge(patch))).await;
+        answer.map_err(|source| error("patch status of", kind, namespace, name, source))
+    }
+
     /// Makes one object as `build` says, given the one that exists: creates it, replaces it, or does nothing when
     /// it already is so. The read is live and its `resourceVersion` guards the write.
     ///

@@ -13,7 +13,7 @@ use crate::{
 };
 
 /// What Flagger's status says at the moment it is stopped.
-struct Left {
+pub struct Left {
     phase: &'static str,
     /// Condition `Promoted`: status and message.
     promoted: (&'static str, &'static str),
@@ -36,7 +36,7 @@ const UNDER_WAY: &str = "New revision detected, progressing canary analysis.";
 
 impl Left {
     /// Between two releases.
-    fn idle(phase: &'static str) -> Self {
+    pub fn idle(phase: &'static str) -> Self {
         Self {
             phase,
             promoted: ("True", DONE),
@@ -63,7 +63,7 @@ impl Left {
     }
 
     /// Creates everything as Flagger leaves it.
-    async fn put_into(&self, world: &World, canary: &Value) {
+    pub async fn put_into(&self, world: &World, canary: &Value) {
         world.apply(Kind::Canary, canary).await;
         let owner = json!([{ "apiVersion": "flagger.app/v1beta1", "kind": "Canary", "name": "simple-app",
             "uid": world.get(Kind::Canary, "simple-app").await["metadata"]["uid"],
@@ -147,7 +147,7 @@ fn not_for_flux() -> Value {
 }
 
 /// All that would restart a pod or move traffic if it changed.
-async fn effects(world: &World) -> Value {
+pub async fn effects(world: &World) -> Value {
     let mut seen = json!({});
     for name in ["simple-app", "simple-app-primary"] {
         let deployment = world.get(Kind::Deployment, name).await;
@@ -165,7 +165,7 @@ async fn effects(world: &World) -> Value {
 }
 
 /// Waits until the controller has written the revision in its own form, which is when it has taken over.
-async fn taken_over(world: &World) {
+pub async fn taken_over(world: &World) {
     world
         .until("the status is the controller's own", async || {
             let status = world.status("simple-app").await;

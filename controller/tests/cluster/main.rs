@@ -9,6 +9,7 @@
 
 mod adoption;
 mod crash;
+mod definition;
 mod docs;
 mod gateway_api;
 mod idle;

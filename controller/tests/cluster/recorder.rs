@@ -27,6 +27,7 @@ pub struct Recorder(Arc<Inner>);
 #[derive(Default)]
 struct Inner {
     asked: Mutex<Vec<Asked>>,
+    tried: Mutex<usize>,
     cut: Mutex<Option<usize>>,
     is_cut: Notify,
 }
@@ -77,9 +78,17 @@ impl Recorder {
         self.asked().iter().filter(|asked| asked.is_write()).count()
     }
 
+    /// The number of writes so far that were only tried.
+    pub fn tried(&self) -> usize {
+        *self.0.tried.lock().unwrap()
+    }
+
     /// Notes a request; true if it is the last one that gets through.
     fn note(&self, request: &Request<Body>) -> bool {
         let asked = read(request);
+        if request.uri().query().is_some_and(|q| q.contains("dryRun")) {
+            *self.0.tried.lock().unwrap() += 1;
+        }
         let is_write = asked.is_write();
         self.0.asked.lock().unwrap().push(asked);
         let mut cut = self.0.cut.lock().unwrap();

@@ -86,7 +86,7 @@ impl Definition {
     /// that ask at the same time wait for one answer.
     ///
     /// # Errors
-    /// When the API server refuses to try a write, or does not answer.
+    /// When the API server does not answer.
     pub async fn drops(
         &self,
         canary: &Object,
@@ -109,10 +109,15 @@ impl Definition {
         }
         let namespace = canary.namespace().unwrap_or_default();
         let patch = json!({ "status": fields });
-        let answer = cluster
+        let found = match cluster
             .try_status(Kind::Canary, &namespace, &canary.name_any(), &patch)
-            .await?;
-        let found = Dropped::between(&fields, &answer);
+            .await
+        {
+            Ok(answer) => Dropped::between(&fields, &answer),
+            // Where an admission webhook may have effects nothing can be tried. The first real write tells.
+            Err(error) if error.code().is_some_and(|code| (400..500).contains(&code)) => None,
+            Err(error) => return Err(error),
+        };
         learn(&mut known, found.clone());
         Ok(found)
     }
@@ -162,6 +167,8 @@ fn additions() -> Map<String, Value> {
         ("phaseSince", json!(time)),
         ("runStarted", json!(time)),
         ("preRolloutDone", json!(true)),
+        ("promotedConfigs", json!({})),
+        ("cleanup", json!("ScaleDown")),
         (
             "waiting",
             json!({ "reason": "Definition", "message": "", "announced": true }),

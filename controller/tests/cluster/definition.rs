@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 use crate::{
     adoption::{Left, effects, taken_over},
     docs::is_explained,
+    recorder::untried,
     release::{image, weights},
     world::{World, canary, deployment},
 };
@@ -196,4 +197,21 @@ async fn a_right_definition_is_asked_about_once_and_not_again_by_the_next_proces
     world.set_image("1.0.1").await;
     world.phase("simple-app", "Succeeded").await;
     assert_eq!(second.recorder.tried(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn where_nothing_can_be_tried_the_first_write_tells() {
+    let world = World::new().await;
+    let running = world.start_through(untried);
+    world.initialize(&canary()).await;
+    world.set_image("1.0.1").await;
+    world.phase("simple-app", "Succeeded").await;
+    assert_eq!(running.recorder.tried(), 1);
+    drop(running);
+
+    let world = World::new().await;
+    world.define(&flaggers()).await;
+    let _running = world.start_through(untried);
+    world.deploy(&canary()).await;
+    left_alone(&world, "simple-app").await;
 }

@@ -5,8 +5,9 @@ use std::{
     sync::{Arc, Mutex},
 };
 
-use http::{Method, Request};
+use http::{Method, Request, Response};
 use kube::{Client, client::Body};
+use serde_json::json;
 use tokio::sync::Notify;
 
 /// What a client asked for.
@@ -119,6 +120,25 @@ pub fn strict(client: Client) -> Client {
             *request.uri_mut() = uri.parse().unwrap();
         }
         async move { client.send(request).await }
+    });
+    Client::new(service, "default")
+}
+
+/// A client that can try nothing, as where an admission webhook may have effects.
+pub fn untried(client: Client) -> Client {
+    let service = tower::service_fn(move |request: Request<Body>| {
+        let client = client.clone();
+        async move {
+            if !request.uri().query().is_some_and(|q| q.contains("dryRun")) {
+                return client.send(request).await;
+            }
+            let why = "admission webhook \"w.example\" does not support dry run";
+            let status = json!({
+                "kind": "Status", "apiVersion": "v1", "status": "Failure", "reason": "BadRequest", "code": 400,
+                "message": why });
+            let body = Body::from(status.to_string().into_bytes());
+            Ok(Response::builder().status(400).body(body).unwrap())
+        }
     });
     Client::new(service, "default")
 }

@@ -143,8 +143,13 @@ impl World {
 
     /// [`World::start`], and fields that a kind's schema does not know are dropped as API servers do it, in silence.
     pub fn start_unchecked(&self) -> Running {
+        self.start_through(|client| client)
+    }
+
+    /// [`World::start`] with a client of another kind.
+    pub fn start_through(&self, change: impl FnOnce(Client) -> Client) -> Running {
         let recorder = Recorder::default();
-        let client = recorder.record(self.client_of_the_controller());
+        let client = recorder.record(change(self.client_of_the_controller()));
         let settings = Settings {
             min_interval: Duration::ZERO,
             ..Settings::default()

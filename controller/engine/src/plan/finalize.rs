@@ -41,6 +41,11 @@ pub(super) fn finalize(tick: &mut Tick<'_>) {
         tick.hold(WaitingReason::Draining, DRAINING.to_owned());
         return;
     }
+    if tick.observed.route.is_none() {
+        // It was deleted and has just been made again; whether it is in force is seen in the next look.
+        tick.wake_in(Duration::ZERO);
+        return;
+    }
     if tick.waits_for_route() {
         // Requests may still be on their way to the target.
         return;

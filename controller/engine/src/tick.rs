@@ -172,21 +172,32 @@ impl<'a> Tick<'a> {
         )
     }
 
+    /// Whether the run, or the last one, is of what has been promoted already: the target was set back to it.
+    pub(crate) fn run_is_promoted(&self) -> bool {
+        let status = &self.status;
+        status.last_applied == status.last_promoted
+            && status
+                .promoted_configs
+                .as_ref()
+                .is_none_or(|configs| *configs == status.tracked_configs)
+    }
+
     /// The canary has no replica that answers.
     pub(crate) fn canary_is_down(&self) -> bool {
         self.observed.target.workload.available == 0
+    }
+
+    /// The primary has a replica that answers.
+    pub(crate) fn primary_answers(&self) -> bool {
+        let primary = self.observed.primary.as_ref();
+        primary.is_some_and(|primary| primary.workload.available > 0)
     }
 
     /// Whether traffic may be sent back to the primary: it has replicas that answer and its rollout is not
     /// stuck, or there is nothing better left.
     pub(crate) fn primary_may_take_over(&self) -> bool {
         let stuck = matches!(self.primary, Readiness::Stuck(_));
-        let answers = self
-            .observed
-            .primary
-            .as_ref()
-            .is_some_and(|primary| primary.workload.available > 0);
-        (answers && !stuck) || self.canary_is_down()
+        (self.primary_answers() && !stuck) || self.canary_is_down()
     }
 
     // Time.

@@ -28,18 +28,31 @@ pub(super) fn tell_webhooks(tick: &mut Tick<'_>, meanwhile: impl FnOnce(&mut Tic
 }
 
 /// Takes the traffic that was left to a failed canary for lack of a primary, as soon as the primary can have it. (A
-/// canary that was copied to the primary has passed; it goes on serving until the next release.)
+/// canary that was copied to the primary has passed; it goes on serving until the next release, or until none of its
+/// replicas answers.)
 pub(super) fn take_back_traffic(tick: &mut Tick<'_>) {
     if tick.status.phase != Phase::Failed || tick.live.canary == 0 {
         return;
     }
-    if tick.run_is_copied() == Some(true) {
-        tick.status.cleanup = None;
-    } else if tick.primary.is_ready() {
+    // What has been promoted is copied as well; then the primary was only away when the target was set back to it.
+    let passed = tick.run_is_copied() == Some(true) && !tick.run_is_promoted();
+    let dead = tick.canary_is_down() && tick.primary_answers();
+    if dead || tick.primary.is_ready() && !passed {
         tick.normal(
             "RouteToPrimary",
             "Routing all traffic to primary".to_owned(),
         );
+        tick.set_canary_weight(0);
+        tick.status.cleanup = Some(Cleanup::ScaleDown);
+    } else if passed {
+        tick.status.cleanup = None;
+    }
+}
+
+/// Takes the traffic that was left to a canary from a revision that nobody has analysed: it keeps it only as long as
+/// the primary cannot take it. It has its replicas back when its run begins.
+pub(super) fn take_traffic_from_unknown(tick: &mut Tick<'_>) {
+    if tick.live.canary > 0 && tick.primary_may_take_over() {
         tick.set_canary_weight(0);
         tick.status.cleanup = Some(Cleanup::ScaleDown);
     }

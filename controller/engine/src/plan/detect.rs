@@ -58,7 +58,7 @@ pub(super) fn detect(tick: &mut Tick<'_>) -> Planned {
         tick.take_up_target();
         rest(tick);
     } else {
-        cleanup::tell_webhooks(tick, |_| ());
+        cleanup::tell_webhooks(tick, cleanup::take_traffic_from_unknown);
         if !begin(tick)? {
             cleanup::retire_target(tick);
         }
@@ -68,11 +68,6 @@ pub(super) fn detect(tick: &mut Tick<'_>) -> Planned {
 
 /// Starts the run of a new revision, unless it has to wait; whether it was started.
 fn begin(tick: &mut Tick<'_>) -> Result<bool, Ask> {
-    // After a failed promotion the canary serves. What replaces it has not been analysed, so it keeps that
-    // traffic only as long as the primary cannot take it.
-    if tick.primary_may_take_over() {
-        tick.set_canary_weight(0);
-    }
     let mut stuck = None;
     match tick.primary.clone() {
         Readiness::Ready => {}

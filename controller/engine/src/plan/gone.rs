@@ -1,6 +1,12 @@
 //! The target does not exist any more: nothing can be released until it does.
 
-use crate::{status::WaitingReason, tick::Tick};
+use crate::{
+    phase::Phase,
+    status::{Cleanup, WaitingReason},
+    tick::Tick,
+};
+
+use super::cleanup;
 
 /// Gives the target's traffic to the primary and waits. (Flagger leaves the traffic where nobody answers.) The release is
 /// not over: when the target is back it goes on, or begins anew with what the target then holds.
@@ -9,12 +15,14 @@ pub(super) fn wait_for_target(tick: &mut Tick<'_>) {
     let why = format!(
         "canary deployment {target} not ready: it is gone; create it again, or delete Canary {canary}"
     );
-    let primary = tick.observed.primary.as_ref();
-    let moves =
-        tick.live.canary > 0 && primary.is_some_and(|primary| primary.workload.available > 0);
+    let moves = tick.live.canary > 0 && tick.primary_answers();
     if moves {
         // Before anything that takes time.
         tick.set_canary_weight(0);
+        if matches!(tick.status.phase, Phase::Waiting | Phase::Failed) {
+            // No release gives it back, so the target's replicas are not needed when it is back.
+            tick.status.cleanup.get_or_insert(Cleanup::ScaleDown);
+        }
     }
     let waiting = tick.status.waiting.as_ref();
     if waiting.is_none_or(|waiting| waiting.message != why) {
@@ -27,4 +35,6 @@ pub(super) fn wait_for_target(tick: &mut Tick<'_>) {
         );
     }
     tick.hold(WaitingReason::CanaryNotReady, why);
+    // The target may be away for ever.
+    cleanup::tell_webhooks(tick, |_| ());
 }

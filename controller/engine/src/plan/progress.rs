@@ -108,12 +108,7 @@ fn note_live_weight(tick: &mut Tick<'_>) {
 /// Waits for the canary. If none of its replicas is left, its traffic goes to the primary at once, and since it fell
 /// over under traffic, that counts as a failed check. (Flagger leaves the traffic where nobody answers.)
 fn canary_not_ready(tick: &mut Tick<'_>, why: String) {
-    let primary_answers = tick
-        .observed
-        .primary
-        .as_ref()
-        .is_some_and(|primary| primary.workload.available > 0);
-    if tick.live.canary == 0 || !tick.canary_is_down() || !primary_answers {
+    if tick.live.canary == 0 || !tick.canary_is_down() || !tick.primary_answers() {
         tick.wait_for_readiness(WaitingReason::CanaryNotReady, why);
         return;
     }

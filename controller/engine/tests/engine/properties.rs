@@ -553,6 +553,11 @@ fn inspect_traffic(canary: &Canary, world: &World) {
     let Some(primary) = observed.primary else {
         return;
     };
+    assert!(
+        observed.target.workload.available > 0 || primary.workload.available == 0,
+        "{weight} percent to a canary without replicas: {status:?} {:#?}",
+        world.log
+    );
     let overdue = primary.workload.unavailable_since.is_some_and(|since| {
         observed.now.duration_since(since).as_secs() >= canary.progress_deadline.as_secs() as i64
     });
@@ -595,6 +600,38 @@ fn watch_traffic(before: &World, action: &Action, after: &World) {
             after.log
         );
     }
+}
+
+/// However a release ends, in the end the target has traffic or no replicas, and traffic only if it was copied to a
+/// primary that did not come up with it, or has no primary to give it to.
+#[test]
+fn nothing_is_left_of_a_release() {
+    let leaves_replicas = |disturbance: &Disturbance| {
+        matches!(disturbance, Disturbance::Scale(_) | Disturbance::Weight(_))
+    };
+    let happens =
+        any_disturbance().prop_filter("someone else's replicas", move |it| !leaves_replicas(it));
+    proptest!(config(96), |(
+        canary in any_canary(),
+        disturbances in vec((0..25i64, happens), 0..25),
+    )| {
+        let mut driver = initialized(canary, 2, 1);
+        for (pause, disturbance) in disturbances {
+            driver.advance(pause);
+            disturb(&mut driver, disturbance);
+        }
+        heal(&mut driver);
+        let limit = bound(&driver.canary);
+        driver.advance(limit);
+        let World { status, route, target, primary, log, .. } = &driver.world;
+        if *route == Some(Weights::canary(0)) {
+            prop_assert_eq!(target.wanted, 0, "{:?} {:#?}", status, log);
+        } else {
+            let promoted = status.last_applied == status.last_promoted
+                && status.promoted_configs.as_ref() == Some(&status.tracked_configs);
+            prop_assert!(primary.is_none() || !promoted, "{:?} {:#?}", status, log);
+        }
+    });
 }
 
 /// Whatever happens, a primary that is made again holds what was promoted, or is just being: template and

@@ -24,7 +24,7 @@
 //! refuse HOOK TEXT · pass HOOK               what a webhook answers · a rollback webhook asks for a rollback
 //! measure NAME 5 | {pod="a"}=5 {pod="b"}=1 | nodata | error TEXT
 //! clock -3600                                the controller's clock goes wrong by so many seconds
-//! crash 3                                    the controller dies after three more actions
+//! crash 3 · crash 3 20s                      the controller dies after three more actions · and stays away so long
 //! advance 20s · wait PHASE                   time passes · until the phase (ten minutes at most)
 //! idle                                       there must be nothing to do
 //! ```
@@ -199,6 +199,10 @@ fn command(driver: &mut Driver, line: &str) -> Option<()> {
         }
         ("clock", [seconds]) => world.clock_error = seconds.parse().ok()?,
         ("crash", [actions]) => driver.crash_after = Some(actions.parse().ok()?),
+        ("crash", [actions, pause]) => {
+            let pause = pause.strip_suffix('s')?.parse().ok()?;
+            driver.crashes = vec![(actions.parse().ok()?, pause)];
+        }
         ("advance", [time]) => driver.advance(time.strip_suffix('s')?.parse().ok()?),
         ("wait", [phase]) => {
             let phase = Phase::parse(phase)?;

@@ -10,7 +10,7 @@ use canary_engine::{
     observed::{Observed, Weights},
     phase::Phase,
     question::{Answer, Answers, MetricAnswer, Question, Sample},
-    status::Status,
+    status::{Cleanup, Status},
 };
 
 use crate::{driver::Driver, script};
@@ -264,6 +264,19 @@ fn a_run_that_waits_for_nothing() {
         found.iter().map(|found| found.rule).collect::<Vec<_>>(),
         [Rule::NeverStuckInSilence]
     );
+    let mut case = Case::new(RUNNING);
+    case.observed.status.phase = Phase::Failed;
+    for (cleanup, rules) in [
+        (None, vec![]),
+        (Some(Cleanup::ScaleDown), vec![Rule::NeverStuckInSilence]),
+    ] {
+        case.observed.status.cleanup = cleanup;
+        let found = check(&case.driver.canary, &case.observed, &case.answers, &silent);
+        assert_eq!(
+            found.iter().map(|found| found.rule).collect::<Vec<_>>(),
+            rules
+        );
+    }
 }
 
 #[test]

@@ -187,6 +187,8 @@ pub(crate) struct World {
     pub(crate) metrics: BTreeMap<String, Script>,
     /// Revisions that answer badly, so that every metric of them fails.
     pub(crate) failing: BTreeSet<String>,
+    /// Whether a webhook was told of the failure in the status.
+    told: bool,
     /// Changes of phase that happened.
     pub(crate) changes: BTreeSet<(Phase, Phase)>,
     /// What the primary held at the end of a release, and at the beginning.
@@ -224,6 +226,7 @@ impl World {
             asks_until_seen: false,
             metrics: BTreeMap::new(),
             failing: BTreeSet::new(),
+            told: false,
             changes: BTreeSet::new(),
             promoted: Vec::new(),
             published: BTreeSet::new(),
@@ -391,6 +394,7 @@ impl World {
                     *index,
                     &answer,
                 );
+                self.told = true;
                 self.note(action);
                 return self.apply(canary, &Action::Publish(event));
             }
@@ -400,6 +404,18 @@ impl World {
                     "{} checks",
                     status.checks.len()
                 );
+                if self.status.cleanup == Some(Cleanup::PostRollout)
+                    && status.cleanup != Some(Cleanup::PostRollout)
+                {
+                    let hooks = &canary.analysis.hooks;
+                    let waits = hooks.iter().any(|hook| hook.kind == HookKind::PostRollout);
+                    assert!(
+                        self.told || !waits,
+                        "webhooks are not told: {:#?}",
+                        self.log
+                    );
+                    self.told = false;
+                }
                 let change = (self.status.phase, status.phase);
                 if change.0 != change.1 {
                     self.changes.insert(change);

@@ -42,12 +42,10 @@ impl Dropped {
         (!lost.is_empty()).then_some(Self(lost))
     }
 
-    /// Whether something of this change of the status would be lost.
-    fn concerns(&self, patch: &Value) -> bool {
-        let fields = patch.as_object().into_iter().flatten();
-        fields
-            .into_iter()
-            .any(|(field, value)| !value.is_null() && self.0.contains_key(field))
+    /// What is kept of a change of the status.
+    fn spare(&self, mut patch: Map<String, Value>) -> Map<String, Value> {
+        patch.retain(|field, value| value.is_null() || !self.0.contains_key(field));
+        patch
     }
 }
 
@@ -185,9 +183,8 @@ fn has(canary: &Object, field: &str) -> bool {
     !canary.data["status"][field].is_null()
 }
 
-/// Leaves a canary alone whose status would not be kept, and says so once. Nothing but the status is written then, and
-/// that only if all of it is kept: it notes which revision Flagger left there, so that one that comes before the
-/// definition is mended is found as new afterwards.
+/// Leaves a canary alone whose status would not be kept, and says so once. Nothing is written then but which revision
+/// Flagger left there, so that one that comes before the definition is mended is found as new afterwards.
 ///
 /// # Errors
 /// When the event or the status cannot be written.
@@ -199,10 +196,13 @@ pub async fn leave_alone(
 ) -> Result<Action, TickError> {
     explain::definition(object, dropped, ctx).await?;
     if let Some(sight) = sight
-        && let Some(patch) = noted(sight)
-        && !dropped.concerns(&patch)
+        && let Some(Value::Object(patch)) = noted(sight)
     {
-        write_status(&sight.object, &sight.status, patch, ctx).await?;
+        let kept = dropped.spare(patch);
+        // A phase says nothing without what is remembered of it.
+        if kept.contains_key("lastAppliedSpec") && !kept.contains_key("phase") {
+            write_status(&sight.object, &sight.status, kept.into(), ctx).await?;
+        }
     }
     Ok(Action::requeue(PAUSE))
 }
@@ -258,7 +258,10 @@ mod tests {
         let patch = json!({ "phase": "Succeeded", "waiting": null, "checks": [] });
         let dropped = Dropped::between(patch.as_object().unwrap(), &answer).unwrap();
         assert_eq!(json!(dropped.0), json!({ "checks": [] }));
-        assert!(dropped.concerns(&patch));
-        assert!(!dropped.concerns(&json!({ "phase": "Succeeded", "checks": null })));
+        let kept = dropped.spare(patch.as_object().unwrap().clone());
+        assert_eq!(
+            json!(kept),
+            json!({ "phase": "Succeeded", "waiting": null })
+        );
     }
 }

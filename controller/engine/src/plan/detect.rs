@@ -34,6 +34,7 @@ pub(super) fn adopt_foreign_revision(tick: &mut Tick<'_>) {
             tick.status
                 .last_promoted
                 .clone_from(&tick.status.last_applied);
+            tick.status.promoted_configs = Some(tick.status.tracked_configs.clone());
         }
         Phase::Failed => tick.take_up_target(),
         Phase::Progressing | Phase::WaitingPromotion | Phase::Promoting | Phase::Finalising => {

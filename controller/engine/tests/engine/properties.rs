@@ -11,6 +11,7 @@ use canary_engine::{
     canary::{Analysis, Canary, Hook, HookKind, Metric, MetricKind, Range, Steps},
     observed::{Presence, Weights},
     phase::Phase,
+    status::Cleanup,
 };
 use proptest::{collection::vec, prelude::*, sample::select};
 
@@ -631,6 +632,57 @@ fn nothing_is_left_of_a_release() {
                 && status.promoted_configs.as_ref() == Some(&status.tracked_configs);
             prop_assert!(primary.is_none() || !promoted, "{:?} {:#?}", status, log);
         }
+    });
+}
+
+/// Whatever status is found, of this controller, an earlier version or Flagger, no plan breaks a rule and the canary comes
+/// to rest.
+#[test]
+fn every_status_that_is_found_leads_to_an_end() {
+    let phases = Phase::ALL
+        .into_iter()
+        .filter(|phase| !matches!(phase, Phase::None | Phase::Terminating));
+    let revision = select(vec!["sha256:v1", "sha256:v2", "sha256:v3", "6f8d9c5b7"]);
+    proptest!(config(96), |(
+        canary in any_canary(),
+        phase in select(phases.collect::<Vec<_>>()),
+        applied in prop::option::of(revision.clone()),
+        promoted in prop::option::of(revision),
+        knows_configs in any::<bool>(),
+        cleanup in select(vec![None, Some(Cleanup::PostRollout), Some(Cleanup::ScaleDown)]),
+        (noted, weight) in (0..=100u8, 0..=100u8),
+        held in 1..4u8,
+        gone in 0..30i64,
+        lag in 0..6i64,
+    )| {
+        let mut driver = initialized(canary, 1, 1);
+        disturb(&mut driver, Disturbance::Deploy(held));
+        let status = &mut driver.world.status;
+        status.phase = phase;
+        let running = matches!(
+            phase,
+            Phase::Progressing | Phase::WaitingPromotion | Phase::Promoting | Phase::Finalising
+        );
+        let own = |revision: &&str| !running || revision.starts_with(REVISION_PREFIX);
+        // The run of another controller would have made another primary.
+        let run = applied.filter(own).or(running.then_some("sha256:v2"));
+        status.last_applied = run.map(str::to_owned);
+        status.last_promoted = promoted.map(str::to_owned);
+        if !knows_configs {
+            status.promoted_configs = None;
+        }
+        status.cleanup = cleanup.filter(|_| phase == Phase::Failed);
+        status.canary_weight = noted;
+        driver.world.route = Some(Weights::canary(weight));
+        driver.world.route_lag = lag;
+        driver.world.target_gone = gone > 0;
+        driver.advance(gone);
+        driver.world.recreate_target();
+        let limit = bound(&driver.canary);
+        driver.advance(limit);
+        let world = &driver.world;
+        prop_assert!(world.is_idle(), "{:?} {:#?}", world.status, world.log);
+        prop_assert_eq!(world.route, Some(Weights::canary(0)), "{:?} {:#?}", world.status, world.log);
     });
 }
 

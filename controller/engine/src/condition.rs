@@ -51,6 +51,10 @@ pub fn promoted(status: &Status, kind: TargetKind) -> Option<Condition> {
             "False",
             format!("Release failed, {kind} keeps serving because the primary is not ready."),
         ),
+        Phase::Failed if status.cleanup.is_some() => (
+            "False",
+            format!("Canary analysis failed, {kind} is about to be scaled to zero."),
+        ),
         Phase::Failed => (
             "False",
             format!("Canary analysis failed, {kind} scaled to zero."),
@@ -66,6 +70,7 @@ pub fn promoted(status: &Status, kind: TargetKind) -> Option<Condition> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::status::Cleanup;
 
     #[test]
     fn every_phase_but_none_has_a_condition_named_after_it() {
@@ -101,27 +106,22 @@ mod tests {
     }
 
     #[test]
-    fn a_canary_that_still_serves_is_not_said_to_be_scaled_to_zero() {
-        let kept = Status {
+    fn a_canary_is_said_to_be_scaled_to_zero_only_when_it_is() {
+        let failed = Status {
             phase: Phase::Failed,
+            ..Status::default()
+        };
+        let serves = Status {
             canary_weight: 100,
-            ..Status::default()
+            ..failed.clone()
         };
-        let gone = Status {
-            phase: Phase::Failed,
-            ..Status::default()
+        let waits = Status {
+            cleanup: Some(Cleanup::ScaleDown),
+            ..failed.clone()
         };
-        assert!(
-            !promoted(&kept, TargetKind::Deployment)
-                .unwrap()
-                .message
-                .contains("scaled to zero")
-        );
-        assert!(
-            promoted(&gone, TargetKind::Deployment)
-                .unwrap()
-                .message
-                .contains("scaled to zero")
-        );
+        let text = |status| promoted(status, TargetKind::Deployment).unwrap().message;
+        assert!(text(&serves).contains("keeps serving"));
+        assert!(text(&waits).contains("about to be scaled to zero"));
+        assert!(text(&failed).ends_with("Deployment scaled to zero."));
     }
 }

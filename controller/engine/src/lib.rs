@@ -32,7 +32,7 @@
 //! - A canary without any replica that answers loses its traffic at once, which counts as a failed check; one whose
 //!   workload is gone loses it too.
 //! - The target is not scaled down while requests may still be led there, as far as the route tells.
-//! - The target is not scaled down before the primary is ready and, if traffic had to move, one interval has passed;
+//! - After a promotion the target is not scaled down before the primary is ready and one interval has passed;
 //!   initialization waits and never rolls back; a release without analysis waits for the primary too.
 //! - The threshold of failed checks rolls back when it is reached, not one interval later, and also while the
 //!   primary is not completely ready.

@@ -4,7 +4,8 @@
 //! - `driver`: a controller around the engine: looks when something changed or a time has come, and can crash
 //! - `script`: scenario files to runs
 //! - `scenarios`: every `scenarios/*.txt` against its golden transcript; a new test is a new file
-//! - `properties`: random specifications in random worlds
+//! - `random`: random specifications, and what can happen to a world
+//! - `properties`: what runs of random specifications in random worlds lead to
 //! - `linter`: what `canary_engine::check` reports
 
 #![allow(
@@ -16,6 +17,7 @@
 mod driver;
 mod linter;
 mod properties;
+mod random;
 mod scenarios;
 mod script;
 mod world;

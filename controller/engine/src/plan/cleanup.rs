@@ -38,11 +38,11 @@ pub(super) fn take_back_traffic(tick: &mut Tick<'_>) {
     let passed = tick.run_is_copied() == Some(true) && !tick.run_is_promoted();
     let dead = tick.canary_is_down() && tick.primary_answers();
     if dead || tick.primary.is_ready() && !passed {
+        tick.set_canary_weight(0);
         tick.normal(
             "RouteToPrimary",
             "Routing all traffic to primary".to_owned(),
         );
-        tick.set_canary_weight(0);
         tick.status.cleanup = Some(Cleanup::ScaleDown);
     } else if passed {
         tick.status.cleanup = None;
@@ -58,8 +58,18 @@ pub(super) fn take_traffic_from_unknown(tick: &mut Tick<'_>) {
     }
 }
 
+/// Notes that the target's replicas are not needed any more: its traffic is gone, taken now or by a plan that was not
+/// carried out to its end, and no release is under way that gives it back.
+pub(super) fn note_lost_traffic(tick: &mut Tick<'_>) {
+    let over = matches!(tick.status.phase, Phase::Waiting | Phase::Failed);
+    if over && tick.observed.status.canary_weight > 0 && tick.live.canary == 0 {
+        tick.status.cleanup.get_or_insert(Cleanup::ScaleDown);
+    }
+}
+
 /// Scales the target down, if that is still to be done and no request can go there.
 pub(super) fn retire_target(tick: &mut Tick<'_>) {
+    note_lost_traffic(tick);
     if tick.status.cleanup != Some(Cleanup::ScaleDown) || tick.live.canary > 0 {
         return;
     }

@@ -1,10 +1,6 @@
 //! The target does not exist any more: nothing can be released until it does.
 
-use crate::{
-    phase::Phase,
-    status::{Cleanup, WaitingReason},
-    tick::Tick,
-};
+use crate::{status::WaitingReason, tick::Tick};
 
 use super::cleanup;
 
@@ -19,11 +15,8 @@ pub(super) fn wait_for_target(tick: &mut Tick<'_>) {
     if moves {
         // Before anything that takes time.
         tick.set_canary_weight(0);
-        if matches!(tick.status.phase, Phase::Waiting | Phase::Failed) {
-            // No release gives it back, so the target's replicas are not needed when it is back.
-            tick.status.cleanup.get_or_insert(Cleanup::ScaleDown);
-        }
     }
+    cleanup::note_lost_traffic(tick);
     let waiting = tick.status.waiting.as_ref();
     if waiting.is_none_or(|waiting| waiting.message != why) {
         tick.warning("NotReady", why.clone());

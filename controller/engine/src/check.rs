@@ -413,6 +413,7 @@ impl Checker<'_> {
             .all(|presence| *presence == Presence::Current);
         matches!(status.phase, Phase::Initialized | Phase::Succeeded)
             && status.waiting.is_none()
+            && status.cleanup.is_none()
             && status.canary_weight == 0
             && status
                 .last_applied

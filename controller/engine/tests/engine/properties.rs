@@ -315,7 +315,8 @@ fn watch_traffic(before: &World, action: &Action, after: &World) {
         );
     } else if let Some(weights) = after.route {
         let started = !matches!(before.status.phase, Phase::None | Phase::Initializing);
-        let pending = before.route_pending().is_some() && before.target.available() > 0;
+        let pending = before.route_pending().is_some() && before.leads_to_canary;
+        let pending = pending && before.target.available() > 0;
         assert!(
             weights.canary == 0 && !(started && pending),
             "{action} under traffic: {:#?}",

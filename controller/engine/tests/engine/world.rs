@@ -176,6 +176,8 @@ pub(crate) struct World {
     /// The gateway refuses the route.
     pub(crate) route_refused: bool,
     route_changed: i64,
+    /// The route as it is, or the one that the gateway follows until it has taken it up, leads to the canary.
+    pub(crate) leads_to_canary: bool,
     /// Revisions whose pods never become ready.
     pub(crate) broken: BTreeSet<String>,
     /// Webhooks by name that are refused, with the text.
@@ -220,6 +222,7 @@ impl World {
             route_lag: 0,
             route_refused: false,
             route_changed: 0,
+            leads_to_canary: false,
             broken: BTreeSet::new(),
             refused: BTreeMap::new(),
             rollbacks: BTreeSet::new(),
@@ -341,6 +344,13 @@ impl World {
     }
 
     fn set_route(&mut self, weights: Weights) {
+        let followed = self.route_pending().is_none();
+        let led = if followed {
+            self.route.is_some_and(|weights| weights.canary > 0)
+        } else {
+            self.leads_to_canary
+        };
+        self.leads_to_canary = led || weights.canary > 0;
         self.route = Some(weights);
         self.route_changed = self.now;
     }

@@ -128,7 +128,7 @@ impl Seat {
 
     /// Whether the threads are to end, for good or to begin again.
     pub(super) fn is_cancelled(&self) -> bool {
-        self.control.is_cancelled() || self.begins_again()
+        self.control.is_cancelled() || self.is_to_begin_again()
     }
 
     /// Ends the threads, for the run to begin again by a client that speaks TLS.
@@ -137,7 +137,8 @@ impl Seat {
         self.control.wake_all();
     }
 
-    pub(super) fn begins_again(&self) -> bool {
+    /// Whether what this thread saw is no part of the run's result.
+    pub(super) fn is_to_begin_again(&self) -> bool {
         self.control.needs_tls.load(Ordering::Acquire)
     }
 

@@ -231,7 +231,7 @@ fn run_thread(
         waited.map_err(EngineError::Wait)?;
     }
     if let Some(rows) = &log.rows
-        && !seat.begins_again()
+        && !seat.is_to_begin_again()
     {
         rows.borrow_mut().flush();
     }

@@ -48,12 +48,32 @@ fn finish(crd: CustomResourceDefinition, has_status: bool) -> Result<Value, serd
     value["metadata"]["annotations"] = json!({ "helm.sh/resource-policy": "keep" });
     let version = &mut value["spec"]["versions"][0];
     version["subresources"] = json!({ "status": {} });
-    if !has_status {
-        version["schema"]["openAPIV3Schema"]["properties"]["status"] =
-            json!({ "type": "object", "x-kubernetes-preserve-unknown-fields": true });
+    let status = &mut version["schema"]["openAPIV3Schema"]["properties"]["status"];
+    if has_status {
+        drop_defaults(status);
+    } else {
+        *status = json!({ "type": "object", "x-kubernetes-preserve-unknown-fields": true });
     }
     drop_nulls(&mut value);
     Ok(value)
+}
+
+/// Removes every default below a schema. The derive writes serde's defaults into it, and an empty string is no
+/// `date-time`: the API server checks each default against its own schema and refuses the whole definition. A status
+/// needs none, for only the controller writes it.
+fn drop_defaults(schema: &mut Value) {
+    let Some(schema) = schema.as_object_mut() else {
+        return;
+    };
+    schema.remove("default");
+    if let Some(properties) = schema.get_mut("properties").and_then(Value::as_object_mut) {
+        properties.values_mut().for_each(drop_defaults);
+    }
+    for inner in ["items", "additionalProperties"] {
+        if let Some(inner) = schema.get_mut(inner) {
+            drop_defaults(inner);
+        }
+    }
 }
 
 /// An explicit `null` in a definition is noise, and `kubectl apply` would show it as a difference for ever.

@@ -309,3 +309,36 @@ fn the_definitions_have_flaggers_rules() {
         &definitions[0]["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["status"];
     assert_eq!(status["x-kubernetes-preserve-unknown-fields"], true);
 }
+
+/// The paths below `schema` that have a default.
+fn defaults(path: &str, schema: &Value) -> Vec<String> {
+    let mut found = Vec::new();
+    if schema.get("default").is_some() {
+        found.push(path.to_owned());
+    }
+    for (name, property) in schema["properties"].as_object().into_iter().flatten() {
+        found.extend(defaults(&format!("{path}.{name}"), property));
+    }
+    for (mark, inner) in [("[]", "items"), (".*", "additionalProperties")] {
+        if let Some(inner) = schema.get(inner) {
+            found.extend(defaults(&format!("{path}{mark}"), inner));
+        }
+    }
+    found
+}
+
+#[test]
+fn no_status_field_has_a_default() {
+    for definition in controller::crd::definitions().unwrap() {
+        for version in definition["spec"]["versions"].as_array().unwrap() {
+            let properties = &version["schema"]["openAPIV3Schema"]["properties"];
+            assert!(properties["status"].is_object());
+            assert_eq!(
+                defaults("status", &properties["status"]),
+                Vec::<String>::new(),
+                "{}: the API server checks each default against its own format",
+                definition["metadata"]["name"]
+            );
+        }
+    }
+}

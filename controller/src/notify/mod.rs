@@ -4,10 +4,7 @@ mod payload;
 
 use std::{collections::BTreeMap, time::Duration};
 
-use canary_engine::{
-    action::{Alert, Severity},
-    canary::Steps,
-};
+use canary_engine::action::{Alert, Severity};
 use serde_json::Value;
 use tracing::warn;
 
@@ -84,7 +81,7 @@ pub fn message(release: &Release, alert: &Alert, settings: &Settings) -> Message
         ));
         fields.push((
             "Traffic routing".to_owned(),
-            routing(&canary.analysis.steps),
+            canary.analysis.strategy.summary(),
         ));
     }
     Message {
@@ -94,20 +91,6 @@ pub fn message(release: &Release, alert: &Alert, settings: &Settings) -> Message
         is_error: alert.severity == Severity::Error,
         channel: "general".to_owned(),
         username: "flagger".to_owned(),
-    }
-}
-
-fn routing(steps: &Steps) -> String {
-    match steps {
-        Steps::Linear { step, max } => format!("Weight step: {step} max: {max}"),
-        Steps::List(weights) => {
-            let all: Vec<_> = weights.iter().map(u8::to_string).collect();
-            format!(
-                "Weight steps: {} max: {}",
-                all.join(","),
-                weights.last().copied().unwrap_or(100)
-            )
-        }
     }
 }
 

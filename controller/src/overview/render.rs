@@ -2,7 +2,6 @@
 
 use std::fmt::Write;
 
-use canary_engine::canary::Steps;
 use jiff::Timestamp;
 
 use super::view::{EventView, View, number};
@@ -132,14 +131,8 @@ fn bar(weight: i64) -> String {
 }
 
 fn steps(view: &View) -> String {
-    match view.steps() {
-        None => "none".to_owned(),
-        Some(Steps::Linear { step, max }) => format!("{step}% up to {max}%"),
-        Some(Steps::List(weights)) => {
-            let weights: Vec<_> = weights.iter().map(ToString::to_string).collect();
-            weights.join(", ")
-        }
-    }
+    let strategy = view.strategy();
+    strategy.map_or_else(|| "none".to_owned(), |strategy| strategy.to_string())
 }
 
 fn clock(time: Option<Timestamp>) -> String {

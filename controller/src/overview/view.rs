@@ -1,7 +1,7 @@
 //! One canary as people see it, made from objects wherever they were read: by `status` from the API server, by the
 //! page from local copies.
 
-use canary_engine::canary::Steps;
+use canary_engine::strategy::{Steps, Strategy};
 use jiff::Timestamp;
 use kube::ResourceExt;
 use serde_json::Value;
@@ -88,7 +88,7 @@ impl View {
 
     /// The weights of the canary, one after the other; `None` when there is no analysis or no sense in what the
     /// Canary says about it, in which case it was refused.
-    pub(crate) fn steps(&self) -> Option<Steps> {
+    pub(crate) fn strategy(&self) -> Option<Strategy> {
         let analysis = self.analysis();
         if self.spec["skipAnalysis"] == true {
             return None;
@@ -102,15 +102,15 @@ impl View {
             // As in validation: a step beats the list.
             Some(list) if step.as_i64().unwrap_or(0) == 0 => {
                 let weights: Vec<u8> = list.iter().map(percent).collect::<Option<_>>()?;
-                (!weights.is_empty()).then_some(Steps::List(weights))
+                (!weights.is_empty()).then_some(Strategy::Weighted(Steps::List(weights)))
             }
-            _ => Some(Steps::Linear {
+            _ => Some(Strategy::Weighted(Steps::Linear {
                 step: percent(step)?,
                 max: match &analysis["maxWeight"] {
                     Value::Null => 100,
                     given => percent(given)?,
                 },
-            }),
+            })),
         }
     }
 }
@@ -155,17 +155,17 @@ mod tests {
                 spec,
                 ..View::default()
             }
-            .steps()
+            .strategy()
         };
         assert_eq!(
             steps(
                 json!({ "analysis": { "stepWeight": 10, "stepWeights": [1, 2], "maxWeight": 50 } })
             ),
-            Some(Steps::Linear { step: 10, max: 50 })
+            Some(Strategy::Weighted(Steps::Linear { step: 10, max: 50 }))
         );
         assert_eq!(
             steps(json!({ "canaryAnalysis": { "stepWeights": [1, 2] } })),
-            Some(Steps::List(vec![1, 2]))
+            Some(Strategy::Weighted(Steps::List(vec![1, 2])))
         );
         for none in [
             json!({}),

@@ -189,11 +189,8 @@ fn percent(weight: i64) -> u8 {
 
 fn steps(view: &View) -> Vec<Step> {
     let weights: Vec<u8> = view
-        .steps()
-        .map(|steps| {
-            let next = |weight: &u8| steps.next(*weight);
-            std::iter::successors(Some(0), next).skip(1).collect()
-        })
+        .strategy()
+        .map(|strategy| strategy.course().map(|at| at.traffic.canary).collect())
         .unwrap_or_default();
     let at = |weight: u8| weights.iter().filter(|step| **step <= weight).count();
     let status = &view.status;

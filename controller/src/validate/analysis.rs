@@ -2,7 +2,10 @@
 
 use std::time::Duration;
 
-use canary_engine::canary::{Analysis, Steps};
+use canary_engine::{
+    canary::Analysis,
+    strategy::{Steps, Strategy},
+};
 
 use super::Check;
 use crate::{
@@ -45,7 +48,7 @@ impl Check<'_> {
                 .ready_percent("primaryReadyThreshold", spec.primary_ready_threshold),
             canary_ready_percent: self
                 .ready_percent("canaryReadyThreshold", spec.canary_ready_threshold),
-            steps: self.steps(spec),
+            strategy: Strategy::Weighted(self.steps(spec)),
             promotion_step: self.promotion_step(spec),
             metrics,
             hooks,
@@ -197,10 +200,10 @@ fn without_analysis() -> Analysis {
         threshold: 1,
         primary_ready_percent: 100,
         canary_ready_percent: 100,
-        steps: Steps::Linear {
+        strategy: Strategy::Weighted(Steps::Linear {
             step: 100,
             max: 100,
-        },
+        }),
         promotion_step: 0,
         metrics: Vec::new(),
         hooks: Vec::new(),

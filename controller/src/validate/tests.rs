@@ -1,6 +1,9 @@
 use std::{sync::Arc, time::Duration};
 
-use canary_engine::canary::{MetricKind, Range, Steps};
+use canary_engine::{
+    canary::{MetricKind, Range},
+    strategy::{Steps, Strategy},
+};
 use serde_json::{Value, json};
 
 use super::*;
@@ -80,7 +83,10 @@ fn flaggers_defaults_apply() {
     let release = check(spec(&analysis), Value::Null, &Settings::default()).unwrap();
     let found = &release.canary.analysis;
     assert_eq!(found.threshold, 1);
-    assert_eq!(found.steps, Steps::Linear { step: 10, max: 100 });
+    assert_eq!(
+        found.strategy,
+        Strategy::Weighted(Steps::Linear { step: 10, max: 100 })
+    );
     assert_eq!(found.promotion_step, 0);
     assert_eq!(
         found.metrics[0].range,
@@ -100,13 +106,16 @@ fn flaggers_defaults_apply() {
 fn a_step_beats_the_list_and_a_list_must_ascend() {
     let steps = |analysis: Value| {
         check(spec(&analysis), Value::Null, &Settings::default())
-            .map(|release| release.canary.analysis.steps)
+            .map(|release| release.canary.analysis.strategy)
     };
     let both = json!({ "interval": "1m", "stepWeight": 20, "stepWeights": [1, 2] });
-    assert_eq!(steps(both), Ok(Steps::Linear { step: 20, max: 100 }));
+    assert_eq!(
+        steps(both),
+        Ok(Strategy::Weighted(Steps::Linear { step: 20, max: 100 }))
+    );
     assert_eq!(
         steps(json!({ "interval": "1m", "stepWeights": [1, 50] })),
-        Ok(Steps::List(vec![1, 50]))
+        Ok(Strategy::Weighted(Steps::List(vec![1, 50])))
     );
     for list in [
         json!([]),

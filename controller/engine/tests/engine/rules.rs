@@ -6,7 +6,8 @@
 
 use std::{collections::BTreeSet, fmt};
 
-use crate::{
+use canary_engine::{
+    REVISION_PREFIX,
     action::{Action, Plan},
     canary::{Canary, HookKind, Metric, MetricKind},
     observed::{Observed, Presence, Weights, Workload},
@@ -17,7 +18,7 @@ use crate::{
 
 /// A rule of a safe release.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Rule {
+pub(crate) enum Rule {
     /// Weights are within bounds and sum to 100.
     WeightsSum,
     /// The weight of the canary rises, and a revision is promoted, only when everything asked has passed.
@@ -31,7 +32,7 @@ pub enum Rule {
     TrafficGoesToReady,
     /// Nothing is raised, promoted or finished while requests may not follow the route as it is.
     RouteIsFollowed,
-    /// Phases change only as [`crate::phase::TRANSITIONS`] allows.
+    /// Phases change only as [`canary_engine::phase::TRANSITIONS`] allows.
     LegalTransition,
     /// A suspended canary changes nothing but its own status.
     SuspendedIsStill,
@@ -49,11 +50,11 @@ pub enum Rule {
 
 /// A rule that a plan breaks.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Violation {
+pub(crate) struct Violation {
     /// Which rule.
-    pub rule: Rule,
+    pub(crate) rule: Rule,
     /// How.
-    pub what: String,
+    pub(crate) what: String,
 }
 
 impl fmt::Display for Violation {
@@ -64,7 +65,7 @@ impl fmt::Display for Violation {
 
 /// Every rule that `plan` breaks; empty for a good plan.
 #[must_use]
-pub fn check(
+pub(crate) fn check(
     canary: &Canary,
     observed: &Observed,
     answers: &Answers,
@@ -418,7 +419,7 @@ impl Checker<'_> {
             && status
                 .last_applied
                 .as_ref()
-                .is_some_and(|text| text.starts_with(crate::REVISION_PREFIX))
+                .is_some_and(|text| text.starts_with(REVISION_PREFIX))
             && self.run_is_current()
             && complete
             && !self.observed.target.gone

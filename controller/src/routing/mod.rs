@@ -4,15 +4,15 @@
 
 mod gateway_api;
 mod istio;
+mod merge;
 
 use canary_engine::observed::{Presence, Weights};
 use futures::future::BoxFuture;
 
 use crate::{
+    api::ServiceSpec,
     cluster::{Cluster, Kind, WriteError},
-    crd::ServiceSpec,
-    release::Release,
-    validate::Problem,
+    release::{Release, problem::Problem},
 };
 
 /// The route objects of a canary as they are.

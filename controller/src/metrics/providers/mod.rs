@@ -1,0 +1,3 @@
+//! Metrics servers, one file each.
+
+pub(super) mod prometheus;

@@ -5,8 +5,9 @@ use std::{ffi::OsString, net::IpAddr, path::PathBuf, time::Duration};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::{
+    api::AlertProviderSpec,
     cluster::labels::LabelPrefixes,
-    process::settings::{GlobalNotifier, Settings},
+    process::settings::{Notifier, Settings},
 };
 
 /// Releases new versions step by step, judged by metrics, and takes bad ones back.
@@ -208,12 +209,24 @@ impl RunArgs {
     pub fn settings(&self) -> Settings {
         let given = |text: &Option<String>| text.clone().filter(|text| !text.is_empty());
         let slack = || {
-            Some(GlobalNotifier::Slack {
-                url: given(&self.slack_url)?,
+            Some(Notifier {
+                provider: AlertProviderSpec {
+                    type_: "slack".to_owned(),
+                    address: Some(given(&self.slack_url)?),
+                    username: Some(self.slack_user.clone()),
+                    channel: Some(self.slack_channel.clone()),
+                    ..AlertProviderSpec::default()
+                },
                 token: given(&self.slack_token),
-                user: self.slack_user.clone(),
-                channel: self.slack_channel.clone(),
             })
+        };
+        let teams = |address| Notifier {
+            provider: AlertProviderSpec {
+                type_: "msteams".to_owned(),
+                address: Some(address),
+                ..AlertProviderSpec::default()
+            },
+            token: None,
         };
         Settings {
             metrics_server: self.metrics_server.clone(),
@@ -225,9 +238,7 @@ impl RunArgs {
             config_tracking: self.enable_config_tracking,
             min_interval: self.min_interval,
             cluster_name: given(&self.cluster_name),
-            notifier: given(&self.msteams_url)
-                .map(|url| GlobalNotifier::Teams { url })
-                .or_else(slack),
+            notifier: given(&self.msteams_url).map(teams).or_else(slack),
         }
     }
 
@@ -328,11 +339,10 @@ mod tests {
     fn teams_beats_slack() {
         let cli = parse(&["--slack-url=http://s", "--msteams-url=http://t"]);
         let notifier = cli.run.settings().notifier;
+        let provider = notifier.unwrap().provider;
         assert_eq!(
-            notifier,
-            Some(GlobalNotifier::Teams {
-                url: "http://t".to_owned()
-            })
+            (provider.type_.as_str(), provider.address.as_deref()),
+            ("msteams", Some("http://t"))
         );
     }
 }

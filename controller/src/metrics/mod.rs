@@ -1,66 +1,24 @@
-//! Measuring: from a metric of the analysis to its values.
+//! From a metric of the analysis to its values.
 //!
-//! A provider is one file and one line in `PROVIDERS`.
+//! - [`providers`]: the metrics servers, one file each
+//! - [`template`]: queries with placeholders
 
-mod builtin;
-mod providers;
+pub mod providers;
 pub mod template;
 
 use std::{collections::BTreeMap, sync::Arc};
 
 use base64::{Engine, engine::general_purpose::STANDARD};
-use canary_engine::question::{MetricAnswer, Sample};
-use futures::future::BoxFuture;
+use canary_engine::question::MetricAnswer;
 
 use crate::{
     api::{MetricProviderSpec, MetricTemplateSpec},
     cluster::{Cluster, Kind},
     process::http::Transport,
     release::{Query, Release},
+    routing::{self, Queries},
 };
-
-/// A server that metrics are read from.
-pub trait MetricsProvider: Send + Sync {
-    /// Runs a query and gives every series that has a value.
-    fn query<'a>(&'a self, query: &'a str) -> BoxFuture<'a, Result<Vec<Sample>, QueryError>>;
-}
-
-/// Why a query gave no values.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum QueryError {
-    /// It worked and found nothing.
-    #[error("no values found")]
-    NoValues,
-    /// It could not be run, with the server's words.
-    #[error("{0}")]
-    Failed(String),
-}
-
-/// How a server is reached.
-#[derive(Clone)]
-pub struct Access {
-    /// Makes the calls.
-    pub transport: Arc<dyn Transport>,
-    /// Address.
-    pub address: String,
-    /// Settings of the template, without the Secret.
-    pub settings: MetricProviderSpec,
-    /// The Secret's values by key.
-    pub secret: BTreeMap<String, String>,
-}
-
-type Connect = fn(Access) -> Box<dyn MetricsProvider>;
-
-/// Every provider by the name that templates use.
-const PROVIDERS: [(&str, Connect); 1] = [("prometheus", |access| {
-    Box::new(providers::prometheus::Prometheus::new(access))
-})];
-
-/// Whether there is a provider of this name.
-#[must_use]
-pub fn is_known(name: &str) -> bool {
-    PROVIDERS.iter().any(|(known, _)| *known == name)
-}
+use providers::{Access, QueryError};
 
 /// Measures the metric at `index`. Trouble becomes an answer with Flagger's words.
 pub async fn measure(
@@ -81,20 +39,32 @@ pub async fn measure(
     let run = async |access: Access, text: &str, variables: &BTreeMap<String, String>| {
         let query = template::render(text, names, &source.interval, variables)
             .map_err(QueryError::Failed)?;
-        let provider = connect(access).map_err(QueryError::Failed)?;
-        provider.query(&query).await
+        let kind = &access.settings.type_;
+        let provider = providers::find(kind)
+            .ok_or_else(|| QueryError::Failed(format!("unknown metrics provider {kind}")))?;
+        provider.query(&access, &query).await
+    };
+    let builtin = async |choose: fn(&Queries) -> &'static str| match routing::find(
+        &release.canary.provider,
+    ) {
+        Some(router) => {
+            let query = choose(router.queries());
+            run(plain_access(release, transport), query, &none).await
+        }
+        None => Err(QueryError::Failed(format!(
+            "the provider {} has no built-in metrics",
+            release.canary.provider
+        ))),
     };
     let (result, failed) = match &source.query {
-        Query::SuccessRate => {
-            let query = builtin::queries(&release.canary.provider).success_rate;
-            let result = run(plain_access(release, transport), query, &none).await;
-            (result, "Prometheus query failed".to_owned())
-        }
-        Query::Duration => {
-            let query = builtin::queries(&release.canary.provider).duration;
-            let result = run(plain_access(release, transport), query, &none).await;
-            (result, "Prometheus query failed".to_owned())
-        }
+        Query::SuccessRate => (
+            builtin(|queries| queries.success_rate).await,
+            "Prometheus query failed".to_owned(),
+        ),
+        Query::Duration => (
+            builtin(|queries| queries.duration).await,
+            "Prometheus query failed".to_owned(),
+        ),
         Query::Inline(query) => {
             let result = run(plain_access(release, transport), query, &none).await;
             (result, format!("Prometheus query failed for {name}"))
@@ -127,15 +97,6 @@ pub async fn measure(
         Ok(samples) => MetricAnswer::Values(samples),
         Err(QueryError::NoValues) => MetricAnswer::NoData(QueryError::NoValues.to_string()),
         Err(QueryError::Failed(why)) => MetricAnswer::Error(format!("{failed}: {why}")),
-    }
-}
-
-fn connect(access: Access) -> Result<Box<dyn MetricsProvider>, String> {
-    let kind = access.settings.type_.clone();
-    let found = PROVIDERS.iter().find(|(name, _)| *name == kind);
-    match found {
-        Some((_, connect)) => Ok(connect(access)),
-        None => Err(format!("unknown metrics provider {kind}")),
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::cluster::labels::LabelPrefixes;
+use crate::{api::AlertProviderSpec, cluster::labels::LabelPrefixes};
 
 /// Settings that apply to every canary.
 #[derive(Debug, Clone)]
@@ -26,28 +26,16 @@ pub struct Settings {
     /// Sent with alerts.
     pub cluster_name: Option<String>,
     /// Where alerts of canaries without a list of their own are sent.
-    pub notifier: Option<GlobalNotifier>,
+    pub notifier: Option<Notifier>,
 }
 
 /// Where alerts of canaries without a list of their own are sent.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum GlobalNotifier {
-    /// A Slack incoming webhook.
-    Slack {
-        /// Address.
-        url: String,
-        /// Bearer token, if the address needs one.
-        token: Option<String>,
-        /// User shown.
-        user: String,
-        /// Channel.
-        channel: String,
-    },
-    /// A Microsoft Teams incoming webhook.
-    Teams {
-        /// Address.
-        url: String,
-    },
+pub struct Notifier {
+    /// Chat service, address, channel and user.
+    pub provider: AlertProviderSpec,
+    /// Bearer token, if the address needs one.
+    pub token: Option<String>,
 }
 
 impl Default for Settings {

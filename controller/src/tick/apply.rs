@@ -262,13 +262,21 @@ impl Tick<'_> {
     fn alert(&self, alert: &Alert) {
         let ctx = self.ctx;
         let canary = format!("{}.{}", self.release.canary.name, self.release.namespace());
-        let message = alerts::message(self.release, alert, &ctx.settings);
+        let message = alerts::message::of_alert(self.release, alert, &ctx.settings);
         let Some(targets) = &self.release.alerts else {
             if let Some(notifier) = &ctx.settings.notifier {
-                let request = alerts::global_request(notifier, message);
-                let (transport, name) = (Arc::clone(&ctx.transport), canary.clone());
-                let job = async move { alerts::send(transport.as_ref(), &name, request).await };
-                ctx.background.submit(&canary, Box::pin(job));
+                let token = notifier.token.iter();
+                let secret = token.map(|token| ("token".to_owned(), token.clone()));
+                match alerts::request(&notifier.provider, &secret.collect(), message) {
+                    Ok(request) => {
+                        let (transport, name) = (Arc::clone(&ctx.transport), canary.clone());
+                        let send = async move {
+                            alerts::send(transport.as_ref(), &name, request).await;
+                        };
+                        ctx.background.submit(&canary, Box::pin(send));
+                    }
+                    Err(why) => warn!(canary, why, "alert could not be sent"),
+                }
             }
             return;
         };

@@ -7,68 +7,72 @@ use canary_engine::question::Sample;
 use futures::future::BoxFuture;
 use serde_json::Value;
 
-use crate::metrics::{Access, MetricsProvider, QueryError};
-use crate::process::http::{Connection, Method, Request, Response};
+use super::{Access, Provider, QueryError, Unusable};
+use crate::{
+    api::MetricProviderSpec,
+    process::http::{Connection, Method, Request, Response},
+};
 
 /// Flagger's limit.
 const TIMEOUT: Duration = Duration::from_secs(5);
 
-/// One Prometheus server.
-pub(crate) struct Prometheus {
-    access: Access,
-}
+/// Prometheus, and whatever else answers its HTTP API.
+pub(super) struct Prometheus;
 
-impl Prometheus {
-    pub(crate) fn new(access: Access) -> Self {
-        Self { access }
-    }
-
-    fn request(&self, query: &str) -> Result<Request, QueryError> {
-        let base = self.access.address.trim_end_matches('/');
-        let mut url = reqwest::Url::parse(&format!("{base}/api/v1/query"))
-            .map_err(|error| QueryError::Failed(format!("{base}: {error}")))?;
-        let query = query.split_whitespace().collect::<Vec<_>>().join(" ");
-        url.query_pairs_mut().append_pair("query", &query);
-        Ok(Request {
-            method: Method::Get,
-            url: url.into(),
-            headers: self.headers(),
-            body: None,
-            timeout: TIMEOUT,
-            connection: Connection {
-                insecure: self.access.settings.insecure_skip_verify == Some(true),
-                proxy: None,
-            },
+impl Provider for Prometheus {
+    fn problem(&self, settings: &MetricProviderSpec) -> Option<Unusable> {
+        let address = settings.address.as_deref().unwrap_or_default();
+        reqwest::Url::parse(address).is_err().then(|| Unusable {
+            why: format!("has the address \"{address}\", which is not a URL"),
+            fix: "set spec.provider.address of the template to http://HOST:PORT",
         })
     }
 
-    fn headers(&self) -> Vec<(String, String)> {
-        let given = self.access.settings.headers.iter().flatten();
-        let mut headers: Vec<_> = given
-            .flat_map(|(name, values)| values.iter().map(|value| (name.clone(), value.clone())))
-            .collect();
-        let secret = &self.access.secret;
-        if let Some(token) = secret.get("token") {
-            headers.push(("Authorization".to_owned(), format!("Bearer {token}")));
-        } else if let (Some(user), Some(password)) =
-            (secret.get("username"), secret.get("password"))
-        {
-            let credentials = STANDARD.encode(format!("{user}:{password}"));
-            headers.push(("Authorization".to_owned(), format!("Basic {credentials}")));
-        }
-        headers
-    }
-}
-
-impl MetricsProvider for Prometheus {
-    fn query<'a>(&'a self, query: &'a str) -> BoxFuture<'a, Result<Vec<Sample>, QueryError>> {
+    fn query<'a>(
+        &'a self,
+        access: &'a Access,
+        query: &'a str,
+    ) -> BoxFuture<'a, Result<Vec<Sample>, QueryError>> {
         Box::pin(async move {
-            let request = self.request(query)?;
-            let answer = self.access.transport.send(request).await;
+            let answer = access.transport.send(request(access, query)?).await;
             let response = answer.map_err(|error| QueryError::Failed(error.to_string()))?;
             samples(&response)
         })
     }
+}
+
+fn request(access: &Access, query: &str) -> Result<Request, QueryError> {
+    let base = access.address.trim_end_matches('/');
+    let mut url = reqwest::Url::parse(&format!("{base}/api/v1/query"))
+        .map_err(|error| QueryError::Failed(format!("{base}: {error}")))?;
+    let query = query.split_whitespace().collect::<Vec<_>>().join(" ");
+    url.query_pairs_mut().append_pair("query", &query);
+    Ok(Request {
+        method: Method::Get,
+        url: url.into(),
+        headers: headers(access),
+        body: None,
+        timeout: TIMEOUT,
+        connection: Connection {
+            insecure: access.settings.insecure_skip_verify == Some(true),
+            proxy: None,
+        },
+    })
+}
+
+fn headers(access: &Access) -> Vec<(String, String)> {
+    let given = access.settings.headers.iter().flatten();
+    let mut headers: Vec<_> = given
+        .flat_map(|(name, values)| values.iter().map(|value| (name.clone(), value.clone())))
+        .collect();
+    let secret = &access.secret;
+    if let Some(token) = secret.get("token") {
+        headers.push(("Authorization".to_owned(), format!("Bearer {token}")));
+    } else if let (Some(user), Some(password)) = (secret.get("username"), secret.get("password")) {
+        let credentials = STANDARD.encode(format!("{user}:{password}"));
+        headers.push(("Authorization".to_owned(), format!("Basic {credentials}")));
+    }
+    headers
 }
 
 /// The samples in an answer. Every series counts; NaN is no value.

@@ -9,7 +9,7 @@ use canary_engine::{
 
 use super::{Check, parse};
 use crate::{
-    alerts,
+    alerts::receivers,
     api::{AlertProviderSpec, AlertSpec, Webhook},
     cluster::Kind,
     release::spec::{AlertTarget, HookCall},
@@ -136,14 +136,14 @@ impl Check<'_> {
             return None;
         };
         match parse::<AlertProviderSpec>(&object, "spec") {
-            Ok(spec) if !alerts::is_known(&spec.type_) => {
+            Ok(spec) if receivers::find(&spec.type_).is_none() => {
                 self.problem(
                     format!("{field}.name"),
                     format!(
                         "AlertProvider {name}.{namespace} has the unknown type \"{}\"",
                         spec.type_
                     ),
-                    format!("use one of: {}", alerts::names().join(", ")),
+                    format!("use one of: {}", receivers::names().join(", ")),
                 );
                 None
             }

@@ -8,7 +8,7 @@ use super::{Check, parse};
 use crate::{
     api::{MetricSpec, MetricTemplateSpec},
     cluster::Kind,
-    metrics::{self, template},
+    metrics::{providers, template},
     release::spec::{MetricSource, Query, QueryNames},
 };
 
@@ -69,7 +69,7 @@ impl Check<'_> {
                 self.problem(
                     format!("{reference_field}.name"),
                     &problem.message,
-                    problem.mend,
+                    problem.mend.clone(),
                 );
             }
             let query = Query::Template {
@@ -108,29 +108,29 @@ impl Check<'_> {
         let Some(object) = self.lookup.find(Kind::MetricTemplate, namespace, name) else {
             return Err(Problem {
                 message: format!("MetricTemplate {name}.{namespace} not found"),
-                mend: "create it or correct the reference; the Canary is looked at again when it appears",
+                mend: "create it or correct the reference; the Canary is looked at again when it appears".to_owned(),
             });
         };
         let spec: MetricTemplateSpec = parse(&object, "spec").map_err(|problems| Problem {
             message: format!("MetricTemplate {name}.{namespace} cannot be read: {problems}"),
-            mend: "correct the MetricTemplate",
+            mend: "correct the MetricTemplate".to_owned(),
         })?;
-        if !metrics::is_known(&spec.provider.type_) {
-            let kind = &spec.provider.type_;
+        let kind = &spec.provider.type_;
+        let Some(provider) = providers::find(kind) else {
             return Err(Problem {
                 message: format!(
                     "MetricTemplate {name}.{namespace} has the provider \"{kind}\", which is not supported yet"
                 ),
-                mend: "use a template whose provider is prometheus",
-            });
-        }
-        let address = spec.provider.address.as_deref().unwrap_or_default();
-        if reqwest::Url::parse(address).is_err() {
-            return Err(Problem {
-                message: format!(
-                    "MetricTemplate {name}.{namespace} has the address \"{address}\", which is not a URL"
+                mend: format!(
+                    "use a template with one of: {}",
+                    providers::names().join(", ")
                 ),
-                mend: "set spec.provider.address of the template to http://HOST:PORT",
+            });
+        };
+        if let Some(unusable) = provider.problem(&spec.provider) {
+            return Err(Problem {
+                message: format!("MetricTemplate {name}.{namespace} {}", unusable.why),
+                mend: unusable.fix.to_owned(),
             });
         }
         Ok(spec)
@@ -186,7 +186,7 @@ impl Check<'_> {
 /// What is wrong with a template.
 struct Problem {
     message: String,
-    mend: &'static str,
+    mend: String,
 }
 
 impl Problem {
@@ -195,7 +195,7 @@ impl Problem {
             message: format!(
                 "the query of MetricTemplate {name}.{namespace} cannot be rendered: {error}"
             ),
-            mend: "correct the template, or give the variable in templateVariables",
+            mend: "correct the template, or give the variable in templateVariables".to_owned(),
         }
     }
 }

@@ -3,6 +3,7 @@
 mod filters;
 mod matches;
 mod objects;
+mod queries;
 mod reference;
 mod rule;
 mod unmappable;
@@ -11,7 +12,7 @@ use canary_engine::observed::{Presence, Weights};
 use futures::future::BoxFuture;
 use serde_json::Value;
 
-use super::{Route, Router, given, has_any};
+use super::{Queries, Route, Router, given, has_any};
 use crate::{
     api::ServiceSpec,
     cluster::{Cluster, Kind, WriteError, json_of},
@@ -77,6 +78,10 @@ impl Router for GatewayApi {
             ("trafficPolicy", spec.traffic_policy.is_some()),
             ("retries", spec.retries.is_some()),
         ])
+    }
+
+    fn queries(&self) -> &'static Queries {
+        &queries::QUERIES
     }
 
     fn observe(&self, release: &Release, cluster: &Cluster) -> Route {

@@ -1,13 +1,14 @@
 //! Istio: one VirtualService with two weighted destinations, and a DestinationRule for each.
 
 mod objects;
+mod queries;
 
 use canary_engine::observed::{Presence, Weights};
 use futures::future::BoxFuture;
 use serde_json::Value;
 
 use self::objects::{Wanted, weights};
-use super::{Route, Router, given, has_any};
+use super::{Queries, Route, Router, given, has_any};
 use crate::{
     api::ServiceSpec,
     cluster::{Cluster, Kind, WriteError, json_of},
@@ -51,6 +52,10 @@ impl Router for Istio {
             ("gatewayRefs", has_any(spec.gateway_refs.as_ref())),
             ("backendTimeout", spec.backend_timeout.is_some()),
         ])
+    }
+
+    fn queries(&self) -> &'static Queries {
+        &queries::QUERIES
     }
 
     fn observe(&self, release: &Release, cluster: &Cluster) -> Route {

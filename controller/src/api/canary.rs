@@ -81,6 +81,14 @@ pub struct CanarySpec {
     pub suspend: Option<bool>,
 }
 
+impl CanarySpec {
+    /// The analysis, also under its former name.
+    #[must_use]
+    pub fn analysis(&self) -> Option<&AnalysisSpec> {
+        self.analysis.as_ref().or(self.canary_analysis.as_ref())
+    }
+}
+
 /// Reference to the workload that is released.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]

@@ -1,15 +1,15 @@
 //! One canary as people see it, made from objects wherever they were read: by `status` from the API server, by the
 //! page from local copies.
 
-use canary_engine::strategy::{Steps, Strategy};
+use canary_engine::strategy::Strategy;
 use jiff::Timestamp;
 use kube::ResourceExt;
 use serde_json::Value;
 
 use crate::{
-    api::CanaryStatus,
+    api::{AnalysisSpec, CanarySpec, CanaryStatus},
     cluster::{Object, digest, json_of},
-    release::status,
+    release::{status, validation},
 };
 
 /// One canary as shown.
@@ -17,8 +17,8 @@ use crate::{
 pub(crate) struct View {
     pub(crate) name: String,
     pub(crate) namespace: String,
-    /// `spec` of the Canary.
-    pub(crate) spec: Value,
+    /// `spec` of the Canary; `None` when it cannot be read, in which case it was refused.
+    pub(crate) spec: Option<CanarySpec>,
     /// `status` of the Canary.
     pub(crate) status: CanaryStatus,
     /// Revision that the target has now.
@@ -47,7 +47,7 @@ impl View {
         Self {
             name: canary.name_any(),
             namespace: canary.namespace().unwrap_or_default(),
-            spec: canary.data["spec"].clone(),
+            spec: spec(canary),
             status: status::of_object(canary),
             revision: target.as_ref().map(digest::revision),
             target_images: target.as_ref().map(images).unwrap_or_default(),
@@ -60,63 +60,50 @@ impl View {
 
     /// Names of the target and of the primary that belong to a Canary.
     pub(crate) fn workloads(canary: &Object) -> (String, String) {
-        let target = canary.data["spec"]["targetRef"]["name"].as_str();
-        let target = target.unwrap_or_default().to_owned();
+        let target = spec(canary).map(|spec| spec.target_ref.name);
+        let target = target.unwrap_or_default();
         let primary = format!("{target}-primary");
         (target, primary)
     }
 
-    /// Kind and name of the target.
+    /// Kind and name of the target; empty when the spec cannot be read.
     pub(crate) fn target(&self) -> String {
-        let text = |field: &str| self.spec["targetRef"][field].as_str().unwrap_or_default();
-        format!("{} {}", text("kind"), text("name"))
+        let spec = self.spec.as_ref();
+        spec.map(|spec| format!("{} {}", spec.target_ref.kind, spec.target_ref.name))
+            .unwrap_or_default()
     }
 
-    fn analysis(&self) -> &Value {
-        match &self.spec["analysis"] {
-            Value::Null => &self.spec["canaryAnalysis"],
-            given => given,
-        }
+    fn analysis(&self) -> Option<&AnalysisSpec> {
+        self.spec.as_ref()?.analysis()
     }
 
     /// Failed checks before the release is rolled back.
-    pub(crate) fn threshold(&self) -> i64 {
-        let given = self.analysis()["threshold"].as_i64();
-        given.filter(|count| *count > 0).unwrap_or(1)
+    pub(crate) fn threshold(&self) -> u32 {
+        self.analysis().map_or(1, validation::threshold)
     }
 
     /// Time between two checks, as written.
     pub(crate) fn interval(&self) -> &str {
-        self.analysis()["interval"].as_str().unwrap_or("60s")
+        let given = self.analysis().and_then(|spec| spec.interval.as_deref());
+        given.unwrap_or("60s")
     }
 
-    /// The weights of the canary, one after the other; `None` when there is no analysis or no sense in what the
-    /// Canary says about it, in which case it was refused.
-    pub(crate) fn strategy(&self) -> Option<Strategy> {
-        let analysis = self.analysis();
-        if self.spec["skipAnalysis"] == true {
-            return None;
-        }
-        let percent = |value: &Value| {
-            let percent = u8::try_from(value.as_i64()?).ok()?;
-            (1..=100).contains(&percent).then_some(percent)
-        };
-        let step = &analysis["stepWeight"];
-        match analysis["stepWeights"].as_array() {
-            // As in validation: a step beats the list.
-            Some(list) if step.as_i64().unwrap_or(0) == 0 => {
-                let weights: Vec<u8> = list.iter().map(percent).collect::<Option<_>>()?;
-                (!weights.is_empty()).then_some(Strategy::Weighted(Steps::List(weights)))
-            }
-            _ => Some(Strategy::Weighted(Steps::Linear {
-                step: percent(step)?,
-                max: match &analysis["maxWeight"] {
-                    Value::Null => 100,
-                    given => percent(given)?,
-                },
-            })),
-        }
+    /// Whether nothing is done until somebody lifts the suspension.
+    pub(crate) fn is_suspended(&self) -> bool {
+        let spec = self.spec.as_ref();
+        spec.is_some_and(|spec| spec.suspend == Some(true))
     }
+
+    /// How the run goes on; `None` when there is no analysis, or when it was refused.
+    pub(crate) fn strategy(&self) -> Option<Strategy> {
+        let skipped = self.spec.as_ref()?.skip_analysis == Some(true);
+        let (strategy, problems) = validation::strategy(self.analysis()?);
+        (!skipped && problems.is_empty()).then_some(strategy)
+    }
+}
+
+fn spec(canary: &Object) -> Option<CanarySpec> {
+    serde_json::from_value(canary.data["spec"].clone()).ok()
 }
 
 /// A measured value in few digits: averages in seconds are often far below a thousandth.
@@ -153,24 +140,21 @@ mod tests {
     }
 
     #[test]
-    fn steps_are_read_as_validation_reads_them() {
-        let steps = |spec: Value| {
-            View {
-                spec,
+    fn a_canary_without_steps_that_make_sense_has_no_strategy() {
+        let strategy = |rest: Value| {
+            let mut spec = json!({ "targetRef": { "apiVersion": "apps/v1", "kind": "Deployment", "name": "app" } });
+            json_patch::merge(&mut spec, &rest);
+            let view = View {
+                spec: serde_json::from_value(spec).ok(),
                 ..View::default()
-            }
-            .strategy()
+            };
+            view.strategy().map(|strategy| strategy.to_string())
         };
-        assert_eq!(
-            steps(
-                json!({ "analysis": { "stepWeight": 10, "stepWeights": [1, 2], "maxWeight": 50 } })
-            ),
-            Some(Strategy::Weighted(Steps::Linear { step: 10, max: 50 }))
-        );
-        assert_eq!(
-            steps(json!({ "canaryAnalysis": { "stepWeights": [1, 2] } })),
-            Some(Strategy::Weighted(Steps::List(vec![1, 2])))
-        );
+        let step =
+            json!({ "analysis": { "stepWeight": 10, "stepWeights": [1, 2], "maxWeight": 50 } });
+        assert_eq!(strategy(step).as_deref(), Some("10% up to 50%"));
+        let list = json!({ "canaryAnalysis": { "stepWeights": [1, 2] } });
+        assert_eq!(strategy(list).as_deref(), Some("1, 2"));
         for none in [
             json!({}),
             json!({ "skipAnalysis": true, "analysis": { "stepWeight": 10 } }),
@@ -178,7 +162,7 @@ mod tests {
             json!({ "analysis": { "stepWeights": [10, "x"] } }),
             json!({ "analysis": { "stepWeights": [] } }),
         ] {
-            assert_eq!(steps(none.clone()), None, "{none}");
+            assert_eq!(strategy(none.clone()), None, "{none}");
         }
     }
 }

@@ -172,7 +172,11 @@ mod tests {
         let view = View {
             name: "app".to_owned(),
             namespace: "ns".to_owned(),
-            spec: json!({ "analysis": { "interval": "20s", "threshold": 5, "stepWeight": 10, "maxWeight": 50 } }),
+            spec: serde_json::from_value(json!({
+                "targetRef": { "apiVersion": "apps/v1", "kind": "Deployment", "name": "app" },
+                "analysis": { "interval": "20s", "threshold": 5, "stepWeight": 10, "maxWeight": 50 },
+            }))
+            .ok(),
             status: CanaryStatus {
                 phase: "Progressing".to_owned(),
                 canary_weight: 20,

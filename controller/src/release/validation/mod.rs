@@ -6,6 +6,10 @@ mod duration;
 mod hooks;
 mod metrics;
 mod service;
+mod strategy;
+
+pub use analysis::threshold;
+pub use strategy::strategy;
 
 use std::sync::Arc;
 
@@ -152,7 +156,7 @@ impl Check<'_> {
                 .clone(),
             route: spec.route_ref.as_ref().map_or(target, |r| &r.name).clone(),
         };
-        let analysis_spec = spec.analysis.as_ref().or(spec.canary_analysis.as_ref());
+        let analysis_spec = spec.analysis();
         let parts = self.analysis(analysis_spec, &query_names);
         let progress_deadline = self.seconds(
             "spec.progressDeadlineSeconds",

@@ -13,6 +13,7 @@ use tokio::{
 
 use super::{
     history::History,
+    listing::{Entry, Listing, Source},
     render,
     report::{Report, Watcher},
 };
@@ -40,64 +41,20 @@ struct Inner {
     fence: Fence,
     namespace: Option<String>,
     history: Mutex<History>,
-    latest: watch::Sender<Arc<Snapshot>>,
+    latest: watch::Sender<Arc<Listing>>,
     places: Arc<Semaphore>,
-}
-
-/// Everything the page tells at one time.
-#[derive(Debug)]
-pub(super) struct Snapshot {
-    pub(super) watcher: Watcher,
-    /// By namespace and name.
-    pub(super) canaries: Vec<Arc<Entry>>,
-    /// What each of them was made from, in the same order.
-    pub(super) sources: Vec<Source>,
-}
-
-/// What an entry was made from: versions of the Canary, its target and its primary, and the length of its history.
-/// Only what was made from something else is made anew, so that one change among a thousand canaries is cheap.
-pub(super) type Source = ([Option<String>; 3], u64);
-
-/// One canary in a snapshot; the same object as in the snapshot before when it tells the same.
-#[derive(Debug)]
-pub(super) struct Entry {
-    pub(super) report: Report,
-    /// How the list shows it.
-    pub(super) card: Arc<str>,
-}
-
-impl Snapshot {
-    /// One canary.
-    pub(super) fn find(&self, namespace: &str, name: &str) -> Option<&Arc<Entry>> {
-        self.canaries.get(self.index(namespace, name)?)
-    }
-
-    fn index(&self, namespace: &str, name: &str) -> Option<usize> {
-        let key = |entry: &Arc<Entry>| {
-            let summary = &entry.report.summary;
-            (summary.namespace.as_str(), summary.name.as_str()).cmp(&(namespace, name))
-        };
-        self.canaries.binary_search_by(key).ok()
-    }
-
-    fn tells_the_same_as(&self, other: &Snapshot) -> bool {
-        let mut pairs = self.canaries.iter().zip(&other.canaries);
-        self.watcher == other.watcher
-            && self.canaries.len() == other.canaries.len()
-            && pairs.all(|(one, other)| Arc::ptr_eq(one, other))
-    }
 }
 
 /// One who looks, until dropped.
 pub(super) struct Subscription {
-    pub(super) latest: watch::Receiver<Arc<Snapshot>>,
+    pub(super) latest: watch::Receiver<Arc<Listing>>,
     _place: OwnedSemaphorePermit,
 }
 
 impl Feed {
     /// A feed of the canaries in `cluster`, which watches `namespace` or everything.
     pub(crate) fn new(cluster: Arc<Cluster>, fence: Fence, namespace: Option<String>) -> Self {
-        let empty = Snapshot {
+        let empty = Listing {
             watcher: watcher(&cluster, &fence, namespace.as_ref()),
             canaries: Vec::new(),
             sources: Vec::new(),
@@ -140,7 +97,7 @@ impl Feed {
                 () = due => {
                     update = None;
                     earliest = Instant::now() + PAUSE;
-                    // Nobody looks: whoever comes next gets a snapshot of that time.
+                    // Nobody looks: whoever comes next gets a listing of that time.
                     if self.0.latest.receiver_count() > 0 {
                         self.refresh();
                     }
@@ -154,7 +111,7 @@ impl Feed {
     }
 
     /// The state now.
-    pub(super) fn now(&self) -> Arc<Snapshot> {
+    pub(super) fn now(&self) -> Arc<Listing> {
         self.refresh();
         Arc::clone(&self.0.latest.borrow())
     }
@@ -198,17 +155,17 @@ impl Feed {
         }
     }
 
-    /// Makes a new snapshot, and tells those who look if it is different.
+    /// Makes a new listing, and tells those who look if it is different.
     fn refresh(&self) {
         self.0.latest.send_if_modified(|latest| {
-            let next = self.snapshot(latest);
-            let differs = !next.tells_the_same_as(latest);
+            let next = self.listing(latest);
+            let differs = !next.says_the_same_as(latest);
             *latest = Arc::new(next);
             differs
         });
     }
 
-    fn snapshot(&self, before: &Snapshot) -> Snapshot {
+    fn listing(&self, before: &Listing) -> Listing {
         let Inner { cluster, .. } = &*self.0;
         let history = self.0.history.lock();
         let history = history.unwrap_or_else(PoisonError::into_inner);
@@ -218,7 +175,7 @@ impl Feed {
             .iter()
             .map(|canary| self.entry(canary, &history, before));
         let (canaries, sources) = entries.unzip();
-        Snapshot {
+        Listing {
             watcher: watcher(cluster, &self.0.fence, self.0.namespace.as_ref()),
             canaries,
             sources,
@@ -226,7 +183,7 @@ impl Feed {
     }
 
     /// The entry of a canary, the one from before if it tells the same.
-    fn entry(&self, canary: &Object, history: &History, before: &Snapshot) -> (Arc<Entry>, Source) {
+    fn entry(&self, canary: &Object, history: &History, before: &Listing) -> (Arc<Entry>, Source) {
         let (namespace, name) = (canary.namespace().unwrap_or_default(), canary.name_any());
         let (target, primary) = View::workloads(canary);
         let deployment = |name: &str| self.0.cluster.get(Kind::Deployment, &namespace, name);

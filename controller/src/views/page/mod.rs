@@ -20,6 +20,7 @@
 
 mod feed;
 mod history;
+mod listing;
 mod markup;
 mod render;
 mod report;
@@ -52,7 +53,7 @@ pub use feed::{CLIENTS, Feed};
 pub use history::Moment;
 pub use report::{Images, Report, Revisions, Step, StepState, Summary, Waiting, Watcher, Weights};
 
-use feed::Snapshot;
+use listing::Listing;
 use render::{Document, Section};
 
 /// How long a stream is silent before it says that it is still there.
@@ -92,12 +93,12 @@ async fn canary(
     Path((namespace, name)): Path<(String, String)>,
     headers: HeaderMap,
 ) -> Response {
-    let find = move |snapshot: &Snapshot| {
-        render::canary(snapshot, &namespace, &name).ok_or_else(|| render::gone(&namespace, &name))
+    let find = move |listing: &Listing| {
+        render::canary(listing, &namespace, &name).ok_or_else(|| render::gone(&namespace, &name))
     };
     if wants_stream(&headers) {
-        return page.stream(changes(move |snapshot: &Snapshot| {
-            find(snapshot).unwrap_or_else(|gone| gone)
+        return page.stream(changes(move |listing: &Listing| {
+            find(listing).unwrap_or_else(|gone| gone)
         }));
     }
     match find(&page.feed.now()) {
@@ -133,8 +134,8 @@ async fn api_canary(
 
 async fn api_watch(State(page): State<Page>) -> Response {
     let mut told = BTreeMap::new();
-    page.stream(move |now: &Snapshot| {
-        let key = |entry: &feed::Entry| {
+    page.stream(move |now: &Listing| {
+        let key = |entry: &listing::Entry| {
             let summary = &entry.report.summary;
             (summary.namespace.clone(), summary.name.clone())
         };
@@ -190,7 +191,7 @@ fn wants_stream(headers: &HeaderMap) -> bool {
 
 impl Page {
     /// A stream of what `tell` makes of the state now, and then of every new one.
-    fn stream(&self, tell: impl FnMut(&Snapshot) -> Vec<Event> + Send + 'static) -> Response {
+    fn stream(&self, tell: impl FnMut(&Listing) -> Vec<Event> + Send + 'static) -> Response {
         let Some(subscription) = self.feed.subscribe() else {
             let message = format!("{CLIENTS} live views are open already; try again later");
             let mut refused = failure(StatusCode::SERVICE_UNAVAILABLE, &message);
@@ -224,8 +225,8 @@ impl Page {
 
 /// Tells the whole page at first and whenever its sections are others than before, else the sections that differ.
 fn changes(
-    render: impl Fn(&Snapshot) -> Document + Send + 'static,
-) -> impl FnMut(&Snapshot) -> Vec<Event> + Send + 'static {
+    render: impl Fn(&Listing) -> Document + Send + 'static,
+) -> impl FnMut(&Listing) -> Vec<Event> + Send + 'static {
     let mut told: Option<Vec<Section>> = None;
     move |now| {
         let document = render(now);

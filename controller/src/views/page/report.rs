@@ -99,8 +99,8 @@ pub struct Revisions {
 /// Why nothing moves.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Waiting {
-    /// In one word: `Invalid`, `Suspended`, `PrimaryNotReady`, `CanaryNotReady`, `Approval`, `CheckFailed`,
-    /// `MetricUnavailable` or `Draining`.
+    /// In one word: one of [`WaitingReason`](canary_engine::status::WaitingReason),
+    /// [`INVALID`](crate::release::status::INVALID) or [`REFUSED`](crate::release::status::REFUSED).
     pub reason: String,
     /// In words.
     pub message: String,
@@ -138,9 +138,9 @@ impl Report {
     /// The report of a canary.
     pub(crate) fn new(view: View, history: Vec<Moment>) -> Self {
         let steps = steps(&view);
-        let (target, threshold) = (view.target(), view.threshold());
+        let (target, threshold) = (view.target(), i64::from(view.threshold()));
         let interval = view.interval().to_owned();
-        let suspended = view.spec["suspend"] == true;
+        let suspended = view.is_suspended();
         let status = view.status;
         let canary = percent(status.canary_weight);
         let waiting = status.waiting.map(|waiting| Waiting {
@@ -260,7 +260,11 @@ mod tests {
 
     fn states(status: CanaryStatus) -> String {
         let view = View {
-            spec: json!({ "analysis": { "stepWeight": 10, "maxWeight": 30 } }),
+            spec: serde_json::from_value(json!({
+                "targetRef": { "apiVersion": "apps/v1", "kind": "Deployment", "name": "app" },
+                "analysis": { "stepWeight": 10, "maxWeight": 30 },
+            }))
+            .ok(),
             status,
             ..View::default()
         };

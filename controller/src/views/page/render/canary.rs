@@ -7,22 +7,22 @@ use crate::{
     api::{CheckStatus, Condition},
     views::model::number,
     views::page::{
-        feed::Snapshot,
+        listing::Listing,
         report::{Report, StepState, Summary},
     },
 };
 
 /// One canary; `None` if there is none of that name.
 pub(in crate::views::page) fn canary(
-    snapshot: &Snapshot,
+    listing: &Listing,
     namespace: &str,
     name: &str,
 ) -> Option<Document> {
-    let report = &snapshot.find(namespace, name)?.report;
+    let report = &listing.find(namespace, name)?.report;
     let mut sections = Vec::new();
-    if !snapshot.watcher.problems.is_empty() {
+    if !listing.watcher.problems.is_empty() {
         let mut html = Html::default();
-        problems(&mut html, &snapshot.watcher);
+        problems(&mut html, &listing.watcher);
         sections.push(section("problems", html));
     }
     sections.push(section("summary", summary(report)));

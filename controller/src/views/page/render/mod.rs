@@ -5,7 +5,7 @@ use std::sync::Arc;
 use canary_engine::phase::Phase;
 
 use super::{
-    feed::Snapshot,
+    listing::Listing,
     markup::{Html, segment},
     report::{Report, StepState, Summary, Watcher},
 };
@@ -66,12 +66,12 @@ impl Document {
 }
 
 /// The list of all canaries.
-pub(super) fn index(snapshot: &Snapshot) -> Document {
-    let mut sections = vec![section("watcher", watcher(snapshot))];
-    if snapshot.canaries.is_empty() && snapshot.watcher.problems.is_empty() {
+pub(super) fn index(listing: &Listing) -> Document {
+    let mut sections = vec![section("watcher", watcher(listing))];
+    if listing.canaries.is_empty() && listing.watcher.problems.is_empty() {
         sections.push(section("empty", empty()));
     }
-    sections.extend(snapshot.canaries.iter().map(|entry| Section {
+    sections.extend(listing.canaries.iter().map(|entry| Section {
         id: id(&entry.report.summary),
         html: Arc::clone(&entry.card),
     }));
@@ -137,16 +137,16 @@ fn id(summary: &Summary) -> String {
     format!("{}/{}", summary.namespace, summary.name)
 }
 
-fn watcher(snapshot: &Snapshot) -> Html {
+fn watcher(listing: &Listing) -> Html {
     let Watcher {
         version,
         leads,
         namespace,
         ..
-    } = &snapshot.watcher;
+    } = &listing.watcher;
     let mut html = Html::default();
     html.raw("<h1>Rollouts</h1>\n<p>");
-    match snapshot.canaries.len() {
+    match listing.canaries.len() {
         1 => html.raw("1 canary"),
         count => html.text(count).raw(" canaries"),
     };
@@ -162,7 +162,7 @@ fn watcher(snapshot: &Snapshot) -> Html {
         ", a replica that stands by: it sees what the leader does."
     });
     html.raw("</p>\n");
-    problems(&mut html, &snapshot.watcher);
+    problems(&mut html, &listing.watcher);
     html
 }
 

@@ -9,7 +9,7 @@ use crate::{
     api::{CanaryStatus, CheckStatus, Condition, WaitingStatus},
     views::{
         model::View,
-        page::{Moment, feed::Entry},
+        page::{Moment, listing::Entry},
     },
 };
 
@@ -34,10 +34,11 @@ fn halted(text: &str) -> Report {
     let view = View {
         name: or("app"),
         namespace: or("ns"),
-        spec: json!({
-            "targetRef": { "kind": or("Deployment"), "name": or("app") },
+        spec: serde_json::from_value(json!({
+            "targetRef": { "apiVersion": "apps/v1", "kind": or("Deployment"), "name": or("app") },
             "analysis": { "interval": or("20s"), "threshold": 5, "stepWeight": 10, "maxWeight": 50 },
-        }),
+        }))
+        .ok(),
         status: CanaryStatus {
             phase: or("Progressing"),
             canary_weight: 20,
@@ -80,12 +81,12 @@ fn halted(text: &str) -> Report {
     Report::new(view, vec![moment])
 }
 
-fn snapshot(reports: Vec<Report>) -> Snapshot {
+fn listing(reports: Vec<Report>) -> Listing {
     let entry = |report: Report| {
         let card = card(&report).into();
         Arc::new(Entry { report, card })
     };
-    Snapshot {
+    Listing {
         watcher: Watcher {
             version: "1.2.3",
             leads: true,
@@ -109,20 +110,20 @@ fn the_list() {
     let mut untouched = with_phase("");
     untouched.summary.name = "new".to_owned();
     untouched.summary.images.primary.clear();
-    insta::assert_snapshot!(index(&snapshot(vec![halted(""), untouched])).main());
+    insta::assert_snapshot!(index(&listing(vec![halted(""), untouched])).main());
 }
 
 #[test]
 fn one_canary() {
-    let snapshot = snapshot(vec![halted("")]);
-    insta::assert_snapshot!(canary(&snapshot, "ns", "app").unwrap().main());
-    assert!(canary(&snapshot, "ns", "other").is_none());
-    assert!(canary(&snapshot, "other", "app").is_none());
+    let listing = listing(vec![halted("")]);
+    insta::assert_snapshot!(canary(&listing, "ns", "app").unwrap().main());
+    assert!(canary(&listing, "ns", "other").is_none());
+    assert!(canary(&listing, "other", "app").is_none());
 }
 
 #[test]
 fn an_empty_cluster_says_what_to_do_and_one_that_cannot_be_read_says_why() {
-    let mut nothing = snapshot(Vec::new());
+    let mut nothing = listing(Vec::new());
     assert!(index(&nothing).main().contains("kubectl apply -f -"));
     let problem = (
         "canaries.flagger.app".to_owned(),
@@ -202,11 +203,11 @@ fn hostile_text_stays_text_wherever_it_stands() {
         report
     };
     let pages = |text: &str| {
-        let snapshot = snapshot(vec![report(text)]);
-        let summary = &snapshot.canaries[0].report.summary;
+        let listing = listing(vec![report(text)]);
+        let summary = &listing.canaries[0].report.summary;
         [
-            index(&snapshot).page(),
-            canary(&snapshot, &summary.namespace, &summary.name)
+            index(&listing).page(),
+            canary(&listing, &summary.namespace, &summary.name)
                 .unwrap()
                 .page(),
             gone(&summary.namespace, &summary.name).page(),
@@ -230,7 +231,7 @@ fn hostile_text_stays_text_wherever_it_stands() {
 
 #[test]
 fn a_page_is_whole_and_its_policy_lets_its_own_script_and_style_run() {
-    let page = index(&snapshot(Vec::new())).page();
+    let page = index(&listing(Vec::new())).page();
     for (mark, count) in [
         ("<!--", 0),
         ("/*STYLE*/", 0),

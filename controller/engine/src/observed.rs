@@ -70,6 +70,10 @@ pub struct Workload {
     pub available: u32,
     /// `status.observedGeneration` has reached `metadata.generation`.
     pub generation_observed: bool,
+    /// Since when `status.observedGeneration` has stood still behind `metadata.generation`, as far as this process saw;
+    /// `None` when it is not behind or nobody knows. A generation counts up with every annotation of a Deployment, and
+    /// is observed some milliseconds later.
+    pub behind_since: Option<Timestamp>,
     /// Since when condition Progressing has reason ProgressDeadlineExceeded.
     pub deadline_exceeded: Option<Timestamp>,
     /// Since when condition Available has been False with reason MinimumReplicasUnavailable.

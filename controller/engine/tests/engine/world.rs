@@ -130,6 +130,7 @@ impl Deployment {
             updated,
             available: self.available(),
             generation_observed: !self.unseen,
+            behind_since: self.unseen.then(|| instant(now)),
             deadline_exceeded: (ready < self.wanted && now - self.progressed > deadline)
                 .then(|| instant(self.progressed + deadline)),
             unavailable_since: self.unavailable.map(instant),

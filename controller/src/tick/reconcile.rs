@@ -17,7 +17,7 @@ use super::{
 };
 use crate::{
     api::CanaryStatus,
-    cluster::{Object, WriteError},
+    cluster::{Kind, Object, WriteError},
     process::lease::LostLease,
     release::status,
 };
@@ -60,7 +60,14 @@ pub async fn reconcile(object: Arc<Object>, ctx: Arc<Context>) -> Result<Action,
         Ok(result) => {
             match &result {
                 Ok(_) => ctx.failures.clear(&canary),
-                Err(failure) => report::complain(&object, failure, &ctx).await,
+                Err(failure) => {
+                    // The tick took its time, and may have written the status itself.
+                    let (namespace, name) =
+                        (object.namespace().unwrap_or_default(), object.name_any());
+                    let current = ctx.cluster.get(Kind::Canary, &namespace, &name);
+                    let current = current.filter(|current| current.uid() == object.uid());
+                    report::complain(current.as_ref().unwrap_or(&object), failure, &ctx).await;
+                }
             }
             ctx.metrics
                 .ticked(&object, ctx.clock.now().duration_since(started));
@@ -92,7 +99,10 @@ async fn tick(object: &Object, ctx: &Context) -> Result<Action, TickError> {
         .await?;
         return Ok(Action::requeue(SHORTLY));
     }
-    report::remark(&sight.object, &sight.release, ctx).await?;
+    if report::remark(&sight.object, &sight.release, ctx).await? {
+        // That took a while.
+        return Ok(Action::requeue(Duration::ZERO));
+    }
     // Answers take seconds, and more with every question. Whatever happened meanwhile (a suspension, another revision,
     // pods that are gone) is seen before anything is done about them.
     let mut answers = Answers::default();
@@ -135,6 +145,7 @@ async fn carry_out(sight: &Sight, answers: &Answers, ctx: &Context) -> Result<Ac
         object,
         release: &sight.release,
         status: &observed.status,
+        revision: &observed.target.revision,
         router: sight.router,
         ctx,
     };
@@ -161,6 +172,10 @@ pub fn on_error(object: &Object, failure: &TickError, ctx: &Context) -> Action {
         TickError::Apply(race) if race.is_race() => {
             debug!(canary, %failure, "changed meanwhile");
             Action::requeue(ctx.failures.wait(&canary) / 5)
+        }
+        TickError::Apply(ApplyError::Lease(_)) => {
+            debug!(canary, %failure, "stopped");
+            Action::requeue(SHORTLY)
         }
         TickError::Panic(_) => {
             error!(canary, %failure, "tick failed");

@@ -5,7 +5,7 @@ use std::{
     sync::{Arc, Mutex},
 };
 
-use http::{Method, Request, Response};
+use http::{Method, Request, Response, StatusCode};
 use kube::{Client, client::Body};
 use serde_json::json;
 use tokio::sync::Notify;
@@ -29,6 +29,7 @@ pub struct Recorder(Arc<Inner>);
 struct Inner {
     asked: Mutex<Vec<Asked>>,
     tried: Mutex<usize>,
+    conflicts: Mutex<usize>,
     cut: Mutex<Option<usize>>,
     is_cut: Notify,
 }
@@ -54,6 +55,11 @@ impl Recorder {
             async move {
                 let is_last = recorder.note(&request);
                 let answer = client.send(request).await;
+                if let Ok(answer) = &answer
+                    && answer.status() == StatusCode::CONFLICT
+                {
+                    *recorder.0.conflicts.lock().unwrap() += 1;
+                }
                 if is_last {
                     recorder.0.is_cut.notify_one();
                     std::future::pending::<()>().await;
@@ -82,6 +88,11 @@ impl Recorder {
     /// The number of writes so far that were only tried.
     pub fn tried(&self) -> usize {
         *self.0.tried.lock().unwrap()
+    }
+
+    /// The number of writes so far that were refused because somebody else wrote first.
+    pub fn conflicts(&self) -> usize {
+        *self.0.conflicts.lock().unwrap()
     }
 
     /// Notes a request; true if it is the last one that gets through.

@@ -54,20 +54,19 @@ impl From<WriteError> for TickError {
 /// When the tick could not be completed.
 pub async fn reconcile(object: Arc<Object>, ctx: Arc<Context>) -> Result<Action, TickError> {
     let started = ctx.clock.now();
-    let outcome = AssertUnwindSafe(tick(&object, &ctx)).catch_unwind().await;
+    // Requests that hang, or take long, must not outlive the permission to act.
+    let fenced = async {
+        tokio::select! {
+            () = ctx.fence.closed() => Err(LostLease.into()),
+            result = tick_or_complain(&object, &ctx) => result,
+        }
+    };
+    let outcome = AssertUnwindSafe(fenced).catch_unwind().await;
     let canary = full_name(&object);
     match outcome {
         Ok(result) => {
-            match &result {
-                Ok(_) => ctx.failures.clear(&canary),
-                Err(failure) => {
-                    // The tick took its time, and may have written the status itself.
-                    let (namespace, name) =
-                        (object.namespace().unwrap_or_default(), object.name_any());
-                    let current = ctx.cluster.get(Kind::Canary, &namespace, &name);
-                    let current = current.filter(|current| current.uid() == object.uid());
-                    report::complain(current.as_ref().unwrap_or(&object), failure, &ctx).await;
-                }
+            if result.is_ok() {
+                ctx.failures.clear(&canary);
             }
             ctx.metrics
                 .ticked(&object, ctx.clock.now().duration_since(started));
@@ -81,6 +80,19 @@ pub async fn reconcile(object: Arc<Object>, ctx: Arc<Context>) -> Result<Action,
             ))
         }
     }
+}
+
+/// A tick, and a report of what the API server refused in it.
+async fn tick_or_complain(object: &Arc<Object>, ctx: &Context) -> Result<Action, TickError> {
+    let result = tick(object, ctx).await;
+    if let Err(failure) = &result {
+        // The tick took its time, and may have written the status itself.
+        let (namespace, name) = (object.namespace().unwrap_or_default(), object.name_any());
+        let current = ctx.cluster.get(Kind::Canary, &namespace, &name);
+        let current = current.filter(|current| current.uid() == object.uid());
+        report::complain(current.as_ref().unwrap_or(object), failure, ctx).await;
+    }
+    result
 }
 
 async fn tick(object: &Object, ctx: &Context) -> Result<Action, TickError> {

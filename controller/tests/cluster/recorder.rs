@@ -3,12 +3,13 @@
 use std::{
     collections::BTreeSet,
     sync::{Arc, Mutex},
+    time::Duration,
 };
 
 use http::{Method, Request, Response, StatusCode};
 use kube::{Client, client::Body};
 use serde_json::json;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
 
 /// What a client asked for.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -32,6 +33,8 @@ struct Inner {
     conflicts: Mutex<usize>,
     cut: Mutex<Option<usize>>,
     is_cut: Notify,
+    is_away: watch::Sender<bool>,
+    slow: Mutex<Duration>,
 }
 
 impl Recorder {
@@ -47,12 +50,26 @@ impl Recorder {
         self.0.is_cut.notified().await;
     }
 
+    /// From now on requests hang, as if the API server could not be reached, or they get through again.
+    pub fn is_away(&self, away: bool) {
+        self.0.is_away.send_replace(away);
+    }
+
+    /// From now on requests take this long.
+    pub fn is_slow(&self, slow: Duration) {
+        *self.0.slow.lock().unwrap() = slow;
+    }
+
     /// A client whose requests are recorded.
     pub fn record(&self, client: Client) -> Client {
         let recorder = self.clone();
         let service = tower::service_fn(move |request: Request<Body>| {
             let (recorder, client) = (recorder.clone(), client.clone());
             async move {
+                let slow = *recorder.0.slow.lock().unwrap();
+                tokio::time::sleep(slow).await;
+                let mut away = recorder.0.is_away.subscribe();
+                let _ = away.wait_for(|away| !*away).await;
                 let is_last = recorder.note(&request);
                 let answer = client.send(request).await;
                 if let Ok(answer) = &answer

@@ -145,11 +145,11 @@ async fn releasing(world: &World) -> (Running, Running) {
 #[tokio::test(start_paused = true)]
 async fn the_take_over_is_within_five_seconds_whenever_the_leader_is_killed() {
     let mut took = Vec::new();
-    for moment in 0..24 {
+    for moment in 0..12 {
         let world = World::new().await;
         let (first, second) = releasing(&world).await;
         // Renewals and reads have periods of 1.33 s and 0.5 s; this meets them at every phase.
-        tokio::time::sleep(Duration::from_millis(moment * 170)).await;
+        tokio::time::sleep(Duration::from_millis(moment * 130)).await;
         drop(first);
         // A new revision is found in the first tick of whoever leads.
         world.set_image("1.0.2").await;
@@ -173,10 +173,10 @@ async fn the_take_over_is_within_five_seconds_whenever_the_leader_is_killed() {
 
 #[tokio::test(start_paused = true)]
 async fn a_leader_that_is_cut_off_stops_before_another_starts_and_ends_when_it_comes_back() {
-    for moment in 0..8 {
+    for moment in 0..4 {
         let world = World::new().await;
         let (mut first, second) = releasing(&world).await;
-        tokio::time::sleep(Duration::from_millis(moment * 170)).await;
+        tokio::time::sleep(Duration::from_millis(moment * 430)).await;
         first.recorder.is_away(true);
         time_until(async || !leads(&first).await).await;
         assert!(!leads(&second).await, "both lead");
@@ -222,7 +222,7 @@ async fn a_leader_goes_on_when_the_api_server_was_away_for_everybody() {
 
 #[tokio::test(start_paused = true)]
 async fn a_leader_keeps_its_lease_when_the_api_server_comes_back_for_everybody() {
-    for moment in 0..8 {
+    for moment in 0..4 {
         let world = World::new().await;
         let (first, second) = releasing(&world).await;
         let away = |away| {
@@ -231,7 +231,7 @@ async fn a_leader_keeps_its_lease_when_the_api_server_comes_back_for_everybody()
             }
         };
         away(true);
-        tokio::time::sleep(Duration::from_millis(20_000 + moment * 170)).await;
+        tokio::time::sleep(Duration::from_millis(20_000 + moment * 430)).await;
         away(false);
         world.phase("simple-app", "Succeeded").await;
         assert!(!first.task.is_finished() && second.recorder.writes() == 0);
@@ -248,7 +248,7 @@ async fn a_leader_keeps_its_lease_though_the_api_server_is_slow() {
     let end = Instant::now() + Duration::from_secs(120);
     while Instant::now() < end {
         assert!(leads(&first).await && !leads(&second).await);
-        tokio::time::sleep(Duration::from_millis(10)).await;
+        tokio::time::sleep(Duration::from_millis(70)).await;
     }
 }
 
@@ -295,6 +295,9 @@ async fn a_lease_costs_one_write_per_renewal() {
     let cost: Vec<_> = after.iter().zip(before).map(|(a, b)| a - b).collect();
     assert!((89..=91).contains(&cost[0]), "renewals: {cost:?}");
     assert_eq!(cost[1], 0, "reads of the leader");
-    assert!(cost[2] <= 121, "reads of the other: {cost:?}");
+    assert!(
+        (239..=241).contains(&cost[2]),
+        "reads of the other: {cost:?}"
+    );
     assert_eq!(count(&second, "update"), 0);
 }

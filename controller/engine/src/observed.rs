@@ -28,6 +28,8 @@ pub struct Observed {
     /// Why requests may not follow the route object as it is now, in words: a gateway has not taken it up yet, or
     /// refuses it. `None` when it is in force, or when the router cannot tell.
     pub route_pending: Option<String>,
+    /// Since when that has been so, as far as this process saw; `None` when nothing is pending or nobody knows.
+    pub route_pending_since: Option<Timestamp>,
 }
 
 /// The target workload.

@@ -409,10 +409,12 @@ impl<'a> Tick<'a> {
             waiting.announced && waiting.reason == reason && waiting.message == message
         });
         let interval = self.canary.analysis.interval;
-        let since = if self.status.phase == self.observed.status.phase {
-            self.status.phase_since
-        } else {
-            Some(self.now())
+        // A phase may be old when a route begins to be pending.
+        let pending = self.observed.route_pending_since;
+        let since = match pending.filter(|_| reason == WaitingReason::RouteNotReady) {
+            Some(since) => Some(since),
+            None if self.status.phase == self.observed.status.phase => self.status.phase_since,
+            None => Some(self.now()),
         };
         let waited = since.map_or(Some(interval), |since| elapsed(self.now(), since));
         // Unknown after the clock went back, and then long enough.

@@ -55,7 +55,8 @@ pub struct Context {
     pub definition: Definition,
 }
 
-/// Since when the controller of a workload has not observed its generation, by namespace and name.
+/// Since when the controller of a workload has not observed its generation, by namespace and name, or a route has been
+/// pending.
 #[derive(Debug, Default)]
 pub struct Lags(Mutex<HashMap<String, (Option<i64>, Timestamp)>>);
 

@@ -60,6 +60,7 @@ pub fn observe(
             },
             route: route.weights,
             route_pending: route.pending,
+            route_pending_since: None,
         });
     };
     let target = json_of(&target);
@@ -101,6 +102,7 @@ pub fn observe(
         },
         route: route.weights,
         route_pending: route.pending,
+        route_pending_since: None,
     })
 }
 

@@ -155,7 +155,8 @@ fn see(object: &Arc<Object>, ctx: &Context) -> Result<Sight, Problems> {
     })
 }
 
-/// Notes since when the generations of both workloads have been behind, which no object says.
+/// Notes since when the generations of both workloads have been behind, and the route has been pending, which no object
+/// says.
 fn note_lag(observed: &mut Observed, release: &Release, ctx: &Context) {
     let now = observed.now;
     let since = |workload: &Workload, name: &str| {
@@ -170,6 +171,14 @@ fn note_lag(observed: &mut Observed, release: &Release, ctx: &Context) {
     if let Some(primary) = &mut observed.primary {
         primary.workload.behind_since = since(&primary.workload, &release.primary());
     }
+    // A route that does not exist yet is created before anything waits for it.
+    let is_settled = observed.route.is_none() || observed.route_pending.is_none();
+    let name = format!("route/{}/{}", release.namespace(), release.service_name);
+    let since = ctx.lags.since(&name, None, is_settled, now);
+    observed.route_pending_since = match observed.route_pending {
+        Some(_) => since.or(Some(now)),
+        None => None,
+    };
 }
 
 /// The router of a release, if the cluster has its kinds.

@@ -273,6 +273,7 @@ impl World {
             objects: self.objects.clone(),
             route: self.route,
             route_pending: self.route_pending(),
+            route_pending_since: None,
         }
     }
 

@@ -10,6 +10,8 @@
 //! - `schema`: structure of the kinds: decoding, pruning, defaulting, validation, merging.
 //! - `patch`: the patch formats, as pure functions on values.
 //! - `api`: HTTP, from a request to the verb that answers it.
+//! - [`admission`]: for tests only: quotas, denying webhooks, enforced owners, slow and failing answers, as
+//!   other API servers have them. All of it is off, and no program of the project switches it on.
 //! - [`pki`], [`kubeconfig`], `tokens`, `serve`: how clients reach the server and show who they are.
 //!
 //! # Guarantees
@@ -20,10 +22,11 @@
 //!
 //! # Caveats
 //!
-//! CEL rules of CustomResourceDefinitions, conversion and admission webhooks, exec, attach and
+//! CEL rules of CustomResourceDefinitions, conversion webhooks, real admission webhooks and quotas, exec, attach and
 //! port-forward are not offered. Owned objects are collected by the garbage collector of the controllers,
 //! and namespaces are emptied by theirs.
 
+pub mod admission;
 mod api;
 mod client;
 mod clock;
@@ -43,6 +46,7 @@ use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use admission::Admission;
 use axum::Router;
 pub use clock::Clock;
 pub use error::Error;
@@ -64,6 +68,8 @@ pub struct Config {
     pub log_dir: Option<PathBuf>,
     /// Source of timestamps.
     pub clock: Clock,
+    /// Switches for tests; all are off at first, and change while the server runs.
+    pub admission: Arc<Admission>,
 }
 
 /// An API server. Clones share their state.
@@ -109,6 +115,12 @@ impl ApiServer {
     pub fn client_as(&self, user: &str, groups: &[&str]) -> kube::Client {
         let user = User::new(user, groups.iter().copied());
         client::in_process(api::router(self.server.clone()), user)
+    }
+
+    /// The switches for tests, which change the server while it runs.
+    #[must_use]
+    pub fn admission(&self) -> &Admission {
+        &self.server.admission
     }
 
     /// The administrator's bearer token. It is made once and kept in the data directory.

@@ -8,6 +8,7 @@ use super::request::ResourceRequest;
 use super::server::Call;
 use super::update::Ownership;
 use super::{ApiError, apply, body, definitions, render};
+use crate::admission::Write;
 use crate::object;
 use crate::registry::{Kind, meta, notices, prepare};
 use crate::store::Expect;
@@ -58,7 +59,19 @@ pub(crate) async fn create_object(
     let name = object::name(&object).to_owned();
     let key = kind.key(object::namespace(&object), &name);
     let store = &call.server.store;
-    if call.query.dry_run()? {
+    let dry_run = call.query.dry_run()?;
+    call.server.admission.check(
+        &call.server,
+        &Write {
+            user: &call.user,
+            kind,
+            subresource: "",
+            dry_run,
+            old: None,
+            new: Some(&object),
+        },
+    )?;
+    if dry_run {
         return match store.get(&key) {
             Some(_) => Err(ApiError::already_exists(kind, &name)),
             None => Ok(object),

@@ -9,6 +9,7 @@ use super::request::ResourceRequest;
 use super::server::Call;
 use super::update::may_go;
 use super::{ApiError, body, definitions, render};
+use crate::admission::Write;
 use crate::object;
 use crate::registry::Kind;
 use crate::registry::select::Selection;
@@ -200,6 +201,17 @@ pub(crate) async fn delete_key(
             .get(key)
             .ok_or_else(|| ApiError::not_found(kind, name))?;
         options.check(kind, &record.value)?;
+        call.server.admission.check(
+            &call.server,
+            &Write {
+                user: &call.user,
+                kind,
+                subresource: "",
+                dry_run: options.dry_run,
+                old: Some(&record.value),
+                new: None,
+            },
+        )?;
         let mut marked = mark(kind, &record.value, options, call.server.clock.now());
         let definition = kind.is("apiextensions.k8s.io", "customresourcedefinitions");
         if definition {

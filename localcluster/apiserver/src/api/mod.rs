@@ -28,6 +28,7 @@ mod token;
 mod update;
 mod watch;
 
+pub(crate) use authz::Action;
 pub(crate) use request::Query;
 pub(crate) use server::{Server, User, authenticating_router, router};
 pub(crate) use status::{ApiError, Cause};

@@ -21,6 +21,7 @@ use super::{
     ApiError, authn, body, create, definitions, delete, discovery, impersonate, logs, patch, read,
     review, scale, token, update, watch,
 };
+use crate::admission::{Admission, Answer};
 use crate::clock::Clock;
 use crate::registry::{Catalog, Kind, custom};
 use crate::store::disk::DiskError;
@@ -47,6 +48,7 @@ pub(crate) struct Server {
     /// Where the kubelet keeps the logs of containers.
     pub(crate) log_dir: Option<PathBuf>,
     pub(crate) requests: RequestCounter,
+    pub(crate) admission: Arc<Admission>,
     /// When events were last looked at for old ones.
     pub(crate) expired_at: Mutex<Option<Timestamp>>,
     catalog: RwLock<Arc<Catalog>>,
@@ -61,6 +63,7 @@ impl Server {
             tokens,
             log_dir: config.log_dir.clone(),
             requests: RequestCounter::new()?,
+            admission: Arc::clone(&config.admission),
             expired_at: Mutex::default(),
             catalog,
         })
@@ -215,8 +218,25 @@ async fn answer(server: Arc<Server>, request: Request) -> Result<Response, ApiEr
         body,
         warnings: Mutex::default(),
     };
-    let answered = allowed_answer(&call, &target, &parts.method, parts.uri.path()).await;
-    let mut response = answered.unwrap_or_else(IntoResponse::into_response);
+    let path = parts.uri.path();
+    let changed = changed_answer(&call.server, &target, &parts.method, path);
+    let takes_effect = changed.as_ref().is_none_or(|answer| answer.takes_effect);
+    if let (Some(answer), false) = (&changed, takes_effect) {
+        tokio::time::sleep(answer.delay).await;
+    }
+    let refused = changed.as_ref().and_then(|answer| answer.failure.clone());
+    let mut response = match refused.filter(|_| !takes_effect) {
+        Some(failure) => failure.into_response(),
+        None => allowed_answer(&call, &target, &parts.method, path)
+            .await
+            .unwrap_or_else(IntoResponse::into_response),
+    };
+    if let (Some(answer), true) = (&changed, takes_effect) {
+        tokio::time::sleep(answer.delay).await;
+        if let Some(failure) = answer.failure.clone() {
+            response = failure.into_response();
+        }
+    }
     call.add_warnings(&mut response);
     let request = match &target {
         // Anybody can ask for anything; only what exists gets a counter.
@@ -234,6 +254,24 @@ async fn answer(server: Arc<Server>, request: Request) -> Result<Response, ApiEr
         .requests
         .count(request, applies, code, &call.user.name);
     Ok(response)
+}
+
+/// The switch that changes the answer to this request, if a test set one.
+fn changed_answer(server: &Server, target: &Target, method: &Method, path: &str) -> Option<Answer> {
+    let (verb, resource) = match target {
+        Target::Resource(request) => {
+            let mut resource = request.resource.clone();
+            for (separator, part) in [(".", &request.group), ("/", &request.subresource)] {
+                if !part.is_empty() {
+                    resource.push_str(separator);
+                    resource.push_str(part);
+                }
+            }
+            (request.verb.as_str().to_owned(), resource)
+        }
+        Target::Path => (method.as_str().to_lowercase(), String::new()),
+    };
+    server.admission.answer(&verb, &resource, path)
 }
 
 /// Answers a request if its sender may make it.

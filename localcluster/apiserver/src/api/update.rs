@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 use super::request::ResourceRequest;
 use super::server::Call;
 use super::{ApiError, Cause, apply, body, create, render};
+use crate::admission::Write;
 use crate::object;
 use crate::registry::{Behaviour, Kind, meta, notices, prepare};
 use crate::store::Expect;
@@ -92,6 +93,17 @@ pub(crate) async fn change(
                 .into_iter()
                 .for_each(|text| call.warn(text));
         }
+        call.server.admission.check(
+            &call.server,
+            &Write {
+                user: &call.user,
+                kind,
+                subresource: &request.subresource,
+                dry_run,
+                old: Some(old),
+                new: Some(&new),
+            },
+        )?;
         if unchanged(old, &new) {
             return Ok((**old).clone());
         }

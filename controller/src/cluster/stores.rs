@@ -20,8 +20,8 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
 
+use super::digest;
 use super::{Key, Kind, Object};
-use crate::generate::digest;
 
 /// Where the checksum of a ConfigMap or Secret is kept in its local copy, whose data is not kept.
 pub const CHECKSUM_ANNOTATION: &str = "canary-controller.local/checksum";

@@ -102,6 +102,7 @@ impl Controller {
             remarked: Default::default(),
             repairs: Default::default(),
             definition: Default::default(),
+            unownable: Default::default(),
         });
         Ok(Self {
             ctx,

@@ -9,9 +9,11 @@ use serde_json::json;
 use tracing::{debug, error, warn};
 
 use super::{
+    adoption::adopt,
     apply::{ApplyError, Tick, write_status},
     ask::answer,
     context::Context,
+    dry_run::Beginning,
     report,
     snapshot::{SHORTLY, Sight, look},
 };
@@ -137,7 +139,12 @@ async fn carry_out(sight: &Sight, answers: &Answers, ctx: &Context) -> Result<Ac
         status: &observed.status,
         router: sight.router,
         ctx,
+        cluster: &ctx.cluster,
     };
+    adopt(sight, ctx).await?;
+    if let Some(beginning) = Beginning::of(sight, &plan.actions, &ctx.cluster) {
+        tick.dry_run(beginning, observed).await?;
+    }
     tick.apply(&plan.actions).await?;
     let writes_status = |action: &PlannedAction| matches!(action, PlannedAction::WriteStatus(_));
     if waits_for(&sight.status, status::REFUSED) && !plan.actions.iter().any(writes_status) {

@@ -7,7 +7,8 @@ use kube::runtime::controller::Action;
 use tracing::debug;
 
 use super::{
-    context::Context, definition, observe::observe, reconcile::TickError, report, wake::concerns,
+    claims, context::Context, definition, observe::observe, reconcile::TickError, report,
+    wake::concerns,
 };
 use crate::{
     api::CanaryStatus,
@@ -103,6 +104,7 @@ fn see(object: &Arc<Object>, ctx: &Context) -> Result<Sight, Problems> {
         &ctx.settings,
         ctx.clock.now(),
     )?;
+    claims::refuse_strangers(&release, &observed, router, &ctx.cluster)?;
     Ok(Sight {
         object: Arc::clone(object),
         status,

@@ -21,16 +21,16 @@ use crate::{
     release::Release,
 };
 
-/// Owns again what was the canary's own.
+/// Owns again what was the canary's own; whether anything was written.
 ///
 /// # Errors
 /// When the API server does not answer, or someone else writes first. A refusal is published once and holds nothing up.
-pub async fn adopt(sight: &Sight, ctx: &Context) -> Result<(), ApplyError> {
+pub async fn adopt(sight: &Sight, ctx: &Context) -> Result<bool, ApplyError> {
     let (release, observed) = (&sight.release, &sight.observed);
     if release.canary.suspend {
-        return Ok(());
+        return Ok(false);
     }
-    let mut refused = Vec::new();
+    let (mut refused, mut any) = (Vec::new(), false);
     for one in unowned(release, observed, sight.router, &ctx.cluster) {
         let key = Key::new(one.kind, release.namespace(), &one.name);
         if one.standing != Standing::Orphaned || ctx.unownable.is_known(&release.uid, &key) {
@@ -38,8 +38,9 @@ pub async fn adopt(sight: &Sight, ctx: &Context) -> Result<(), ApplyError> {
         }
         ctx.fence.check()?;
         match own_again(&one, release, &ctx.cluster).await {
-            Ok(()) => {}
+            Ok(written) => any |= written,
             Err(error) if error.is_refusal() => {
+                any = true;
                 ctx.unownable.add(&release.uid, key);
                 refused.push((one, error));
             }
@@ -55,7 +56,8 @@ pub async fn adopt(sight: &Sight, ctx: &Context) -> Result<(), ApplyError> {
     let goes = format!(
         "will go with the Canary that owns it, although the primary of Canary {canary} uses it"
     );
-    remark(sight, &shared, &goes, ctx).await
+    remark(sight, &shared, &goes, ctx).await?;
+    Ok(any)
 }
 
 /// Says what becomes of objects that cannot be owned again.
@@ -87,22 +89,27 @@ async fn remark(
     Ok(())
 }
 
-async fn own_again(one: &Existing, release: &Release, cluster: &Cluster) -> Result<(), WriteError> {
+/// Owns one object again; false if it is another one by now.
+async fn own_again(
+    one: &Existing,
+    release: &Release,
+    cluster: &Cluster,
+) -> Result<bool, WriteError> {
     let namespace = release.namespace();
     let Some(live) = cluster.live(one.kind, namespace, &one.name).await? else {
-        return Ok(());
+        return Ok(false);
     };
     let live = json_of(&live);
     // Whose it is was decided on the copy.
     let same = live["metadata"]["uid"] == one.object["metadata"]["uid"]
         && owners(&live) == owners(&one.object);
     if !same {
-        return Ok(());
+        return Ok(false);
     }
     let Ok(owned) =
         serde_json::from_value::<Object>(own(&live, &release.owner(), is_gone(cluster, namespace)))
     else {
-        return Ok(());
+        return Ok(false);
     };
     cluster.replace(one.kind, namespace, &owned).await?;
     info!(
@@ -112,5 +119,5 @@ async fn own_again(one: &Existing, release: &Release, cluster: &Cluster) -> Resu
         name = one.name,
         "owned again"
     );
-    Ok(())
+    Ok(true)
 }

@@ -9,6 +9,7 @@
 //! - [`dry_run`]: tries what will be created before the first write
 //! - [`apply`]: applies the engine's plan
 //! - [`report`], [`events`]: what people are shown
+//! - [`once`]: what no resource version guards is done once
 
 pub mod adoption;
 pub mod apply;
@@ -19,6 +20,7 @@ pub mod definition;
 mod dry_run;
 pub mod events;
 pub mod observe;
+pub mod once;
 pub mod reconcile;
 pub mod report;
 pub mod snapshot;

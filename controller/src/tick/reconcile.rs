@@ -19,7 +19,7 @@ use super::{
 };
 use crate::{
     api::CanaryStatus,
-    cluster::{Object, WriteError},
+    cluster::{Kind, Object, WriteError},
     process::lease::LostLease,
     release::status,
 };
@@ -56,13 +56,19 @@ impl From<WriteError> for TickError {
 /// When the tick could not be completed.
 pub async fn reconcile(object: Arc<Object>, ctx: Arc<Context>) -> Result<Action, TickError> {
     let started = ctx.clock.now();
-    let outcome = AssertUnwindSafe(tick(&object, &ctx)).catch_unwind().await;
+    // Requests that hang, or take long, must not outlive the permission to act.
+    let fenced = async {
+        tokio::select! {
+            () = ctx.fence.closed() => Err(LostLease.into()),
+            result = tick_or_complain(&object, &ctx) => result,
+        }
+    };
+    let outcome = AssertUnwindSafe(fenced).catch_unwind().await;
     let canary = full_name(&object);
     match outcome {
         Ok(result) => {
-            match &result {
-                Ok(_) => ctx.failures.clear(&canary),
-                Err(failure) => report::complain(&object, failure, &ctx).await,
+            if result.is_ok() {
+                ctx.failures.clear(&canary);
             }
             ctx.metrics
                 .ticked(&object, ctx.clock.now().duration_since(started));
@@ -76,6 +82,19 @@ pub async fn reconcile(object: Arc<Object>, ctx: Arc<Context>) -> Result<Action,
             ))
         }
     }
+}
+
+/// A tick, and a report of what the API server refused in it.
+async fn tick_or_complain(object: &Arc<Object>, ctx: &Context) -> Result<Action, TickError> {
+    let result = tick(object, ctx).await;
+    if let Err(failure) = &result {
+        // The tick took its time, and may have written the status itself.
+        let (namespace, name) = (object.namespace().unwrap_or_default(), object.name_any());
+        let current = ctx.cluster.get(Kind::Canary, &namespace, &name);
+        let current = current.filter(|current| current.uid() == object.uid());
+        report::complain(current.as_ref().unwrap_or(object), failure, ctx).await;
+    }
+    result
 }
 
 async fn tick(object: &Object, ctx: &Context) -> Result<Action, TickError> {
@@ -94,7 +113,11 @@ async fn tick(object: &Object, ctx: &Context) -> Result<Action, TickError> {
         .await?;
         return Ok(Action::requeue(SHORTLY));
     }
-    report::remark(&sight.object, &sight.release, ctx).await?;
+    let remarked = report::remark(&sight.object, &sight.release, ctx).await?;
+    if remarked | adopt(&sight, ctx).await? {
+        // That took a while.
+        return Ok(Action::requeue(Duration::ZERO));
+    }
     // Answers take seconds, and more with every question. Whatever happened meanwhile (a suspension, another revision,
     // pods that are gone) is seen before anything is done about them.
     let mut answers = Answers::default();
@@ -107,18 +130,47 @@ async fn tick(object: &Object, ctx: &Context) -> Result<Action, TickError> {
         answers
             .given
             .extend(answer(batch, release, status, ctx).await);
-        let again = match look(&namespace, &name, ctx).await? {
+        sight = match look_again(&sight, ctx).await? {
             ControlFlow::Continue(again) => again,
             ControlFlow::Break(end) => return Ok(end),
         };
-        if !again.asks_what(&sight) {
-            let canary = full_name(object);
-            debug!(canary, "changed while questions were answered");
-            return Ok(Action::requeue(Duration::ZERO));
-        }
-        sight = again;
+    }
+    if try_creations(&sight, &answers, ctx).await? {
+        sight = match look_again(&sight, ctx).await? {
+            ControlFlow::Continue(again) => again,
+            ControlFlow::Break(end) => return Ok(end),
+        };
     }
     carry_out(&sight, &answers, ctx).await
+}
+
+/// The canary after something that took its time, or the end of the tick if it is another one by now.
+async fn look_again(
+    earlier: &Sight,
+    ctx: &Context,
+) -> Result<ControlFlow<Action, Sight>, TickError> {
+    let (namespace, name) = (earlier.release.namespace(), &earlier.release.canary.name);
+    Ok(match look(namespace, name, ctx).await? {
+        ControlFlow::Continue(again) if !again.asks_what(earlier) => {
+            let canary = full_name(&earlier.object);
+            debug!(canary, "changed meanwhile");
+            ControlFlow::Break(Action::requeue(Duration::ZERO))
+        }
+        same => same,
+    })
+}
+
+/// Tries what the plan will create; whether there was anything to try.
+async fn try_creations(sight: &Sight, answers: &Answers, ctx: &Context) -> Result<bool, TickError> {
+    let plan = plan(&sight.release.canary, &sight.observed, answers);
+    let Some(beginning) = Beginning::of(sight, &plan.actions, &ctx.cluster) else {
+        return Ok(false);
+    };
+    ctx.fence.check()?;
+    tick_on(sight, ctx)
+        .dry_run(beginning, &sight.observed)
+        .await?;
+    Ok(true)
 }
 
 /// Plans a tick and does what the plan says.
@@ -133,19 +185,7 @@ async fn carry_out(sight: &Sight, answers: &Answers, ctx: &Context) -> Result<Ac
         );
         return Ok(Action::requeue(wait));
     }
-    let tick = Tick {
-        object,
-        release: &sight.release,
-        status: &observed.status,
-        router: sight.router,
-        ctx,
-        cluster: &ctx.cluster,
-    };
-    adopt(sight, ctx).await?;
-    if let Some(beginning) = Beginning::of(sight, &plan.actions, &ctx.cluster) {
-        tick.dry_run(beginning, observed).await?;
-    }
-    tick.apply(&plan.actions).await?;
+    tick_on(sight, ctx).apply(&plan.actions).await?;
     let writes_status = |action: &PlannedAction| matches!(action, PlannedAction::WriteStatus(_));
     if waits_for(&sight.status, status::REFUSED) && !plan.actions.iter().any(writes_status) {
         write_status(object, &sight.status, json!({ "waiting": null }), ctx).await?;
@@ -153,6 +193,18 @@ async fn carry_out(sight: &Sight, answers: &Answers, ctx: &Context) -> Result<Ac
     Ok(plan
         .requeue
         .map_or_else(Action::await_change, Action::requeue))
+}
+
+fn tick_on<'a>(sight: &'a Sight, ctx: &'a Context) -> Tick<'a> {
+    Tick {
+        object: &sight.object,
+        release: &sight.release,
+        status: &sight.observed.status,
+        revision: &sight.observed.target.revision,
+        router: sight.router,
+        ctx,
+        cluster: &ctx.cluster,
+    }
 }
 
 fn waits_for(status: &CanaryStatus, reason: &str) -> bool {
@@ -168,6 +220,10 @@ pub fn on_error(object: &Object, failure: &TickError, ctx: &Context) -> Action {
         TickError::Apply(race) if race.is_race() => {
             debug!(canary, %failure, "changed meanwhile");
             Action::requeue(ctx.failures.wait(&canary) / 5)
+        }
+        TickError::Apply(ApplyError::Lease(_)) => {
+            debug!(canary, %failure, "stopped");
+            Action::requeue(SHORTLY)
         }
         TickError::Panic(_) => {
             error!(canary, %failure, "tick failed");

@@ -257,7 +257,7 @@ pub fn made_so_far(canary: &Object, ctx: &Context) -> Option<String> {
     if !matches!(status::read(&raw).phase, Phase::None | Phase::Initializing) {
         return None;
     }
-    let release = validate(canary, ctx.cluster.as_ref(), &ctx.settings).ok()?;
+    let release = validate(canary, ctx, &ctx.settings).ok()?;
     let router = routing::find(&release.canary.provider)?;
     let (settings, now) = (&ctx.settings, ctx.clock.now());
     let observed = observe::observe(&release, &raw, &ctx.cluster, router, settings, now).ok()?;

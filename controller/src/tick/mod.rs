@@ -1,6 +1,6 @@
 //! One tick of one canary: snapshot, ask, snapshot again, plan, apply.
 //!
-//! - [`wake`]: which change wakes which canary
+//! - [`wake`], [`index`]: which change wakes which canary
 //! - [`reconcile`]: the pipeline
 //! - [`snapshot`], [`observe`]: everything a tick is decided on, from local copies
 //! - [`claims`]: whose the objects are that exist before a canary makes them
@@ -19,6 +19,7 @@ pub mod context;
 pub mod definition;
 mod dry_run;
 pub mod events;
+pub mod index;
 pub mod observe;
 pub mod once;
 pub mod reconcile;

@@ -11,7 +11,8 @@ use std::{
     time::Duration,
 };
 
-use anyhow::{Context as _, bail};
+use anyhow::{anyhow, bail};
+use api_failure::ApiFailure;
 use tokio::time::Instant;
 
 use crate::{args::StatusArgs, clock::Clock, run::client};
@@ -47,7 +48,7 @@ pub async fn show(args: StatusArgs) -> anyhow::Result<ExitCode> {
                 tokio::time::sleep(PERIOD).await;
                 continue;
             }
-            Err(error) => return Err(error).context("cannot read the cluster"),
+            Err(error) => return Err(unreadable(&error)),
         };
         failures = Some(0);
         if let Some(name) = args.name.as_deref().filter(|_| views.is_empty()) {
@@ -82,8 +83,16 @@ pub async fn show(args: StatusArgs) -> anyhow::Result<ExitCode> {
     }
 }
 
-fn is_passing(error: &kube::Error) -> bool {
-    !matches!(error, kube::Error::Api(status) if status.code < 500)
+/// The error that ends the command, with the next step where one is known.
+fn unreadable(failure: &ApiFailure) -> anyhow::Error {
+    match failure.advice() {
+        Some(advice) => anyhow!("cannot read the cluster: {failure}; {advice}"),
+        None => anyhow!("cannot read the cluster: {failure}"),
+    }
+}
+
+fn is_passing(error: &ApiFailure) -> bool {
+    !error.is_refusal()
 }
 
 /// Where it is shown: a terminal is redrawn, anything else gets one line for each event.

@@ -2,12 +2,13 @@
 
 use std::time::Duration;
 
+use api_failure::ApiFailure;
 use anyhow::Context as _;
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use kube::{
     Api, Client, ResourceExt as _,
     api::{Patch, PatchParams},
-    runtime::{conditions, wait::await_condition},
+    runtime::{conditions, wait::{self, await_condition}},
 };
 
 /// How long the API server may take to serve a new kind.
@@ -27,6 +28,7 @@ pub async fn apply(
         let name = definition.name_any();
         api.patch(&name, &owner, &Patch::Apply(definition))
             .await
+            .map_err(ApiFailure::from)
             .with_context(|| format!("cannot apply {name}"))?;
     }
     for definition in &definitions {
@@ -39,7 +41,10 @@ pub async fn apply(
                     "{name} was not established within {} s",
                     ESTABLISHED.as_secs()
                 )
-            })??;
+            })?
+            .map_err(|error| match error {
+                wait::Error::ProbeFailed(error) => ApiFailure::of_watch(error),
+            })?;
     }
     Ok(())
 }

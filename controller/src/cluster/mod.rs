@@ -3,6 +3,7 @@
 
 mod expectations;
 mod kind;
+mod served;
 mod stores;
 mod write;
 

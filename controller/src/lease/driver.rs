@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use api_failure::{ApiFailure, if_present};
 use jiff::Timestamp;
 use k8s_openapi::{
     api::coordination::v1::{Lease, LeaseSpec},
@@ -85,9 +86,9 @@ impl Elector {
             let mut went_well = false;
             match tokio::time::timeout(self.times.renew_deadline / 2, self.step(started)).await {
                 Ok(Ok(())) => went_well = true,
-                Ok(Err(error)) if is_conflict(&error) => self.current = None,
-                Ok(Err(error)) => {
-                    warn!(lease = NAME, namespace = self.namespace, %error, "cannot use the lease");
+                Ok(Err(failure)) if failure.is_conflict() => self.current = None,
+                Ok(Err(failure)) => {
+                    warn!(lease = NAME, namespace = self.namespace, %failure, "cannot use the lease");
                 }
                 Err(_) => warn!(
                     lease = NAME,
@@ -113,9 +114,9 @@ impl Elector {
     }
 
     /// Reads the Lease if needed, and writes it if that is decided.
-    async fn step(&mut self, started: Instant) -> Result<(), kube::Error> {
+    async fn step(&mut self, started: Instant) -> Result<(), ApiFailure> {
         if !self.holds() || self.current.is_none() {
-            self.current = self.api.get_opt(NAME).await?;
+            self.current = if_present(self.api.get(NAME).await)?;
             self.look(Instant::now());
         }
         match decide(self.seen.as_ref(), &self.me, Instant::now()) {
@@ -210,7 +211,10 @@ impl Elector {
                 namespace = self.namespace,
                 "gave the lease back"
             ),
-            Ok(Err(error)) => warn!(%error, "could not give the lease back"),
+            Ok(Err(failure)) => {
+                let failure = ApiFailure::from(failure);
+                warn!(%failure, "could not give the lease back");
+            }
             Err(_) => warn!("could not give the lease back in time"),
         }
     }
@@ -263,8 +267,4 @@ fn record_of(lease: &Lease) -> Record {
         duration: Duration::from_secs(u64::try_from(seconds).unwrap_or(15)),
         resource_version: lease.metadata.resource_version.clone().unwrap_or_default(),
     }
-}
-
-fn is_conflict(error: &kube::Error) -> bool {
-    matches!(error, kube::Error::Api(status) if status.code == 409)
 }

@@ -8,6 +8,7 @@
 #![allow(unreachable_pub, reason = "modules of one test program")]
 
 mod adoption;
+mod answers;
 mod crash;
 mod definition;
 mod docs;

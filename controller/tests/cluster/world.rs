@@ -105,11 +105,16 @@ impl World {
     /// Applies the committed rules of the controller.
     pub async fn apply_rules(&self) {
         for rule in crate::manifests::rbac() {
-            let plural = format!("{}s", rule["kind"].as_str().unwrap().to_lowercase());
-            let namespace = rule["metadata"]["namespace"].as_str();
-            self.apply_to("rbac.authorization.k8s.io/v1", &plural, namespace, &rule)
-                .await;
+            self.apply_rule(&rule).await;
         }
+    }
+
+    /// Applies one rule.
+    pub async fn apply_rule(&self, rule: &Value) {
+        let plural = format!("{}s", rule["kind"].as_str().unwrap().to_lowercase());
+        let namespace = rule["metadata"]["namespace"].as_str();
+        self.apply_to("rbac.authorization.k8s.io/v1", &plural, namespace, rule)
+            .await;
     }
 
     /// Takes back what a RoleBinding in `default` gives.

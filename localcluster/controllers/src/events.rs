@@ -5,6 +5,7 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
+use api_failure::{ApiFailure, Proof};
 use k8s_openapi::{
     api::core::v1::{Event, EventSource, ObjectReference},
     apimachinery::pkg::apis::meta::v1::{ObjectMeta, Time},
@@ -103,9 +104,9 @@ impl Recorder {
     /// Record that `occurrence` happened to `object` (which must carry its uid).
     pub async fn record(&self, object: &ObjectReference, occurrence: Occurrence) {
         let reason = occurrence.reason;
-        if let Err(error) = self.write(object, occurrence).await {
+        if let Err(failure) = self.write(object, occurrence).await {
             let name = object.name.as_deref().unwrap_or_default();
-            tracing::debug!(%error, reason, name, "event not written");
+            tracing::debug!(%failure, reason, name, "event not written");
         }
     }
 
@@ -113,7 +114,7 @@ impl Recorder {
         &self,
         object: &ObjectReference,
         occurrence: Occurrence,
-    ) -> Result<(), kube::Error> {
+    ) -> Result<(), ApiFailure> {
         let namespace = object
             .namespace
             .clone()
@@ -140,8 +141,8 @@ impl Recorder {
                 .patch(&known.name, &PatchParams::default(), &Patch::Merge(patch))
                 .await
             {
-                Err(kube::Error::Api(status)) if status.is_not_found() => {}
-                other => return other.map(|_| ()),
+                Err(error) if error.is_absence() => {}
+                other => return Ok(drop(other?)),
             }
         }
         let (_, occurrence) = key;
@@ -168,10 +169,10 @@ impl Recorder {
         };
         match events.create(&PostParams::default(), &event).await {
             // The namespace is going away: its events go with it.
-            Err(kube::Error::Api(status)) if status.is_forbidden() || status.is_not_found() => {
+            Err(error) if error.is_forbidden() || error.is_absence() => {
                 Ok(())
             }
-            other => other.map(|_| ()),
+            other => Ok(drop(other?)),
         }
     }
 

@@ -3,6 +3,7 @@
 
 use std::{collections::HashMap, fmt::Debug, hash::Hash, sync::Arc};
 
+use api_failure::ApiFailure;
 use futures::{StreamExt, stream::BoxStream};
 use kube::{
     Api, Resource, ResourceExt,
@@ -85,7 +86,10 @@ where
             match event {
                 Ok(Event::Init) => self.relist(&mut events).await,
                 Ok(event) => self.apply(&event),
-                Err(error) => tracing::warn!(kind = %K::kind(&()), %error, "watch interrupted"),
+                Err(error) => {
+                    let failure = ApiFailure::of_watch(error);
+                    tracing::warn!(kind = %K::kind(&()), %failure, "watch interrupted");
+                }
             }
         }
     }
@@ -121,7 +125,10 @@ where
                     break;
                 }
                 Ok(event) => self.writer.apply_watcher_event(&event),
-                Err(error) => tracing::warn!(kind = %K::kind(&()), %error, "listing interrupted"),
+                Err(error) => {
+                    let failure = ApiFailure::of_watch(error);
+                    tracing::warn!(kind = %K::kind(&()), %failure, "listing interrupted");
+                }
             }
         }
         for object in self.store.state() {

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 
+use api_failure::ApiFailure;
 use futures::StreamExt;
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use kube::{
@@ -118,8 +119,8 @@ impl Catalog {
                     // Several definitions are usually applied together.
                     while self.wake.try_recv().is_ok() {}
                 }
-                Err(error) => {
-                    tracing::warn!(%error, "cannot discover the kinds of objects; trying again");
+                Err(failure) => {
+                    tracing::warn!(%failure, "cannot discover the kinds of objects; trying again");
                     sleep(RETRY).await;
                 }
             }
@@ -127,7 +128,7 @@ impl Catalog {
     }
 }
 
-async fn discover(client: &Client) -> Result<Vec<Kind>, kube::Error> {
+async fn discover(client: &Client) -> Result<Vec<Kind>, ApiFailure> {
     let discovery = Discovery::new(client.clone()).run().await?;
     let mut kinds = Vec::new();
     for (resource, capabilities) in discovery
@@ -208,7 +209,8 @@ async fn watch_kind(client: Client, kind: Kind, changes: mpsc::UnboundedSender<C
             Ok(Event::Apply(object)) => Change::Is(kind.clone(), Box::new(object)),
             Ok(Event::Delete(object)) => Change::Gone(Box::new(object)),
             Err(error) => {
-                tracing::debug!(kind = kind.resource.kind, %error, "watch interrupted");
+                let failure = ApiFailure::of_watch(error);
+                tracing::debug!(kind = kind.resource.kind, %failure, "watch interrupted");
                 continue;
             }
         };

@@ -2,6 +2,7 @@
 
 use std::{collections::BTreeSet, fmt::Debug, hash::Hash, sync::Arc, time::Duration};
 
+use api_failure::ApiFailure;
 use futures::StreamExt;
 use kube::{
     Api, Resource,
@@ -74,10 +75,10 @@ where
                     changed.notify_one();
                 }
                 Err(error) => {
-                    let error = error.to_string();
-                    if error != last {
-                        tracing::warn!(kind = name, %error, "cannot watch; trying again");
-                        last = error;
+                    let failure = ApiFailure::of_watch(error).to_string();
+                    if failure != last {
+                        tracing::warn!(kind = name, failure, "cannot watch; trying again");
+                        last = failure;
                     }
                 }
             }

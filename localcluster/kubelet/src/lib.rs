@@ -35,6 +35,7 @@ pub use image::ImageStore;
 
 use std::sync::Arc;
 
+use api_failure::ApiFailure;
 use k8s_openapi::api::core::v1::Pod;
 use kube::{Api, Client};
 use localcluster_controllers::{events::Recorder, feed::Feed};
@@ -51,12 +52,12 @@ pub enum Error {
     #[error(transparent)]
     Images(#[from] image::Error),
     /// The Node could not be made.
-    #[error("cannot register node {node}: {source}")]
+    #[error("cannot register node {node}: {why}")]
     Register {
         /// Name of the Node.
         node: String,
         /// The API's answer.
-        source: Box<kube::Error>,
+        why: ApiFailure,
     },
 }
 

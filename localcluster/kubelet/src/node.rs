@@ -2,6 +2,7 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
+use api_failure::{ApiFailure, Proof};
 use jiff::Timestamp;
 use k8s_openapi::{
     api::{
@@ -62,7 +63,7 @@ pub(crate) async fn register(host: &Host) -> Result<Node, Error> {
     let nodes: Api<Node> = Api::all(host.client.clone());
     let failed = |source| Error::Register {
         node: name.clone(),
-        source: Box::new(source),
+        why,
     };
     let node = Node {
         metadata: ObjectMeta {
@@ -74,7 +75,7 @@ pub(crate) async fn register(host: &Host) -> Result<Node, Error> {
     };
     match nodes.create(&PostParams::default(), &node).await {
         Ok(_) => {}
-        Err(kube::Error::Api(status)) if status.is_already_exists() => {
+        Err(error) if error.is_already_there() => {
             let patch = json!({"metadata": {"labels": labels(name)}});
             nodes
                 .patch(name, &PatchParams::default(), &Patch::Merge(patch))
@@ -188,13 +189,13 @@ pub(crate) async fn keep_lease(host: &Host, node: &Node) {
         .emit_on(node, Occurrence::normal("Starting", "Starting kubelet."));
     loop {
         tokio::time::sleep(RENEW).await;
-        if let Err(error) = renew(host, node).await {
-            tracing::warn!(node = node.name_any(), %error, "cannot renew the lease");
+        if let Err(failure) = renew(host, node).await {
+            tracing::warn!(node = node.name_any(), %failure, "cannot renew the lease");
         }
     }
 }
 
-async fn renew(host: &Host, node: &Node) -> Result<(), kube::Error> {
+async fn renew(host: &Host, node: &Node) -> Result<(), ApiFailure> {
     let leases: Api<Lease> = Api::namespaced(host.client.clone(), LEASES);
     let (name, now) = (node.name_any(), MicroTime(Timestamp::now()));
     let patch = json!({"spec": {"holderIdentity": name, "leaseDurationSeconds": LEASE_SECONDS, "renewTime": now}});
@@ -202,8 +203,8 @@ async fn renew(host: &Host, node: &Node) -> Result<(), kube::Error> {
         .patch(&name, &PatchParams::default(), &Patch::Merge(patch))
         .await
     {
-        Err(kube::Error::Api(status)) if status.is_not_found() => {}
-        other => return other.map(|_| ()),
+        Err(error) if error.is_absence() => {}
+        other => return Ok(drop(other?)),
     }
     let lease = Lease {
         metadata: ObjectMeta {

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use api_failure::{ApiFailure, Proof};
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{NodeSelectorRequirement, NodeSelectorTerm, Pod, PodSpec};
 use kube::{
@@ -52,9 +53,10 @@ pub(crate) async fn bind(host: &Host, pod: &Pod) -> bool {
             .await
     };
     match result {
-        Err(kube::Error::Api(status)) if status.is_not_found() || status.is_conflict() => true,
+        Err(error) if error.is_absence() || error.is_conflict() => true,
         Err(error) => {
-            tracing::warn!(pod = name, %error, "cannot bind; trying again");
+            let failure = ApiFailure::from(error);
+            tracing::warn!(pod = name, %failure, "cannot bind; trying again");
             false
         }
         Ok(_) => true,

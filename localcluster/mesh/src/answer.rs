@@ -5,6 +5,7 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
+use api_failure::ApiFailure;
 use jiff::Timestamp;
 use kube::{
     Api, Client, ResourceExt,
@@ -116,20 +117,20 @@ async fn work(client: Client, mut receiver: watch::Receiver<Vec<Write>>) {
                 {
                     continue;
                 }
-                match perform(&client, write).await {
+                match perform(&client, write).await.map_err(ApiFailure::from) {
                     Ok(()) => answered.extend(version),
                     // Changed or gone since: the watch tells, and then there is a new answer.
-                    Err(kube::Error::Api(status)) if [404, 409].contains(&status.code) => {
-                        tracing::debug!(%status, "not answered");
+                    Err(failure) if failure.is_absence() || failure.is_conflict() => {
+                        tracing::debug!(%failure, "not answered");
                     }
                     // The same would be refused again.
-                    Err(kube::Error::Api(status)) if (400..500).contains(&status.code) => {
-                        tracing::warn!(%status, "cannot write a status");
+                    Err(failure) if failure.is_refusal() => {
+                        tracing::warn!(%failure, "cannot write a status");
                         answered.extend(version);
                     }
-                    Err(error) => {
+                    Err(failure) => {
                         failed = true;
-                        tracing::warn!(%error, "cannot write a status; trying again");
+                        tracing::warn!(%failure, "cannot write a status; trying again");
                     }
                 }
             }

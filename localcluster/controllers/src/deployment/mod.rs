@@ -13,6 +13,7 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
+use api_failure::{ApiFailure, Proof};
 use jiff::Timestamp;
 use k8s_openapi::api::{
     apps::v1::{Deployment, DeploymentStatus, ReplicaSet},
@@ -218,7 +219,7 @@ async fn carry_out(
                     .delete(name, &DeleteParams::background().preconditions(exactly))
                     .await
                 {
-                    Err(kube::Error::Api(status)) if status.is_not_found() => {}
+                    Err(error) if error.is_absence() => {}
                     other => drop(other.map_err(Error::about("ReplicaSet", name, "delete"))?),
                 }
             }
@@ -255,12 +256,12 @@ async fn create(
     let namespace = deployment.namespace().unwrap_or_default();
     let sets: Api<ReplicaSet> = Api::namespaced(context.client.clone(), &namespace);
     let deployments: Api<Deployment> = Api::namespaced(context.client.clone(), &namespace);
-    let error = match sets.create(&PostParams::default(), set).await {
+    let failure = match sets.create(&PostParams::default(), set).await {
         Ok(_) => {
             context.set_create_error(uid, None);
             return Ok(());
         }
-        Err(kube::Error::Api(status)) if status.is_already_exists() => {
+        Err(error) if error.is_already_there() => {
             let existing = sets
                 .get(&set.name_any())
                 .await
@@ -286,10 +287,10 @@ async fn create(
             return Err(Error::Again);
         }
         Err(error) if is_namespace_going(&error) => return Ok(()),
-        Err(error) => error,
+        Err(error) => ApiFailure::from(error),
     };
     let message = format!(
-        "Failed to create new replica set \"{}\": {error}",
+        "Failed to create new replica set \"{}\": {failure}",
         set.name_any()
     );
     context.set_create_error(uid, Some(message.clone()));
@@ -343,7 +344,7 @@ async fn write_status(
         )
         .await
     {
-        Err(kube::Error::Api(gone)) if gone.is_not_found() => Ok(()),
+        Err(error) if error.is_absence() => Ok(()),
         other => other
             .map(|_| ())
             .map_err(Error::on(deployment, "update the status of")),

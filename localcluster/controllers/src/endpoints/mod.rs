@@ -4,6 +4,7 @@ mod desired;
 
 use std::sync::Arc;
 
+use api_failure::Proof;
 use k8s_openapi::api::{
     core::v1::{Endpoints, Pod, Service},
     discovery::v1::EndpointSlice,
@@ -140,7 +141,7 @@ async fn write_slices(
             None => {
                 match api.create(&PostParams::default(), &slice).await {
                     // Made in an earlier round that the local copy does not show yet.
-                    Err(kube::Error::Api(status)) if status.is_already_exists() => {
+                    Err(error) if error.is_already_there() => {
                         return Err(Error::Again);
                     }
                     other => drop(other.map_err(Error::on(&slice, "create"))?),
@@ -162,7 +163,7 @@ async fn write_slices(
             .any(|slice| slice.name_any() == old.name_any())
     }) {
         match api.delete(&old.name_any(), &DeleteParams::default()).await {
-            Err(kube::Error::Api(status)) if status.is_not_found() => {}
+            Err(error) if error.is_absence() => {}
             other => drop(other.map_err(Error::on(&**old, "delete"))?),
         }
     }
@@ -185,7 +186,7 @@ async fn write_endpoints(
     );
     match context.endpoints.get(&ObjectRef::from_obj(&desired)) {
         None => match api.create(&PostParams::default(), &desired).await {
-            Err(kube::Error::Api(status)) if status.is_already_exists() => Err(Error::Again),
+            Err(error) if error.is_already_there() => Err(Error::Again),
             other => other
                 .map(|_| ())
                 .map_err(Error::on(service, "create Endpoints of")),

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use api_failure::Proof;
 use k8s_openapi::api::core::v1::{Namespace, ServiceAccount};
 use kube::{
     Api, Client, ResourceExt,
@@ -74,8 +75,8 @@ pub(crate) async fn reconcile(
     let accounts: Api<ServiceAccount> = Api::namespaced(context.client.clone(), &name);
     match accounts.create(&PostParams::default(), &account).await {
         // Made by somebody else, or the namespace has just begun to go.
-        Err(kube::Error::Api(status))
-            if status.is_already_exists() || status.is_forbidden() || status.is_not_found() => {}
+        Err(error)
+            if error.is_already_there() || error.is_forbidden() || error.is_absence() => {}
         other => drop(other.map_err(Error::on(&account, "create"))?),
     }
     Ok(Action::await_change())

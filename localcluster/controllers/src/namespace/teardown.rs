@@ -2,6 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
+use api_failure::Proof;
 use k8s_openapi::api::core::v1::Namespace;
 use kube::{
     Api, Client, ResourceExt,
@@ -66,7 +67,7 @@ pub(crate) async fn reconcile(
         let metadata: Api<Meta> = kind.api(&context.client, Some(&name));
         let found = match metadata.list_metadata(&ListParams::default()).await {
             // The kind went away with its definition.
-            Err(kube::Error::Api(status)) if status.is_not_found() => continue,
+            Err(error) if error.is_absence() => continue,
             other => other.map_err(Error::about(of_kind, &name, "list"))?.items,
         };
         left += found.len();
@@ -79,7 +80,7 @@ pub(crate) async fn reconcile(
                 .delete(&object.name_any(), &DeleteParams::background())
                 .await
             {
-                Err(kube::Error::Api(status)) if status.is_not_found() => {}
+                Err(error) if error.is_absence() => {}
                 other => {
                     drop(other.map_err(Error::about(of_kind, &object.name_any(), "delete"))?);
                 }
@@ -112,7 +113,7 @@ async fn finalize(namespace: &Namespace, context: &Context) -> Result<(), Error>
         )
         .await
     {
-        Err(kube::Error::Api(status)) if status.is_not_found() => Ok(()),
+        Err(error) if error.is_absence() => Ok(()),
         other => other
             .map(|_: Namespace| ())
             .map_err(Error::on(namespace, "finalize")),

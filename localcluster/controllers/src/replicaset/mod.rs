@@ -8,6 +8,7 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
+use api_failure::{ApiFailure, Proof};
 use jiff::Timestamp;
 use k8s_openapi::api::{apps::v1::ReplicaSet, core::v1::Pod};
 use kube::{
@@ -189,7 +190,7 @@ async fn carry_out(
             )
             .await
         {
-            Err(kube::Error::Api(gone)) if gone.is_not_found() => return Ok(()),
+            Err(error) if error.is_absence() => return Ok(()),
             other => other.map_err(Error::on(set, "update the status of"))?,
         };
     }
@@ -221,7 +222,7 @@ async fn carry_out(
 async fn patch_owners(pods: &Api<Pod>, name: &str, owners: serde_json::Value) -> Result<(), Error> {
     let patch = Patch::Merge(json!({"metadata": {"ownerReferences": owners}}));
     match pods.patch(name, &PatchParams::default(), &patch).await {
-        Err(kube::Error::Api(status)) if status.is_not_found() => Ok(()),
+        Err(error) if error.is_absence() => Ok(()),
         other => other
             .map(|_| ())
             .map_err(Error::about("Pod", name, "change the owner of")),
@@ -248,13 +249,14 @@ async fn change_pods(
             if is_namespace_going(&error) {
                 return Ok(());
             }
-            let message = format!("Error creating: {error}");
+            let failure = ApiFailure::from(error);
+            let message = format!("Error creating: {failure}");
             return Err((
                 Failure {
                     reason: "FailedCreate",
                     message,
                 },
-                Error::about("Pod", &name, "create")(error),
+                Error::about("Pod", &name, "create")(failure),
             ));
         }
         context
@@ -281,18 +283,19 @@ async fn change_pods(
             .delete(name, &DeleteParams::default().preconditions(exactly))
             .await
         {
-            Err(kube::Error::Api(status)) if status.is_not_found() || status.is_conflict() => {
+            Err(error) if error.is_absence() || error.is_conflict() => {
                 context.expectations.not_deleted(uid, &pod_uid);
             }
             Err(error) => {
                 context.expectations.not_deleted(uid, &pod_uid);
-                let message = format!("Error deleting: {error}");
+                let failure = ApiFailure::from(error);
+                let message = format!("Error deleting: {failure}");
                 return Err((
                     Failure {
                         reason: "FailedDelete",
                         message,
                     },
-                    Error::about("Pod", name, "delete")(error),
+                    Error::about("Pod", name, "delete")(failure),
                 ));
             }
             Ok(_) => {

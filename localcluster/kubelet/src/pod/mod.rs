@@ -13,6 +13,7 @@ pub(crate) use container::log_folder;
 
 use std::{sync::Arc, time::Duration};
 
+use api_failure::{ApiFailure, Proof};
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{Container, ContainerStatus, Pod, PodSpec, PodStatus};
 use kube::{
@@ -282,11 +283,12 @@ impl PodTask {
         loop {
             match pods.delete(&self.pod.name_any(), &now).await {
                 Ok(_) => return true,
-                Err(kube::Error::Api(status)) if status.is_not_found() || status.is_conflict() => {
+                Err(error) if error.is_absence() || error.is_conflict() => {
                     return true;
                 }
                 Err(error) => {
-                    tracing::warn!(pod = self.pod.name_any(), %error, "cannot delete; trying again");
+                    let failure = ApiFailure::from(error);
+                    tracing::warn!(pod = self.pod.name_any(), %failure, "cannot delete; trying again");
                 }
             }
             tokio::select! {
@@ -319,9 +321,10 @@ impl PodTask {
             .await
         {
             Ok(_) => self.written = Some(status),
-            Err(kube::Error::Api(answer)) if answer.is_not_found() || answer.is_conflict() => {}
+            Err(error) if error.is_absence() || error.is_conflict() => {}
             Err(error) => {
-                tracing::warn!(pod = self.pod.name_any(), %error, "cannot write the status; trying again");
+                let failure = ApiFailure::from(error);
+                tracing::warn!(pod = self.pod.name_any(), %failure, "cannot write the status; trying again");
                 let shared = self.shared.clone();
                 tokio::spawn(async move {
                     sleep(STATUS_RETRY).await;

@@ -1,160 +1,180 @@
-//! Wires watches to reconciliation: which change wakes which canary.
+//! The composition root: builds everything and runs it until the end.
 
-use std::{convert::Infallible, sync::Arc};
+use std::{sync::Arc, time::Duration};
 
-use futures::{StreamExt, stream};
-use kube::{
-    ResourceExt,
-    runtime::{
-        applier,
-        controller::{Config, ReconcileRequest},
-        reflector::ObjectRef,
-    },
-};
-use serde_json::Value;
+use axum::Router;
+use kube::Client;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    cluster::{Cluster, Key, Kind, Object, Touched},
-    context::Context,
-    generate::configs,
-    reconcile::{on_error, reconcile},
+    cluster::{Cluster, Tell, Touched},
+    process::{
+        background::{Background, Lanes},
+        clock::Clock,
+        endpoints::{self, Admin},
+        http::Transport,
+        lease::{Elector, Fence, LeaseError, Times},
+        metrics::Metrics,
+        settings::Settings,
+    },
+    tick::{context::Context, wake},
+    views::page::{self, Feed},
 };
 
-/// Canaries that are worked on at the same time.
-const CONCURRENCY: u16 = 64;
+/// How long ticks and calls under way may take to finish when the process is asked to end.
+const FINISH: Duration = Duration::from_secs(8);
 
-/// Reconciles canaries until `shutdown`; the ticks under way are then finished.
-pub async fn run(
+/// What a controller is made of; tests put in their own parts.
+pub struct Parts {
+    /// Client of the cluster.
+    pub client: Client,
+    /// Namespace to watch; all when `None`.
+    pub namespace: Option<String>,
+    /// Settings for all canaries.
+    pub settings: Settings,
+    /// The time of day.
+    pub clock: Clock,
+    /// Outgoing calls.
+    pub transport: Arc<dyn Transport>,
+    /// Identity of this process, in events and in the Lease.
+    pub instance: String,
+    /// Namespace and times of the Lease; `None` runs without election.
+    pub election: Option<(String, Times)>,
+}
+
+/// A controller that is built and about to run.
+pub struct Controller {
     ctx: Arc<Context>,
     touched: mpsc::UnboundedReceiver<Touched>,
-    shutdown: CancellationToken,
-) {
-    let Some(store) = ctx.cluster.store(Kind::Canary) else {
-        return;
-    };
-    let wakes = {
-        let ctx = Arc::clone(&ctx);
-        stream::unfold(touched, async |mut touched| {
-            Some((touched.recv().await?, touched))
+    lanes: Lanes,
+    elector: Option<Elector>,
+    watches: CancellationToken,
+    feed: Feed,
+}
+
+impl Controller {
+    /// Builds a controller and starts its watches.
+    ///
+    /// # Errors
+    /// When its metrics cannot be registered; a defect.
+    pub fn build(parts: Parts) -> Result<Self, prometheus::Error> {
+        let (to_work, touched) = mpsc::unbounded_channel();
+        let (to_page, seen) = mpsc::unbounded_channel();
+        let watches = CancellationToken::new();
+        // A receiver that is gone has no more use for it.
+        let tell: Tell = Arc::new(move |touched: Touched| {
+            drop(to_page.send(touched.clone()));
+            drop(to_work.send(touched));
+        });
+        let cluster = Arc::new(Cluster::watch(
+            parts.client.clone(),
+            parts.namespace.as_deref(),
+            &tell,
+            &watches,
+        ));
+        let (elector, fence) = match &parts.election {
+            Some((namespace, times)) => {
+                let (elector, fence) = Elector::new(
+                    parts.client,
+                    namespace,
+                    &parts.instance,
+                    *times,
+                    parts.clock.clone(),
+                );
+                (Some(elector), fence)
+            }
+            None => (None, Fence::open()),
+        };
+        let feed = Feed::new(Arc::clone(&cluster), fence.clone(), parts.namespace);
+        tokio::spawn(feed.clone().follow(seen));
+        let (background, lanes) = Background::start();
+        let ctx = Arc::new(Context {
+            cluster,
+            metrics: Metrics::new(&parts.settings.mesh_provider)?,
+            settings: parts.settings,
+            clock: parts.clock,
+            transport: parts.transport,
+            background,
+            fence,
+            instance: parts.instance,
+            failures: Default::default(),
+            remarked: Default::default(),
+            repairs: Default::default(),
+            definition: Default::default(),
+        });
+        Ok(Self {
+            ctx,
+            touched,
+            lanes,
+            elector,
+            watches,
+            feed,
         })
-        .flat_map(move |seen| {
-            forget_deleted(&seen, &ctx);
-            let canaries = affected(&seen, &ctx.cluster);
-            stream::iter(
-                canaries
-                    .into_iter()
-                    .map(|canary| Ok::<_, Infallible>(ReconcileRequest::from(canary))),
-            )
-        })
-    };
-    // What happened before this process was allowed to act is unknown: everything is looked at once.
-    let all = ctx.cluster.list(Kind::Canary);
-    let first = stream::iter(
-        all.into_iter()
-            .map(|canary| Ok(ReconcileRequest::from(reference(&canary)))),
-    );
-    let queue = Box::pin(first.chain(wakes).take_until(shutdown.cancelled_owned()));
-    let results = applier(
-        |object, ctx| Box::pin(reconcile(object, ctx)),
-        |object, error, ctx| on_error(&object, error, &ctx),
-        ctx,
-        store,
-        queue,
-        Config::default().concurrency(CONCURRENCY),
-    );
-    results.for_each(async |_| {}).await;
-}
-
-fn reference(canary: &Object) -> ObjectRef<Object> {
-    ObjectRef::new_with(&canary.name_any(), Kind::Canary.resource())
-        .within(&canary.namespace().unwrap_or_default())
-}
-
-fn forget_deleted(seen: &Touched, ctx: &Context) {
-    if let Touched::One(key) = seen
-        && key.kind == Kind::Canary
-        && ctx
-            .cluster
-            .get(Kind::Canary, &key.namespace, &key.name)
-            .is_none()
-    {
-        ctx.failures
-            .clear(&format!("{}.{}", key.name, key.namespace));
     }
-    if matches!(
-        seen,
-        Touched::All(Kind::Canary)
-            | Touched::One(Key {
-                kind: Kind::Canary,
-                ..
-            })
-    ) {
-        ctx.metrics.known(&ctx.cluster.list(Kind::Canary));
+
+    /// Its endpoints, for machines and for people; streams end with `shutdown`.
+    pub fn endpoints(&self, shutdown: CancellationToken) -> Router {
+        let admin = Admin {
+            metrics: self.ctx.metrics.clone(),
+            cluster: Arc::clone(&self.ctx.cluster),
+            fence: self.ctx.fence.clone(),
+        };
+        endpoints::router(admin).merge(page::router(self.feed.clone(), shutdown))
     }
-}
 
-/// The canaries that a change concerns.
-fn affected(seen: &Touched, cluster: &Cluster) -> Vec<ObjectRef<Object>> {
-    let canaries = cluster.list(Kind::Canary);
-    let concerned = canaries.iter().filter(|canary| match seen {
-        Touched::All(_) => true,
-        Touched::One(key) => concerns(key, canary, cluster),
-    });
-    concerned.map(|canary| reference(canary)).collect()
-}
-
-/// Whether a canary reads the object, directly or through its target.
-pub(crate) fn concerns(key: &Key, canary: &Object, cluster: &Cluster) -> bool {
-    let namespace = canary.namespace().unwrap_or_default();
-    let spec = &canary.data["spec"];
-    let target = spec["targetRef"]["name"].as_str().unwrap_or_default();
-    let service = spec["service"]["name"].as_str().unwrap_or(target);
-    match key.kind {
-        Kind::MetricTemplate => {
-            refers(&spec["analysis"]["metrics"], "templateRef", key, &namespace)
-        }
-        Kind::AlertProvider => refers(&spec["analysis"]["alerts"], "providerRef", key, &namespace),
-        _ if key.namespace != namespace => false,
-        // A canary that is refused because of another one is looked at again when that one changes.
-        Kind::Canary => key.name == canary.name_any() || is_refused(canary),
-        Kind::Deployment => is_or_derived(&key.name, target, &["-primary"]),
-        Kind::Service | Kind::DestinationRule => {
-            is_or_derived(&key.name, service, &["-primary", "-canary"])
-        }
-        Kind::VirtualService | Kind::HttpRoute => key.name == service,
-        Kind::ConfigMap | Kind::Secret => uses_config(key, target, cluster),
+    /// Runs until `shutdown`, finishes what is under way, and gives the Lease back.
+    ///
+    /// # Errors
+    /// When the Lease is lost.
+    pub async fn run(self, shutdown: CancellationToken) -> Result<(), LeaseError> {
+        let end_of_election = CancellationToken::new();
+        let election = async {
+            match self.elector {
+                Some(elector) => elector.run(end_of_election.clone()).await,
+                None => {
+                    end_of_election.cancelled().await;
+                    Ok(())
+                }
+            }
+        };
+        let mut fence = self.ctx.fence.clone();
+        let (ctx, mut touched, lanes) = (self.ctx, self.touched, self.lanes);
+        let work = async {
+            // A process that stands by follows the cluster too; it looks at everything once it leads.
+            let stand_by = async {
+                while touched.recv().await.is_some() {}
+                std::future::pending::<()>().await;
+            };
+            let leads = tokio::select! {
+                () = fence.opened() => true,
+                () = shutdown.cancelled() => false,
+                () = stand_by => false,
+            };
+            if leads {
+                let finish = async {
+                    shutdown.cancelled().await;
+                    tokio::time::sleep(FINISH).await;
+                };
+                tokio::select! {
+                    () = wake::run(ctx, touched, shutdown.clone()) => {}
+                    () = finish => {}
+                }
+            } else {
+                drop((ctx, touched));
+            }
+            // Every context is gone now, so the lanes end when their jobs are done.
+            lanes.drain(FINISH).await;
+            end_of_election.cancel();
+        };
+        let watches = self.watches.drop_guard();
+        let mut election = std::pin::pin!(election);
+        let mut work = std::pin::pin!(work);
+        let result = tokio::select! {
+            result = &mut election => result,
+            () = &mut work => election.await,
+        };
+        drop(watches);
+        result
     }
-}
-
-fn is_or_derived(name: &str, base: &str, suffixes: &[&str]) -> bool {
-    name.strip_prefix(base)
-        .is_some_and(|rest| rest.is_empty() || suffixes.contains(&rest))
-}
-
-fn refers(list: &Value, field: &str, key: &Key, namespace: &str) -> bool {
-    list.as_array().into_iter().flatten().any(|entry| {
-        let reference = &entry[field];
-        let in_namespace = reference["namespace"]
-            .as_str()
-            .filter(|n| !n.is_empty())
-            .unwrap_or(namespace);
-        reference["name"] == key.name.as_str() && in_namespace == key.namespace
-    })
-}
-
-fn is_refused(canary: &Object) -> bool {
-    canary.data["status"]["waiting"]["reason"] == crate::status::INVALID
-}
-
-fn uses_config(key: &Key, target: &str, cluster: &Cluster) -> bool {
-    let Some(target) = cluster.get(Kind::Deployment, &key.namespace, target) else {
-        return false;
-    };
-    let references = configs::references(&target.data["spec"]["template"]["spec"]);
-    references.keys().any(|reference| {
-        reference.kind == key.kind
-            && (reference.name == key.name || reference.copy_name() == key.name)
-    })
 }

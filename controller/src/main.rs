@@ -4,8 +4,12 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use controller::{
-    args::{Cli, Command, with_two_dashes},
-    crd, overview, run, telemetry,
+    api,
+    cli::{
+        args::{Cli, Command, with_two_dashes},
+        run, status,
+    },
+    process::log,
 };
 
 fn main() -> ExitCode {
@@ -30,12 +34,12 @@ fn execute(cli: Cli) -> anyhow::Result<ExitCode> {
         .unwrap_or_else(|| Command::Run(Box::new(cli.run)))
     {
         Command::Crd => {
-            print!("{}", crd::definitions_yaml()?);
+            print!("{}", api::definitions_yaml()?);
             Ok(ExitCode::SUCCESS)
         }
-        Command::Status(args) => runtime.block_on(overview::show(args)),
+        Command::Status(args) => runtime.block_on(status::show(args)),
         Command::Run(args) => {
-            telemetry::start(args.log_level, args.log_format);
+            log::start(args.log_level, args.log_format);
             runtime.block_on(run::run(*args))?;
             Ok(ExitCode::SUCCESS)
         }

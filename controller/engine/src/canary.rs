@@ -5,6 +5,8 @@
 
 use std::time::Duration;
 
+use crate::strategy::Strategy;
+
 /// One canary release as specified by the user.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Canary {
@@ -63,29 +65,14 @@ pub struct Analysis {
     pub primary_ready_percent: u8,
     /// Percentage of updated replicas of the canary that must be available, 0 to 100.
     pub canary_ready_percent: u8,
-    /// The weights the canary is given, one after the other.
-    pub steps: Steps,
+    /// How the run gets from its first check to promotion.
+    pub strategy: Strategy,
     /// Increment of the primary during promotion (`stepWeightPromotion`); 0 moves all traffic at once.
     pub promotion_step: u8,
     /// Metrics in list order.
     pub metrics: Vec<Metric>,
     /// Webhooks in list order.
     pub hooks: Vec<Hook>,
-}
-
-/// The weights the canary is given (percent of requests).
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Steps {
-    /// `stepWeight` and `maxWeight`: the weight grows by `step` until it has reached `max`
-    /// (Flagger: overshoot is allowed, max 50 with step 20 ends at 60).
-    Linear {
-        /// Increment, 1 to 100.
-        step: u8,
-        /// Weight at which the canary is promoted, 1 to 100.
-        max: u8,
-    },
-    /// `stepWeights`: absolute weights, ascending, each 1 to 100; the last one is the maximum.
-    List(Vec<u8>),
 }
 
 /// One metric check.

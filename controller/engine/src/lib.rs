@@ -50,14 +50,13 @@
 //! - [`question`]: what to ask before planning, and the answers
 //! - [`action`]: what a plan consists of
 //! - [`condition`]: the condition `Promoted`
-//! - [`check`]: rules that every plan keeps
 //! - `plan`: the decisions, one module per stretch of a release; `tick` is the plan in the making
-//! - `analysis`, `readiness`, `weights`, `text`: verdicts, readiness, step sequences, numbers as Go prints them
+//! - [`strategy`]: how a run gets from its first check to promotion
+//! - `analysis`, `readiness`, `text`: verdicts, readiness, numbers as Go prints them
 
 pub mod action;
 mod analysis;
 pub mod canary;
-pub mod check;
 pub mod condition;
 pub mod observed;
 pub mod phase;
@@ -65,9 +64,9 @@ mod plan;
 pub mod question;
 mod readiness;
 pub mod status;
+pub mod strategy;
 mod text;
 mod tick;
-mod weights;
 
 use action::Plan;
 use canary::Canary;

@@ -1,6 +1,6 @@
 //! Everything the shell read for one tick. The engine knows nothing else, not even the time of day.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, fmt};
 
 use jiff::Timestamp;
 
@@ -85,6 +85,24 @@ pub struct Weights {
     pub canary: u8,
 }
 
+impl Weights {
+    /// `canary` percent to the canary and the rest to the primary; anything above 100 counts as 100.
+    #[must_use]
+    pub fn canary(canary: u8) -> Weights {
+        let canary = canary.min(100);
+        Weights {
+            primary: 100 - canary,
+            canary,
+        }
+    }
+}
+
+impl fmt::Display for Weights {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.primary, self.canary)
+    }
+}
+
 /// Presence of the generated objects other than the primary.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Objects {
@@ -107,4 +125,17 @@ pub enum Presence {
     Drifted,
     /// It is as wanted.
     Current,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn weights_always_sum_to_a_hundred() {
+        for canary in 0..=u8::MAX {
+            let weights = Weights::canary(canary);
+            assert_eq!(weights.primary + weights.canary, 100);
+        }
+    }
 }

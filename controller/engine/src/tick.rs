@@ -12,6 +12,7 @@ use crate::{
     question::{Answers, HookAnswer, Question},
     readiness::{Readiness, elapsed, readiness, unavailable_since},
     status::{CHECKS_KEPT, Check, Status, Waiting, WaitingReason},
+    strategy::Position,
 };
 
 /// What must be asked before planning can go on.
@@ -200,6 +201,22 @@ impl<'a> Tick<'a> {
         (self.primary_answers() && !stuck) || self.canary_is_down()
     }
 
+    /// The point that the run has reached, by the live traffic.
+    pub(crate) fn position(&self) -> Position {
+        Position {
+            traffic: self.live,
+            iterations: self.status.iterations,
+        }
+    }
+
+    /// The point that the run had reached when the status was written.
+    pub(crate) fn noted_position(&self) -> Position {
+        Position {
+            traffic: Weights::canary(self.status.canary_weight),
+            ..self.position()
+        }
+    }
+
     // Time.
 
     /// Look again after `pause` at the latest.
@@ -207,29 +224,29 @@ impl<'a> Tick<'a> {
         self.wake = Some(self.wake.map_or(pause, |earlier| earlier.min(pause)));
     }
 
-    /// Whether the next check or step is due: one interval after the last one, at once if there was none.
-    ///
-    /// A last check in the future means that the clock went back. Nothing is due then; if it lies further ahead
-    /// than an interval it is moved to now, so that a clock that once was wrong does not stop a run for years.
-    pub(crate) fn due(&mut self) -> bool {
+    /// Whether the next check or step is due: one interval after the last one, at once if there was none. Nothing is
+    /// due when the last check lies in the future, because the clock went back.
+    pub(crate) fn is_due(&self) -> bool {
         let interval = self.canary.analysis.interval;
+        self.status
+            .last_check
+            .is_none_or(|last| elapsed(self.now(), last).is_some_and(|passed| passed >= interval))
+    }
+
+    /// Sleeps until the next check or step is due.
+    ///
+    /// A last check that lies further ahead than an interval is moved to now, so that a clock that once was wrong does
+    /// not stop a run for years.
+    pub(crate) fn sleep_until_due(&mut self) {
+        let (now, interval) = (self.now(), self.canary.analysis.interval);
         let Some(last) = self.status.last_check else {
-            return true;
+            return;
         };
-        match elapsed(self.now(), last) {
-            Some(passed) if passed >= interval => true,
-            Some(passed) => {
-                self.wake_in(interval - passed);
-                false
-            }
-            None => {
-                if elapsed(last, self.now()).is_some_and(|ahead| ahead > interval) {
-                    self.status.last_check = Some(self.now());
-                }
-                self.wake_in(interval);
-                false
-            }
+        let passed = elapsed(now, last);
+        if elapsed(last, now).is_some_and(|ahead| ahead > interval) {
+            self.status.last_check = Some(now);
         }
+        self.wake_in(interval.saturating_sub(passed.unwrap_or_default()));
     }
 
     /// This tick was a check or step; the next is due an interval later.
@@ -280,14 +297,31 @@ impl<'a> Tick<'a> {
         self.actions.push(action);
     }
 
-    /// Sets the live weights, if they differ, and the status' weight with them.
+    /// Brings the run to `position`.
+    pub(crate) fn move_to(&mut self, position: Position) {
+        self.set_traffic(position.traffic);
+        self.status.iterations = position.iterations;
+    }
+
+    /// Says that the run has come to `position` (Flagger's words).
+    pub(crate) fn announce_advance(&mut self, position: Position) {
+        let reached = self.canary.analysis.strategy.describe(position);
+        let message = format!("Advance {} {reached}", self.canary_id());
+        self.normal("Advance", message);
+    }
+
+    /// Gives the canary so many percent of the requests.
     pub(crate) fn set_canary_weight(&mut self, canary: u8) {
-        let weights = Weights::canary(canary);
+        self.set_traffic(Weights::canary(canary));
+    }
+
+    /// Sets the live weights, if they differ, and the status' weight with them.
+    fn set_traffic(&mut self, weights: Weights) {
         if self.live != weights {
             self.act(Action::SetWeights(weights));
             self.live = weights;
         }
-        self.status.canary_weight = canary;
+        self.status.canary_weight = weights.canary;
     }
 
     /// Scales the target up if it is at zero: to the replicas of the primary, at least one.
@@ -385,14 +419,23 @@ impl<'a> Tick<'a> {
         });
     }
 
-    /// Whether requests do not follow the route yet; nothing then moves that relies on where they go. It becomes an
-    /// event like any other wait for something to be ready.
-    pub(crate) fn waits_for_route(&mut self) -> bool {
-        let Some(why) = self.observed.route_pending.clone() else {
-            return false;
-        };
-        self.wait_for_readiness(WaitingReason::RouteNotReady, why);
-        true
+    /// Whether requests do not follow the route yet. Nothing then moves that relies on where they go.
+    pub(crate) fn route_is_pending(&self) -> bool {
+        self.observed.route_pending.is_some()
+    }
+
+    /// Nothing moves until requests follow the route. It becomes an event like any other wait for something to be
+    /// ready.
+    pub(crate) fn wait_for_route(&mut self) {
+        if let Some(why) = self.observed.route_pending.clone() {
+            self.wait_for_readiness(WaitingReason::RouteNotReady, why);
+        }
+    }
+
+    /// Requests under way to the canary are given one interval.
+    pub(crate) fn drain(&mut self) {
+        let why = "requests under way to the canary are given one interval";
+        self.hold(WaitingReason::Draining, why.to_owned());
     }
 
     /// Looks again when a workload that is unavailable becomes stuck, which no watch event tells.

@@ -72,7 +72,7 @@ impl Cluster {
     }
 
     async fn prepare(&self) {
-        let definitions = controller::crd::definitions().unwrap();
+        let definitions = controller::api::definitions().unwrap();
         let mesh = localcluster_mesh::crds()
             .into_iter()
             .map(|crd| serde_json::to_value(crd).unwrap());

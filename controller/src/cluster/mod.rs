@@ -1,8 +1,11 @@
 //! The Kubernetes cluster as this controller sees it: local copies kept by watches, and writes that are
 //! remembered until the copies have caught up with them.
 
+mod client;
+pub mod digest;
 mod expectations;
 mod kind;
+pub mod labels;
 mod served;
 mod stores;
 mod write;
@@ -14,8 +17,10 @@ use kube::{
     core::DynamicObject,
     runtime::reflector::{ObjectRef, Store},
 };
+use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 
+pub use client::client;
 use expectations::Expectations;
 pub use expectations::Freshness;
 pub use kind::Kind;
@@ -25,6 +30,13 @@ pub use write::WriteError;
 
 /// An object with whatever fields the server sent: nothing a newer server adds is lost in a write.
 pub type Object = DynamicObject;
+
+/// The object as the JSON that builders work on.
+#[must_use]
+pub fn json_of(object: &Object) -> Value {
+    // An object was JSON when it was read: writing it as JSON cannot fail.
+    serde_json::to_value(object).unwrap_or_default()
+}
 
 /// Kind, namespace and name of an object.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]

@@ -25,10 +25,9 @@ use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
 
 use super::{
-    Key, Kind, Object,
+    Key, Kind, Object, digest,
     served::{self, Doubt},
 };
-use crate::generate::digest;
 
 /// Where the checksum of a ConfigMap or Secret is kept in its local copy, whose data is not kept.
 pub const CHECKSUM_ANNOTATION: &str = "canary-controller.local/checksum";

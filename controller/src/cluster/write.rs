@@ -9,8 +9,8 @@ use kube::{
 };
 use serde_json::Value;
 
+use super::json_of;
 use super::{Cluster, Key, Kind, Object};
-use crate::release::json_of;
 
 /// A read or write that the API server refused or did not answer.
 #[derive(Debug, thiserror::Error)]

@@ -4,15 +4,15 @@
 
 mod gateway_api;
 mod istio;
+mod merge;
 
 use canary_engine::observed::{Presence, Weights};
 use futures::future::BoxFuture;
 
 use crate::{
+    api::ServiceSpec,
     cluster::{Cluster, Kind, WriteError},
-    crd::ServiceSpec,
-    release::Release,
-    validate::Problem,
+    release::{Release, problem::Problem},
 };
 
 /// The route objects of a canary as they are.
@@ -26,6 +26,15 @@ pub struct Route {
     pub pending: Option<String>,
 }
 
+/// The queries of the two built-in metrics, for Prometheus.
+#[derive(Debug)]
+pub struct Queries {
+    /// `request-success-rate`: percentage of requests to the canary that were not answered with 5xx.
+    pub success_rate: &'static str,
+    /// `request-duration`: 99th percentile of the duration of requests to the canary, in milliseconds.
+    pub duration: &'static str,
+}
+
 /// Splits traffic between primary and canary.
 pub trait Router: Send + Sync {
     /// The kinds of its objects; a cluster that lacks one cannot have canaries of this router.
@@ -36,6 +45,9 @@ pub trait Router: Send + Sync {
 
     /// Fields of `spec.service` that are given, belong to another router and have no effect with this one.
     fn without_effect(&self, spec: &ServiceSpec) -> Vec<&'static str>;
+
+    /// The built-in metrics: what its proxies, or the app, count about the canary.
+    fn queries(&self) -> &'static Queries;
 
     /// The route objects of a canary as they are.
     fn observe(&self, release: &Release, cluster: &Cluster) -> Route;

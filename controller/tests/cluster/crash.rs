@@ -1,6 +1,6 @@
 //! The controller is killed at every write of a release, one after the other, and started again.
 
-use controller::settings::Settings;
+use controller::process::settings::Settings;
 use std::time::Duration;
 
 use crate::{

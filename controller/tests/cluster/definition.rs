@@ -16,7 +16,7 @@ use crate::{
 
 /// The definition of Canaries that comes with this controller.
 fn own() -> Value {
-    controller::crd::definitions().unwrap().remove(0)
+    controller::api::definitions().unwrap().remove(0)
 }
 
 /// The same with no more status than Flagger's has.

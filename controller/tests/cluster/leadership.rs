@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use controller::{
+use controller::process::{
     lease::{NAME, Times},
     settings::Settings,
 };

@@ -6,7 +6,10 @@ use std::{
     time::Duration,
 };
 
-use controller::{cluster::Kind, lease::Times, settings::Settings};
+use controller::{
+    cluster::Kind,
+    process::{lease::Times, settings::Settings},
+};
 use kube::api::Patch;
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -256,7 +259,7 @@ fn manifest(name: &str) -> String {
 
 #[test]
 fn the_committed_definitions_are_those_the_program_prints() {
-    let printed = controller::crd::definitions_yaml().unwrap();
+    let printed = controller::api::definitions_yaml().unwrap();
     assert!(
         manifest("controller/crds.yaml") == printed,
         "run `canary-controller crd > manifests/controller/crds.yaml` and commit it"
@@ -265,7 +268,7 @@ fn the_committed_definitions_are_those_the_program_prints() {
 
 #[test]
 fn the_definitions_have_flaggers_rules() {
-    let definitions = controller::crd::definitions().unwrap();
+    let definitions = controller::api::definitions().unwrap();
     let names: Vec<_> = definitions
         .iter()
         .map(|d| d["metadata"]["name"].as_str().unwrap())
@@ -329,7 +332,7 @@ fn defaults(path: &str, schema: &Value) -> Vec<String> {
 
 #[test]
 fn no_status_field_has_a_default() {
-    for definition in controller::crd::definitions().unwrap() {
+    for definition in controller::api::definitions().unwrap() {
         for version in definition["spec"]["versions"].as_array().unwrap() {
             let properties = &version["schema"]["openAPIV3Schema"]["properties"];
             assert!(properties["status"].is_object());

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use axum::{Router, http::StatusCode, routing::post};
-use controller::http::{Connection, Method, Network, Request, Transport};
+use controller::process::http::{Connection, Method, Network, Request, Transport};
 
 async fn serve(router: Router) -> String {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();

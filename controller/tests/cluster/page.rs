@@ -6,7 +6,11 @@ use axum::{
     Router,
     body::{Body, BodyDataStream},
 };
-use controller::{cluster::Kind, lease::Times, page::CLIENTS, serve::serve, settings::Settings};
+use controller::{
+    cluster::Kind,
+    process::{lease::Times, serve::serve, settings::Settings},
+    views::page::CLIENTS,
+};
 use futures::StreamExt;
 use http::{Request, Response, StatusCode, header};
 use serde_json::{Value, json};

@@ -173,7 +173,7 @@ async fn the_program_serves_leads_shows_and_ends_as_told() {
     assert_eq!(end.code(), Some(0), "someone who looks does not keep it");
     while stream.chunk().await.unwrap().is_some() {}
     let leases: Api<Lease> = Api::namespaced(world.client.clone(), "istio-system");
-    let lease = leases.get(controller::lease::NAME).await.unwrap();
+    let lease = leases.get(controller::process::lease::NAME).await.unwrap();
     assert_eq!(lease.spec.unwrap().holder_identity.as_deref(), Some(""));
     assert_eq!(
         world.get(Kind::Deployment, "simple-app").await["spec"]["replicas"],

@@ -266,7 +266,12 @@ async fn gates_hold_a_release_until_they_open_and_a_rollback_hook_ends_it() {
         { "name": "events", "type": "event", "url": "http://gate/events" },
     ]);
     let gate = |open: &'static str| {
-        move |request: &controller::http::Request| match request.url.rsplit('/').next().unwrap() {
+        move |request: &controller::process::http::Request| match request
+            .url
+            .rsplit('/')
+            .next()
+            .unwrap()
+        {
             name if request.body.is_none() => {
                 let _ = name;
                 ok(&vector(&[("", 1.0)]))

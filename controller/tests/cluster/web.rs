@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use controller::http::{HttpError, Method, Request, Response, Transport};
+use controller::process::http::{HttpError, Method, Request, Response, Transport};
 use futures::future::BoxFuture;
 use serde_json::{Value, json};
 use tokio::sync::watch;

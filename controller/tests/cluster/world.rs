@@ -3,11 +3,13 @@
 use std::{sync::Arc, time::Duration};
 
 use controller::{
-    clock::Clock,
+    Controller, Parts,
     cluster::{Kind, Object},
-    lease::{LeaseError, Times},
-    run::{Controller, Parts},
-    settings::Settings,
+    process::{
+        clock::Clock,
+        lease::{LeaseError, Times},
+        settings::Settings,
+    },
 };
 use futures::StreamExt;
 use jiff::Timestamp;
@@ -85,7 +87,7 @@ impl World {
             clock,
             broken_image,
         };
-        let definitions = controller::crd::definitions().unwrap();
+        let definitions = controller::api::definitions().unwrap();
         let namespace = json!({ "apiVersion": "v1", "kind": "Namespace", "metadata": { "name": "istio-system" } });
         world.apply_to("v1", "namespaces", None, &namespace).await;
         world.apply_rules().await;

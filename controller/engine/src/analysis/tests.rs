@@ -2,8 +2,9 @@ use std::time::Duration;
 
 use super::*;
 use crate::{
-    canary::{Analysis, Steps, Target, TargetKind},
+    canary::{Analysis, Target, TargetKind},
     question::{Answer, Question},
+    strategy::{Steps, Strategy},
 };
 
 fn metric(kind: MetricKind, name: &str, min: Option<f64>, max: Option<f64>) -> Metric {
@@ -31,7 +32,7 @@ fn judged(metrics: Vec<Metric>, answers: Vec<MetricAnswer>) -> Judgement {
             threshold: 1,
             primary_ready_percent: 100,
             canary_ready_percent: 100,
-            steps: Steps::Linear { step: 10, max: 50 },
+            strategy: Strategy::Weighted(Steps::Linear { step: 10, max: 50 }),
             promotion_step: 0,
             metrics,
             hooks: Vec::new(),

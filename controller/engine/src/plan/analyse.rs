@@ -13,9 +13,8 @@ use crate::{
 };
 
 use super::{
-    detect::rollback_asked,
     promote,
-    rollback::{Cause, roll_back},
+    rollback::{Cause, roll_back, rollback_asked},
 };
 
 /// Asks and decides in Flagger's order: rollback webhooks; then, once requests follow the route, either the start of the analysis with its pre-rollout
@@ -25,8 +24,9 @@ pub(super) fn analyse(tick: &mut Tick<'_>) -> Planned {
         roll_back(tick, Cause::Webhook);
         return Ok(());
     }
-    if tick.waits_for_route() {
+    if tick.route_is_pending() {
         // What is measured now says nothing about the weight that the route asks for.
+        tick.wait_for_route();
         tick.checked();
         return Ok(());
     }
@@ -135,12 +135,11 @@ fn step(tick: &mut Tick<'_>, starting: bool) -> Planned {
     if tick.status.phase == Phase::Progressing && !traffic_increase_confirmed(tick)? {
         return Ok(());
     }
-    match tick.canary.analysis.steps.next(tick.live.canary) {
-        Some(weight) => {
-            tick.set_canary_weight(weight);
+    match tick.canary.analysis.strategy.next(tick.position()) {
+        Some(next) => {
+            tick.move_to(next);
             tick.status.phase = Phase::Progressing;
-            let id = tick.canary_id();
-            tick.normal("Advance", format!("Advance {id} canary weight {weight}"));
+            tick.announce_advance(next);
         }
         // Only the pre-rollout webhooks have judged it yet; the next check measures.
         None if starting => {}

@@ -6,14 +6,14 @@
 use std::time::Duration;
 
 use crate::{
+    action::Action,
+    canary::HookKind,
     observed::Weights,
     phase::Phase,
     readiness::Readiness,
     status::{Cleanup, WaitingReason},
     tick::Tick,
 };
-
-use super::finalize::call_post_rollout;
 
 /// Calls the post-rollout webhooks, if that is still to be done, after `meanwhile` has done what is not to wait for them.
 pub(super) fn tell_webhooks(tick: &mut Tick<'_>, meanwhile: impl FnOnce(&mut Tick<'_>)) {
@@ -82,17 +82,28 @@ pub(super) fn retire_target(tick: &mut Tick<'_>) {
     }
 }
 
-/// Whether something is left that has to wait; says for what.
-pub(super) fn waits(tick: &mut Tick<'_>) -> bool {
-    if tick.status.cleanup != Some(Cleanup::ScaleDown) {
-        return false;
-    }
+/// Whether the target keeps its replicas until the primary can serve, or until the route is in force.
+pub(super) fn is_held_up(tick: &Tick<'_>) -> bool {
+    let waits_for_primary = tick.live.canary > 0 && !tick.primary.is_ready();
+    tick.status.cleanup == Some(Cleanup::ScaleDown)
+        && (waits_for_primary || tick.route_is_pending())
+}
+
+/// Notes what holds up the rest.
+pub(super) fn hold(tick: &mut Tick<'_>) {
     match tick.primary.clone() {
         Readiness::Waiting(why) | Readiness::Stuck(why) if tick.live.canary > 0 => {
             // The event of the failure has said so.
             tick.hold(WaitingReason::PrimaryNotReady, why);
-            true
         }
-        _ => tick.waits_for_route(),
+        _ => tick.wait_for_route(),
+    }
+}
+
+/// Calls the post-rollout webhooks, naming how the release ended.
+pub(super) fn call_post_rollout(tick: &mut Tick<'_>, phase: Phase) {
+    let kind = HookKind::PostRollout;
+    for index in tick.hooks(kind) {
+        tick.act(Action::CallHook { index, kind, phase });
     }
 }

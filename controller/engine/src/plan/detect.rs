@@ -13,7 +13,8 @@ use crate::{
 use super::{
     cleanup,
     repair::repair,
-    rollback::{Cause, roll_back},
+    rollback::{Cause, roll_back, rollback_asked},
+    run,
 };
 
 /// Takes over a status written by another controller, or by a version with another digest: whatever the target
@@ -81,7 +82,8 @@ fn begin(tick: &mut Tick<'_>) -> Result<bool, Ask> {
         Readiness::Stuck(why) => stuck = Some(why),
     }
     tick.ready();
-    if tick.status.phase == Phase::Waiting && !tick.due() {
+    if tick.status.phase == Phase::Waiting && !tick.is_due() {
+        tick.sleep_until_due();
         return Ok(false);
     }
     if tick.status.phase == Phase::Waiting && rollback_asked(tick, Phase::Waiting)? {
@@ -112,7 +114,8 @@ fn rest(tick: &mut Tick<'_>) {
         keep_weight(tick);
         cleanup::retire_target(tick);
     });
-    if cleanup::waits(tick) {
+    if cleanup::is_held_up(tick) {
+        cleanup::hold(tick);
         return;
     }
     match (&tick.observed.primary, tick.primary.clone()) {
@@ -133,29 +136,6 @@ fn keep_weight(tick: &mut Tick<'_>) {
     if tick.live.canary > expected && tick.primary_may_take_over() {
         tick.set_canary_weight(expected);
     }
-}
-
-/// Asks the rollback webhooks; the first that passes wants a rollback.
-pub(super) fn rollback_asked(tick: &mut Tick<'_>, phase: Phase) -> Result<bool, Ask> {
-    use crate::question::{HookAnswer, Question};
-    let kind = HookKind::Rollback;
-    for index in tick.hooks(kind) {
-        let name = tick.hook_name(index);
-        match tick.answers.hook(index) {
-            None => return Err(Ask(vec![Question::Hook { index, kind, phase }])),
-            Some(HookAnswer::Passed) => {
-                tick.warning("RollbackWebhook", format!("Rollback check {name} passed"));
-                return Ok(true);
-            }
-            Some(HookAnswer::Refused(_)) => {
-                tick.normal(
-                    "RollbackWebhook",
-                    format!("Rollback hook {name} not signaling a rollback"),
-                );
-            }
-        }
-    }
-    Ok(false)
 }
 
 /// Asks the confirm-rollout gates. A closed one puts the canary into `Waiting`; event and alert come on entry.
@@ -206,24 +186,5 @@ fn start(tick: &mut Tick<'_>, stuck: Option<String>) {
     let message = "New revision detected, progressing canary analysis.".to_owned();
     tick.alert(Severity::Info, true, message);
     tick.status.phase = Phase::Progressing;
-    begin_run(tick);
-}
-
-/// Resets what the status remembers of a run. The weight is the live one: 0, unless the primary could not take
-/// the traffic.
-pub(super) fn begin_run(tick: &mut Tick<'_>) {
-    tick.take_up_target();
-    let now = tick.now();
-    let live = tick.live.canary;
-    let status = &mut tick.status;
-    status.failed_checks = 0;
-    status.iterations = 0;
-    status.canary_weight = live;
-    status.last_check = None;
-    status.run_started = Some(now);
-    status.phase_since = Some(now);
-    status.pre_rollout_done = false;
-    status.checks.clear();
-    status.cleanup = None;
-    tick.moving();
+    run::begin(tick);
 }

@@ -4,17 +4,13 @@ use std::time::Duration;
 
 use crate::{
     action::{Action, Outcome, Severity},
-    canary::HookKind,
     phase::Phase,
     readiness::Readiness,
     status::WaitingReason,
     tick::Tick,
 };
 
-use super::{promote::fail_promotion, repair::repair};
-
-/// Why `Finalising` lasts an interval.
-pub(super) const DRAINING: &str = "requests under way to the canary are given one interval";
+use super::{cleanup::call_post_rollout, repair::repair, rollback::fail_promotion};
 
 /// Scales the target down one interval after the traffic has left it, so that requests under way are answered.
 pub(super) fn finalize(tick: &mut Tick<'_>) {
@@ -31,14 +27,15 @@ pub(super) fn finalize(tick: &mut Tick<'_>) {
         // Someone changed the route; what has just gone to the target is given its time as well.
         tick.set_canary_weight(0);
         tick.checked();
-        tick.hold(WaitingReason::Draining, DRAINING.to_owned());
+        tick.drain();
         if tick.canary.skip_analysis {
             tick.wake_in(Duration::ZERO);
         }
         return;
     }
-    if !tick.canary.skip_analysis && !tick.due() {
-        tick.hold(WaitingReason::Draining, DRAINING.to_owned());
+    if !tick.canary.skip_analysis && !tick.is_due() {
+        tick.sleep_until_due();
+        tick.drain();
         return;
     }
     if tick.observed.route.is_none() {
@@ -46,8 +43,9 @@ pub(super) fn finalize(tick: &mut Tick<'_>) {
         tick.wake_in(Duration::ZERO);
         return;
     }
-    if tick.waits_for_route() {
+    if tick.route_is_pending() {
         // Requests may still be on their way to the target.
+        tick.wait_for_route();
         return;
     }
     tick.scale_down_target();
@@ -75,13 +73,5 @@ pub(super) fn finalize(tick: &mut Tick<'_>) {
     if tick.target_changed() {
         // A revision that came during the promotion starts its own run now.
         tick.wake_in(Duration::ZERO);
-    }
-}
-
-/// Calls the post-rollout webhooks, naming how the release ended.
-pub(super) fn call_post_rollout(tick: &mut Tick<'_>, phase: Phase) {
-    let kind = HookKind::PostRollout;
-    for index in tick.hooks(kind) {
-        tick.act(Action::CallHook { index, kind, phase });
     }
 }

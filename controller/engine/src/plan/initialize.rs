@@ -73,12 +73,14 @@ fn take_over(tick: &mut Tick<'_>) {
     if adopted && tick.status.last_check.is_none() {
         tick.checked();
     }
-    if !tick.due() {
+    if !tick.is_due() {
+        tick.sleep_until_due();
         let message = "requests under way to the target are given one interval".to_owned();
         tick.hold(WaitingReason::Draining, message);
         return;
     }
-    if tick.waits_for_route() {
+    if tick.route_is_pending() {
+        tick.wait_for_route();
         return;
     }
     tick.scale_down_target();

@@ -14,6 +14,7 @@ mod progress;
 mod promote;
 mod repair;
 mod rollback;
+mod run;
 mod suspend;
 
 use crate::{

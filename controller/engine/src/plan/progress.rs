@@ -3,7 +3,6 @@
 use std::time::Duration;
 
 use crate::{
-    phase::Phase,
     readiness::Readiness,
     status::WaitingReason,
     tick::{Planned, Tick},
@@ -11,10 +10,10 @@ use crate::{
 
 use super::{
     analyse::analyse,
-    detect::begin_run,
     promote,
     repair::repair,
     rollback::{Cause, roll_back},
+    run,
 };
 
 /// Reacts at once to what changed; checks and steps when they are due.
@@ -30,7 +29,7 @@ pub(super) fn progress(tick: &mut Tick<'_>) -> Planned {
             tick.take_up_target();
             roll_back(tick, Cause::Withdrawn);
         } else {
-            restart(tick);
+            run::restart(tick);
         }
         return Ok(());
     }
@@ -68,22 +67,12 @@ pub(super) fn progress(tick: &mut Tick<'_>) -> Planned {
         promote::copy(tick);
         return Ok(());
     }
-    if tick.due() { analyse(tick) } else { Ok(()) }
-}
-
-/// Another revision came during the run: traffic back to the primary, and the run begins anew.
-pub(super) fn restart(tick: &mut Tick<'_>) {
-    let target = tick.target_id();
-    tick.normal(
-        "NewRevision",
-        format!("New revision detected! Restarting analysis for {target}"),
-    );
-    if tick.primary_may_take_over() {
-        tick.set_canary_weight(0);
+    if tick.is_due() {
+        analyse(tick)
+    } else {
+        tick.sleep_until_due();
+        Ok(())
     }
-    tick.scale_up_target();
-    tick.status.phase = Phase::Progressing;
-    begin_run(tick);
 }
 
 /// The route is the truth about the weight. A step that was made but not noted (the controller died in between)
@@ -94,9 +83,10 @@ fn note_live_weight(tick: &mut Tick<'_>) {
     if live == noted {
         return;
     }
-    if tick.canary.analysis.steps.next(noted) == Some(live) {
-        let id = tick.canary_id();
-        tick.normal("Advance", format!("Advance {id} canary weight {live}"));
+    let next = tick.canary.analysis.strategy.next(tick.noted_position());
+    if let Some(next) = next.filter(|next| next.traffic == tick.live) {
+        tick.announce_advance(next);
+        tick.status.iterations = next.iterations;
         // The engine makes the first step only after the pre-rollout webhooks have passed.
         tick.status.pre_rollout_done = true;
     }

@@ -3,14 +3,10 @@
 use std::time::Duration;
 
 use crate::{
-    action::{Action, Severity},
-    phase::Phase,
-    readiness::Readiness,
-    status::WaitingReason,
-    tick::Tick,
+    action::Action, phase::Phase, readiness::Readiness, status::WaitingReason, tick::Tick,
 };
 
-use super::{finalize::DRAINING, progress::restart, repair::repair, rollback::fail};
+use super::{repair::repair, rollback::fail_promotion, run};
 
 /// Copies exactly the revision of this run to the primary. The executor refuses if the target holds something else by
 /// now (Flagger copies whatever is there).
@@ -51,7 +47,7 @@ pub(super) fn roll_out(tick: &mut Tick<'_>) {
     if tick.run_is_copied() == Some(false) {
         // Someone changed the primary. What was analysed is copied again, if it is still there.
         if tick.target_changed() {
-            restart(tick);
+            run::restart(tick);
         } else {
             copy(tick);
         }
@@ -72,7 +68,8 @@ pub(super) fn roll_out(tick: &mut Tick<'_>) {
         Readiness::Stuck(why) => return fail_promotion(tick, &why),
         Readiness::Ready => tick.ready(),
     }
-    if !tick.canary.skip_analysis && !tick.due() {
+    if !tick.canary.skip_analysis && !tick.is_due() {
+        tick.sleep_until_due();
         return;
     }
     tick.moving();
@@ -92,7 +89,7 @@ pub(super) fn roll_out(tick: &mut Tick<'_>) {
         if tick.canary.skip_analysis {
             tick.wake_in(Duration::ZERO);
         } else {
-            tick.hold(WaitingReason::Draining, DRAINING.to_owned());
+            tick.drain();
         }
     }
 }
@@ -121,18 +118,4 @@ fn note_live_weight(tick: &mut Tick<'_>) {
     }
     tick.status.canary_weight = live;
     tick.checked();
-}
-
-/// The primary does not come up with the promoted revision: the canary, which has been analysed and is ready, serves
-/// everything and stays up (Flagger since 1.44).
-pub(super) fn fail_promotion(tick: &mut Tick<'_>, why: &str) {
-    let target = tick.target_id();
-    let text = format!("Promotion of {target} failed, primary not ready: {why}");
-    tick.warning("PromotionFailed", text);
-    if !tick.target_changed() && tick.target.is_ready() && !tick.canary_is_down() {
-        tick.set_canary_weight(100);
-    }
-    tick.status.canary_weight = tick.live.canary;
-    let alert = format!("Promotion failed, primary not ready: {why}");
-    fail(tick, Severity::Error, alert);
 }

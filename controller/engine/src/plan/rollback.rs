@@ -4,10 +4,12 @@ use std::time::Duration;
 
 use crate::{
     action::{Action, Outcome, Severity},
+    canary::HookKind,
     phase::Phase,
+    question::{HookAnswer, Question},
     readiness::Readiness,
     status::Cleanup,
-    tick::Tick,
+    tick::{Ask, Tick},
 };
 
 /// Why a release is rolled back.
@@ -72,7 +74,7 @@ pub(super) fn roll_back(tick: &mut Tick<'_>, cause: Cause) {
 }
 
 /// Alert, count and phase of a failed release. The count of failed checks stays readable (Flagger clears it).
-pub(super) fn fail(tick: &mut Tick<'_>, severity: Severity, alert: String) {
+fn fail(tick: &mut Tick<'_>, severity: Severity, alert: String) {
     tick.alert(severity, false, alert);
     tick.act(Action::Count(Outcome::Failed));
     tick.status.phase = Phase::Failed;
@@ -80,4 +82,40 @@ pub(super) fn fail(tick: &mut Tick<'_>, severity: Severity, alert: String) {
     tick.status.cleanup = Some(Cleanup::PostRollout);
     tick.moving();
     tick.wake_in(Duration::ZERO);
+}
+
+/// The primary does not come up with the promoted revision: the canary, which has been analysed and is ready, serves
+/// everything and stays up (Flagger since 1.44).
+pub(super) fn fail_promotion(tick: &mut Tick<'_>, why: &str) {
+    let target = tick.target_id();
+    let text = format!("Promotion of {target} failed, primary not ready: {why}");
+    tick.warning("PromotionFailed", text);
+    if !tick.target_changed() && tick.target.is_ready() && !tick.canary_is_down() {
+        tick.set_canary_weight(100);
+    }
+    tick.status.canary_weight = tick.live.canary;
+    let alert = format!("Promotion failed, primary not ready: {why}");
+    fail(tick, Severity::Error, alert);
+}
+
+/// Asks the rollback webhooks; the first that passes wants a rollback.
+pub(super) fn rollback_asked(tick: &mut Tick<'_>, phase: Phase) -> Result<bool, Ask> {
+    let kind = HookKind::Rollback;
+    for index in tick.hooks(kind) {
+        let name = tick.hook_name(index);
+        match tick.answers.hook(index) {
+            None => return Err(Ask(vec![Question::Hook { index, kind, phase }])),
+            Some(HookAnswer::Passed) => {
+                tick.warning("RollbackWebhook", format!("Rollback check {name} passed"));
+                return Ok(true);
+            }
+            Some(HookAnswer::Refused(_)) => {
+                tick.normal(
+                    "RollbackWebhook",
+                    format!("Rollback hook {name} not signaling a rollback"),
+                );
+            }
+        }
+    }
+    Ok(false)
 }

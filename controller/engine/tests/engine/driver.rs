@@ -4,14 +4,13 @@
 use canary_engine::{
     action::{Action, Plan},
     canary::Canary,
-    check::check,
     observed::Observed,
     plan,
     question::Answers,
     questions,
 };
 
-use crate::world::World;
+use crate::{rules::check, world::World};
 
 /// More plans than any one second needs.
 const PLANS_PER_SECOND: usize = 25;

@@ -6,14 +6,17 @@ use std::{collections::BTreeMap, time::Duration};
 use canary_engine::{
     action::{Action, Event, Plan},
     canary::{HookKind, Metric, MetricKind, Range},
-    check::{Rule, check},
     observed::{Observed, Weights},
     phase::Phase,
     question::{Answer, Answers, MetricAnswer, Question, Sample},
     status::{Cleanup, Status},
 };
 
-use crate::{driver::Driver, script};
+use crate::{
+    driver::Driver,
+    rules::{Rule, check},
+    script,
+};
 
 /// A canary in the middle of a run: weight 10, a check is due.
 const RUNNING: &str = "

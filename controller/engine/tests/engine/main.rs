@@ -6,7 +6,8 @@
 //! - `scenarios`: every `scenarios/*.txt` against its golden transcript; a new test is a new file
 //! - `random`: random specifications, and what can happen to a world
 //! - `properties`: what runs of random specifications in random worlds lead to
-//! - `linter`: what `canary_engine::check` reports
+//! - `rules`: rules that every plan keeps
+//! - `linter`: every kind of bad plan is reported by `rules`
 
 #![allow(
     clippy::unwrap_used,
@@ -18,6 +19,7 @@ mod driver;
 mod linter;
 mod properties;
 mod random;
+mod rules;
 mod scenarios;
 mod script;
 mod world;

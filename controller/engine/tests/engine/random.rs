@@ -4,8 +4,9 @@ use std::{collections::BTreeMap, time::Duration};
 
 use canary_engine::{
     REVISION_PREFIX,
-    canary::{Analysis, Canary, Hook, HookKind, Metric, MetricKind, Range, Steps},
+    canary::{Analysis, Canary, Hook, HookKind, Metric, MetricKind, Range},
     observed::{Presence, Weights},
+    strategy::{self, Steps},
 };
 use proptest::{collection::vec, prelude::*, sample::select};
 
@@ -103,7 +104,7 @@ prop_compose! {
                 threshold,
                 primary_ready_percent: ready.0,
                 canary_ready_percent: ready.1,
-                steps,
+                strategy: strategy::Strategy::Weighted(steps),
                 promotion_step: if promotion_step == 0 { 0 } else { promotion_step.max(10) },
                 metrics,
                 hooks,
@@ -252,7 +253,7 @@ pub(crate) fn disturb(driver: &mut Driver, disturbance: Disturbance) {
         D::Clock(error) => world.clock_error = error,
         D::Crash(actions) => *crash_after = Some(actions),
         D::Respecify(steps, threshold) => {
-            canary.analysis.steps = steps;
+            canary.analysis.strategy = strategy::Strategy::Weighted(steps);
             canary.analysis.threshold = threshold;
         }
     }

@@ -33,11 +33,10 @@ use std::{collections::BTreeMap, time::Duration};
 
 use canary_engine::{
     REVISION_PREFIX,
-    canary::{
-        Analysis, Canary, Hook, HookKind, Metric, MetricKind, Range, Steps, Target, TargetKind,
-    },
+    canary::{Analysis, Canary, Hook, HookKind, Metric, MetricKind, Range, Target, TargetKind},
     observed::{Presence, Weights},
     phase::Phase,
+    strategy::{Steps, Strategy},
 };
 
 use crate::{
@@ -66,7 +65,7 @@ pub(crate) fn canary() -> Canary {
             threshold: 5,
             primary_ready_percent: 100,
             canary_ready_percent: 100,
-            steps: Steps::Linear { step: 10, max: 50 },
+            strategy: Strategy::Weighted(Steps::Linear { step: 10, max: 50 }),
             promotion_step: 0,
             metrics: Vec::new(),
             hooks: Vec::new(),
@@ -240,18 +239,18 @@ fn set(canary: &mut Canary, setting: &str) -> Option<()> {
         "deadline" => canary.progress_deadline = time()?,
         "threshold" => analysis.threshold = value.parse().ok()?,
         "step" => {
-            analysis.steps = Steps::Linear {
+            analysis.strategy = Strategy::Weighted(Steps::Linear {
                 step: value.parse().ok()?,
                 max: 100,
-            }
+            });
         }
-        "max" => match &mut analysis.steps {
-            Steps::Linear { max, .. } => *max = value.parse().ok()?,
-            Steps::List(_) => return None,
+        "max" => match &mut analysis.strategy {
+            Strategy::Weighted(Steps::Linear { max, .. }) => *max = value.parse().ok()?,
+            Strategy::Weighted(Steps::List(_)) => return None,
         },
         "steps" => {
             let steps: Option<_> = value.split(',').map(|step| step.parse().ok()).collect();
-            analysis.steps = Steps::List(steps?);
+            analysis.strategy = Strategy::Weighted(Steps::List(steps?));
         }
         "promotion-step" => analysis.promotion_step = value.parse().ok()?,
         "skip" => canary.skip_analysis = value.parse().ok()?,

@@ -1,0 +1,11 @@
+//! The parts of a running process that know nothing of releases.
+
+pub mod background;
+pub mod clock;
+pub mod endpoints;
+pub mod http;
+pub mod lease;
+pub mod log;
+pub mod metrics;
+pub mod serve;
+pub mod settings;

@@ -1,0 +1,153 @@
+//! The Gateway API: one HTTPRoute with two weighted backends, under whatever implements it.
+
+mod filters;
+mod matches;
+mod objects;
+mod queries;
+mod reference;
+mod rule;
+mod unmappable;
+
+use canary_engine::observed::{Presence, Weights};
+use futures::future::BoxFuture;
+use serde_json::Value;
+
+use super::{Queries, Route, Router, given, has_any};
+use crate::{
+    api::ServiceSpec,
+    cluster::{Cluster, Kind, WriteError, json_of},
+    release::{Release, problem::Problem},
+};
+
+use self::objects::{Wanted, pending, weights};
+use self::rule::Rule;
+
+/// The router for the Gateway API.
+pub(super) struct GatewayApi;
+
+impl Router for GatewayApi {
+    fn kinds(&self) -> &'static [Kind] {
+        &[Kind::HttpRoute]
+    }
+
+    fn problems(&self, spec: &ServiceSpec) -> Vec<Problem> {
+        let mut problems = Vec::new();
+        if !has_any(spec.gateway_refs.as_ref()) {
+            problems.push(Problem::new(
+                "spec.service.gatewayRefs",
+                "is missing",
+                "name the Gateway or Service that the HTTPRoute belongs to, as in [{name: my-gateway, namespace: \
+                 istio-system}]",
+            ));
+        }
+        for (index, parent) in spec.gateway_refs.iter().flatten().enumerate() {
+            if parent["name"].as_str().is_none_or(str::is_empty) {
+                problems.push(Problem::new(
+                    format!("spec.service.gatewayRefs[{index}].name"),
+                    "is missing",
+                    "name the Gateway or Service",
+                ));
+            }
+        }
+        if spec
+            .app_protocol
+            .as_deref()
+            .is_some_and(|protocol| protocol.eq_ignore_ascii_case("tcp"))
+        {
+            problems.push(Problem::new(
+                "spec.service.appProtocol",
+                "an HTTPRoute does not carry plain TCP",
+                "remove the field, or use the provider istio",
+            ));
+        }
+        let unmappable = Rule::of(spec).err().into_iter().flatten();
+        problems.extend(unmappable.map(|part| {
+            Problem::new(
+                format!("spec.service.{}", part.field),
+                format!("an HTTPRoute cannot express it: {}", part.why),
+                "change or remove the field",
+            )
+        }));
+        problems
+    }
+
+    fn without_effect(&self, spec: &ServiceSpec) -> Vec<&'static str> {
+        given(&[
+            ("gateways", has_any(spec.gateways.as_ref())),
+            ("delegation", spec.delegation == Some(true)),
+            ("trafficPolicy", spec.traffic_policy.is_some()),
+            ("retries", spec.retries.is_some()),
+        ])
+    }
+
+    fn queries(&self) -> &'static Queries {
+        &queries::QUERIES
+    }
+
+    fn observe(&self, release: &Release, cluster: &Cluster) -> Route {
+        let name = &release.service_name;
+        let copy = cluster.get(Kind::HttpRoute, release.namespace(), name);
+        let Some(route) = copy.map(|object| json_of(&object)) else {
+            let id = format!("{name}.{}", release.namespace());
+            return Route {
+                presence: Presence::Missing,
+                weights: None,
+                pending: Some(format!(
+                    "HTTPRoute {id} is not ready: it has just been created"
+                )),
+            };
+        };
+        let owner = release.owner();
+        let live = weights(name, &route);
+        // An HTTPRoute without the canary's rule has yet to be adopted.
+        let presence = match live {
+            None => Presence::Missing,
+            Some(live) if wanted(release, &owner).http_route(Some(&route), live) == route => {
+                Presence::Current
+            }
+            Some(_) => Presence::Drifted,
+        };
+        Route {
+            presence,
+            weights: live,
+            pending: pending(&route),
+        }
+    }
+
+    fn ensure<'a>(
+        &'a self,
+        release: &'a Release,
+        cluster: &'a Cluster,
+        weights: Weights,
+    ) -> BoxFuture<'a, Result<(), WriteError>> {
+        Box::pin(async move {
+            let owner = release.owner();
+            let wanted = wanted(release, &owner);
+            let build = |existing: Option<&Value>| wanted.http_route(existing, weights);
+            let name = &release.service_name;
+            cluster
+                .ensure(Kind::HttpRoute, release.namespace(), name, build)
+                .await
+        })
+    }
+
+    fn set_weights<'a>(
+        &'a self,
+        release: &'a Release,
+        cluster: &'a Cluster,
+        weights: Weights,
+    ) -> BoxFuture<'a, Result<(), WriteError>> {
+        self.ensure(release, cluster, weights)
+    }
+}
+
+fn wanted<'a>(release: &'a Release, owner: &'a Value) -> Wanted<'a> {
+    Wanted {
+        service_name: &release.service_name,
+        namespace: release.namespace(),
+        spec: &release.service,
+        // A release has been validated, so there is nothing that cannot be expressed.
+        rule: Rule::of(&release.service).unwrap_or_default(),
+        owner,
+    }
+}

@@ -1,0 +1,20 @@
+//! References to other objects.
+
+use serde_json::{Value, json};
+
+use crate::objects::json::object_at;
+
+/// API group of the kinds.
+pub(super) const GROUP: &str = "gateway.networking.k8s.io";
+
+/// A reference with the group and kind that the API server would give it.
+pub(super) fn with_defaults(reference: &Value, group: &str, kind: &str) -> Value {
+    let mut reference = reference.clone();
+    let fields = object_at(&mut reference, &[]);
+    for (field, default) in [("group", group), ("kind", kind)] {
+        fields
+            .entry(field.to_owned())
+            .or_insert_with(|| json!(default));
+    }
+    reference
+}

@@ -1,0 +1,61 @@
+//! The canary's rule, weights aside, from what `spec.service` says.
+
+use serde_json::{Map, Value, json};
+
+use super::{filters::filters, matches::matches, unmappable::Unmappable};
+use crate::{api::ServiceSpec, objects::json::set_or_remove, release::duration::parse};
+
+/// The canary's rule, weights aside.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub(super) struct Rule {
+    matches: Vec<Value>,
+    filters: Vec<Value>,
+    timeouts: Map<String, Value>,
+}
+
+impl Rule {
+    /// The rule for `spec`.
+    ///
+    /// # Errors
+    /// Everything in it that an HTTPRoute cannot express.
+    pub(super) fn of(spec: &ServiceSpec) -> Result<Rule, Vec<Unmappable>> {
+        let mut problems = Vec::new();
+        let rule = Rule {
+            matches: matches(spec, &mut problems),
+            filters: filters(spec, &mut problems),
+            timeouts: timeouts(spec, &mut problems),
+        };
+        if problems.is_empty() {
+            Ok(rule)
+        } else {
+            Err(problems)
+        }
+    }
+
+    /// Writes itself into a rule of an HTTPRoute and leaves fields alone that it knows nothing of.
+    pub(super) fn write_to(&self, rule: &mut Map<String, Value>) {
+        rule.insert("matches".to_owned(), json!(self.matches));
+        let filters = Some(&self.filters).filter(|filters| !filters.is_empty());
+        set_or_remove(rule, "filters", filters.map(|filters| json!(filters)));
+        let timeouts = Some(&self.timeouts).filter(|timeouts| !timeouts.is_empty());
+        set_or_remove(rule, "timeouts", timeouts.map(|timeouts| json!(timeouts)));
+    }
+}
+
+fn timeouts(spec: &ServiceSpec, problems: &mut Vec<Unmappable>) -> Map<String, Value> {
+    let mut timeouts = Map::new();
+    for (field, text, name) in [
+        ("timeout", &spec.timeout, "request"),
+        ("backendTimeout", &spec.backend_timeout, "backendRequest"),
+    ] {
+        let Some(text) = text.as_deref().filter(|text| !text.is_empty()) else {
+            continue;
+        };
+        if parse(text).is_none() {
+            let why = format!("\"{text}\" is not a duration such as 5s or 1m30s");
+            problems.push(Unmappable::new(field, why));
+        }
+        timeouts.insert(name.to_owned(), json!(text));
+    }
+    timeouts
+}

@@ -1,0 +1,19 @@
+//! Parts of `spec.service` that an HTTPRoute has no word for.
+
+/// Something in `spec.service` that an HTTPRoute cannot express.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Unmappable {
+    /// Path below `spec.service`.
+    pub(super) field: String,
+    /// What the Gateway API has instead.
+    pub(super) why: String,
+}
+
+impl Unmappable {
+    pub(super) fn new(field: impl Into<String>, why: impl Into<String>) -> Self {
+        Self {
+            field: field.into(),
+            why: why.into(),
+        }
+    }
+}

@@ -1,0 +1,359 @@
+//! Carries out a plan, action by action, in order. Each action is idempotent; the first failure ends the tick, and
+//! the next one observes anew and plans the rest.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use api_failure::ApiFailure;
+use canary_engine::{
+    action::{Action, Alert, Event, post_rollout_event},
+    question::HookAnswer,
+    status::Status,
+};
+use kube::ResourceExt;
+use serde_json::{Value, json};
+use tracing::warn;
+
+use super::{ask::call_hook, context::Context, definition::Dropped, events, observe};
+use crate::{
+    alerts,
+    api::CanaryStatus,
+    cluster::{Cluster, Kind, Object, WriteError, digest, json_of},
+    metrics::read_secret,
+    objects::{
+        configs::{self, ConfigRef},
+        services::Role,
+    },
+    process::lease::LostLease,
+    release::{Release, status},
+    routing::Router,
+    targets::deployment::Source,
+};
+
+/// Why an action failed.
+#[derive(Debug, thiserror::Error)]
+pub enum ApplyError {
+    /// The API server refused a read or write, or did not answer.
+    #[error(transparent)]
+    Write(#[from] WriteError),
+    /// The API server refused an event, or did not answer.
+    #[error("publish an event: {0}")]
+    Event(ApiFailure),
+    /// The target is no longer what the plan is about.
+    #[error("{what} of {target} changed meanwhile")]
+    Moved {
+        /// The target.
+        target: String,
+        /// `pod template` or `configuration`.
+        what: &'static str,
+    },
+    /// The status was written, and the API server did not keep all of it.
+    #[error(transparent)]
+    Definition(#[from] Dropped),
+    /// This process may no longer act.
+    #[error(transparent)]
+    Lease(#[from] LostLease),
+}
+
+impl ApplyError {
+    /// Whether someone else changed something first, which the next tick simply observes.
+    #[must_use]
+    pub fn is_race(&self) -> bool {
+        match self {
+            ApplyError::Write(error) => error.is_conflict(),
+            ApplyError::Moved { .. } => true,
+            ApplyError::Event(_) | ApplyError::Definition(_) | ApplyError::Lease(_) => false,
+        }
+    }
+}
+
+/// One tick being carried out.
+pub struct Tick<'a> {
+    /// The Canary as observed.
+    pub object: &'a Object,
+    /// Its validated form.
+    pub release: &'a Release,
+    /// The status as observed.
+    pub status: &'a Status,
+    /// How traffic is split.
+    pub router: &'a dyn Router,
+    /// What every reconciliation shares.
+    pub ctx: &'a Context,
+}
+
+impl Tick<'_> {
+    /// Carries out the actions in order.
+    ///
+    /// # Errors
+    /// Of the first action that failed; nothing after it is done.
+    pub async fn apply(&self, actions: &[Action]) -> Result<(), ApplyError> {
+        let mut hook_refused = false;
+        for action in actions {
+            self.ctx.fence.check()?;
+            if hook_refused && matches!(action, Action::CallHook { .. }) {
+                continue;
+            }
+            hook_refused |= self.act(action).await?;
+        }
+        Ok(())
+    }
+
+    /// Carries out one action; true if a post-rollout webhook refused.
+    async fn act(&self, action: &Action) -> Result<bool, ApplyError> {
+        match action {
+            Action::EnsureCanaryService => self.ensure_service(Role::Canary).await?,
+            Action::EnsurePrimaryService => self.ensure_service(Role::Primary).await?,
+            Action::EnsureApexService => self.ensure_service(Role::Apex).await?,
+            Action::EnsureRoute(weights) => {
+                self.router
+                    .ensure(self.release, &self.ctx.cluster, *weights)
+                    .await?;
+            }
+            Action::SetWeights(weights) => {
+                self.router
+                    .set_weights(self.release, &self.ctx.cluster, *weights)
+                    .await?;
+            }
+            Action::CreatePrimary { revision, configs } | Action::Promote { revision, configs } => {
+                self.copy_to_primary(revision, configs).await?;
+            }
+            Action::ScaleUpTarget { replicas } => self.scale_target(*replicas).await?,
+            Action::ScaleDownTarget => self.scale_target(0).await?,
+            Action::CallHook { index, phase, .. } => {
+                let answer = call_hook(*index, *phase, self.release, self.status, self.ctx).await;
+                let event = post_rollout_event(&self.release.canary, self.status, *index, &answer);
+                self.publish(&event).await?;
+                return Ok(matches!(answer, HookAnswer::Refused(_)));
+            }
+            Action::Publish(event) => self.publish(event).await?,
+            Action::Alert(alert) => self.alert(alert),
+            Action::Count(outcome) => self.ctx.metrics.released(self.release, *outcome),
+            Action::WriteStatus(status) => self.write_status(status).await?,
+        }
+        Ok(false)
+    }
+
+    async fn ensure_service(&self, role: Role) -> Result<(), ApplyError> {
+        let cluster = &self.ctx.cluster;
+        let target = cluster.get(
+            Kind::Deployment,
+            self.release.namespace(),
+            self.release.target(),
+        );
+        let target = target.map(|object| json_of(&object)).unwrap_or_default();
+        let owner = self.release.owner();
+        let wanted = observe::services(self.release, &target, &owner);
+        let name = role.name(&self.release.service_name);
+        let build = |existing: Option<&Value>| wanted.build(role, existing);
+        Ok(cluster
+            .ensure(Kind::Service, self.release.namespace(), &name, build)
+            .await?)
+    }
+
+    /// Copies the target as it is now to the primary, if it still is what was analysed: nothing else is promoted.
+    async fn copy_to_primary(
+        &self,
+        revision: &str,
+        configs: &BTreeMap<String, String>,
+    ) -> Result<(), ApplyError> {
+        let cluster = &self.ctx.cluster;
+        let namespace = self.release.namespace();
+        let live = cluster
+            .live(Kind::Deployment, namespace, self.release.target())
+            .await?;
+        let target = live.map(|object| json_of(&object)).unwrap_or_default();
+        if digest::revision(&target) != revision {
+            return Err(self.moved("pod template"));
+        }
+        let sources = self.live_configs(&target, configs).await?;
+        let owner = self.release.owner();
+        for (reference, (source, _)) in &sources {
+            let labels = &self.ctx.settings.label_prefixes;
+            let existing = cluster
+                .live(reference.kind, namespace, &reference.copy_name())
+                .await?;
+            let build = |_: Option<&Value>| {
+                configs::copy(reference, source, existing.as_ref(), &owner, labels)
+            };
+            cluster
+                .ensure(reference.kind, namespace, &reference.copy_name(), build)
+                .await?;
+        }
+        let tracked = sources
+            .into_iter()
+            .map(|(reference, (_, checksum))| (reference, checksum))
+            .collect();
+        let source = Source {
+            target: &target,
+            revision,
+            selector: &self.release.selector,
+            selector_keys: &self.ctx.settings.selector_labels,
+            tracked: &tracked,
+            labels: &self.ctx.settings.label_prefixes,
+        };
+        let build = |existing: Option<&Value>| match existing {
+            None => source.create(&owner),
+            Some(existing) => source.promote(existing),
+        };
+        Ok(cluster
+            .ensure(Kind::Deployment, namespace, &self.release.primary(), build)
+            .await?)
+    }
+
+    /// The tracked configuration as it is now, with its data, if it still is what was analysed.
+    async fn live_configs(
+        &self,
+        target: &Value,
+        analysed: &BTreeMap<String, String>,
+    ) -> Result<BTreeMap<ConfigRef, (Object, String)>, ApplyError> {
+        let mut found = BTreeMap::new();
+        let references = configs::references(&target["spec"]["template"]["spec"]);
+        for (reference, _) in references {
+            let Some(checksum) = analysed.get(&reference.status_key()) else {
+                continue;
+            };
+            let live = self
+                .ctx
+                .cluster
+                .live(reference.kind, self.release.namespace(), &reference.name)
+                .await?;
+            match live {
+                Some(object) if digest::config_checksum(&object.data) == *checksum => {
+                    found.insert(reference, (object, checksum.clone()));
+                }
+                _ => return Err(self.moved("configuration")),
+            }
+        }
+        if found.len() == analysed.len() {
+            Ok(found)
+        } else {
+            Err(self.moved("configuration"))
+        }
+    }
+
+    fn moved(&self, what: &'static str) -> ApplyError {
+        let target = format!("{}.{}", self.release.target(), self.release.namespace());
+        ApplyError::Moved { target, what }
+    }
+
+    /// Scaling is a patch of one field: it must not collide with whoever else writes the Deployment.
+    async fn scale_target(&self, replicas: u32) -> Result<(), ApplyError> {
+        let (namespace, name) = (self.release.namespace(), self.release.target());
+        let copy = self.ctx.cluster.get(Kind::Deployment, namespace, name);
+        if copy.is_some_and(|object| object.data["spec"]["replicas"] == json!(replicas)) {
+            return Ok(());
+        }
+        let patch = json!({ "spec": { "replicas": replicas } });
+        self.ctx
+            .cluster
+            .merge(Kind::Deployment, namespace, name, &patch)
+            .await?;
+        Ok(())
+    }
+
+    async fn publish(&self, event: &Event) -> Result<(), ApplyError> {
+        let is_new = events::publish(self.object, event, self.ctx)
+            .await
+            .map_err(ApplyError::Event)?;
+        if is_new {
+            events::tell_webhooks(self.release, self.status, event, self.ctx);
+        }
+        Ok(())
+    }
+
+    fn alert(&self, alert: &Alert) {
+        let ctx = self.ctx;
+        let canary = format!("{}.{}", self.release.canary.name, self.release.namespace());
+        let message = alerts::message::of_alert(self.release, alert, &ctx.settings);
+        let Some(targets) = &self.release.alerts else {
+            if let Some(notifier) = &ctx.settings.notifier {
+                let token = notifier.token.iter();
+                let secret = token.map(|token| ("token".to_owned(), token.clone()));
+                match alerts::request(&notifier.provider, &secret.collect(), message) {
+                    Ok(request) => {
+                        let (transport, name) = (Arc::clone(&ctx.transport), canary.clone());
+                        let send = async move {
+                            alerts::send(transport.as_ref(), &name, request).await;
+                        };
+                        ctx.background.submit(&canary, Box::pin(send));
+                    }
+                    Err(why) => warn!(canary, why, "alert could not be sent"),
+                }
+            }
+            return;
+        };
+        for target in targets
+            .iter()
+            .filter(|target| alert.severity >= target.severity)
+        {
+            let (target, message, name) = (target.clone(), message.clone(), canary.clone());
+            let (transport, cluster) = (Arc::clone(&ctx.transport), Arc::clone(&ctx.cluster));
+            let job = async move {
+                let secret = match &target.provider.secret_ref {
+                    Some(reference) => {
+                        read_secret(&cluster, &target.namespace, &reference.name).await
+                    }
+                    None => Ok(BTreeMap::new()),
+                };
+                match secret.and_then(|secret| alerts::request(&target.provider, &secret, message))
+                {
+                    Ok(request) => alerts::send(transport.as_ref(), &name, request).await,
+                    Err(why) => warn!(canary = name, why, "alert could not be sent"),
+                }
+            };
+            ctx.background.submit(&canary, Box::pin(job));
+        }
+    }
+
+    async fn write_status(&self, new: &Status) -> Result<(), ApplyError> {
+        let observed = status::of_object(self.object);
+        self.ctx.metrics.observed(self.release, new);
+        let kind = self.release.canary.target.kind;
+        let Some(patch) = status::patch(&observed, new, kind, self.ctx.clock.now()) else {
+            return Ok(());
+        };
+        write_status(self.object, &observed, patch, self.ctx).await
+    }
+}
+
+/// Patches the status of a Canary that is as observed. A change of anything but the status meanwhile does not
+/// matter; a change of the status does.
+///
+/// # Errors
+/// When the status is another one meanwhile, when the API server refuses or does not answer, or when it does not keep
+/// all of the status.
+pub async fn write_status(
+    object: &Object,
+    observed: &CanaryStatus,
+    patch: Value,
+    ctx: &Context,
+) -> Result<(), ApplyError> {
+    let written = patch_status(object, observed, &patch, &ctx.cluster).await?;
+    Ok(ctx.definition.written(&patch, &written).await?)
+}
+
+async fn patch_status(
+    object: &Object,
+    observed: &CanaryStatus,
+    patch: &Value,
+    cluster: &Cluster,
+) -> Result<Object, WriteError> {
+    let (namespace, name) = (object.namespace().unwrap_or_default(), object.name_any());
+    let guarded = |version: Option<String>| json!({ "metadata": { "resourceVersion": version }, "status": patch });
+    let first = guarded(object.resource_version());
+    let conflict = match cluster
+        .merge_status(Kind::Canary, &namespace, &name, &first)
+        .await
+    {
+        Err(error) if error.is_conflict() => error,
+        other => return other,
+    };
+    match cluster.live(Kind::Canary, &namespace, &name).await? {
+        Some(live) if live.uid() == object.uid() && status::of_object(&live) == *observed => {
+            let again = guarded(live.resource_version());
+            cluster
+                .merge_status(Kind::Canary, &namespace, &name, &again)
+                .await
+        }
+        _ => Err(conflict),
+    }
+}

@@ -1,0 +1,190 @@
+//! One tick of one canary: look, ask, look again, plan, apply.
+
+use std::{ops::ControlFlow, panic::AssertUnwindSafe, sync::Arc, time::Duration};
+
+use api_failure::ApiFailure;
+use canary_engine::{action::Action as PlannedAction, plan, question::Answers, questions};
+use futures::FutureExt;
+use kube::{ResourceExt, runtime::controller::Action};
+use serde_json::json;
+use tracing::{debug, error, warn};
+
+use super::{
+    apply::{ApplyError, Tick, write_status},
+    ask::answer,
+    context::Context,
+    report,
+    snapshot::{SHORTLY, Sight, look},
+};
+use crate::{
+    api::CanaryStatus,
+    cluster::{Object, WriteError},
+    process::lease::LostLease,
+    release::status,
+};
+
+/// Why a tick failed; the next one comes after a pause.
+#[derive(Debug, thiserror::Error)]
+pub enum TickError {
+    /// An action failed.
+    #[error(transparent)]
+    Apply(#[from] ApplyError),
+    /// A read failed.
+    #[error("cannot read what was written: {0}")]
+    Read(ApiFailure),
+    /// A defect of this program, confined to one canary.
+    #[error("defect: {0}")]
+    Panic(String),
+}
+
+impl From<ApiFailure> for TickError {
+    fn from(failure: ApiFailure) -> Self {
+        Self::Read(failure)
+    }
+}
+
+impl From<LostLease> for TickError {
+    fn from(error: LostLease) -> Self {
+        Self::Apply(error.into())
+    }
+}
+
+impl From<WriteError> for TickError {
+    fn from(error: WriteError) -> Self {
+        Self::Apply(error.into())
+    }
+}
+
+/// One tick. A panic ends the tick, not the process.
+///
+/// # Errors
+/// When the tick could not be completed.
+pub async fn reconcile(object: Arc<Object>, ctx: Arc<Context>) -> Result<Action, TickError> {
+    let started = ctx.clock.now();
+    let outcome = AssertUnwindSafe(tick(&object, &ctx)).catch_unwind().await;
+    let canary = full_name(&object);
+    match outcome {
+        Ok(result) => {
+            match &result {
+                Ok(_) => ctx.failures.clear(&canary),
+                Err(failure) => report::complain(&object, failure, &ctx).await,
+            }
+            ctx.metrics
+                .ticked(&object, ctx.clock.now().duration_since(started));
+            result
+        }
+        Err(panic) => {
+            let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
+            let text = text.or_else(|| panic.downcast_ref::<String>().cloned());
+            Err(TickError::Panic(
+                text.unwrap_or_else(|| "panic without text".to_owned()),
+            ))
+        }
+    }
+}
+
+async fn tick(object: &Object, ctx: &Context) -> Result<Action, TickError> {
+    let (namespace, name) = (object.namespace().unwrap_or_default(), object.name_any());
+    let mut sight = match look(&namespace, &name, ctx).await? {
+        ControlFlow::Continue(sight) => sight,
+        ControlFlow::Break(end) => return Ok(end),
+    };
+    if waits_for(&sight.status, status::INVALID) {
+        write_status(
+            &sight.object,
+            &sight.status,
+            json!({ "waiting": null }),
+            ctx,
+        )
+        .await?;
+        return Ok(Action::requeue(SHORTLY));
+    }
+    report::remark(&sight.object, &sight.release, ctx).await?;
+    // Answers take seconds, and more with every question. Whatever happened meanwhile (a suspension, another revision,
+    // pods that are gone) is seen before anything is done about them.
+    let mut answers = Answers::default();
+    loop {
+        let batch = questions(&sight.release.canary, &sight.observed, &answers);
+        if batch.is_empty() {
+            break;
+        }
+        let (release, status) = (&sight.release, &sight.observed.status);
+        answers
+            .given
+            .extend(answer(batch, release, status, ctx).await);
+        let again = match look(&namespace, &name, ctx).await? {
+            ControlFlow::Continue(again) => again,
+            ControlFlow::Break(end) => return Ok(end),
+        };
+        if !again.asks_what(&sight) {
+            let canary = full_name(object);
+            debug!(canary, "changed while questions were answered");
+            return Ok(Action::requeue(Duration::ZERO));
+        }
+        sight = again;
+    }
+    carry_out(&sight, &answers, ctx).await
+}
+
+/// Plans a tick and does what the plan says.
+async fn carry_out(sight: &Sight, answers: &Answers, ctx: &Context) -> Result<Action, TickError> {
+    let (object, observed) = (&sight.object, &sight.observed);
+    let plan = plan(&sight.release.canary, observed, answers);
+    ctx.metrics.observed(&sight.release, &observed.status);
+    if let Some(wait) = ctx.repairs.too_often(&full_name(object), &plan.actions) {
+        warn!(
+            canary = full_name(object),
+            "something else keeps changing the generated objects"
+        );
+        return Ok(Action::requeue(wait));
+    }
+    let tick = Tick {
+        object,
+        release: &sight.release,
+        status: &observed.status,
+        router: sight.router,
+        ctx,
+    };
+    tick.apply(&plan.actions).await?;
+    let writes_status = |action: &PlannedAction| matches!(action, PlannedAction::WriteStatus(_));
+    if waits_for(&sight.status, status::REFUSED) && !plan.actions.iter().any(writes_status) {
+        write_status(object, &sight.status, json!({ "waiting": null }), ctx).await?;
+    }
+    Ok(plan
+        .requeue
+        .map_or_else(Action::await_change, Action::requeue))
+}
+
+fn waits_for(status: &CanaryStatus, reason: &str) -> bool {
+    let waiting = status.waiting.as_ref();
+    waiting.is_some_and(|waiting| waiting.reason == reason)
+}
+
+/// What happens after a failed tick: it is looked at again after a pause that grows, a short one after a race.
+#[must_use]
+pub fn on_error(object: &Object, failure: &TickError, ctx: &Context) -> Action {
+    let canary = full_name(object);
+    match failure {
+        TickError::Apply(race) if race.is_race() => {
+            debug!(canary, %failure, "changed meanwhile");
+            Action::requeue(ctx.failures.wait(&canary) / 5)
+        }
+        TickError::Panic(_) => {
+            error!(canary, %failure, "tick failed");
+            Action::requeue(ctx.failures.wait(&canary))
+        }
+        _ => {
+            warn!(canary, %failure, "tick failed");
+            Action::requeue(ctx.failures.wait(&canary))
+        }
+    }
+}
+
+/// `NAME.NAMESPACE`
+pub(crate) fn full_name(object: &Object) -> String {
+    format!(
+        "{}.{}",
+        object.name_any(),
+        object.namespace().unwrap_or_default()
+    )
+}

@@ -1,0 +1,222 @@
+//! Keeps what the page tells up to date, from what the watches see. It asks the API server for nothing.
+
+use std::{
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use kube::ResourceExt;
+use tokio::{
+    sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch},
+    time::{Instant, sleep_until},
+};
+
+use super::{
+    history::History,
+    listing::{Entry, Listing, Source},
+    render,
+    report::{Report, Watcher},
+};
+use crate::{
+    cluster::{Cluster, Kind, Object, Touched},
+    process::lease::Fence,
+    views::model::View,
+};
+
+/// Live views at the same time. Each costs a connection and a few kilobytes for every change.
+pub const CLIENTS: usize = 64;
+
+/// Least time between two updates: what changes in between is told together.
+const PAUSE: Duration = Duration::from_millis(250);
+
+/// How often a live view is compared with what no watch tells: whether the watches themselves are in order.
+const LOOK: Duration = Duration::from_secs(5);
+
+/// What the page tells, kept up to date for those who look.
+#[derive(Clone)]
+pub struct Feed(Arc<Inner>);
+
+struct Inner {
+    cluster: Arc<Cluster>,
+    fence: Fence,
+    namespace: Option<String>,
+    history: Mutex<History>,
+    latest: watch::Sender<Arc<Listing>>,
+    places: Arc<Semaphore>,
+}
+
+/// One who looks, until dropped.
+pub(super) struct Subscription {
+    pub(super) latest: watch::Receiver<Arc<Listing>>,
+    _place: OwnedSemaphorePermit,
+}
+
+impl Feed {
+    /// A feed of the canaries in `cluster`, which watches `namespace` or everything.
+    pub(crate) fn new(cluster: Arc<Cluster>, fence: Fence, namespace: Option<String>) -> Self {
+        let empty = Listing {
+            watcher: watcher(&cluster, &fence, namespace.as_ref()),
+            canaries: Vec::new(),
+            sources: Vec::new(),
+        };
+        Self(Arc::new(Inner {
+            cluster,
+            fence,
+            namespace,
+            history: Mutex::default(),
+            latest: watch::Sender::new(Arc::new(empty)),
+            places: Arc::new(Semaphore::new(CLIENTS)),
+        }))
+    }
+
+    /// Follows the watches until they end.
+    pub(crate) async fn follow(self, mut seen: mpsc::UnboundedReceiver<Touched>) {
+        let mut fence = self.0.fence.clone();
+        let mut lead = std::pin::pin!(fence.opened());
+        let mut leads = false;
+        let mut look = tokio::time::interval(LOOK);
+        let mut update: Option<Instant> = None;
+        let mut earliest = Instant::now();
+        loop {
+            let due = async {
+                match update {
+                    Some(time) => sleep_until(time).await,
+                    None => std::future::pending().await,
+                }
+            };
+            let is_news = tokio::select! {
+                touched = seen.recv() => match touched {
+                    Some(touched) => self.note(&touched),
+                    None => return,
+                },
+                () = &mut lead, if !leads => {
+                    leads = true;
+                    true
+                }
+                _ = look.tick() => true,
+                () = due => {
+                    update = None;
+                    earliest = Instant::now() + PAUSE;
+                    // Nobody looks: whoever comes next gets a listing of that time.
+                    if self.0.latest.receiver_count() > 0 {
+                        self.refresh();
+                    }
+                    false
+                }
+            };
+            if is_news {
+                update.get_or_insert(earliest);
+            }
+        }
+    }
+
+    /// The state now.
+    pub(super) fn now(&self) -> Arc<Listing> {
+        self.refresh();
+        Arc::clone(&self.0.latest.borrow())
+    }
+
+    /// A place among those who look, if there is one left.
+    pub(super) fn subscribe(&self) -> Option<Subscription> {
+        let place = Arc::clone(&self.0.places).try_acquire_owned().ok()?;
+        let latest = self.0.latest.subscribe();
+        self.refresh();
+        Some(Subscription {
+            latest,
+            _place: place,
+        })
+    }
+
+    /// Remembers what a watch saw; whether the page shows it.
+    fn note(&self, seen: &Touched) -> bool {
+        let cluster = &self.0.cluster;
+        let mut history = self
+            .0
+            .history
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        match seen {
+            Touched::One(key) if key.kind == Kind::Canary => {
+                match cluster.get(Kind::Canary, &key.namespace, &key.name) {
+                    Some(canary) => history.note(&canary),
+                    None => history.forget(&key.namespace, &key.name),
+                }
+                true
+            }
+            Touched::All(Kind::Canary) => {
+                let all = cluster.list(Kind::Canary);
+                history.keep_only(all.iter().map(AsRef::as_ref));
+                all.iter().for_each(|canary| history.note(canary));
+                true
+            }
+            Touched::One(key) => key.kind == Kind::Deployment,
+            // A kind that could not be listed before is no problem any more.
+            Touched::All(_) => true,
+        }
+    }
+
+    /// Makes a new listing, and tells those who look if it is different.
+    fn refresh(&self) {
+        self.0.latest.send_if_modified(|latest| {
+            let next = self.listing(latest);
+            let differs = !next.says_the_same_as(latest);
+            *latest = Arc::new(next);
+            differs
+        });
+    }
+
+    fn listing(&self, before: &Listing) -> Listing {
+        let Inner { cluster, .. } = &*self.0;
+        let history = self.0.history.lock();
+        let history = history.unwrap_or_else(PoisonError::into_inner);
+        let mut canaries = cluster.list(Kind::Canary);
+        canaries.sort_by_cached_key(|canary| (canary.namespace(), canary.name_any()));
+        let entries = canaries
+            .iter()
+            .map(|canary| self.entry(canary, &history, before));
+        let (canaries, sources) = entries.unzip();
+        Listing {
+            watcher: watcher(cluster, &self.0.fence, self.0.namespace.as_ref()),
+            canaries,
+            sources,
+        }
+    }
+
+    /// The entry of a canary, the one from before if it tells the same.
+    fn entry(&self, canary: &Object, history: &History, before: &Listing) -> (Arc<Entry>, Source) {
+        let (namespace, name) = (canary.namespace().unwrap_or_default(), canary.name_any());
+        let (target, primary) = View::workloads(canary);
+        let deployment = |name: &str| self.0.cluster.get(Kind::Deployment, &namespace, name);
+        let (target, primary) = (deployment(&target), deployment(&primary));
+        let version = |object: Option<&Object>| object?.resource_version();
+        let objects = [Some(canary), target.as_deref(), primary.as_deref()];
+        let source = (objects.map(version), history.length(canary));
+        let known = before.index(&namespace, &name);
+        let known = known.map(|index| (&before.canaries[index], &before.sources[index]));
+        if let Some((entry, _)) = known.filter(|(_, made_from)| **made_from == source) {
+            return (Arc::clone(entry), source);
+        }
+        let view = View::of(canary, target.as_deref(), primary.as_deref());
+        let report = Report::new(view, history.of(canary));
+        let entry = match known {
+            Some((entry, _)) if entry.report == report => Arc::clone(entry),
+            _ => {
+                let card = render::card(&report).into();
+                Arc::new(Entry { report, card })
+            }
+        };
+        (entry, source)
+    }
+}
+
+fn watcher(cluster: &Cluster, fence: &Fence, namespace: Option<&String>) -> Watcher {
+    let problems = cluster.unready().into_iter();
+    Watcher {
+        version: env!("CARGO_PKG_VERSION"),
+        leads: fence.check().is_ok(),
+        namespace: namespace.cloned(),
+        problems: problems
+            .map(|(kind, why)| (kind.qualified(), why))
+            .collect(),
+    }
+}

@@ -1,0 +1,169 @@
+//! What became of each canary, as far as this process saw it.
+//!
+//! Events would tell more, but reading them needs a permission that the controller does without, and one more watch
+//! on one of the busiest kinds of a cluster. The status says the same at its turns, and every replica sees it.
+
+use std::collections::{HashMap, HashSet, VecDeque};
+
+use kube::ResourceExt;
+use serde::Serialize;
+
+use crate::{cluster::Object, release::status};
+
+/// Moments kept of each canary: a release of ten steps, each halted now and then.
+const KEPT: usize = 40;
+
+/// The status at one time.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Moment {
+    /// When the status was written.
+    pub time: Option<String>,
+    /// Its phase.
+    pub phase: String,
+    /// Its weight of the canary, percent.
+    pub weight: i64,
+    /// Its failed checks.
+    pub failed_checks: i64,
+    /// What it waited for, or else what its condition said.
+    pub message: String,
+}
+
+/// Moments of all canaries.
+#[derive(Debug, Default)]
+pub(super) struct History(HashMap<(String, String), Past>);
+
+#[derive(Debug, Default)]
+struct Past {
+    uid: String,
+    moments: VecDeque<Moment>,
+    /// How many there were, those that are no longer kept included.
+    length: u64,
+}
+
+impl History {
+    /// Remembers the status of a Canary if it says something new.
+    pub(super) fn note(&mut self, canary: &Object) {
+        let uid = canary.uid().unwrap_or_default();
+        let past = self.0.entry(key(canary)).or_default();
+        if past.uid != uid {
+            *past = Past {
+                uid,
+                ..Past::default()
+            };
+        }
+        let moment = moment(canary);
+        let is_news = past.moments.back().is_none_or(|last| {
+            let same_time = Moment {
+                time: last.time.clone(),
+                ..moment.clone()
+            };
+            same_time != *last
+        });
+        if is_news && !moment.phase.is_empty() {
+            past.moments.push_back(moment);
+            past.length += 1;
+            if past.moments.len() > KEPT {
+                past.moments.pop_front();
+            }
+        }
+    }
+
+    /// Forgets a Canary.
+    pub(super) fn forget(&mut self, namespace: &str, name: &str) {
+        self.0.remove(&(namespace.to_owned(), name.to_owned()));
+    }
+
+    /// Forgets all but these.
+    pub(super) fn keep_only<'a>(&mut self, canaries: impl Iterator<Item = &'a Object>) {
+        let known: HashSet<_> = canaries.map(key).collect();
+        self.0.retain(|key, _| known.contains(key));
+    }
+
+    /// How many moments a Canary had, those that are no longer kept included.
+    pub(super) fn length(&self, canary: &Object) -> u64 {
+        self.0.get(&key(canary)).map_or(0, |past| past.length)
+    }
+
+    /// The moments of a Canary, oldest first.
+    pub(super) fn of(&self, canary: &Object) -> Vec<Moment> {
+        let past = self.0.get(&key(canary));
+        past.map(|past| past.moments.iter().cloned().collect())
+            .unwrap_or_default()
+    }
+}
+
+fn key(canary: &Object) -> (String, String) {
+    (canary.namespace().unwrap_or_default(), canary.name_any())
+}
+
+fn moment(canary: &Object) -> Moment {
+    let status = status::of_object(canary);
+    let waiting = status.waiting.map(|waiting| waiting.message);
+    let condition = || {
+        let condition = status.conditions.iter().flatten().next_back();
+        condition.map(|one| one.message.clone()).unwrap_or_default()
+    };
+    Moment {
+        message: waiting
+            .filter(|message| !message.is_empty())
+            .unwrap_or_else(condition),
+        time: status.last_transition_time,
+        phase: status.phase,
+        weight: status.canary_weight,
+        failed_checks: status.failed_checks,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    fn canary(uid: &str, status: Value) -> Object {
+        serde_json::from_value(
+            json!({ "metadata": { "name": "app", "namespace": "ns", "uid": uid }, "status": status }),
+        )
+        .unwrap()
+    }
+
+    #[test]
+    fn only_what_is_new_is_remembered_and_not_without_end() {
+        let mut history = History::default();
+        let mut status =
+            json!({ "phase": "Progressing", "canaryWeight": 10, "lastTransitionTime": "t1" });
+        history.note(&canary("u", status.clone()));
+        status["lastTransitionTime"] = "t2".into();
+        history.note(&canary("u", status.clone()));
+        status["waiting"] = json!({ "reason": "CheckFailed", "message": "Halt" });
+        let last = canary("u", status.clone());
+        history.note(&last);
+        let told: Vec<_> = history
+            .of(&last)
+            .into_iter()
+            .map(|one| one.message)
+            .collect();
+        assert_eq!(told, ["", "Halt"]);
+        for weight in 0..100 {
+            status["canaryWeight"] = weight.into();
+            history.note(&canary("u", status.clone()));
+        }
+        let kept = history.of(&last);
+        assert_eq!((kept.len(), kept[KEPT - 1].weight), (KEPT, 99));
+        assert_eq!(history.length(&last), 2 + 100);
+    }
+
+    #[test]
+    fn a_canary_that_was_made_anew_has_no_past() {
+        let mut history = History::default();
+        history.note(&canary("u", json!({ "phase": "Succeeded" })));
+        let new = canary("v", json!({ "phase": "" }));
+        history.note(&new);
+        assert_eq!(history.of(&new), []);
+        history.note(&canary("v", json!({ "phase": "Initializing" })));
+        assert_eq!(history.of(&new).len(), 1);
+        history.keep_only(std::iter::empty());
+        assert_eq!(history.of(&new), []);
+    }
+}

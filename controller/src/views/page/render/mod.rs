@@ -1,0 +1,293 @@
+//! The page as HTML: a pure function of what is told, so that it is tested as text.
+
+use std::sync::Arc;
+
+use canary_engine::phase::Phase;
+
+use super::{
+    listing::Listing,
+    markup::{Html, segment},
+    report::{Report, StepState, Summary, Watcher},
+};
+
+mod canary;
+
+pub(super) use canary::canary;
+
+const SHELL: &str = include_str!("page.html");
+pub(super) const STYLE: &str = include_str!("page.css");
+pub(super) const SCRIPT: &str = include_str!("page.js");
+
+/// One page: what stands in `<main>`, in sections that change on their own.
+pub(super) struct Document {
+    pub(super) title: String,
+    /// Where the list is, seen from this page. Links are relative, so that the page works below any path
+    /// (`kubectl proxy`).
+    pub(super) home: &'static str,
+    pub(super) sections: Vec<Section>,
+}
+
+/// An element of `<main>`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Section {
+    /// Its `id`.
+    pub(super) id: String,
+    pub(super) html: Arc<str>,
+}
+
+impl Document {
+    /// The whole page, which needs nothing else.
+    pub(super) fn page(&self) -> String {
+        let mut title = Html::default();
+        title.text(&self.title);
+        let parts = [
+            ("<!--TITLE-->", title.as_str()),
+            ("/*STYLE*/", STYLE),
+            ("<!--HOME-->", self.home),
+            ("<!--MAIN-->", &self.main()),
+            ("/*SCRIPT*/", SCRIPT),
+        ];
+        let mut page = String::new();
+        let mut rest = SHELL;
+        for (mark, content) in parts {
+            let (before, after) = rest.split_once(mark).unwrap_or((rest, ""));
+            page.push_str(before);
+            page.push_str(content);
+            rest = after;
+        }
+        page.push_str(rest);
+        page
+    }
+
+    /// What stands in `<main>`.
+    pub(super) fn main(&self) -> String {
+        self.sections.iter().map(|section| &*section.html).collect()
+    }
+}
+
+/// The list of all canaries.
+pub(super) fn index(listing: &Listing) -> Document {
+    let mut sections = vec![section("watcher", watcher(listing))];
+    if listing.canaries.is_empty() && listing.watcher.problems.is_empty() {
+        sections.push(section("empty", empty()));
+    }
+    sections.extend(listing.canaries.iter().map(|entry| Section {
+        id: id(&entry.report.summary),
+        html: Arc::clone(&entry.card),
+    }));
+    Document {
+        title: "Rollouts".to_owned(),
+        home: "./",
+        sections,
+    }
+}
+
+/// What stands where there is no such canary.
+pub(super) fn gone(namespace: &str, name: &str) -> Document {
+    let mut html = Html::default();
+    html.raw("<h1>There is no Canary “").text(name);
+    html.raw("” in namespace ").text(namespace);
+    html.raw(
+        "</h1><p>It appears here as soon as there is. <a href=\"../../\">All canaries</a></p>",
+    );
+    Document {
+        title: format!("{name}.{namespace}"),
+        home: "../../",
+        sections: vec![section("gone", html)],
+    }
+}
+
+/// One canary in the list.
+pub(super) fn card(report: &Report) -> String {
+    let summary = &report.summary;
+    let mut html = Html::default();
+    html.raw("<article id=\"")
+        .text(id(summary))
+        .raw("\">\n<h2><a href=\"canaries/");
+    html.text(segment(&summary.namespace)).raw("/");
+    html.text(segment(&summary.name)).raw("\">");
+    title(&mut html, summary);
+    html.raw("</a> ");
+    phase(&mut html, &summary.phase);
+    html.raw("</h2>\n");
+    bar(&mut html, summary);
+    images(&mut html, summary);
+    facts(&mut html, report);
+    if let Some(waiting) = &summary.waiting {
+        html.raw("<p class=\"waiting\"><strong>")
+            .text(&waiting.reason);
+        html.raw("</strong> ").text(&waiting.message).raw("</p>\n");
+    }
+    html.raw("</article>\n");
+    html.into_string()
+}
+
+fn section(id: &'static str, content: Html) -> Section {
+    let mut html = Html::default();
+    html.raw("<section id=\"").raw(id).raw("\">\n");
+    html.html(&content).raw("</section>\n");
+    Section {
+        id: id.to_owned(),
+        html: html.into_string().into(),
+    }
+}
+
+/// A slash is in no name.
+fn id(summary: &Summary) -> String {
+    format!("{}/{}", summary.namespace, summary.name)
+}
+
+fn watcher(listing: &Listing) -> Html {
+    let Watcher {
+        version,
+        leads,
+        namespace,
+        ..
+    } = &listing.watcher;
+    let mut html = Html::default();
+    html.raw("<h1>Rollouts</h1>\n<p>");
+    match listing.canaries.len() {
+        1 => html.raw("1 canary"),
+        count => html.text(count).raw(" canaries"),
+    };
+    match namespace {
+        Some(namespace) => html.raw(" in namespace ").text(namespace),
+        None => html.raw(" in all namespaces"),
+    };
+    html.raw(", told by canary-controller ").text(version);
+    // Every replica follows the cluster, so it does not matter which one answers.
+    html.raw(if *leads {
+        ", the replica that leads."
+    } else {
+        ", a replica that stands by: it sees what the leader does."
+    });
+    html.raw("</p>\n");
+    problems(&mut html, &listing.watcher);
+    html
+}
+
+fn problems(html: &mut Html, watcher: &Watcher) {
+    for (resource, why) in &watcher.problems {
+        html.raw("<p class=\"problem\"><strong>May be out of date:</strong> cannot follow <code>");
+        html.text(resource).raw("</code>: ").text(why).raw("</p>\n");
+    }
+}
+
+fn empty() -> Html {
+    let mut html = Html::default();
+    html.raw(include_str!("empty.html"));
+    html
+}
+
+fn title(html: &mut Html, summary: &Summary) {
+    html.raw("<bdi>")
+        .text(&summary.name)
+        .raw("</bdi><span class=\"namespace\">.<bdi>");
+    html.text(&summary.namespace).raw("</bdi></span>");
+}
+
+fn phase(html: &mut Html, phase: &str) {
+    let class = match Phase::parse(phase) {
+        Some(Phase::Initialized | Phase::Succeeded) => "good",
+        Some(Phase::Failed) => "bad",
+        Some(Phase::Waiting | Phase::WaitingPromotion) => "held",
+        Some(Phase::Initializing | Phase::Progressing | Phase::Promoting | Phase::Finalising) => {
+            "busy"
+        }
+        Some(Phase::None | Phase::Terminating) | None => "other",
+    };
+    html.raw("<span class=\"phase ").raw(class).raw("\">");
+    html.text(if phase.is_empty() { "New" } else { phase });
+    html.raw("</span>");
+}
+
+fn bar(html: &mut Html, summary: &Summary) {
+    let weights = summary.weights;
+    // Drawn, not styled: the page allows no style attributes.
+    html.raw("<svg class=\"bar\" viewBox=\"0 0 100 6\" preserveAspectRatio=\"none\" aria-hidden=\"true\">");
+    html.raw("<rect class=\"primary\" height=\"6\" width=\"")
+        .text(weights.primary);
+    html.raw("\"/><rect class=\"canary\" height=\"6\" x=\"")
+        .text(weights.primary);
+    html.raw("\" width=\"")
+        .text(weights.canary)
+        .raw("\"/></svg>\n");
+    html.raw("<p class=\"weights\"><span class=\"primary\">primary ")
+        .text(weights.primary);
+    html.raw(" %</span> <span class=\"canary\">canary ")
+        .text(weights.canary);
+    html.raw(" %</span></p>\n");
+}
+
+fn images(html: &mut Html, summary: &Summary) {
+    let (old, new) = (&summary.images.primary, &summary.images.target);
+    let code = |html: &mut Html, images: &[String]| {
+        html.raw("<code>");
+        html.text(if images.is_empty() {
+            "none".to_owned()
+        } else {
+            images.join(", ")
+        });
+        html.raw("</code>");
+    };
+    html.raw("<p class=\"images\">");
+    let is_failed = Phase::parse(&summary.phase) == Some(Phase::Failed);
+    code(html, old);
+    if old != new && is_failed && summary.revisions.target == summary.revisions.applied {
+        html.raw(" stays; rolled back: ");
+        code(html, new);
+    } else if old != new {
+        html.raw(" → ");
+        code(html, new);
+    }
+    html.raw("</p>\n");
+}
+
+fn facts(html: &mut Html, report: &Report) {
+    let summary = &report.summary;
+    html.raw("<dl>");
+    fact(html, "Failed checks", |html| {
+        html.text(summary.failed_checks)
+            .raw(" of ")
+            .text(summary.threshold);
+    });
+    let weights = || report.steps.iter().filter(|step| step.weight.is_some());
+    let done = weights()
+        .filter(|step| !matches!(step.state, StepState::ToCome | StepState::NotReached))
+        .count();
+    fact(html, "Step", |html| {
+        html.text(done).raw(" of ").text(weights().count());
+    });
+    if summary.iterations > 0 {
+        fact(html, "Iteration", |html| {
+            html.text(summary.iterations);
+        });
+    }
+    if let Some(since) = &summary.phase_since {
+        fact(html, "In this phase since", |html| time(html, since));
+    }
+    if let Some(last) = &summary.last_transition {
+        fact(html, "Last transition", |html| time(html, last));
+    }
+    html.raw("</dl>\n");
+}
+
+fn fact(html: &mut Html, name: &'static str, value: impl FnOnce(&mut Html)) {
+    html.raw("<div><dt>").raw(name).raw("</dt><dd>");
+    value(html);
+    html.raw("</dd></div>");
+}
+
+/// A time as it is read without JavaScript; with it, also how long ago that is.
+fn time(html: &mut Html, text: &str) {
+    let Ok(time) = text.parse::<jiff::Timestamp>() else {
+        html.text(text);
+        return;
+    };
+    html.raw("<time datetime=\"").text(time).raw("\">");
+    html.text(time.strftime("%Y-%m-%d %H:%M:%SZ"))
+        .raw("</time>");
+}
+
+#[cfg(test)]
+mod tests;

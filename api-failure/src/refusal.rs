@@ -1,10 +1,10 @@
-//! Who refused a request, read from the sentence of the API server. All of them answer with 403, or nearly all.
+//! Who refused a request. Nearly all of them answer with 403, so it is read from the API server's sentence.
 
 /// Who refused, and what is missing.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Refusal {
-    /// The account lacks a right: RBAC, or whichever authorizer the cluster has.
-    Right {
+    /// The account lacks a permission: RBAC, or another authorizer of the cluster.
+    Permission {
         /// Verb.
         verb: String,
         /// Resource with its group, such as `deployments.apps`, or a path.
@@ -20,15 +20,15 @@ pub enum Refusal {
     Webhook(String),
     /// A `ValidatingAdmissionPolicy`.
     Policy(String),
-    /// `OwnerReferencesPermissionEnforcement`: the account may not delete the object whose owners it sets.
-    Owners,
-    /// The same: the account may not set the finalizers of the owner.
-    OwnersFinalizers,
+    /// `OwnerReferencesPermissionEnforcement`: who sets the owners of an object needs `delete` on the object.
+    OwnerReferences,
+    /// `OwnerReferencesPermissionEnforcement`: who sets `blockOwnerDeletion` needs `update` on the owner's finalizers.
+    BlockOwnerDeletion,
 }
 
 impl Refusal {
-    /// Reads the message of a `Status`.
-    pub(crate) fn read(code: u16, message: &str) -> Option<Self> {
+    /// From code and message of a `Status`.
+    pub(crate) fn parse(code: u16, message: &str) -> Option<Self> {
         // A webhook may put anything into its words, so its name comes first.
         if let Some(rest) = after(message, "admission webhook \"")
             && rest.contains("\" denied the request")
@@ -50,21 +50,25 @@ impl Refusal {
             return Some(Self::PodSecurity(until(rest, "\"")));
         }
         if message.contains("cannot set an ownerRef on a resource you can't delete") {
-            return Some(Self::Owners);
+            return Some(Self::OwnerReferences);
         }
         if message.contains("cannot set blockOwnerDeletion") && message.contains("finalizers on") {
-            return Some(Self::OwnersFinalizers);
+            return Some(Self::BlockOwnerDeletion);
         }
-        right(message)
+        permission(message)
     }
 
     /// The next step for whoever may change the cluster.
     #[must_use]
     pub fn advice(&self) -> String {
         match self {
-            Self::Right { .. } => {
-                let missing = self.missing().unwrap_or_default();
-                format!("grant {missing} by RBAC")
+            Self::Permission {
+                verb,
+                resource,
+                namespace: Some(namespace),
+            } => format!("grant \"{verb}\" on {resource} in namespace {namespace} by RBAC"),
+            Self::Permission { verb, resource, .. } => {
+                format!("grant \"{verb}\" on {resource} in the whole cluster by RBAC")
             }
             Self::Quota(name) => {
                 format!("raise ResourceQuota \"{name}\", or delete what is no longer needed")
@@ -79,44 +83,27 @@ impl Refusal {
             Self::Policy(name) => format!(
                 "do what ValidatingAdmissionPolicy \"{name}\" asks for, or exempt this object from it"
             ),
-            Self::Owners => {
+            Self::OwnerReferences => {
                 "OwnerReferencesPermissionEnforcement asks for \"delete\" on the object whose owner is set: grant it \
                  by RBAC"
                     .to_owned()
             }
-            Self::OwnersFinalizers => {
+            Self::BlockOwnerDeletion => {
                 "OwnerReferencesPermissionEnforcement asks for \"update\" on the finalizers of the owner: grant it \
                  by RBAC"
                     .to_owned()
             }
         }
     }
-
-    /// The right that is missing: `"create" on deployments.apps in namespace default`.
-    #[must_use]
-    pub fn missing(&self) -> Option<String> {
-        let Self::Right {
-            verb,
-            resource,
-            namespace,
-        } = self
-        else {
-            return None;
-        };
-        Some(match namespace {
-            Some(namespace) => format!("\"{verb}\" on {resource} in namespace {namespace}"),
-            None => format!("\"{verb}\" on {resource} in the whole cluster"),
-        })
-    }
 }
 
 /// `User "…" cannot create resource "deployments" in API group "apps" in the namespace "…"`, or `cannot get path "…"`.
-fn right(message: &str) -> Option<Refusal> {
+fn permission(message: &str) -> Option<Refusal> {
     let rest = after(message, "User \"")?;
     let rest = after(rest, "\" cannot ")?;
     let verb = rest.split(' ').next()?.to_owned();
     if let Some(path) = after(rest, " path \"") {
-        return Some(Refusal::Right {
+        return Some(Refusal::Permission {
             verb,
             resource: until(path, "\""),
             namespace: None,
@@ -130,7 +117,7 @@ fn right(message: &str) -> Option<Refusal> {
         (Some(group), Some((plural, sub))) => format!("{plural}.{group}/{sub}"),
         (Some(group), None) => format!("{plural}.{group}"),
     };
-    Some(Refusal::Right {
+    Some(Refusal::Permission {
         verb,
         resource,
         namespace: after(rest, " in the namespace \"").map(|rest| until(rest, "\"")),
@@ -150,7 +137,7 @@ mod tests {
     use super::*;
 
     fn advice(code: u16, message: &str) -> Option<String> {
-        Refusal::read(code, message).map(|refusal| refusal.advice())
+        Refusal::parse(code, message).map(|refusal| refusal.advice())
     }
 
     #[test]

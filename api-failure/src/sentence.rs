@@ -4,11 +4,11 @@ use std::error::Error;
 
 use kube::core::Status;
 
-/// The longest message of the API server that is quoted, in characters. The limit of an event is 1024, and the object
-/// and the next step stand around it.
+/// The longest sentence, in characters. The message of an event holds 1024, and also names the object and the next
+/// step.
 const LONGEST: usize = 500;
 
-/// The reason that kube gives an answer that is no `Status`.
+/// The reason that kube writes for an answer that is no `Status`.
 const NO_STATUS: &str = "Failed to parse error data";
 
 pub(crate) fn of(error: &kube::Error) -> String {
@@ -18,6 +18,7 @@ pub(crate) fn of(error: &kube::Error) -> String {
             cut(&format!("the API server's answer cannot be read: {why}"))
         }
         kube::Error::FromUtf8(_) => "the API server's answer is no text".to_owned(),
+        kube::Error::Discovery(why) => cut(&format!("discovery: {why}")),
         kube::Error::BuildRequest(_) | kube::Error::HttpError(_) => {
             cut(&format!("the request cannot be made: {}", root(error)))
         }
@@ -33,6 +34,10 @@ fn of_status(status: &Status) -> String {
     if status.reason == NO_STATUS {
         return no_status(status.code, message);
     }
+    if status.code == 0 && message.is_empty() {
+        return "the API server, or a proxy before it, answered with an error that says nothing"
+            .to_owned();
+    }
     match (message, status.reason.as_str()) {
         ("", "") => format!("the API server answered with {}", status.code),
         ("", reason) => format!("the API server answered with {} {reason}", status.code),
@@ -40,7 +45,7 @@ fn of_status(status: &Status) -> String {
     }
 }
 
-/// The words of something else than the API server's own code: a proxy, or the server in its first moments.
+/// An answer that is no `Status`: from a proxy, or from a server in its first moments.
 fn no_status(code: u16, text: &str) -> String {
     let first = text.lines().next().unwrap_or_default().trim();
     // "404 page not found" names the code itself.
@@ -54,14 +59,14 @@ fn no_status(code: u16, text: &str) -> String {
     format!("the API server, or a proxy before it, answered with {code}: {text}")
 }
 
-/// The innermost cause, which names what happened; those around it only say in which layer.
+/// The innermost cause: the others only name layers of the client.
 fn root(error: &kube::Error) -> String {
     let mut cause: &dyn Error = error;
     while let Some(inner) = cause.source() {
         cause = inner;
     }
     let text = cause.to_string();
-    // `Connection refused (os error 111)`, as Rust's standard library says it.
+    // Rust's standard library writes `Connection refused (os error 111)`.
     let text = text.split(" (os error ").next().unwrap_or_default();
     let mut letters = text.chars();
     match (letters.next(), letters.next()) {
@@ -109,7 +114,7 @@ mod tests {
     }
 
     #[test]
-    fn an_answer_that_is_no_status_is_not_taken_for_one() {
+    fn an_answer_that_is_no_status_is_named_so() {
         assert_eq!(
             of(&status(404, NO_STATUS, "404 page not found\n")),
             "the API server, or a proxy before it, answered with 404: page not found"
@@ -117,6 +122,11 @@ mod tests {
         assert_eq!(
             of(&status(502, NO_STATUS, "<html>\n<h1>Bad Gateway</h1>")),
             "the API server, or a proxy before it, answered with 502"
+        );
+        let other = kube::Error::Api(Box::new(serde_json::from_str(r#"{"error":"x"}"#).unwrap()));
+        assert_eq!(
+            of(&other),
+            "the API server, or a proxy before it, answered with an error that says nothing"
         );
     }
 

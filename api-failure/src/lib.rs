@@ -107,18 +107,12 @@ impl ApiFailure {
         self.has_reason("AlreadyExists")
     }
 
-    /// Whether the request is forbidden, by whomever: see [`Self::refusal`].
-    #[must_use]
-    pub fn is_forbidden(&self) -> bool {
-        self.has_reason("Forbidden")
-    }
-
     /// Whether nothing can be created any more because the namespace is being deleted.
     #[must_use]
     pub fn is_namespace_terminating(&self) -> bool {
         let details = self.status().and_then(|status| status.details.as_ref());
         let mut causes = details.iter().flat_map(|details| &details.causes);
-        self.is_forbidden() && causes.any(|cause| cause.reason == "NamespaceTerminating")
+        self.has_reason("Forbidden") && causes.any(|cause| cause.reason == "NamespaceTerminating")
     }
 
     /// Whether the server refuses this request, now and later, unless somebody changes something. A busy server does

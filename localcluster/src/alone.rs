@@ -2,8 +2,8 @@
 
 use std::process::ExitCode;
 
-use api_failure::ApiFailure;
 use anyhow::Context as _;
+use api_failure::ApiFailure;
 use base64::Engine as _;
 use kube::{
     Client,

@@ -2,13 +2,13 @@
 
 use std::time::Duration;
 
-use api_failure::ApiFailure;
 use anyhow::Context as _;
+use api_failure::ApiFailure;
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use kube::{
     Api, Client, ResourceExt as _,
     api::{Patch, PatchParams},
-    runtime::{conditions, wait::{self, await_condition}},
+    runtime::{conditions, wait::await_condition},
 };
 
 /// How long the API server may take to serve a new kind.
@@ -42,9 +42,7 @@ pub async fn apply(
                     ESTABLISHED.as_secs()
                 )
             })?
-            .map_err(|error| match error {
-                wait::Error::ProbeFailed(error) => ApiFailure::of_watch(error),
-            })?;
+            .map_err(ApiFailure::from)?;
     }
     Ok(())
 }

@@ -6,11 +6,11 @@
 
 use std::time::Duration;
 
-use api_failure::ApiFailure;
+use api_failure::{ApiFailure, Refusal};
 use kube::Client;
 use tokio::time::Instant;
 
-use super::{Kind, stores::describe, write::answered};
+use super::{Kind, write::answered};
 
 /// How long an answer must stay the same that a server gives in its first moments too: that its roles do not allow
 /// it, or that a kind is gone that was there a moment ago.
@@ -41,7 +41,7 @@ impl Doubt {
         failure: &ApiFailure,
         client: &Client,
     ) -> Option<String> {
-        let is_absent = failure.is_absence()
+        let is_absent = failure.is_not_found()
             || (failure.is_unserved_path() && discovery_lacks(kind, client).await);
         let (why, patience) = if is_absent {
             let patience = if self.was_followed {
@@ -64,7 +64,25 @@ impl Doubt {
     }
 }
 
-pub(super) fn not_served(kind: Kind) -> String {
+/// The failure of a list or watch, with the next step if one is known.
+pub(super) fn describe(kind: Kind, failure: &ApiFailure) -> String {
+    if failure.is_not_found() {
+        return not_served(kind);
+    }
+    let Some(Refusal::Permission { namespace, .. }) = failure.refusal() else {
+        return failure.to_string();
+    };
+    let place = match namespace {
+        Some(namespace) => format!("in namespace {namespace}"),
+        None => "in the whole cluster".to_owned(),
+    };
+    format!(
+        "{failure}; grant \"list\" and \"watch\" on {} {place} by RBAC",
+        kind.qualified()
+    )
+}
+
+fn not_served(kind: Kind) -> String {
     format!("{} is not served; apply its definition", kind.qualified())
 }
 

@@ -9,7 +9,7 @@ use std::{
     time::Duration,
 };
 
-use api_failure::{ApiFailure, Refusal};
+use api_failure::ApiFailure;
 use futures::StreamExt;
 use kube::{
     Api, Resource, ResourceExt,
@@ -26,7 +26,7 @@ use tracing::{debug, info, warn};
 
 use super::{
     Key, Kind, Object, digest,
-    served::{self, Doubt},
+    served::{Doubt, describe},
 };
 
 /// Where the checksum of a ConfigMap or Secret is kept in its local copy, whose data is not kept.
@@ -163,7 +163,7 @@ pub(super) fn spawn(
                         watcher::Error::WatchError(_) | watcher::Error::WatchFailed(_)
                     );
                     let is_resumption = matches!(error, watcher::Error::WatchStartFailed(_));
-                    let failure = ApiFailure::of_watch(error);
+                    let failure = ApiFailure::from(error);
                     let why = describe(kind, &failure);
                     if is_end {
                         // Of a connection: the watch resumes, or lists anew and says so.
@@ -205,29 +205,6 @@ fn key_of(kind: Kind, object: &Object) -> Key {
         kind,
         namespace: object.namespace().unwrap_or_default(),
         name: object.name_any(),
-    }
-}
-
-/// Names the next step for the two mistakes people make.
-pub(super) fn describe(kind: Kind, failure: &ApiFailure) -> String {
-    if failure.is_absence() {
-        return served::not_served(kind);
-    }
-    match failure.refusal() {
-        Some(right @ Refusal::Right { .. }) => {
-            let place = match &right {
-                Refusal::Right {
-                    namespace: Some(namespace),
-                    ..
-                } => format!("in namespace {namespace}"),
-                _ => "in the whole cluster".to_owned(),
-            };
-            format!(
-                "{failure}; grant \"list\" and \"watch\" on {} {place} by RBAC",
-                kind.qualified()
-            )
-        }
-        _ => failure.to_string(),
     }
 }
 

@@ -38,8 +38,8 @@ impl WriteError {
 
     /// Whether the object does not exist.
     #[must_use]
-    pub fn is_absence(&self) -> bool {
-        self.why.is_absence()
+    pub fn is_not_found(&self) -> bool {
+        self.why.is_not_found()
     }
 
     /// The next step for whoever may change the cluster; `None` when the API server's sentence says all that is known.
@@ -47,22 +47,25 @@ impl WriteError {
     pub fn next_step(&self) -> Option<String> {
         let namespace = &self.namespace;
         Some(match (self.why.refusal()?, self.kind, self.verb) {
-            (Refusal::Right { .. }, Kind::Secret, "create" | "update") => format!(
+            (Refusal::Permission { .. }, Kind::Secret, "create" | "update") => format!(
                 "Role canary-controller-secret-copies is missing there: kubectl apply --namespace {namespace} -k \
                  manifests/secret-copies (or annotate Secret {} with flagger.app/config-tracking: disabled, and it is \
                  shared instead of copied)",
                 self.name.strip_suffix("-primary").unwrap_or(&self.name)
             ),
-            (right @ Refusal::Right { .. }, ..) => {
-                format!("{}, as manifests/controller/rbac.yaml does", right.advice())
+            (permission @ Refusal::Permission { .. }, ..) => {
+                format!(
+                    "{}, as manifests/controller/rbac.yaml does",
+                    permission.advice()
+                )
             }
-            (Refusal::Owners, kind, _) => format!(
+            (Refusal::OwnerReferences, kind, _) => format!(
                 "OwnerReferencesPermissionEnforcement is on, so the owner can be set only by an account with \"delete\" \
                  on {} in namespace {namespace}: grant it by RBAC",
                 kind.qualified()
             ),
             // The owner of everything that is generated is the Canary.
-            (Refusal::OwnersFinalizers, ..) => format!(
+            (Refusal::BlockOwnerDeletion, ..) => format!(
                 "OwnerReferencesPermissionEnforcement is on, so the owner can be set only by an account with \"update\" \
                  on {}/finalizers in namespace {namespace}: grant it by RBAC",
                 Kind::Canary.qualified()
@@ -225,10 +228,7 @@ pub(super) async fn answered<T, E: Into<ApiFailure>>(
 ) -> Result<T, ApiFailure> {
     match tokio::time::timeout(LONGEST_WAIT, call).await {
         Ok(answer) => answer.map_err(Into::into),
-        Err(_) => {
-            let why = format!("no answer within {} s", LONGEST_WAIT.as_secs());
-            Err(ApiFailure::unanswered(why))
-        }
+        Err(_) => Err(ApiFailure::no_answer_within(LONGEST_WAIT)),
     }
 }
 

@@ -115,7 +115,7 @@ impl Definition {
         {
             Ok(answer) => Dropped::between(&fields, &answer),
             // Where an admission webhook may have effects nothing can be tried. The first real write tells.
-            Err(error) if error.is_refusal() && !error.is_absence() => None,
+            Err(error) if error.is_refusal() && !error.is_not_found() => None,
             Err(error) => return Err(error),
         };
         learn(&mut known, found.clone());

@@ -1,6 +1,6 @@
 //! What can go wrong in a round of a controller.
 
-use api_failure::{ApiFailure, Proof};
+use api_failure::ApiFailure;
 use kube::{Resource, ResourceExt};
 
 /// An error of a controller. The round is tried again.
@@ -52,14 +52,14 @@ impl Error {
 
     fn request(why: ApiFailure, action: &'static str, kind: String, name: String) -> Self {
         // Somebody else wrote first: normal life, seen again through the watch.
-        if why.is_conflict() && !why.is_already_there() {
+        if why.is_conflict() && !why.is_already_exists() {
             return Self::Again;
         }
         Self::Request {
-                action,
-                kind,
-                name,
-                why,
+            action,
+            kind,
+            name,
+            why,
         }
     }
 
@@ -67,10 +67,4 @@ impl Error {
     pub(crate) fn is_notable(&self) -> bool {
         !matches!(self, Self::Again)
     }
-}
-
-/// Whether a create was refused because the namespace is going away. Not worth an event or another
-/// attempt: everything in it goes too.
-pub(crate) fn is_namespace_going(error: &kube::Error) -> bool {
-    error.is_of_ending_namespace()
 }

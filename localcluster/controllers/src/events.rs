@@ -5,7 +5,7 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
-use api_failure::{ApiFailure, Proof};
+use api_failure::ApiFailure;
 use k8s_openapi::{
     api::core::v1::{Event, EventSource, ObjectReference},
     apimachinery::pkg::apis::meta::v1::{ObjectMeta, Time},
@@ -140,8 +140,9 @@ impl Recorder {
             match events
                 .patch(&known.name, &PatchParams::default(), &Patch::Merge(patch))
                 .await
+                .map_err(ApiFailure::from)
             {
-                Err(error) if error.is_absence() => {}
+                Err(failure) if failure.is_not_found() => {}
                 other => return Ok(drop(other?)),
             }
         }
@@ -167,11 +168,13 @@ impl Recorder {
             reporting_instance: Some(self.host.clone()),
             ..Event::default()
         };
-        match events.create(&PostParams::default(), &event).await {
+        match events
+            .create(&PostParams::default(), &event)
+            .await
+            .map_err(ApiFailure::from)
+        {
             // The namespace is going away: its events go with it.
-            Err(error) if error.is_forbidden() || error.is_absence() => {
-                Ok(())
-            }
+            Err(failure) if failure.is_namespace_terminating() || failure.is_not_found() => Ok(()),
             other => Ok(drop(other?)),
         }
     }

@@ -87,7 +87,7 @@ where
                 Ok(Event::Init) => self.relist(&mut events).await,
                 Ok(event) => self.apply(&event),
                 Err(error) => {
-                    let failure = ApiFailure::of_watch(error);
+                    let failure = ApiFailure::from(error);
                     tracing::warn!(kind = %K::kind(&()), %failure, "watch interrupted");
                 }
             }
@@ -126,7 +126,7 @@ where
                 }
                 Ok(event) => self.writer.apply_watcher_event(&event),
                 Err(error) => {
-                    let failure = ApiFailure::of_watch(error);
+                    let failure = ApiFailure::from(error);
                     tracing::warn!(kind = %K::kind(&()), %failure, "listing interrupted");
                 }
             }

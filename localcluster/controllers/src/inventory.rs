@@ -209,7 +209,7 @@ async fn watch_kind(client: Client, kind: Kind, changes: mpsc::UnboundedSender<C
             Ok(Event::Apply(object)) => Change::Is(kind.clone(), Box::new(object)),
             Ok(Event::Delete(object)) => Change::Gone(Box::new(object)),
             Err(error) => {
-                let failure = ApiFailure::of_watch(error);
+                let failure = ApiFailure::from(error);
                 tracing::debug!(kind = kind.resource.kind, %failure, "watch interrupted");
                 continue;
             }

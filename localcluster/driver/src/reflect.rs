@@ -75,7 +75,7 @@ where
                     changed.notify_one();
                 }
                 Err(error) => {
-                    let failure = ApiFailure::of_watch(error).to_string();
+                    let failure = ApiFailure::from(error).to_string();
                     if failure != last {
                         tracing::warn!(kind = name, failure, "cannot watch; trying again");
                         last = failure;

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-use api_failure::{ApiFailure, Proof};
+use api_failure::ApiFailure;
 use jiff::Timestamp;
 use k8s_openapi::{
     api::{
@@ -61,7 +61,7 @@ fn architecture() -> &'static str {
 pub(crate) async fn register(host: &Host) -> Result<Node, Error> {
     let name = &host.config.node_name;
     let nodes: Api<Node> = Api::all(host.client.clone());
-    let failed = |source| Error::Register {
+    let failed = |why| Error::Register {
         node: name.clone(),
         why,
     };
@@ -73,21 +73,27 @@ pub(crate) async fn register(host: &Host) -> Result<Node, Error> {
         },
         ..Node::default()
     };
-    match nodes.create(&PostParams::default(), &node).await {
+    match nodes
+        .create(&PostParams::default(), &node)
+        .await
+        .map_err(ApiFailure::from)
+    {
         Ok(_) => {}
-        Err(error) if error.is_already_there() => {
+        Err(failure) if failure.is_already_exists() => {
             let patch = json!({"metadata": {"labels": labels(name)}});
             nodes
                 .patch(name, &PatchParams::default(), &Patch::Merge(patch))
                 .await
+                .map_err(ApiFailure::from)
                 .map_err(failed)?;
         }
-        Err(error) => return Err(failed(error)),
+        Err(failure) => return Err(failed(failure)),
     }
     let status = Patch::Merge(json!({"status": status(host)}));
     let node = nodes
         .patch_status(name, &PatchParams::default(), &status)
         .await
+        .map_err(ApiFailure::from)
         .map_err(failed)?;
     renew(host, &node).await.map_err(failed)?;
     Ok(node)
@@ -202,8 +208,9 @@ async fn renew(host: &Host, node: &Node) -> Result<(), ApiFailure> {
     match leases
         .patch(&name, &PatchParams::default(), &Patch::Merge(patch))
         .await
+        .map_err(ApiFailure::from)
     {
-        Err(error) if error.is_absence() => {}
+        Err(failure) if failure.is_not_found() => {}
         other => return Ok(drop(other?)),
     }
     let lease = Lease {

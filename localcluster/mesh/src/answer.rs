@@ -120,7 +120,7 @@ async fn work(client: Client, mut receiver: watch::Receiver<Vec<Write>>) {
                 match perform(&client, write).await.map_err(ApiFailure::from) {
                     Ok(()) => answered.extend(version),
                     // Changed or gone since: the watch tells, and then there is a new answer.
-                    Err(failure) if failure.is_absence() || failure.is_conflict() => {
+                    Err(failure) if failure.is_not_found() || failure.is_conflict() => {
                         tracing::debug!(%failure, "not answered");
                     }
                     // The same would be refused again.

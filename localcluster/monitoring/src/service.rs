@@ -2,7 +2,7 @@
 
 use std::{net::SocketAddr, time::Duration};
 
-use api_failure::{ApiFailure, Proof};
+use api_failure::ApiFailure;
 use kube::{
     Api, Client,
     api::{ApiResource, DynamicObject, Patch, PatchParams, PostParams},
@@ -69,8 +69,12 @@ async fn put(client: &Client, object: &Value) -> Result<(), ApiFailure> {
         None => Api::all_with(client.clone(), &resource),
     };
     let parsed = serde_json::from_value(object.clone())?;
-    match api.create(&PostParams::default(), &parsed).await {
-        Err(error) if error.is_already_there() => {
+    match api
+        .create(&PostParams::default(), &parsed)
+        .await
+        .map_err(ApiFailure::from)
+    {
+        Err(failure) if failure.is_already_exists() => {
             let name = text(&object["metadata"]["name"]);
             let patch = Patch::Merge(object);
             api.patch(&name, &PatchParams::default(), &patch)

@@ -204,17 +204,14 @@ impl Elector {
             spec.renew_time = Some(self.now());
         }
         let params = PostParams::default();
-        let write = self.api.replace(NAME, &params, &lease);
+        let write = async { Ok::<_, ApiFailure>(self.api.replace(NAME, &params, &lease).await?) };
         match tokio::time::timeout(Duration::from_secs(2), write).await {
             Ok(Ok(_)) => info!(
                 lease = NAME,
                 namespace = self.namespace,
                 "gave the lease back"
             ),
-            Ok(Err(failure)) => {
-                let failure = ApiFailure::from(failure);
-                warn!(%failure, "could not give the lease back");
-            }
+            Ok(Err(failure)) => warn!(%failure, "could not give the lease back"),
             Err(_) => warn!("could not give the lease back in time"),
         }
     }

@@ -13,7 +13,7 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
-use api_failure::{ApiFailure, Proof};
+use api_failure::ApiFailure;
 use jiff::Timestamp;
 use k8s_openapi::api::{
     apps::v1::{Deployment, DeploymentStatus, ReplicaSet},
@@ -33,7 +33,6 @@ use serde_json::json;
 use crate::{
     Error,
     availability::is_finished,
-    error::is_namespace_going,
     events::{Occurrence, Recorder},
     feed::{Feed, Queue, controller_of},
     requeue,
@@ -218,8 +217,9 @@ async fn carry_out(
                 match sets
                     .delete(name, &DeleteParams::background().preconditions(exactly))
                     .await
+                    .map_err(ApiFailure::from)
                 {
-                    Err(error) if error.is_absence() => {}
+                    Err(failure) if failure.is_not_found() => {}
                     other => drop(other.map_err(Error::about("ReplicaSet", name, "delete"))?),
                 }
             }
@@ -256,12 +256,16 @@ async fn create(
     let namespace = deployment.namespace().unwrap_or_default();
     let sets: Api<ReplicaSet> = Api::namespaced(context.client.clone(), &namespace);
     let deployments: Api<Deployment> = Api::namespaced(context.client.clone(), &namespace);
-    let failure = match sets.create(&PostParams::default(), set).await {
+    let failure = match sets
+        .create(&PostParams::default(), set)
+        .await
+        .map_err(ApiFailure::from)
+    {
         Ok(_) => {
             context.set_create_error(uid, None);
             return Ok(());
         }
-        Err(error) if error.is_already_there() => {
+        Err(failure) if failure.is_already_exists() => {
             let existing = sets
                 .get(&set.name_any())
                 .await
@@ -286,8 +290,9 @@ async fn create(
             write_status(&deployments, deployment, &status).await?;
             return Err(Error::Again);
         }
-        Err(error) if is_namespace_going(&error) => return Ok(()),
-        Err(error) => ApiFailure::from(error),
+        // Not worth an event or another attempt: everything in the namespace goes too.
+        Err(failure) if failure.is_namespace_terminating() => return Ok(()),
+        Err(failure) => failure,
     };
     let message = format!(
         "Failed to create new replica set \"{}\": {failure}",
@@ -304,7 +309,7 @@ async fn create(
     if let Some(status) = &plan.status {
         write_status(&deployments, deployment, status).await?;
     }
-    Err(Error::on(set, "create")(error))
+    Err(Error::on(set, "create")(failure))
 }
 
 /// Write what a plan may change of a ReplicaSet. The resource version makes a decision that was
@@ -343,8 +348,9 @@ async fn write_status(
             &Patch::Merge(patch),
         )
         .await
+        .map_err(ApiFailure::from)
     {
-        Err(error) if error.is_absence() => Ok(()),
+        Err(failure) if failure.is_not_found() => Ok(()),
         other => other
             .map(|_| ())
             .map_err(Error::on(deployment, "update the status of")),

@@ -4,7 +4,7 @@ mod graph;
 
 use std::{collections::VecDeque, time::Duration};
 
-use api_failure::{ApiFailure, Proof, if_present};
+use api_failure::{ApiFailure, if_present};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 use kube::{
     Api, Client, ResourceExt,
@@ -196,8 +196,12 @@ impl Collector {
             preconditions: Some(exactly),
             ..DeleteParams::default()
         };
-        match api.delete(&node.name, &params).await {
-            Err(error) if error.is_absence() => Ok(()),
+        match api
+            .delete(&node.name, &params)
+            .await
+            .map_err(ApiFailure::from)
+        {
+            Err(failure) if failure.is_not_found() => Ok(()),
             other => Ok(drop(other?)),
         }
     }
@@ -216,8 +220,9 @@ impl Collector {
         match api
             .patch(&node.name, &PatchParams::default(), &Patch::Merge(patch))
             .await
+            .map_err(ApiFailure::from)
         {
-            Err(error) if error.is_absence() => Ok(()),
+            Err(failure) if failure.is_not_found() => Ok(()),
             other => Ok(drop(other?)),
         }
     }

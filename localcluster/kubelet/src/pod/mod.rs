@@ -13,7 +13,7 @@ pub(crate) use container::log_folder;
 
 use std::{sync::Arc, time::Duration};
 
-use api_failure::{ApiFailure, Proof};
+use api_failure::ApiFailure;
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{Container, ContainerStatus, Pod, PodSpec, PodStatus};
 use kube::{
@@ -281,13 +281,16 @@ impl PodTask {
             .grace_period(0)
             .preconditions(exactly);
         loop {
-            match pods.delete(&self.pod.name_any(), &now).await {
+            match pods
+                .delete(&self.pod.name_any(), &now)
+                .await
+                .map_err(ApiFailure::from)
+            {
                 Ok(_) => return true,
-                Err(error) if error.is_absence() || error.is_conflict() => {
+                Err(failure) if failure.is_not_found() || failure.is_conflict() => {
                     return true;
                 }
-                Err(error) => {
-                    let failure = ApiFailure::from(error);
+                Err(failure) => {
                     tracing::warn!(pod = self.pod.name_any(), %failure, "cannot delete; trying again");
                 }
             }
@@ -319,11 +322,11 @@ impl PodTask {
                 &Patch::Merge(patch),
             )
             .await
+            .map_err(ApiFailure::from)
         {
             Ok(_) => self.written = Some(status),
-            Err(error) if error.is_absence() || error.is_conflict() => {}
-            Err(error) => {
-                let failure = ApiFailure::from(error);
+            Err(failure) if failure.is_not_found() || failure.is_conflict() => {}
+            Err(failure) => {
                 tracing::warn!(pod = self.pod.name_any(), %failure, "cannot write the status; trying again");
                 let shared = self.shared.clone();
                 tokio::spawn(async move {

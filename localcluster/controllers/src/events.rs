@@ -143,7 +143,7 @@ impl Recorder {
                 .map_err(ApiFailure::from)
             {
                 Err(failure) if failure.is_not_found() => {}
-                other => return Ok(drop(other?)),
+                other => return other.map(drop),
             }
         }
         let (_, occurrence) = key;
@@ -175,7 +175,7 @@ impl Recorder {
         {
             // The namespace is going away: its events go with it.
             Err(failure) if failure.is_namespace_terminating() || failure.is_not_found() => Ok(()),
-            other => Ok(drop(other?)),
+            other => other.map(drop),
         }
     }
 

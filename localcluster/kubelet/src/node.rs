@@ -211,7 +211,7 @@ async fn renew(host: &Host, node: &Node) -> Result<(), ApiFailure> {
         .map_err(ApiFailure::from)
     {
         Err(failure) if failure.is_not_found() => {}
-        other => return Ok(drop(other?)),
+        other => return other.map(drop),
     }
     let lease = Lease {
         metadata: ObjectMeta {
@@ -227,8 +227,6 @@ async fn renew(host: &Host, node: &Node) -> Result<(), ApiFailure> {
             ..LeaseSpec::default()
         }),
     };
-    leases
-        .create(&PostParams::default(), &lease)
-        .await
-        .map(|_| ())
+    leases.create(&PostParams::default(), &lease).await?;
+    Ok(())
 }

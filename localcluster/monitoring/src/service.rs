@@ -77,9 +77,8 @@ async fn put(client: &Client, object: &Value) -> Result<(), ApiFailure> {
         Err(failure) if failure.is_already_exists() => {
             let name = text(&object["metadata"]["name"]);
             let patch = Patch::Merge(object);
-            api.patch(&name, &PatchParams::default(), &patch)
-                .await
-                .map(drop)
+            api.patch(&name, &PatchParams::default(), &patch).await?;
+            Ok(())
         }
         created => created.map(drop),
     }

@@ -202,7 +202,7 @@ impl Collector {
             .map_err(ApiFailure::from)
         {
             Err(failure) if failure.is_not_found() => Ok(()),
-            other => Ok(drop(other?)),
+            other => other.map(drop),
         }
     }
 
@@ -223,7 +223,7 @@ impl Collector {
             .map_err(ApiFailure::from)
         {
             Err(failure) if failure.is_not_found() => Ok(()),
-            other => Ok(drop(other?)),
+            other => other.map(drop),
         }
     }
 }

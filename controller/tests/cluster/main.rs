@@ -15,6 +15,7 @@ mod docs;
 mod gateway_api;
 mod idle;
 mod leadership;
+mod log;
 mod manifests;
 mod meanwhile;
 mod network;

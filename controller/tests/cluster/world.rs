@@ -25,6 +25,7 @@ use tokio::{task::JoinHandle, time::Instant};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
+    log,
     recorder::{Recorder, strict},
     web::Web,
 };
@@ -43,6 +44,9 @@ pub struct World {
 impl Drop for World {
     fn drop(&mut self) {
         self.kubelet.abort();
+        if !std::thread::panicking() {
+            assert_eq!(log::dumps(), [""; 0]);
+        }
     }
 }
 
@@ -70,6 +74,7 @@ impl World {
 
     /// A cluster with the controller's definitions and these.
     pub async fn with_definitions(others: impl IntoIterator<Item = Value>) -> Self {
+        log::watch();
         let clock = Clock::virtual_from(Timestamp::from_second(1_700_000_000).unwrap());
         let server_clock = clock.clone();
         let config = Config {

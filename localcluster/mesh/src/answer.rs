@@ -117,7 +117,7 @@ async fn work(client: Client, mut receiver: watch::Receiver<Vec<Write>>) {
                 {
                     continue;
                 }
-                match perform(&client, write).await.map_err(ApiFailure::from) {
+                match perform(&client, write).await {
                     Ok(()) => answered.extend(version),
                     // Changed or gone since: the watch tells, and then there is a new answer.
                     Err(failure) if failure.is_not_found() || failure.is_conflict() => {
@@ -150,7 +150,7 @@ fn version(write: &Write) -> Option<(String, String)> {
     }
 }
 
-async fn perform(client: &Client, write: &Write) -> kube::Result<()> {
+async fn perform(client: &Client, write: &Write) -> Result<(), ApiFailure> {
     let parameters = PostParams {
         field_manager: Some(MANAGER.into()),
         ..PostParams::default()
@@ -162,14 +162,14 @@ async fn perform(client: &Client, write: &Write) -> kube::Result<()> {
                 None => Api::all_with(client.clone(), kind),
             };
             let name = object.name_any();
-            let written = api.replace_status(&name, &parameters, object).await;
-            written.map(drop)
+            api.replace_status(&name, &parameters, object).await?;
         }
         Write::Class(class) => {
             let api: Api<GatewayClass> = Api::all(client.clone());
-            api.create(&parameters, class).await.map(drop)
+            api.create(&parameters, class).await?;
         }
     }
+    Ok(())
 }
 
 /// The status to write, `None` when the `present` one says it all.

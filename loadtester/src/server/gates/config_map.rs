@@ -146,14 +146,15 @@ fn refusal(name: &ConfigMapName, method: &Method, answer: &Answer) -> String {
     let ConfigMapName { namespace, name } = name;
     let namespace = namespace.as_deref().unwrap_or_default();
     match answer.status {
-        StatusCode::NOT_FOUND => {
+        StatusCode::NOT_FOUND if answer.is_not_found() => {
             format!("{said}; create it with `kubectl -n {namespace} create configmap {name}`")
         }
         StatusCode::UNAUTHORIZED => format!(
             "{said}; the API server does not accept the token in --service-account-dir: is it that of this pod's \
              ServiceAccount, and does that still exist?"
         ),
-        StatusCode::FORBIDDEN => {
+        // An admission webhook refuses with this code too.
+        StatusCode::FORBIDDEN if said.contains("\" cannot ") => {
             format!(
                 "{said}; the load tester's ServiceAccount needs a Role with get and patch on it"
             )
@@ -202,20 +203,42 @@ mod tests {
     #[test]
     fn a_refusal_says_what_helps() {
         let name = "shop/gates".parse().unwrap();
-        for (status, part) in [
-            (401, "does not accept the token"),
-            (403, "needs a Role"),
-            (404, "kubectl -n shop create configmap gates"),
-            (500, "GET was answered with 500"),
+        let forbidden =
+            "configmaps \"gates\" is forbidden: User \"x\" cannot get resource \"configmaps\"";
+        let denied = "admission webhook \"x\" denied the request: No.";
+        for (status, reason, message, part) in [
+            (401, "Unauthorized", "No.", "does not accept the token"),
+            (403, "Forbidden", forbidden, "needs a Role"),
+            (403, "Forbidden", denied, "GET was answered with 403"),
+            (
+                404,
+                "NotFound",
+                "No.",
+                "kubectl -n shop create configmap gates",
+            ),
+            (500, "InternalError", "No.", "GET was answered with 500"),
         ] {
+            let body = serde_json::json!({ "reason": reason, "message": message });
             let answer = Answer {
                 status: StatusCode::from_u16(status).unwrap(),
-                body: r#"{"message":"No."}"#.into(),
+                body: body.to_string().into(),
             };
             let refusal = refusal(&name, &Method::GET, &answer);
-            assert!(refusal.contains("No."), "{refusal}");
+            assert!(refusal.contains(message), "{refusal}");
             assert!(refusal.contains(part), "{status}: {refusal}");
         }
+    }
+
+    #[test]
+    fn a_server_in_its_first_moments_does_not_say_that_the_config_map_is_missing() {
+        let answer = Answer {
+            status: StatusCode::NOT_FOUND,
+            body: "404 page not found\n".into(),
+        };
+        assert_eq!(
+            refusal(&"shop/gates".parse().unwrap(), &Method::GET, &answer),
+            "GET was answered with 404 Not Found: 404 page not found"
+        );
     }
 
     #[test]

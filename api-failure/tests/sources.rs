@@ -81,7 +81,7 @@ fn faults(code: &str) -> Vec<String> {
         for dump in [
             format!("{{{name}:?}}"),
             format!("{{{name}:#?}}"),
-            format!(" ?{name}"),
+            format!("?{name}"),
         ] {
             if code.contains(&dump) {
                 faults.push(format!("prints {dump}"));

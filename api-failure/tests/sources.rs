@@ -121,7 +121,7 @@ fn faults_are_found() {
         "tracing::warn!(?error, \"x\")",
         "format!(\"{error:?}\")",
     ] {
-        assert_eq!(faults(bad).len(), 1, "{bad}");
+        assert!(!faults(bad).is_empty(), "{bad}");
     }
     let good = "use kube::{\n    Api,\n    runtime::controller::{Action, Error as Other},\n};\nformat!(\"{failure}\")";
     assert_eq!(faults(good), [""; 0]);

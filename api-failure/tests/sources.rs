@@ -1,5 +1,7 @@
 //! Nothing in this repository words, reads or keeps an error of kube past [`api_failure::ApiFailure`].
 
+#![allow(clippy::unwrap_used, reason = "a test ends at the first surprise")]
+
 use std::{
     fs,
     path::{Path, PathBuf},

@@ -58,6 +58,24 @@ fn imported_from_kube(code: &str) -> Vec<String> {
     items
 }
 
+/// Files that send requests to the API server, and also print errors of others under the name `error`.
+const PRINT_OTHER_ERRORS: [&str; 5] = [
+    "localcluster/controllers/src/driver.rs",
+    "localcluster/kubelet/src/pod/mod.rs",
+    "localcluster/kubelet/src/pod/prepare.rs",
+    "localcluster/monitoring/src/driver.rs",
+    "localcluster/shared/src/reflect.rs",
+];
+
+/// A print of `error` in a file that sends requests: once it is an `ApiFailure` it is called `failure`.
+fn prints_an_error(code: &str) -> bool {
+    let sends = ["Api::", "Api<", "watcher("]
+        .iter()
+        .any(|part| code.contains(part));
+    let print = ["%error", "{error", "error.to_string()", "{err}", "%err,"];
+    sends && print.iter().any(|part| code.contains(part))
+}
+
 /// What is wrong with the code of one file.
 fn faults(code: &str) -> Vec<String> {
     let mut faults = Vec::new();
@@ -103,12 +121,14 @@ fn no_source_words_an_error_of_kube_itself_or_prints_a_dump_of_an_answer() {
     assert!(files.len() > 200, "{files:#?}");
     let mut all = Vec::new();
     for file in &files {
-        let name = file.strip_prefix(root).unwrap().display();
-        all.extend(
-            faults(&code(file))
-                .iter()
-                .map(|fault| format!("{name} {fault}")),
-        );
+        let name = file.strip_prefix(root).unwrap().display().to_string();
+        let code = code(file);
+        all.extend(faults(&code).iter().map(|fault| format!("{name} {fault}")));
+        if prints_an_error(&code) && !PRINT_OTHER_ERRORS.contains(&name.as_str()) {
+            all.push(format!(
+                "{name} prints `error`: make it an ApiFailure and call it `failure`"
+            ));
+        }
     }
     assert!(all.is_empty(), "{all:#?}");
 }
@@ -125,6 +145,10 @@ fn faults_are_found() {
     ] {
         assert!(!faults(bad).is_empty(), "{bad}");
     }
+    assert!(prints_an_error(
+        "watcher(api, config).map_err(|error| warn!(%error))"
+    ));
     let good = "use kube::{\n    Api,\n    runtime::controller::{Action, Error as Other},\n};\nformat!(\"{failure}\")";
     assert_eq!(faults(good), [""; 0]);
+    assert!(!prints_an_error("Api::all(client); warn!(%failure)"));
 }

@@ -20,14 +20,13 @@ use kube::{
         reflector::{ObjectRef, Store},
     },
 };
-use serde_json::json;
-
-use crate::{
-    Error,
+use localcluster_shared::{
     events::{Occurrence, Recorder},
     feed::{Feed, Queue, controller_of},
-    requeue,
 };
+use serde_json::json;
+
+use crate::{Error, requeue};
 use expect::Expectations;
 use plan::{Failure, Plan, View};
 

@@ -1,4 +1,4 @@
-//! Events on objects, as `kubectl describe` and `kubectl get events` show them.
+//! Events that count up when they happen again.
 
 use std::{
     collections::HashMap,
@@ -7,8 +7,8 @@ use std::{
 
 use api_failure::ApiFailure;
 use k8s_openapi::{
-    api::core::v1::{Event, EventSource, ObjectReference},
-    apimachinery::pkg::apis::meta::v1::{ObjectMeta, Time},
+    api::core::v1::{Event, ObjectReference},
+    apimachinery::pkg::apis::meta::v1::Time,
 };
 use kube::{
     Api, Client,
@@ -16,61 +16,12 @@ use kube::{
 };
 use serde_json::json;
 
-/// Equal events (object, reason, message) remembered, so that a repetition counts up instead of
-/// adding an object.
+use super::{Occurrence, event, namespace_of};
+
+/// How many events are remembered. A repeated one (object, reason, message) counts up instead of adding an object.
 const REMEMBERED: usize = 1024;
 
-/// How much an event matters.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Severity {
-    /// For information.
-    Normal,
-    /// Somebody may have to act.
-    Warning,
-}
-
-impl Severity {
-    fn as_str(self) -> &'static str {
-        match self {
-            Self::Normal => "Normal",
-            Self::Warning => "Warning",
-        }
-    }
-}
-
-/// What happened to an object.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub struct Occurrence {
-    /// Normal or Warning.
-    pub severity: Severity,
-    /// One word in CamelCase.
-    pub reason: &'static str,
-    /// A sentence for people.
-    pub message: String,
-}
-
-impl Occurrence {
-    /// A Normal event.
-    pub fn normal(reason: &'static str, message: impl Into<String>) -> Self {
-        Self {
-            severity: Severity::Normal,
-            reason,
-            message: message.into(),
-        }
-    }
-
-    /// A Warning event.
-    pub fn warning(reason: &'static str, message: impl Into<String>) -> Self {
-        Self {
-            severity: Severity::Warning,
-            reason,
-            message: message.into(),
-        }
-    }
-}
-
-/// Writes events of one component. They are `v1` Events (not `events.k8s.io`), the form every
-/// version of kubectl counts and sorts. Cheap to clone.
+/// Writes the events of one component. Cheap to clone.
 ///
 /// Writing is best effort: an event that cannot be written is logged and dropped.
 #[derive(Clone)]
@@ -115,12 +66,7 @@ impl Recorder {
         object: &ObjectReference,
         occurrence: Occurrence,
     ) -> Result<(), ApiFailure> {
-        let namespace = object
-            .namespace
-            .clone()
-            .filter(|n| !n.is_empty())
-            .unwrap_or_else(|| "default".into());
-        let events: Api<Event> = Api::namespaced(self.client.clone(), &namespace);
+        let events: Api<Event> = Api::namespaced(self.client.clone(), &namespace_of(object));
         let now = jiff::Timestamp::now();
         let identity = object
             .uid
@@ -147,33 +93,10 @@ impl Recorder {
             }
         }
         let (_, occurrence) = key;
-        let event = Event {
-            metadata: ObjectMeta {
-                name: Some(known.name),
-                namespace: Some(namespace),
-                ..ObjectMeta::default()
-            },
-            involved_object: object.clone(),
-            type_: Some(occurrence.severity.as_str().into()),
-            reason: Some(occurrence.reason.into()),
-            message: Some(occurrence.message),
-            count: Some(known.count),
-            first_timestamp: Some(Time(now)),
-            last_timestamp: Some(Time(now)),
-            source: Some(EventSource {
-                component: Some(self.component.into()),
-                host: Some(self.host.clone()).filter(|host| !host.is_empty()),
-            }),
-            reporting_component: Some(self.component.into()),
-            reporting_instance: Some(self.host.clone()),
-            ..Event::default()
-        };
-        match events
-            .create(&PostParams::default(), &event)
-            .await
-            .map_err(ApiFailure::from)
-        {
-            // The namespace is going away: its events go with it.
+        let event = event(known.name, object, &occurrence, self.component, &self.host);
+        let created = events.create(&PostParams::default(), &event).await;
+        match created.map_err(ApiFailure::from) {
+            // The namespace is being deleted, and its events with it.
             Err(failure) if failure.is_namespace_terminating() || failure.is_not_found() => Ok(()),
             other => other.map(drop),
         }

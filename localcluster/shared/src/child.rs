@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use localcluster_kubelet::process::ChildState;
+use crate::process::ChildState;
 use tokio::{sync::watch, time::sleep};
 
 /// Time between looks at a program that has just been started.

@@ -1,4 +1,4 @@
-//! What is wrong with an object, to be said in an Event on it.
+//! Mistakes in an object, which become Events on it.
 
 use std::fmt;
 
@@ -69,9 +69,23 @@ pub enum Reason {
     Rejected,
 }
 
+impl Reason {
+    /// The `reason` of the Event.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Unsupported => "Unsupported",
+            Self::Invalid => "Invalid",
+            Self::Unresolved => "Unresolved",
+            Self::Conflict => "Conflict",
+            Self::Rejected => "Rejected",
+        }
+    }
+}
+
 impl fmt::Display for Reason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Debug::fmt(self, f)
+        f.write_str(self.as_str())
     }
 }
 

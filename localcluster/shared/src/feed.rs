@@ -1,21 +1,21 @@
-//! One watch per kind, shared by everybody who needs that kind: a local copy of the objects, and
-//! word of every change with the state before and after it.
+//! One watch for each kind, shared by everything that needs the kind. It keeps a local copy of the objects and reports
+//! each change with the state before and after it.
 
 use std::{collections::HashMap, fmt::Debug, hash::Hash, sync::Arc};
 
-use api_failure::ApiFailure;
-use futures::{StreamExt, stream::BoxStream};
+use futures::{Stream, StreamExt};
 use kube::{
     Api, Resource, ResourceExt,
     runtime::{
-        WatchStreamExt,
         reflector::{ObjectRef, Store, store, store::Writer},
-        watcher::{self, Event, watcher},
+        watcher::Event,
     },
 };
 use serde::de::DeserializeOwned;
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::UnboundedReceiverStream;
+
+use crate::watch::watch;
 
 /// One change of an object: (before, after). At least one is present.
 type Listener<K> = Box<dyn Fn(Option<&K>, Option<&K>) + Send>;
@@ -43,17 +43,17 @@ where
         }
     }
 
-    /// The local copy. Changed before listeners are told.
+    /// The local copy. It is changed before the listeners are called.
     pub fn store(&self) -> Store<K> {
         self.store.clone()
     }
 
-    /// Call `listener` on every change. Once at the start for every object there is.
+    /// Calls `listener` on every change, and at the start once for each object.
     pub fn on_change(&mut self, listener: impl Fn(Option<&K>, Option<&K>) + Send + 'static) {
         self.listeners.push(Box::new(listener));
     }
 
-    /// Put the objects `keys` names for a changed object into `queue`.
+    /// Puts the keys that `keys` gives for a changed object into `queue`.
     pub fn enqueue<M>(
         &mut self,
         queue: &Queue<M>,
@@ -77,19 +77,13 @@ where
         });
     }
 
-    /// Watch for ever. Lost connections are taken up again with back-off.
+    /// Watches for ever.
     pub async fn run(mut self) {
-        let mut events = watcher(self.api.clone(), watcher::Config::default())
-            .default_backoff()
-            .boxed();
+        let mut events = watch(self.api.clone(), K::kind(&()).into_owned()).boxed();
         while let Some(event) = events.next().await {
             match event {
-                Ok(Event::Init) => self.relist(&mut events).await,
-                Ok(event) => self.apply(&event),
-                Err(error) => {
-                    let failure = ApiFailure::from(error);
-                    tracing::warn!(kind = %K::kind(&()), %failure, "watch interrupted");
-                }
+                Event::Init => self.relist(&mut events).await,
+                event => self.apply(&event),
             }
         }
     }
@@ -101,7 +95,7 @@ where
         let before = self.store.get(&ObjectRef::from_obj(object));
         self.writer.apply_watcher_event(event);
         let after = matches!(event, Event::Apply(_)).then_some(object);
-        self.tell(
+        self.report(
             before
                 .as_deref()
                 .or(Some(object).filter(|_| after.is_none())),
@@ -109,8 +103,8 @@ where
         );
     }
 
-    /// Take the whole list in at once, so that nobody sees half of it, then tell what differs.
-    async fn relist(&mut self, events: &mut BoxStream<'_, Result<Event<K>, watcher::Error>>) {
+    /// Takes the whole list in at once, so that no listener sees half of it, and then reports what differs.
+    async fn relist(&mut self, events: &mut (impl Stream<Item = Event<K>> + Unpin)) {
         let mut before: HashMap<ObjectRef<K>, Arc<K>> = self
             .store
             .state()
@@ -119,35 +113,28 @@ where
             .collect();
         self.writer.apply_watcher_event(&Event::Init);
         while let Some(event) = events.next().await {
-            match event {
-                Ok(event @ Event::InitDone) => {
-                    self.writer.apply_watcher_event(&event);
-                    break;
-                }
-                Ok(event) => self.writer.apply_watcher_event(&event),
-                Err(error) => {
-                    let failure = ApiFailure::from(error);
-                    tracing::warn!(kind = %K::kind(&()), %failure, "listing interrupted");
-                }
+            self.writer.apply_watcher_event(&event);
+            if matches!(event, Event::InitDone) {
+                break;
             }
         }
         for object in self.store.state() {
             let old = before.remove(&ObjectRef::from_obj(&*object));
-            self.tell(old.as_deref(), Some(&object));
+            self.report(old.as_deref(), Some(&object));
         }
         for gone in before.into_values() {
-            self.tell(Some(&gone), None);
+            self.report(Some(&gone), None);
         }
     }
 
-    fn tell(&self, before: Option<&K>, after: Option<&K>) {
+    fn report(&self, before: Option<&K>, after: Option<&K>) {
         for listener in &self.listeners {
             listener(before, after);
         }
     }
 }
 
-/// Keys of objects to look at again; the reading end removes duplicates.
+/// Keys of objects to reconcile. The reading end removes duplicates.
 #[derive(Debug)]
 pub struct Queue<M: Resource>(mpsc::UnboundedSender<ObjectRef<M>>)
 where
@@ -166,7 +153,7 @@ impl<M: Resource<DynamicType = ()>> Queue<M> {
         (Self(sender), UnboundedReceiverStream::new(receiver))
     }
 
-    /// Ask for a look at `key`.
+    /// Asks for a reconciliation of `key`.
     pub fn push(&self, key: ObjectRef<M>) {
         // The reader is gone only when the controllers shut down.
         let _ = self.0.send(key);

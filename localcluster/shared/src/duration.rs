@@ -1,6 +1,9 @@
-//! Durations as Istio writes them (`1h`, `1m30s`, `1.5s`, `20ms`) and as Envoy wants them (`90s`).
+//! Durations as Istio and the Gateway API write them (`1h`, `1m30s`, `1.5s`, `20ms`), as Envoy reads them (`90s`), and
+//! as Prometheus writes them (`1d12h`).
 
-use std::time::Duration;
+use std::{sync::LazyLock, time::Duration};
+
+use regex::Regex;
 
 /// Nanoseconds of each unit; longer names first, so that `ms` is not read as `m`.
 const UNITS: [(&str, f64); 7] = [
@@ -16,10 +19,10 @@ const UNITS: [(&str, f64); 7] = [
 /// Longest duration that is accepted: what Envoy's timers take with room to spare.
 const LONGEST: Duration = Duration::from_secs(10 * 365 * 24 * 3600);
 
-/// Read a duration.
+/// Reads a duration of Istio or the Gateway API.
 ///
 /// # Errors
-/// Says what is expected, for a message to people.
+/// The form to use, for people.
 pub fn parse(text: &str) -> Result<Duration, String> {
     let expected =
         || format!("{text:?} is no duration; write a number and a unit (ms, s, m, h), as in 1m30s");
@@ -50,7 +53,37 @@ pub fn parse(text: &str) -> Result<Duration, String> {
         .ok_or_else(|| format!("{text:?} is too long"))
 }
 
+/// Reads a duration of Prometheus, such as `1h30m` or `500ms`: units from large to small, each at most once.
+#[must_use]
+pub fn parse_prometheus(text: &str) -> Option<Duration> {
+    static FORM: LazyLock<Regex> = LazyLock::new(|| {
+        Regex::new(r"^(?:(\d{1,3})y)?(?:(\d{1,4})w)?(?:(\d{1,5})d)?(?:(\d{1,7})h)?(?:(\d{1,8})m)?(?:(\d{1,9})s)?(?:(\d{1,12})ms)?$")
+            .expect("the pattern is constant")
+    });
+    const MILLISECONDS: [u64; 7] = [
+        365 * 86_400_000,
+        7 * 86_400_000,
+        86_400_000,
+        3_600_000,
+        60_000,
+        1000,
+        1,
+    ];
+    let parts = FORM.captures(text)?;
+    let sum = MILLISECONDS
+        .iter()
+        .enumerate()
+        .try_fold(0_u64, |sum, (index, unit)| {
+            let part = parts
+                .get(index + 1)
+                .map_or(Some(0), |part| part.as_str().parse().ok())?;
+            sum.checked_add(u64::checked_mul(part, *unit)?)
+        })?;
+    (sum > 0).then_some(Duration::from_millis(sum))
+}
+
 /// Protobuf's JSON form: seconds with as many digits as needed, and `s`.
+#[must_use]
 pub fn protobuf(duration: Duration) -> String {
     let seconds = duration.as_secs();
     match duration.subsec_nanos() {
@@ -88,5 +121,14 @@ mod tests {
             assert!(error.contains("as in 1m30s"), "{text}: {error}");
         }
         assert!(parse("9999999999h").unwrap_err().contains("too long"));
+    }
+
+    #[test]
+    fn durations_are_read_as_prometheus_writes_them() {
+        assert_eq!(parse_prometheus("1h30m"), Some(Duration::from_secs(5400)));
+        assert_eq!(parse_prometheus("500ms"), Some(Duration::from_millis(500)));
+        for text in ["", "0s", "5", "5x", "1.5s", "30s1m", "-1s"] {
+            assert_eq!(parse_prometheus(text), None, "{text}");
+        }
     }
 }

@@ -100,7 +100,11 @@ impl Controller {
             instance: parts.instance,
             failures: Default::default(),
             remarked: Default::default(),
+            events: Default::default(),
+            effects: Default::default(),
+            hooks: Default::default(),
             repairs: Default::default(),
+            lags: Default::default(),
             definition: Default::default(),
         });
         Ok(Self {

@@ -6,6 +6,7 @@
 //! - [`ask`]: asks webhooks and metrics servers what the engine wants to know
 //! - [`apply`]: applies the engine's plan
 //! - [`report`], [`events`]: what people are shown
+//! - [`once`]: what no resource version guards is done once
 
 pub mod apply;
 pub mod ask;
@@ -13,6 +14,7 @@ pub mod context;
 pub mod definition;
 pub mod events;
 pub mod observe;
+pub mod once;
 pub mod reconcile;
 pub mod report;
 pub mod snapshot;

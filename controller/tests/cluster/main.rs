@@ -19,6 +19,7 @@ mod log;
 mod manifests;
 mod meanwhile;
 mod network;
+mod once;
 mod page;
 mod program;
 mod recorder;

@@ -6,21 +6,20 @@
 //! answers with the words of Kubernetes.
 
 mod answers;
+mod check;
 mod owners;
 mod quota;
 mod webhook;
+mod write;
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use serde_json::Value;
-
-use crate::api::{ApiError, Server, User};
-use crate::object;
-use crate::registry::Kind;
-
 pub use answers::{Answer, Failure};
+pub(crate) use check::check;
 pub use quota::Quota;
 pub use webhook::{Denial, Refusal};
+pub use write::Operation;
+pub(crate) use write::Write;
 
 /// The switches of admission. Each setter replaces all rules of its sort; an empty list switches the sort off.
 #[derive(Debug, Default)]
@@ -34,17 +33,6 @@ struct Switches {
     denials: Vec<Denial>,
     enforces_owners: bool,
     answers: Vec<Answer>,
-}
-
-/// A verb of admission.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Operation {
-    /// A new object.
-    Create,
-    /// Any change of an existing object: update, patch, apply, and those of subresources.
-    Update,
-    /// A deletion.
-    Delete,
 }
 
 impl Admission {
@@ -79,66 +67,5 @@ impl Admission {
         let answer = switches.answers.iter_mut().find(chosen)?;
         answer.used();
         Some(answer.clone())
-    }
-
-    /// Refuses a write that one of the switches forbids.
-    pub(crate) fn check(&self, server: &Server, write: &Write<'_>) -> Result<(), ApiError> {
-        // The order of Kubernetes: plugins that only check, then webhooks, and quotas last.
-        let (quotas, denials, enforces_owners) = {
-            let switches = self.switches();
-            (
-                switches.quotas.clone(),
-                switches.denials.clone(),
-                switches.enforces_owners,
-            )
-        };
-        if enforces_owners {
-            owners::check(server, write)?;
-        }
-        for denial in &denials {
-            denial.check(write)?;
-        }
-        for quota in &quotas {
-            quota.check(server, write)?;
-        }
-        Ok(())
-    }
-}
-
-/// A write on its way into the store.
-pub(crate) struct Write<'a> {
-    pub(crate) user: &'a User,
-    pub(crate) kind: &'a Kind,
-    pub(crate) subresource: &'a str,
-    pub(crate) dry_run: bool,
-    /// The stored object; none for a new one.
-    pub(crate) old: Option<&'a Value>,
-    /// The object as it would be stored; none for a deletion.
-    pub(crate) new: Option<&'a Value>,
-}
-
-impl Write<'_> {
-    fn operation(&self) -> Operation {
-        match (self.old, self.new) {
-            (None, _) => Operation::Create,
-            (Some(_), Some(_)) => Operation::Update,
-            (Some(_), None) => Operation::Delete,
-        }
-    }
-
-    fn object(&self) -> &Value {
-        self.new.or(self.old).unwrap_or(&Value::Null)
-    }
-
-    fn name(&self) -> &str {
-        object::name(self.object())
-    }
-
-    fn namespace(&self) -> &str {
-        object::namespace(self.object())
-    }
-
-    fn forbidden(&self, why: &str) -> ApiError {
-        ApiError::forbidden(self.kind, self.name(), why)
     }
 }

@@ -1,7 +1,8 @@
 //! Quotas of objects, as ResourceQuota's `count/RESOURCE.GROUP`.
 
 use crate::admission::{Operation, Write};
-use crate::api::{ApiError, Server};
+use crate::api::ApiError;
+use crate::store::Store;
 
 /// A limit of objects in one namespace.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -28,14 +29,14 @@ impl Quota {
         }
     }
 
-    pub(super) fn check(&self, server: &Server, write: &Write<'_>) -> Result<(), ApiError> {
+    pub(super) fn check(&self, store: &Store, write: &Write<'_>) -> Result<(), ApiError> {
         let concerned = write.operation() == Operation::Create
             && write.namespace() == self.namespace
             && write.kind.qualified_resource() == self.resource;
         if !concerned {
             return Ok(());
         }
-        let used = server.store.scan(&write.kind.prefix(&self.namespace)).len();
+        let used = store.scan(&write.kind.prefix(&self.namespace)).len();
         if used < self.limit {
             return Ok(());
         }

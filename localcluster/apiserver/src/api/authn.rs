@@ -9,7 +9,8 @@ use http::StatusCode;
 use http::header::AUTHORIZATION;
 
 use super::ApiError;
-use super::server::{Server, User};
+use super::server::Server;
+use super::user::User;
 use crate::object;
 
 /// Paths that answer without credentials.

@@ -5,7 +5,8 @@ use serde_json::{Value, json};
 
 use super::ApiError;
 use super::request::ResourceRequest;
-use super::server::{Server, User};
+use super::server::Server;
+use super::user::User;
 use crate::object;
 use crate::registry::select;
 

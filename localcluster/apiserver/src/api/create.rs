@@ -4,11 +4,11 @@ use axum::response::Response;
 use http::StatusCode;
 use serde_json::{Value, json};
 
+use super::managers::{self, Ownership};
 use super::request::ResourceRequest;
 use super::server::Call;
-use super::update::Ownership;
-use super::{ApiError, apply, body, definitions, render};
-use crate::admission::Write;
+use super::{ApiError, body, definitions, render};
+use crate::admission::{self, Write};
 use crate::object;
 use crate::registry::{Kind, meta, notices, prepare};
 use crate::store::Expect;
@@ -51,7 +51,7 @@ pub(crate) async fn create_object(
     prepare(&call.server, kind, &mut object, None)?;
     if ownership == Ownership::Recorded {
         object::metadata(&mut object).remove("managedFields");
-        apply::record_update(call, kind, "", &json!({}), &mut object)?;
+        managers::record_update(call, kind, "", &json!({}), &mut object)?;
     }
     notices(kind, &object)
         .into_iter()
@@ -60,7 +60,7 @@ pub(crate) async fn create_object(
     let key = kind.key(object::namespace(&object), &name);
     let store = &call.server.store;
     let dry_run = call.query.dry_run()?;
-    call.server.admission.check(
+    admission::check(
         &call.server,
         &Write {
             user: &call.user,

@@ -9,14 +9,14 @@ use super::request::ResourceRequest;
 use super::server::Call;
 use super::update::may_go;
 use super::{ApiError, body, definitions, render};
-use crate::admission::Write;
+use crate::admission::{self, Write};
 use crate::object;
 use crate::registry::Kind;
 use crate::registry::select::Selection;
 use crate::store::Expect;
 
 /// `DeleteOptions`, from the body or the query.
-pub(crate) struct Options {
+struct Options {
     grace: Option<i64>,
     propagation: Propagation,
     uid: Option<String>,
@@ -37,7 +37,7 @@ enum Propagation {
 
 impl Options {
     /// What a deletion without options is.
-    pub(crate) fn background() -> Self {
+    fn background() -> Self {
         Self {
             grace: None,
             propagation: Propagation::Background,
@@ -187,7 +187,7 @@ pub(crate) async fn delete_collection(
 }
 
 /// Deletes an object, or marks it when something holds it back; says which.
-pub(crate) async fn delete_key(
+async fn delete_key(
     call: &Call,
     kind: &Kind,
     key: &str,
@@ -201,7 +201,7 @@ pub(crate) async fn delete_key(
             .get(key)
             .ok_or_else(|| ApiError::not_found(kind, name))?;
         options.check(kind, &record.value)?;
-        call.server.admission.check(
+        admission::check(
             &call.server,
             &Write {
                 user: &call.user,
@@ -231,7 +231,7 @@ pub(crate) async fn delete_key(
         match written {
             Ok(record) => {
                 if definition {
-                    definitions::clean_up(call, name).await?;
+                    delete_objects_of(call, name).await?;
                 }
                 return Ok(((*record.value).clone(), goes));
             }
@@ -239,6 +239,26 @@ pub(crate) async fn delete_key(
             Err(error) => return Err(error.answer(kind, name)),
         }
     }
+}
+
+/// Deletes the objects of a definition, and the definition if nothing holds any of them.
+async fn delete_objects_of(call: &Call, name: &str) -> Result<(), ApiError> {
+    let catalog = call.server.catalog();
+    let options = Options::background();
+    if let Some(kind) = catalog.iter().find(|kind| kind.definition() == Some(name)) {
+        for record in call.server.store.scan(&kind.prefix("")) {
+            let object = object::name(&record.value);
+            let deleted = Box::pin(delete_key(call, kind, &record.key, object, &options));
+            match deleted.await {
+                Err(error) if error.reason != "NotFound" => return Err(error),
+                _ => {}
+            }
+        }
+    }
+    call.server
+        .release_definition(name)
+        .await
+        .map_err(|error| ApiError::internal(error.to_string()))
 }
 
 /// The object with deletion begun.

@@ -4,9 +4,9 @@ use axum::response::Response;
 use http::StatusCode;
 use serde_json::Value;
 
+use super::managers::Ownership;
 use super::request::ResourceRequest;
 use super::server::Call;
-use super::update::Ownership;
 use super::{ApiError, Cause, apply, body, render, update};
 use crate::patch::{self, PatchError};
 use crate::registry::{Behaviour, Kind};

@@ -6,7 +6,8 @@ use serde_json::{Value, json};
 
 use super::authz::Action;
 use super::request::ResourceRequest;
-use super::server::{Call, User};
+use super::server::Call;
+use super::user::User;
 use super::{ApiError, body, render};
 use crate::object;
 use crate::registry::Kind;

@@ -4,9 +4,9 @@ use axum::response::Response;
 use http::StatusCode;
 use serde_json::{Value, json};
 
+use super::managers::Ownership;
 use super::request::{ResourceRequest, Verb};
 use super::server::Call;
-use super::update::Ownership;
 use super::{ApiError, Cause, body, render, update};
 use crate::object;
 use crate::patch;

@@ -142,6 +142,14 @@ impl Kind {
         matches!(self.behaviour, Behaviour::Builtin(builtin) if builtin.review)
     }
 
+    /// Name of the definition that the kind comes from; `None` for a built-in kind.
+    pub(crate) fn definition(&self) -> Option<&str> {
+        match &self.behaviour {
+            Behaviour::Builtin(_) => None,
+            Behaviour::Custom(custom) => Some(&custom.definition),
+        }
+    }
+
     /// Whether this is the built-in resource `group/plural`.
     pub(crate) fn is(&self, group: &str, plural: &str) -> bool {
         self.group == group && self.plural == plural

@@ -6,6 +6,7 @@ pub mod digest;
 mod expectations;
 mod kind;
 pub mod labels;
+mod served;
 mod stores;
 mod write;
 

@@ -3,6 +3,7 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
+use api_failure::ApiFailure;
 use canary_engine::{
     action::{Action, Alert, Event, post_rollout_event},
     question::HookAnswer,
@@ -35,8 +36,8 @@ pub enum ApplyError {
     #[error(transparent)]
     Write(#[from] WriteError),
     /// The API server refused an event, or did not answer.
-    #[error("publish event: {0}")]
-    Event(#[source] kube::Error),
+    #[error("publish an event: {0}")]
+    Event(ApiFailure),
     /// The target is no longer what the plan is about.
     #[error("{what} of {target} changed meanwhile")]
     Moved {

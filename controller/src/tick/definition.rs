@@ -115,7 +115,7 @@ impl Definition {
         {
             Ok(answer) => Dropped::between(&fields, &answer),
             // Where an admission webhook may have effects nothing can be tried. The first real write tells.
-            Err(error) if error.code().is_some_and(is_refusal) => None,
+            Err(error) if error.is_refusal() && !error.is_not_found() => None,
             Err(error) => return Err(error),
         };
         learn(&mut known, found.clone());
@@ -157,11 +157,6 @@ fn learn(known: &mut Known, found: Option<Dropped>) {
             Known::KeepsAll
         }
     };
-}
-
-/// Whether the answer will be the same the next time: not if the canary is gone, was changed, or the server is busy.
-fn is_refusal(code: u16) -> bool {
-    (400..500).contains(&code) && !matches!(code, 404 | 409 | 429)
 }
 
 /// One value for each field that Flagger's status does not have.

@@ -2,6 +2,7 @@
 
 use std::{ops::ControlFlow, panic::AssertUnwindSafe, sync::Arc, time::Duration};
 
+use api_failure::ApiFailure;
 use canary_engine::{action::Action as PlannedAction, plan, question::Answers, questions};
 use futures::FutureExt;
 use kube::{ResourceExt, runtime::controller::Action};
@@ -31,11 +32,17 @@ pub enum TickError {
     #[error(transparent)]
     Apply(#[from] ApplyError),
     /// A read failed.
-    #[error("read: {0}")]
-    Read(#[from] kube::Error),
+    #[error("cannot read what was written: {0}")]
+    Read(ApiFailure),
     /// A defect of this program, confined to one canary.
     #[error("defect: {0}")]
     Panic(String),
+}
+
+impl From<ApiFailure> for TickError {
+    fn from(failure: ApiFailure) -> Self {
+        Self::Read(failure)
+    }
 }
 
 impl From<LostLease> for TickError {

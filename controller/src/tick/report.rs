@@ -109,10 +109,7 @@ pub async fn complain(object: &Object, failure: &TickError, ctx: &Context) {
     let TickError::Apply(ApplyError::Write(error)) = failure else {
         return;
     };
-    let is_refusal = error
-        .code()
-        .is_some_and(|code| (400..500).contains(&code) && code != 409 && code != 429);
-    if !is_refusal {
+    if !error.is_refusal() {
         return;
     }
     let message = match error.next_step() {

@@ -213,7 +213,7 @@ fn router(release: &Release, ctx: &Context) -> Result<&'static dyn Router, Probl
     match missing {
         None => Ok(found),
         Some(why) => {
-            let mend = "the cluster is looked at again once a minute";
+            let mend = "the cluster is asked again at least once a minute";
             Err(Problem::new("spec.provider", why, mend))
         }
     }

@@ -101,7 +101,7 @@ impl Default for Times {
     }
 }
 
-/// Reports whether this process may act.
+/// The permission of this process to act. Open while it holds the Lease.
 #[derive(Debug, Clone)]
 pub struct Fence(watch::Receiver<Permit>);
 

@@ -18,7 +18,6 @@ mod in_flight;
 mod leadership;
 mod log;
 mod manifests;
-
 mod network;
 mod once;
 mod ownership;

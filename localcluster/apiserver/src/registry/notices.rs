@@ -4,10 +4,7 @@ use serde_json::Value;
 
 use super::Kind;
 use crate::object;
-use crate::schema::structural;
-
-/// Why validation rules are only stored.
-pub(crate) const CEL: &str = "x-kubernetes-validations are stored but not evaluated by this server";
+use crate::schema::cel;
 
 /// Warnings for an object that is about to be stored.
 pub(crate) fn notices(kind: &Kind, object: &Value) -> Vec<String> {
@@ -39,13 +36,19 @@ pub(crate) fn notices(kind: &Kind, object: &Value) -> Vec<String> {
         ("policy", "poddisruptionbudgets") => {
             "localcluster evicts no pods, so that budgets do nothing"
         }
-        ("apiextensions.k8s.io", "customresourcedefinitions") if has_cel(object) => CEL,
+        ("apiextensions.k8s.io", "customresourcedefinitions") => return skipped_rules(object),
         _ => return Vec::new(),
     };
     vec![text.to_owned()]
 }
 
-/// Whether a definition has validation rules in CEL.
-pub(crate) fn has_cel(definition: &Value) -> bool {
-    structural::has_cel(&definition["spec"]["versions"])
+/// The validation rules of a definition that this server does not evaluate, each with the reason.
+pub(crate) fn skipped_rules(definition: &Value) -> Vec<String> {
+    let versions = definition["spec"]["versions"].as_array();
+    let versions = versions.into_iter().flatten().enumerate();
+    let skipped = versions.flat_map(|(index, version)| {
+        let path = format!("spec.versions[{index}].schema.openAPIV3Schema");
+        cel::report(&version["schema"]["openAPIV3Schema"], &path).skipped
+    });
+    skipped.collect()
 }

@@ -102,17 +102,6 @@ fn node(schema: &Value, path: &str, causes: &mut Vec<Cause>) {
     }
 }
 
-/// Whether some node has CEL rules, which this server does not evaluate.
-pub(crate) fn has_cel(schema: &Value) -> bool {
-    match schema {
-        Value::Object(fields) => {
-            fields.contains_key("x-kubernetes-validations") || fields.values().any(has_cel)
-        }
-        Value::Array(items) => items.iter().any(has_cel),
-        _ => false,
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use serde_json::json;

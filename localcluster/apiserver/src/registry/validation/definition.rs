@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use super::{Causes, items, names};
 use crate::object;
-use crate::schema::structural;
+use crate::schema::{cel, structural};
 
 pub(super) fn object(new: &Value, old: Option<&Value>, causes: &mut Causes) {
     let spec = &new["spec"];
@@ -86,10 +86,9 @@ fn versions(spec: &Value, causes: &mut Causes) {
                 "schemas are required",
             );
         } else {
-            causes.0.extend(structural::check(
-                schema,
-                &format!("{path}.schema.openAPIV3Schema"),
-            ));
+            let path = format!("{path}.schema.openAPIV3Schema");
+            causes.0.extend(structural::check(schema, &path));
+            causes.0.extend(cel::report(schema, &path).causes);
         }
         for (column, declared) in items(&version["additionalPrinterColumns"]) {
             let path = format!("{path}.additionalPrinterColumns[{column}]");

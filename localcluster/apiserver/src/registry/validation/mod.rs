@@ -24,6 +24,9 @@ pub(crate) fn check(kind: &Kind, new: &Value, old: Option<&Value>) -> Vec<Cause>
         causes
             .0
             .extend(schema::validate::validate(&custom.schema, &rest, ""));
+        causes
+            .0
+            .extend(schema::cel::check(&custom.schema, new, old, &causes.0));
         return causes.0;
     }
     match (kind.group.as_str(), kind.plural.as_str()) {

@@ -9,6 +9,7 @@ mod analysis;
 mod canary;
 mod definitions;
 mod metric_template;
+mod rules;
 mod schema;
 mod service;
 mod status;

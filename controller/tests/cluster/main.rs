@@ -21,6 +21,7 @@ mod page;
 mod program;
 mod recorder;
 mod release;
+mod rules;
 mod upstream;
 mod web;
 mod world;

@@ -231,7 +231,7 @@ fn evaluation_ends_at_its_budget() {
 fn deep_and_long_expressions_do_no_harm() {
     for rule in [
         format!("{}true{}", "(".repeat(5000), ")".repeat(5000)),
-        format!("{}self.x > 0", "!".repeat(5000)),
+        format!("{}true{}", "!(".repeat(5000), ")".repeat(5000)),
         format!("1{} > 0", "+1".repeat(5000)),
         format!("'{}' != ''", "a".repeat(20_000)),
         format!("self{} > 0", ".x".repeat(5000)),
@@ -242,21 +242,4 @@ fn deep_and_long_expressions_do_no_harm() {
     }
     let long = format!("0{} > 0", "+1".repeat(400));
     assert_eq!(says(&long, json!({})), Vec::<String>::new());
-}
-
-#[test]
-fn tmp_all_rules_of_the_wild() {
-    let rules: Vec<String> =
-        serde_json::from_str(&std::fs::read_to_string("/tmp/rules.json").unwrap()).unwrap();
-    let start = std::time::Instant::now();
-    for rule in rules {
-        let report = report(&ruled(json!({ "rule": rule, "message": "m" })), "s");
-        for cause in report.causes {
-            eprintln!("CAUSE {}", cause.message);
-        }
-        for s in report.skipped {
-            eprintln!("SKIP {s}");
-        }
-    }
-    eprintln!("TIME {:?}", start.elapsed());
 }

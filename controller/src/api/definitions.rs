@@ -26,11 +26,7 @@ pub fn definitions() -> Result<Vec<Value>, serde_json::Error> {
     rules::metric_template(
         &mut template["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["spec"],
     );
-    Ok(vec![
-        canary,
-        template,
-        finish(AlertProvider::crd(), false)?,
-    ])
+    Ok(vec![canary, template, finish(AlertProvider::crd(), false)?])
 }
 
 /// The definitions as one YAML stream.

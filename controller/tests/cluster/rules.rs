@@ -60,10 +60,9 @@ enum By {
 
 /// Changes of the analysis (or, under a path with a slash, of the spec) and who refuses them.
 fn cases() -> Vec<(Value, By)> {
-    let weights = |weights: Value| json!({ "stepWeight": null, "maxWeight": null, "stepWeights": weights });
-    let range = |range: Value| {
-        json!({ "metrics": [{ "name": "request-duration", "thresholdRange": range }] })
-    };
+    let weights =
+        |weights: Value| json!({ "stepWeight": null, "maxWeight": null, "stepWeights": weights });
+    let range = |range: Value| json!({ "metrics": [{ "name": "request-duration", "thresholdRange": range }] });
     vec![
         (json!({}), By::Nobody),
         (json!({ "maxWeight": 100, "stepWeight": 100 }), By::Nobody),
@@ -80,10 +79,16 @@ fn cases() -> Vec<(Value, By)> {
         (weights(json!([])), By::Both),
         (weights(json!([10, 50, 50])), By::Controller),
         (weights(json!([50, 150])), By::Controller),
-        (json!({ "/skipAnalysis": true, "maxWeight": 101 }), By::Controller),
+        (
+            json!({ "/skipAnalysis": true, "maxWeight": 101 }),
+            By::Controller,
+        ),
         (json!({ "stepWeightPromotion": 0 }), By::Nobody),
         (json!({ "stepWeightPromotion": 101 }), By::Controller),
-        (json!({ "primaryReadyThreshold": 0, "canaryReadyThreshold": 100 }), By::Nobody),
+        (
+            json!({ "primaryReadyThreshold": 0, "canaryReadyThreshold": 100 }),
+            By::Nobody,
+        ),
         (json!({ "primaryReadyThreshold": 101 }), By::Both),
         (json!({ "canaryReadyThreshold": 101 }), By::Both),
         (json!({ "canaryReadyThreshold": -1 }), By::Controller),
@@ -95,7 +100,10 @@ fn cases() -> Vec<(Value, By)> {
         (json!({ "/service": { "port": 0 } }), By::Both),
         (json!({ "/service": { "port": 65536 } }), By::Both),
         (json!({ "mirror": true }), By::Controller),
-        (json!({ "stepWeight": null, "iterations": 10 }), By::Controller),
+        (
+            json!({ "stepWeight": null, "iterations": 10 }),
+            By::Controller,
+        ),
     ]
 }
 
@@ -151,7 +159,9 @@ async fn the_server_refuses_only_canaries_that_the_controller_refuses_too() {
 async fn a_refusal_names_the_field_and_what_to_write() {
     let world = World::new().await;
     let falling = changed(&json!({ "stepWeight": null, "stepWeights": [50, 20] }));
-    let said = server_says(&world, Kind::Canary, &falling).await.unwrap_err();
+    let said = server_says(&world, Kind::Canary, &falling)
+        .await
+        .unwrap_err();
     assert!(
         said.contains("spec.analysis.stepWeights: Invalid value: \"object\": does not ascend; list weights from 1 to 100"),
         "{said}"
@@ -165,16 +175,26 @@ async fn a_refusal_names_the_field_and_what_to_write() {
 async fn the_server_refuses_only_templates_that_no_canary_can_use() {
     let world = World::new().await;
     for (provider, accepted) in [
-        (json!({ "type": "prometheus", "address": "http://prometheus:9090" }), true),
+        (
+            json!({ "type": "prometheus", "address": "http://prometheus:9090" }),
+            true,
+        ),
         (json!({ "type": "prometheus" }), false),
         (json!({ "type": "prometheus", "address": "" }), false),
-        (json!({ "type": "prometheus", "address": "prometheus" }), false),
+        (
+            json!({ "type": "prometheus", "address": "prometheus" }),
+            false,
+        ),
     ] {
         let mut object = template();
         object["spec"]["provider"] = provider.clone();
         let said = server_says(&world, Kind::MetricTemplate, &object).await;
         assert_eq!(said.is_ok(), accepted, "{provider}: {said:?}");
-        assert_eq!(controller_accepts(&canary(), &object), accepted, "{provider}");
+        assert_eq!(
+            controller_accepts(&canary(), &object),
+            accepted,
+            "{provider}"
+        );
     }
     let mut other = template();
     other["spec"]["provider"] = json!({ "type": "cloudwatch", "region": "eu" });

@@ -285,7 +285,9 @@ async fn validation_rules_hold_on_create_update_and_dry_run() {
         ..PostParams::default()
     };
     for params in [&PostParams::default(), &dry_run] {
-        let refused = api.create(params, &widget("a", json!({ "size": 10 }))).await;
+        let refused = api
+            .create(params, &widget("a", json!({ "size": 10 })))
+            .await;
         assert_eq!(failure(refused), too_large);
     }
     api.create(&PostParams::default(), &widget("a", json!({ "size": 5 })))
@@ -303,7 +305,9 @@ async fn validation_rules_hold_on_create_update_and_dry_run() {
     );
     patch(6).await.unwrap();
     // A value of the wrong form is not given to the rules.
-    let refused = api.create(&PostParams::default(), &widget("b", json!({}))).await;
+    let refused = api
+        .create(&PostParams::default(), &widget("b", json!({})))
+        .await;
     let (_, message) = failure(refused);
     assert!(
         message.contains("spec.size: Required value")

@@ -135,7 +135,10 @@ impl Schema {
         }
         let (items, additional) = (child("items")?, child("additionalProperties")?);
         let validations = cel::Validation::of(source);
-        let mut children = properties.values().chain(additional.as_deref()).chain(items.as_deref());
+        let mut children = properties
+            .values()
+            .chain(additional.as_deref())
+            .chain(items.as_deref());
         let ruled = !validations.is_empty() || children.any(|child: &Self| child.ruled);
         Ok(Self {
             kind,

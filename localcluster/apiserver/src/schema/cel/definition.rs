@@ -36,10 +36,19 @@ impl Report {
     /// Checks a node. `uncorrelated` is the path of the list around it whose items have no identity.
     fn node(&mut self, schema: &Value, path: &str, uncorrelated: Option<&str>) {
         for (index, rule) in list(&schema[KEYWORD]).enumerate() {
-            self.rule(schema, rule, &format!("{path}.{KEYWORD}[{index}]"), uncorrelated);
+            self.rule(
+                schema,
+                rule,
+                &format!("{path}.{KEYWORD}[{index}]"),
+                uncorrelated,
+            );
         }
         for (name, property) in schema["properties"].as_object().into_iter().flatten() {
-            self.node(property, &format!("{path}.properties[{name}]"), uncorrelated);
+            self.node(
+                property,
+                &format!("{path}.properties[{name}]"),
+                uncorrelated,
+            );
         }
         let items = &schema["items"];
         if items.is_object() {
@@ -49,9 +58,16 @@ impl Report {
         }
         let values = &schema["additionalProperties"];
         if values.is_object() {
-            self.node(values, &format!("{path}.additionalProperties"), uncorrelated);
+            self.node(
+                values,
+                &format!("{path}.additionalProperties"),
+                uncorrelated,
+            );
         }
-        for keyword in ALTERNATIVES.into_iter().filter(|keyword| has_rules(&schema[*keyword])) {
+        for keyword in ALTERNATIVES
+            .into_iter()
+            .filter(|keyword| has_rules(&schema[*keyword]))
+        {
             let why = "rules inside it are not evaluated by this server";
             self.skipped.push(format!("{path}.{keyword}: {why}"));
         }
@@ -79,7 +95,10 @@ impl Report {
                 ),
             ),
             _ if !uses_old && !rule["optionalOldSelf"].is_null() => {
-                invalid("optionalOldSelf", "may not be set if oldSelf is not used in rule");
+                invalid(
+                    "optionalOldSelf",
+                    "may not be set if oldSelf is not used in rule",
+                );
             }
             _ => {}
         }
@@ -168,7 +187,9 @@ fn leads_to_a_field(mut schema: &Value, path: &str) -> bool {
                 .strip_prefix('.')
                 .map(|plain| plain.split_at(plain.find(['.', '[']).unwrap_or(plain.len()))),
         };
-        let Some((name, tail)) = step else { return false };
+        let Some((name, tail)) = step else {
+            return false;
+        };
         let field = schema["properties"].get(name);
         let Some(inner) = field.or_else(|| schema.get("additionalProperties")) else {
             return false;

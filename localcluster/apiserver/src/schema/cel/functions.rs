@@ -120,7 +120,12 @@ fn read_url(text: &str) -> Option<Uri> {
 }
 
 fn url(text: &CelString<'_>) -> Outcome<CelUrl> {
-    let why = || format!("URL parse error during conversion from string: {:?}", text.inner());
+    let why = || {
+        format!(
+            "URL parse error during conversion from string: {:?}",
+            text.inner()
+        )
+    };
     read_url(text.inner()).map_or_else(|| failed("url", why()), |uri| Ok(CelUrl(uri)))
 }
 
@@ -162,7 +167,10 @@ fn read_ip(text: &str) -> Option<IpAddr> {
 }
 
 fn ip(text: &CelString<'_>) -> Outcome<CelIp> {
-    let why = format!("IP Address {:?} parse error during conversion from string", text.inner());
+    let why = format!(
+        "IP Address {:?} parse error during conversion from string",
+        text.inner()
+    );
     read_ip(text.inner()).map_or_else(|| failed("ip", why), |address| Ok(CelIp(address)))
 }
 
@@ -195,7 +203,10 @@ fn read_cidr(text: &str) -> Option<(IpAddr, u8)> {
 }
 
 fn cidr(text: &CelString<'_>) -> Outcome<CelCidr> {
-    let why = format!("network address parse error during conversion from string: {:?}", text.inner());
+    let why = format!(
+        "network address parse error during conversion from string: {:?}",
+        text.inner()
+    );
     read_cidr(text.inner()).map_or_else(|| failed("cidr", why), |read| Ok(CelCidr(read)))
 }
 
@@ -255,7 +266,10 @@ fn whole(a: &CelQuantity) -> Option<i64> {
 }
 
 fn as_integer(a: &CelQuantity) -> Outcome<CelInt> {
-    whole(a).map_or_else(|| failed("asInteger", "cannot convert value to integer"), |n| Ok(n.into()))
+    whole(a).map_or_else(
+        || failed("asInteger", "cannot convert value to integer"),
+        |n| Ok(n.into()),
+    )
 }
 
 fn is_integer(a: &CelQuantity) -> CelBool {
@@ -283,13 +297,18 @@ fn find_all(text: &CelString<'_>, regex: &CelString<'_>) -> Outcome<CelList<'sta
     let regex = pattern(regex)?;
     let found = regex.find_iter(text.inner());
     let boxed = |text: &str| -> Box<dyn Val> { Box::new(CelString::from(text.to_owned())) };
-    Ok(found.map(|found| boxed(found.as_str())).collect::<Vec<_>>().into())
+    Ok(found
+        .map(|found| boxed(found.as_str()))
+        .collect::<Vec<_>>()
+        .into())
 }
 
 // Lists.
 
 fn items<'a, 'v>(arguments: &'a [CowVal<'_, 'v>]) -> Outcome<&'a CelList<'v>> {
-    let list = arguments.first().and_then(|list| list.downcast_ref::<CelList<'v>>());
+    let list = arguments
+        .first()
+        .and_then(|list| list.downcast_ref::<CelList<'v>>());
     list.ok_or(ExecutionError::MissingArgumentOrTarget)
 }
 
@@ -334,7 +353,9 @@ fn sum<'b, 'v>(list: &[CowVal<'b, 'v>]) -> Outcome<CowVal<'b, 'v>> {
             },
         });
     }
-    Ok(CowVal::Owned(total.unwrap_or_else(|| Box::new(CelInt::from(0)))))
+    Ok(CowVal::Owned(
+        total.unwrap_or_else(|| Box::new(CelInt::from(0))),
+    ))
 }
 
 fn position<'b, 'v>(arguments: &[CowVal<'b, 'v>]) -> Outcome<CowVal<'b, 'v>> {

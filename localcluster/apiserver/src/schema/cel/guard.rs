@@ -26,8 +26,20 @@ const SHORT: &str = "@short";
 
 /// Names that stand for types.
 const TYPES: [&str; 14] = [
-    "bool", "bytes", "double", "dyn", "google", "int", "list", "map", "null_type", "optional_type",
-    "string", "timestamp", "type", "uint",
+    "bool",
+    "bytes",
+    "double",
+    "dyn",
+    "google",
+    "int",
+    "list",
+    "map",
+    "null_type",
+    "optional_type",
+    "string",
+    "timestamp",
+    "type",
+    "uint",
 ];
 
 thread_local! {
@@ -62,7 +74,9 @@ pub(super) fn declare(environment: &mut Env) -> Result<(), cel::DeclarationError
 }
 
 fn only<'b, 'v>(mut arguments: Vec<CowVal<'b, 'v>>) -> Result<CowVal<'b, 'v>, ExecutionError> {
-    arguments.pop().ok_or(ExecutionError::MissingArgumentOrTarget)
+    arguments
+        .pop()
+        .ok_or(ExecutionError::MissingArgumentOrTarget)
 }
 
 fn spent() -> ExecutionError {
@@ -181,8 +195,12 @@ impl Found<'_> {
     }
 
     fn call(&mut self, call: &mut CallExpr) {
-        call.args.iter_mut().for_each(|argument| self.visit(argument));
-        let operator = !call.func_name.starts_with(|c: char| c.is_ascii_alphabetic());
+        call.args
+            .iter_mut()
+            .for_each(|argument| self.visit(argument));
+        let operator = !call
+            .func_name
+            .starts_with(|c: char| c.is_ascii_alphabetic());
         let full = call.target.as_deref().and_then(|target| path(target));
         let full = full.map(|path| format!("{path}.{}", call.func_name));
         if full.as_deref().is_some_and(self.is_declared) {
@@ -195,7 +213,8 @@ impl Found<'_> {
                 root != "self" && root != "oldSelf" && !self.scope.iter().any(|own| own == root)
             });
             let name = full.filter(|_| namespace);
-            self.unknown.insert(name.unwrap_or_else(|| call.func_name.clone()));
+            self.unknown
+                .insert(name.unwrap_or_else(|| call.func_name.clone()));
         }
         if let Some(target) = &mut call.target {
             self.visit(target);

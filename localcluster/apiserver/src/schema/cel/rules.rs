@@ -50,7 +50,11 @@ impl Validation {
 
     /// The text by which errors name the rule.
     fn shown(&self) -> &str {
-        if self.message.is_empty() { self.rule.trim() } else { &self.message }
+        if self.message.is_empty() {
+            self.rule.trim()
+        } else {
+            &self.message
+        }
     }
 }
 
@@ -100,13 +104,21 @@ fn node(schema: &Schema, new: &Value, old: Option<&Value>, path: &str, causes: &
         Value::Object(fields) => {
             let named = !schema.properties.is_empty();
             for (name, field) in fields {
-                let Some(inner) = schema.field(name) else { continue };
+                let Some(inner) = schema.field(name) else {
+                    continue;
+                };
                 let path = match (path, named) {
                     ("", true) => name.clone(),
                     (_, true) => format!("{path}.{name}"),
                     (_, false) => format!("{path}[{name}]"),
                 };
-                node(inner, field, old.and_then(|old| old.get(name)), &path, causes);
+                node(
+                    inner,
+                    field,
+                    old.and_then(|old| old.get(name)),
+                    &path,
+                    causes,
+                );
             }
         }
         Value::Array(items) => {
@@ -122,7 +134,9 @@ fn node(schema: &Schema, new: &Value, old: Option<&Value>, path: &str, causes: &
 
 /// The item of an old list that is the same item as `item`.
 fn counterpart<'a>(schema: &Schema, item: &Value, old: &'a Value) -> Option<&'a Value> {
-    let ListType::Map(keys) = &schema.list else { return None };
+    let ListType::Map(keys) = &schema.list else {
+        return None;
+    };
     let same = |other: &&Value| keys.iter().all(|key| other.get(key) == item.get(key));
     old.as_array()?.iter().find(same)
 }
@@ -224,7 +238,9 @@ fn made(rule: &Validation, context: &Context<'_, '_>) -> Option<String> {
     let compiled = program::compile(&rule.message_expression);
     let program = compiled.as_ref().as_ref().ok()?;
     let text = |value: &(dyn Val + '_)| {
-        value.downcast_ref::<CelString<'_>>().map(|text| text.inner().trim().to_owned())
+        value
+            .downcast_ref::<CelString<'_>>()
+            .map(|text| text.inner().trim().to_owned())
     };
     let text = run(program, context, text).ok().flatten()?;
     let fits = !text.is_empty() && text.len() <= MAX_MESSAGE && !text.contains('\n');

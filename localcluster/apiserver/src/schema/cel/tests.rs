@@ -170,7 +170,10 @@ fn transition_rules_compare_with_the_old_object() {
 fn an_unchanged_value_stays_accepted_when_a_rule_comes_later() {
     let rule = json!({ "rule": "self.x < 2", "message": "no" });
     let old = json!({ "x": 3 });
-    assert_eq!(found(ruled(rule), old.clone(), Some(old)), Vec::<String>::new());
+    assert_eq!(
+        found(ruled(rule), old.clone(), Some(old)),
+        Vec::<String>::new()
+    );
 }
 
 #[test]
@@ -179,7 +182,10 @@ fn a_definition_is_refused_for_what_does_not_compile_and_warned_about_unknown_fu
         let report = report(&ruled(rule), "schema");
         let causes = report.causes.into_iter();
         let causes = causes.map(|cause| format!("{}: {}", cause.field, cause.message));
-        causes.chain(report.skipped).collect::<Vec<String>>().join(" | ")
+        causes
+            .chain(report.skipped)
+            .collect::<Vec<String>>()
+            .join(" | ")
     };
     for (rule, expected) in [
         (json!({ "rule": "self.x > 0" }), ""),
@@ -203,10 +209,16 @@ fn a_definition_is_refused_for_what_does_not_compile_and_warned_about_unknown_fu
             json!({ "rule": "true", "optionalOldSelf": true }),
             "schema.x-kubernetes-validations[0].optionalOldSelf: Invalid value: true: may not be set if oldSelf is not used in rule",
         ),
-        (json!({ "rule": " " }), "schema.x-kubernetes-validations[0].rule: Required value: rule is not specified"),
+        (
+            json!({ "rule": " " }),
+            "schema.x-kubernetes-validations[0].rule: Required value: rule is not specified",
+        ),
     ] {
         let got = at(rule);
-        assert!(got.starts_with(expected) && (got.is_empty() == expected.is_empty()), "{got}");
+        assert!(
+            got.starts_with(expected) && (got.is_empty() == expected.is_empty()),
+            "{got}"
+        );
     }
     let items = json!({ "type": "array", "items": ruled(json!({ "rule": "self == oldSelf" })) });
     assert_eq!(

@@ -15,8 +15,27 @@ use crate::schema::{Schema, Type};
 
 /// Words of CEL and of its future that are no identifiers.
 const RESERVED: [&str; 21] = [
-    "true", "false", "null", "in", "as", "break", "const", "continue", "else", "for", "function", "if",
-    "import", "let", "loop", "package", "namespace", "return", "var", "void", "while",
+    "true",
+    "false",
+    "null",
+    "in",
+    "as",
+    "break",
+    "const",
+    "continue",
+    "else",
+    "for",
+    "function",
+    "if",
+    "import",
+    "let",
+    "loop",
+    "package",
+    "namespace",
+    "return",
+    "var",
+    "void",
+    "while",
 ];
 
 /// The value for rules. Fields that the schema does not name are not there.
@@ -39,8 +58,14 @@ pub(super) fn value<'v>(schema: &Schema, source: &'v Value) -> Box<dyn Val + 'v>
             let named = schema.resolve().properties.len();
             let mut entries: HashMap<CelMapKey<'v>, Box<dyn Val + 'v>> = HashMap::new();
             for (name, source) in fields {
-                let Some(field) = schema.field(name) else { continue };
-                let key = if named > 0 { escaped(name) } else { Some(name.clone()) };
+                let Some(field) = schema.field(name) else {
+                    continue;
+                };
+                let key = if named > 0 {
+                    escaped(name)
+                } else {
+                    Some(name.clone())
+                };
                 if let Some(key) = key {
                     entries.insert(key.into(), value(field, source));
                 }
@@ -57,7 +82,11 @@ pub(super) fn value<'v>(schema: &Schema, source: &'v Value) -> Box<dyn Val + 'v>
 fn number_value<'v>(schema: &Schema, number: f64) -> Box<dyn Val + 'v> {
     let integer = matches!(schema.kind, Type::Integer | Type::IntOrString);
     #[allow(clippy::cast_possible_truncation)]
-    if integer { Box::new(CelInt::from(number as i64)) } else { Box::new(CelDouble::from(number)) }
+    if integer {
+        Box::new(CelInt::from(number as i64))
+    } else {
+        Box::new(CelDouble::from(number))
+    }
 }
 
 fn string<'v>(schema: &Schema, text: &'v str) -> Box<dyn Val + 'v> {

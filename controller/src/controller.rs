@@ -91,6 +91,7 @@ impl Controller {
         let (background, lanes) = Background::start();
         let ctx = Arc::new(Context {
             cluster,
+            index: Default::default(),
             metrics: Metrics::new(&parts.settings.mesh_provider)?,
             settings: parts.settings,
             clock: parts.clock,
@@ -100,7 +101,11 @@ impl Controller {
             instance: parts.instance,
             failures: Default::default(),
             remarked: Default::default(),
+            events: Default::default(),
+            effects: Default::default(),
+            hooks: Default::default(),
             repairs: Default::default(),
+            lags: Default::default(),
             definition: Default::default(),
         });
         Ok(Self {

@@ -10,58 +10,7 @@ use std::{
 use serde_json::Value;
 use tempfile::TempDir;
 
-use crate::{journal::Journal, wait::until};
-
-/// What a command said and how it ended.
-#[derive(Debug, Clone)]
-pub struct Output {
-    /// Exit code; 128 + n after signal n.
-    pub code: i32,
-    /// Standard output.
-    pub stdout: String,
-    /// Standard error.
-    pub stderr: String,
-}
-
-/// How run.sh begins a line that says for how long a step has been at work.
-const PROGRESS: &str = "  ...   ";
-
-impl Output {
-    /// Run a command to its end.
-    ///
-    /// # Panics
-    /// When it cannot be started.
-    pub fn of(command: &mut Command) -> Self {
-        use std::os::unix::process::ExitStatusExt as _;
-        let output = command.output().expect("the command starts");
-        let code = output
-            .status
-            .code()
-            .or(output.status.signal().map(|signal| 128 + signal));
-        Self {
-            code: code.unwrap_or(-1),
-            stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
-            stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
-        }
-    }
-
-    /// Its standard output, given that it succeeded; without run.sh's lines of progress, which only a slow machine
-    /// shows and which quote whatever a step printed last.
-    ///
-    /// # Panics
-    /// When it did not.
-    pub fn success(self) -> String {
-        assert!(
-            self.code == 0,
-            "exit code {}\n{}\n{}",
-            self.code,
-            self.stdout,
-            self.stderr
-        );
-        let lines = self.stdout.split_inclusive('\n');
-        lines.filter(|line| !line.starts_with(PROGRESS)).collect()
-    }
-}
+use crate::{journal::Journal, output::Output, wait::until};
 
 /// The root of the repository.
 ///

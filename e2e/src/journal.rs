@@ -8,7 +8,7 @@ use std::{
     time::Duration,
 };
 
-use crate::{cluster::Output, wait::until};
+use crate::{output::Output, wait::until};
 
 /// A program that keeps running, such as `kubectl get --watch`, and the lines it has printed.
 #[derive(Debug)]

@@ -12,11 +12,13 @@ pub mod http;
 pub mod image;
 mod journal;
 mod machine;
+mod output;
 mod traffic;
 mod wait;
 
-pub use cluster::{Cluster, Output, program, repository, run_sh, with_tools};
+pub use cluster::{Cluster, program, repository, run_sh, with_tools};
 pub use journal::Journal;
 pub use machine::Machine;
+pub use output::Output;
 pub use traffic::{Sample, Traffic, burst};
 pub use wait::until;

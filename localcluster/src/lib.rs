@@ -76,6 +76,6 @@ fn status(args: &StatusArgs) -> anyhow::Result<ExitCode> {
 
 fn shim(args: &args::ShimArgs) -> anyhow::Result<ExitCode> {
     let (program, rest) = args.program.split_first().context("shim needs a program")?;
-    let error = localcluster_kubelet::process::shim::run(args.parent, program.as_ref(), rest);
+    let error = localcluster_shared::process::shim::run(args.parent, program.as_ref(), rest);
     Err(error).with_context(|| format!("cannot become {}", program.display()))
 }

@@ -67,9 +67,9 @@ pub enum Action {
     /// Publish an event on the Canary.
     Publish(Event),
     /// Send an alert; trouble with sending is logged and does not fail the plan. After a crash before the status
-    /// write it is sent again, like a post-rollout webhook.
+    /// write it is sent again, like a post-rollout webhook; while the process lives it is sent once.
     Alert(Alert),
-    /// Count a finished release in the controller's own metrics (in memory, so a crash does not count twice).
+    /// Count a finished release in the controller's own metrics, once in the life of a process.
     Count(Outcome),
     /// Write the status. Always the last action of a plan that has it.
     WriteStatus(Box<Status>),

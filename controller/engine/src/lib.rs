@@ -15,7 +15,10 @@
 //! before that, the world itself tells how far a plan got: a live weight that is the next step is a step to be
 //! noted, a primary that holds the revision of the run is a promotion to be noted, and everything else is
 //! idempotent. Events have keys that depend on the status before the plan only, so each is published once.
-//! Alerts and post-rollout webhooks are delivered at least once.
+//! Alerts, counts and post-rollout webhooks come before the status is written and have such keys too: a shell does each
+//! once in the life of its process, however often a plan is carried out again because its status could not be written.
+//! Only a process that dies between such an effect and the status leaves it to be done again by the next one. So alerts
+//! and post-rollout webhooks are delivered at least once.
 //!
 //! A failure takes its traffic away, is noted, and only then are webhooks told and the target scaled down: what asked for
 //! the rollback may not ask again, and `Status::cleanup` tells what is left to do.
@@ -40,6 +43,8 @@
 //! - Repair keeps weights. Step lists go to the next higher weight, so they always end.
 //! - The status tells the live weight, the failed checks of a failed run, and why nothing moves.
 //! - Waiting and suspension are announced once, a rollout that is not ready after an interval.
+//! - A wait of a few seconds (pods that start, a generation that is about to be observed) is neither in the status nor
+//!   an event.
 //! - Rollback webhooks are also asked while a rollout waits for approval.
 //!
 //! # Layout

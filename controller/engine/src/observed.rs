@@ -28,6 +28,8 @@ pub struct Observed {
     /// Why requests may not follow the route object as it is now, in words: a gateway has not taken it up yet, or
     /// refuses it. `None` when it is in force, or when the router cannot tell.
     pub route_pending: Option<String>,
+    /// Since when that has been so, as far as this process saw; `None` when nothing is pending or nobody knows.
+    pub route_pending_since: Option<Timestamp>,
 }
 
 /// The target workload.
@@ -70,6 +72,10 @@ pub struct Workload {
     pub available: u32,
     /// `status.observedGeneration` has reached `metadata.generation`.
     pub generation_observed: bool,
+    /// Since when `status.observedGeneration` has stood still behind `metadata.generation`, as far as this process saw;
+    /// `None` when it is not behind or nobody knows. A generation counts up with every annotation of a Deployment, and
+    /// is observed some milliseconds later.
+    pub behind_since: Option<Timestamp>,
     /// Since when condition Progressing has reason ProgressDeadlineExceeded.
     pub deadline_exceeded: Option<Timestamp>,
     /// Since when condition Available has been False with reason MinimumReplicasUnavailable.

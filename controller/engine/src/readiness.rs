@@ -6,6 +6,20 @@ use jiff::Timestamp;
 
 use crate::observed::Workload;
 
+/// A wait that is over sooner is no news: pods take a moment to start, and a controller takes one to observe a change.
+pub(crate) const BRIEF: Duration = Duration::from_secs(5);
+
+/// How much longer a generation may stay behind before that is news; `None` when it is observed, or has been behind for
+/// too long already.
+pub(crate) fn brief_lag(workload: &Workload, now: Timestamp) -> Option<Duration> {
+    let since = workload
+        .behind_since
+        .filter(|_| !workload.generation_observed)?;
+    BRIEF
+        .checked_sub(elapsed(now, since)?)
+        .filter(|left| !left.is_zero())
+}
+
 /// What is to be said about the readiness of a workload.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Readiness {
@@ -134,6 +148,7 @@ mod tests {
             updated,
             available,
             generation_observed: true,
+            behind_since: None,
             deadline_exceeded: None,
             unavailable_since: None,
         }
@@ -246,6 +261,30 @@ mod tests {
             judge(&since("2027-01-01T00:00:00Z"), 100),
             Readiness::Waiting(_)
         ));
+    }
+
+    #[test]
+    fn a_generation_that_is_behind_is_news_after_a_while() {
+        let now: Timestamp = "2026-01-01T01:00:00Z".parse().unwrap();
+        let behind = |seconds: i64| Workload {
+            generation_observed: false,
+            behind_since: Some(now - jiff::SignedDuration::from_secs(seconds)),
+            ..workload(1, 1, 1, 1)
+        };
+        assert_eq!(brief_lag(&behind(0), now), Some(BRIEF));
+        assert_eq!(brief_lag(&behind(4), now), Some(Duration::from_secs(1)));
+        assert_eq!(brief_lag(&behind(5), now), None);
+        assert_eq!(brief_lag(&behind(-1), now), None, "the clock went back");
+        let unknown = Workload {
+            behind_since: None,
+            ..behind(0)
+        };
+        assert_eq!(brief_lag(&unknown, now), None);
+        let observed = Workload {
+            generation_observed: true,
+            ..behind(0)
+        };
+        assert_eq!(brief_lag(&observed, now), None);
     }
 
     #[test]

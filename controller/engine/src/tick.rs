@@ -10,7 +10,7 @@ use crate::{
     observed::{Observed, Weights},
     phase::Phase,
     question::{Answers, HookAnswer, Question},
-    readiness::{Readiness, elapsed, readiness, unavailable_since},
+    readiness::{BRIEF, Readiness, brief_lag, elapsed, readiness, unavailable_since},
     status::{CHECKS_KEPT, Check, Status, Waiting, WaitingReason},
     strategy::Position,
 };
@@ -392,16 +392,29 @@ impl<'a> Tick<'a> {
     }
 
     /// Nothing moves until a workload is ready. It becomes an event once, and only when it lasts longer than an
-    /// interval: a rollout that takes its ordinary time is not worth a warning.
+    /// interval: a rollout that takes its ordinary time is not worth a warning. What is over within seconds is not in
+    /// the status either.
     pub(crate) fn wait_for_readiness(&mut self, reason: WaitingReason, message: String) {
+        let workload = match reason {
+            WaitingReason::PrimaryNotReady => self.observed.primary.as_ref().map(|p| &p.workload),
+            WaitingReason::CanaryNotReady => Some(&self.observed.target.workload),
+            _ => None,
+        };
+        if let Some(left) = workload.and_then(|workload| brief_lag(workload, self.now())) {
+            self.wake_in(left);
+            self.wake_at_deadline();
+            return;
+        }
         let announced = self.status.waiting.as_ref().is_some_and(|waiting| {
             waiting.announced && waiting.reason == reason && waiting.message == message
         });
         let interval = self.canary.analysis.interval;
-        let since = if self.status.phase == self.observed.status.phase {
-            self.status.phase_since
-        } else {
-            Some(self.now())
+        // A phase may be old when a route begins to be pending.
+        let pending = self.observed.route_pending_since;
+        let since = match pending.filter(|_| reason == WaitingReason::RouteNotReady) {
+            Some(since) => Some(since),
+            None if self.status.phase == self.observed.status.phase => self.status.phase_since,
+            None => Some(self.now()),
         };
         let waited = since.map_or(Some(interval), |since| elapsed(self.now(), since));
         // Unknown after the clock went back, and then long enough.
@@ -412,6 +425,14 @@ impl<'a> Tick<'a> {
             self.wake_in(interval.saturating_sub(waited.unwrap_or_default()));
         }
         self.wake_at_deadline();
+        let brief = BRIEF.min(interval);
+        if let Some(left) = brief
+            .checked_sub(waited.unwrap_or(brief))
+            .filter(|left| !left.is_zero())
+        {
+            self.wake_in(left);
+            return;
+        }
         self.status.waiting = Some(Waiting {
             reason,
             message,

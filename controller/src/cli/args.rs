@@ -102,6 +102,10 @@ pub struct RunArgs {
     /// Namespace of the Lease; --namespace when that is given
     #[arg(long, value_name = "NAMESPACE", default_value = "kube-system")]
     pub leader_election_namespace: String,
+    /// How long a Lease that is not renewed counts, in whole seconds. Another replica takes over after two thirds to nine
+    /// eighths of it. The holder writes the Lease three times in it
+    #[arg(long, value_name = "DURATION", default_value = "4s", value_parser = lease_duration)]
+    pub leader_election_duration: Duration,
     /// Port of the rollout page, /metrics, /healthz and /readyz
     #[arg(long, default_value_t = 8080)]
     pub port: u16,
@@ -267,6 +271,15 @@ pub fn with_two_dashes(args: impl IntoIterator<Item = OsString>) -> Vec<OsString
     args.into_iter().map(convert).collect()
 }
 
+/// The API server keeps whole seconds, and renewals need their time.
+fn lease_duration(text: &str) -> Result<Duration, String> {
+    let given = duration(text)?;
+    if given.subsec_nanos() != 0 || !(3..=60).contains(&given.as_secs()) {
+        return Err("give whole seconds, from 3s to 60s".to_owned());
+    }
+    Ok(given)
+}
+
 fn duration(text: &str) -> Result<Duration, String> {
     crate::release::duration::parse(text)
         .ok_or_else(|| "write a number and a unit (ms, s, m or h), such as 10s".to_owned())
@@ -275,6 +288,7 @@ fn duration(text: &str) -> Result<Duration, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::process::lease::DURATION;
 
     fn parse(args: &[&str]) -> Cli {
         let args = std::iter::once("canary-controller")
@@ -310,6 +324,16 @@ mod tests {
             "http://prometheus.istio-system:9090"
         );
         assert_eq!(cli.run.settings().selector_labels, ["a", "b"]);
+    }
+
+    #[test]
+    fn the_duration_of_the_lease_is_in_whole_seconds_and_long_enough_to_be_renewed() {
+        assert_eq!(parse(&[]).run.leader_election_duration, DURATION);
+        let given = |text: &str| lease_duration(text).map(|given| given.as_secs());
+        assert_eq!(given("15s"), Ok(15));
+        for wrong in ["1s", "3500ms", "2m", "x"] {
+            assert!(given(wrong).is_err(), "{wrong}");
+        }
     }
 
     #[test]

@@ -58,7 +58,7 @@ pub async fn run(args: RunArgs) -> anyhow::Result<()> {
         instance,
         election: args
             .enable_leader_election
-            .then(|| (election_namespace, Times::default())),
+            .then(|| (election_namespace, Times::of(args.leader_election_duration))),
     })?;
     let address = listener.local_addr()?;
     info!(version = env!("CARGO_PKG_VERSION"), %address, "canary-controller starts");

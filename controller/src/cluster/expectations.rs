@@ -47,12 +47,7 @@ impl Cluster {
         concerns: impl Fn(&Key) -> bool,
     ) -> Result<Freshness, kube::Error> {
         for (key, expected) in self.expectations.of(namespace) {
-            let copy = self.get(key.kind, &key.namespace, &key.name);
-            let shown = copy.as_ref().and_then(|object| object.resource_version());
-            if shown
-                .as_deref()
-                .is_some_and(|shown| reached(shown, &expected.resource_version))
-            {
+            if self.shows(&key, &expected) {
                 self.expectations.forget(&key, &expected.resource_version);
                 continue;
             }
@@ -62,7 +57,12 @@ impl Cluster {
             if expected.since.elapsed() >= LOOK_UP_AFTER {
                 let api = self.api(key.kind, &key.namespace);
                 let live = answered(api.get_opt(&key.name)).await?;
-                if live.and_then(|object| object.resource_version()) == shown {
+                // The copy may have moved on while the API server answered.
+                let copy = self.get(key.kind, &key.namespace, &key.name);
+                let version = copy.and_then(|object| object.resource_version());
+                if live.and_then(|object| object.resource_version()) == version
+                    || self.shows(&key, &expected)
+                {
                     self.expectations.forget(&key, &expected.resource_version);
                     continue;
                 }
@@ -70,6 +70,12 @@ impl Cluster {
             return Ok(Freshness::Behind(key));
         }
         Ok(Freshness::Fresh)
+    }
+
+    fn shows(&self, key: &Key, expected: &Expected) -> bool {
+        let copy = self.get(key.kind, &key.namespace, &key.name);
+        let shown = copy.and_then(|object| object.resource_version());
+        shown.is_some_and(|shown| reached(&shown, &expected.resource_version))
     }
 
     /// Remembers that `key` was written and is now at `resource_version`.

@@ -73,6 +73,8 @@ pub struct Tick<'a> {
     pub release: &'a Release,
     /// The status as observed.
     pub status: &'a Status,
+    /// Revision of the target as observed.
+    pub revision: &'a str,
     /// How traffic is split.
     pub router: &'a dyn Router,
     /// What every reconciliation shares.
@@ -118,17 +120,49 @@ impl Tick<'_> {
             Action::ScaleUpTarget { replicas } => self.scale_target(*replicas).await?,
             Action::ScaleDownTarget => self.scale_target(0).await?,
             Action::CallHook { index, phase, .. } => {
-                let answer = call_hook(*index, *phase, self.release, self.status, self.ctx).await;
+                let key = self.key(&format!("hook/{phase}/{index}"));
+                let answer = match self.ctx.hooks.outcome(&key) {
+                    Some(answer) => answer,
+                    None => {
+                        let answer =
+                            call_hook(*index, *phase, self.release, self.status, self.ctx).await;
+                        self.ctx.hooks.remember(&key, answer.clone());
+                        answer
+                    }
+                };
                 let event = post_rollout_event(&self.release.canary, self.status, *index, &answer);
                 self.publish(&event).await?;
                 return Ok(matches!(answer, HookAnswer::Refused(_)));
             }
             Action::Publish(event) => self.publish(event).await?,
-            Action::Alert(alert) => self.alert(alert),
-            Action::Count(outcome) => self.ctx.metrics.released(self.release, *outcome),
+            Action::Alert(alert) => {
+                let key = self.key(&format!("alert/{}", alert.message));
+                if self.ctx.effects.remember(&key, ()) {
+                    self.alert(alert);
+                }
+            }
+            Action::Count(outcome) => {
+                let key = self.key(&format!("count/{outcome:?}"));
+                if self.ctx.effects.remember(&key, ()) {
+                    self.ctx.metrics.released(self.release, *outcome);
+                }
+            }
             Action::WriteStatus(status) => self.write_status(status).await?,
         }
         Ok(false)
+    }
+
+    /// The key of an effect of this plan that no resource version guards: what the status said before it, as in the keys
+    /// of events.
+    fn key(&self, effect: &str) -> String {
+        let Status {
+            phase,
+            run_started,
+            last_check,
+            ..
+        } = self.status;
+        let (uid, revision) = (&self.release.uid, self.revision);
+        format!("{uid}/{phase}/{run_started:?}/{last_check:?}/{revision}/{effect}")
     }
 
     async fn ensure_service(&self, role: Role) -> Result<(), ApplyError> {

@@ -6,10 +6,11 @@ use std::{
     time::Duration,
 };
 
-use canary_engine::action::Action;
+use canary_engine::{action::Action, question::HookAnswer};
+use jiff::Timestamp;
 use tokio::time::Instant;
 
-use super::definition::Definition;
+use super::{definition::Definition, events::Sent, index::Index, once::Once};
 use crate::{
     cluster::Cluster,
     process::{
@@ -22,6 +23,8 @@ use crate::{
 pub struct Context {
     /// Local copies and writes.
     pub cluster: Arc<Cluster>,
+    /// Which canaries read which objects.
+    pub index: Index,
     /// Settings for all canaries.
     pub settings: Settings,
     /// The time of day.
@@ -40,10 +43,48 @@ pub struct Context {
     pub failures: Failures,
     /// Remarks that were made.
     pub remarked: Remarked,
+    /// Events that were sent.
+    pub events: Once<Sent>,
+    /// Alerts and counts.
+    pub effects: Once<()>,
+    /// Post-rollout webhooks that were called, and their answers.
+    pub hooks: Once<HookAnswer>,
     /// Recent repairs, by canary.
     pub repairs: Repairs,
+    /// Generations that are behind.
+    pub lags: Lags,
     /// Whether the definition of Canaries keeps their status.
     pub definition: Definition,
+}
+
+/// Since when the controller of a workload has not observed its generation, by namespace and name, or a route has been
+/// pending.
+#[derive(Debug, Default)]
+pub struct Lags(Mutex<HashMap<String, (Option<i64>, Timestamp)>>);
+
+impl Lags {
+    /// Since when the generation has stood still behind at `observed`. One that moves is behind another change, which is
+    /// new.
+    pub fn since(
+        &self,
+        name: &str,
+        observed: Option<i64>,
+        is_observed: bool,
+        now: Timestamp,
+    ) -> Option<Timestamp> {
+        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if is_observed {
+            all.remove(name);
+            return None;
+        }
+        match all.get(name) {
+            Some((before, since)) if *before == observed => Some(*since),
+            _ => {
+                all.insert(name.to_owned(), (observed, now));
+                Some(now)
+            }
+        }
+    }
 }
 
 /// Recent repairs, by canary. Two controllers that disagree about an object would otherwise rewrite it as fast as

@@ -29,13 +29,29 @@ const LONGEST_MESSAGE: usize = 1024;
 /// A quota for events, or their own store being down, must not hold up a rollback for longer than this.
 const LONGEST_WAIT: Duration = Duration::from_secs(5);
 
-/// Publishes an event, and tells whether it is new; one that exists already is done. One that is refused (a quota, a
-/// policy, the events' own store) is left to the log: events are for people, and what they tell of goes on.
+/// How an event was answered that this process sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Sent {
+    /// It was stored, or refused for good.
+    Answered,
+    /// There was no answer, so it may have been stored.
+    Unanswered,
+}
+
+/// Publishes an event, and says whether it is new. One that this process has published, or that exists already, is not.
+/// One that is refused (a quota, a policy, the events' own store) is left to the log: events are for people, and what
+/// they report goes on.
 ///
 /// # Errors
 /// When the API server cannot be reached, as nothing else can be done then either.
 pub async fn publish(object: &Object, event: &Event, ctx: &Context) -> Result<bool, kube::Error> {
     let namespace = object.namespace().unwrap_or_default();
+    let name = name(object, event);
+    let memory = format!("{namespace}/{name}");
+    let before = ctx.events.outcome(&memory);
+    if before == Some(Sent::Answered) {
+        return Ok(false);
+    }
     let body = body(object, event, &seconds(ctx.clock.now()), &ctx.instance);
     let resource = ApiResource {
         group: String::new(),
@@ -51,11 +67,19 @@ pub async fn publish(object: &Object, event: &Event, ctx: &Context) -> Result<bo
     let created = tokio::time::timeout(LONGEST_WAIT, api.create(&params, &new)).await;
     let refusal = match created {
         Ok(Ok(_)) => None,
-        Ok(Err(kube::Error::Api(status))) if status.code == 409 => return Ok(false),
+        Ok(Err(kube::Error::Api(status))) if status.code == 409 => {
+            ctx.events.remember(&memory, Sent::Answered);
+            // If nobody answered the last time, it is most likely this process that stored it.
+            return Ok(before == Some(Sent::Unanswered));
+        }
         Ok(Err(kube::Error::Api(status))) => Some(status.message),
-        Ok(Err(error)) => return Err(error),
+        Ok(Err(error)) => {
+            ctx.events.remember(&memory, Sent::Unanswered);
+            return Err(error);
+        }
         Err(_) => Some(format!("no answer within {LONGEST_WAIT:?}")),
     };
+    ctx.events.remember(&memory, Sent::Answered);
     if let Some(refusal) = refusal {
         warn!(canary, refusal, "an event could not be published");
     }
@@ -67,22 +91,27 @@ pub async fn publish(object: &Object, event: &Event, ctx: &Context) -> Result<bo
     Ok(true)
 }
 
-fn body(object: &Object, event: &Event, now: &str, instance: &str) -> Value {
+/// The name of an event follows from its key, so that the API server refuses to store it twice.
+fn name(object: &Object, event: &Event) -> String {
     let uid = object.uid().unwrap_or_default();
-    let name = object.name_any();
+    let key = digest::short(&format!("{uid}\n{}", event.key), 8);
+    format!("{}.{key}", object.name_any())
+}
+
+fn body(object: &Object, event: &Event, now: &str, instance: &str) -> Value {
     json!({
         "apiVersion": "v1",
         "kind": "Event",
         "metadata": {
-            "name": format!("{name}.{}", digest::short(&format!("{uid}\n{}", event.key), 8)),
+            "name": name(object, event),
             "namespace": object.namespace(),
         },
         "involvedObject": {
             "apiVersion": "flagger.app/v1beta1",
             "kind": "Canary",
             "namespace": object.namespace(),
-            "name": name,
-            "uid": uid,
+            "name": object.name_any(),
+            "uid": object.uid().unwrap_or_default(),
             "resourceVersion": object.resource_version(),
         },
         "type": if event.warning { "Warning" } else { "Normal" },

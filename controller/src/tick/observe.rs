@@ -60,6 +60,7 @@ pub fn observe(
             },
             route: route.weights,
             route_pending: route.pending,
+            route_pending_since: None,
         });
     };
     let target = json_of(&target);
@@ -101,6 +102,7 @@ pub fn observe(
         },
         route: route.weights,
         route_pending: route.pending,
+        route_pending_since: None,
     })
 }
 
@@ -207,6 +209,7 @@ fn workload(deployment: &Value) -> Workload {
         updated: count(&status["updatedReplicas"]).unwrap_or(0),
         available: count(&status["availableReplicas"]).unwrap_or(0),
         generation_observed: status["observedGeneration"].as_i64().unwrap_or(0) >= generation,
+        behind_since: None,
         // Without a time it is taken for the news that it may be.
         deadline_exceeded: condition("Progressing")
             .filter(|one| one["reason"] == "ProgressDeadlineExceeded")
@@ -239,6 +242,7 @@ mod tests {
                 updated: 1,
                 available: 2,
                 generation_observed: false,
+                behind_since: None,
                 deadline_exceeded: Some(Timestamp::from_second(1_700_000_600).unwrap()),
                 unavailable_since: Some(Timestamp::from_second(1_700_000_000).unwrap()),
             }

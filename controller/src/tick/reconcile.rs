@@ -17,7 +17,7 @@ use super::{
 };
 use crate::{
     api::CanaryStatus,
-    cluster::{Object, WriteError},
+    cluster::{Kind, Object, WriteError},
     process::lease::LostLease,
     release::status,
 };
@@ -54,13 +54,19 @@ impl From<WriteError> for TickError {
 /// When the tick could not be completed.
 pub async fn reconcile(object: Arc<Object>, ctx: Arc<Context>) -> Result<Action, TickError> {
     let started = ctx.clock.now();
-    let outcome = AssertUnwindSafe(tick(&object, &ctx)).catch_unwind().await;
+    // Requests that hang, or take long, must not outlive the permission to act.
+    let fenced = async {
+        tokio::select! {
+            () = ctx.fence.closed() => Err(LostLease.into()),
+            result = tick_or_complain(&object, &ctx) => result,
+        }
+    };
+    let outcome = AssertUnwindSafe(fenced).catch_unwind().await;
     let canary = full_name(&object);
     match outcome {
         Ok(result) => {
-            match &result {
-                Ok(_) => ctx.failures.clear(&canary),
-                Err(failure) => report::complain(&object, failure, &ctx).await,
+            if result.is_ok() {
+                ctx.failures.clear(&canary);
             }
             ctx.metrics
                 .ticked(&object, ctx.clock.now().duration_since(started));
@@ -74,6 +80,19 @@ pub async fn reconcile(object: Arc<Object>, ctx: Arc<Context>) -> Result<Action,
             ))
         }
     }
+}
+
+/// A tick, and a report of what the API server refused in it.
+async fn tick_or_complain(object: &Arc<Object>, ctx: &Context) -> Result<Action, TickError> {
+    let result = tick(object, ctx).await;
+    if let Err(failure) = &result {
+        // The tick took its time, and may have written the status itself.
+        let (namespace, name) = (object.namespace().unwrap_or_default(), object.name_any());
+        let current = ctx.cluster.get(Kind::Canary, &namespace, &name);
+        let current = current.filter(|current| current.uid() == object.uid());
+        report::complain(current.as_ref().unwrap_or(object), failure, ctx).await;
+    }
+    result
 }
 
 async fn tick(object: &Object, ctx: &Context) -> Result<Action, TickError> {
@@ -92,7 +111,10 @@ async fn tick(object: &Object, ctx: &Context) -> Result<Action, TickError> {
         .await?;
         return Ok(Action::requeue(SHORTLY));
     }
-    report::remark(&sight.object, &sight.release, ctx).await?;
+    if report::remark(&sight.object, &sight.release, ctx).await? {
+        // That took a while.
+        return Ok(Action::requeue(Duration::ZERO));
+    }
     // Answers take seconds, and more with every question. Whatever happened meanwhile (a suspension, another revision,
     // pods that are gone) is seen before anything is done about them.
     let mut answers = Answers::default();
@@ -135,6 +157,7 @@ async fn carry_out(sight: &Sight, answers: &Answers, ctx: &Context) -> Result<Ac
         object,
         release: &sight.release,
         status: &observed.status,
+        revision: &observed.target.revision,
         router: sight.router,
         ctx,
     };
@@ -161,6 +184,10 @@ pub fn on_error(object: &Object, failure: &TickError, ctx: &Context) -> Action {
         TickError::Apply(race) if race.is_race() => {
             debug!(canary, %failure, "changed meanwhile");
             Action::requeue(ctx.failures.wait(&canary) / 5)
+        }
+        TickError::Apply(ApplyError::Lease(_)) => {
+            debug!(canary, %failure, "stopped");
+            Action::requeue(SHORTLY)
         }
         TickError::Panic(_) => {
             error!(canary, %failure, "tick failed");

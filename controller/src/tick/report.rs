@@ -48,11 +48,13 @@ pub async fn refuse(
     Ok(Action::await_change())
 }
 
-/// Says once for each version of the spec what the user should know although nothing is refused.
+/// Says once for each version of the spec what the user should know although nothing is refused. True if there was
+/// something to say.
 ///
 /// # Errors
 /// When the event cannot be written.
-pub async fn remark(object: &Object, release: &Release, ctx: &Context) -> Result<(), TickError> {
+pub async fn remark(object: &Object, release: &Release, ctx: &Context) -> Result<bool, TickError> {
+    let mut said = false;
     for remark in &release.remarks {
         let key = format!(
             "remark/{}/{remark}",
@@ -68,9 +70,10 @@ pub async fn remark(object: &Object, release: &Release, ctx: &Context) -> Result
             events::publish(object, &event, ctx)
                 .await
                 .map_err(ApplyError::Event)?;
+            said = true;
         }
     }
-    Ok(())
+    Ok(said)
 }
 
 /// Says once for each process that the status of a Canary would not be kept.

@@ -2,12 +2,17 @@
 
 use std::{ops::ControlFlow, sync::Arc, time::Duration};
 
-use canary_engine::observed::Observed;
-use kube::runtime::controller::Action;
+use canary_engine::observed::{Observed, Workload};
+use kube::{ResourceExt, runtime::controller::Action};
 use tracing::debug;
 
 use super::{
-    context::Context, definition, observe::observe, reconcile::TickError, report, wake::concerns,
+    context::Context,
+    definition::{self, Dropped},
+    index::objects_of,
+    observe::observe,
+    reconcile::TickError,
+    report,
 };
 use crate::{
     api::CanaryStatus,
@@ -16,7 +21,7 @@ use crate::{
         Release,
         problem::{Problem, Problems},
         status,
-        validation::validate,
+        validation::{Lookup, validate},
     },
     routing::{self, Router},
 };
@@ -61,24 +66,17 @@ pub async fn look(
     name: &str,
     ctx: &Context,
 ) -> Result<ControlFlow<Action, Sight>, TickError> {
-    ctx.fence.check()?;
-    // Only copies that are complete and show every own write can be planned on.
-    if let Some((kind, why)) = ctx.cluster.unready().first() {
-        debug!(kind = %kind.qualified(), why, "waiting for a local copy");
+    if ctx.fence.check().is_err() {
+        debug!(canary = %format_args!("{name}.{namespace}"), "the lease is not held at present");
         return Ok(ControlFlow::Break(Action::requeue(SHORTLY)));
     }
-    let Some(object) = ctx.cluster.get(Kind::Canary, namespace, name) else {
-        return Ok(ControlFlow::Break(Action::await_change()));
+    let (object, dropped) = match settled(namespace, name, ctx).await? {
+        ControlFlow::Continue(settled) => settled,
+        ControlFlow::Break(end) => return Ok(ControlFlow::Break(end)),
     };
-    let own = |key: &_| concerns(key, &object, &ctx.cluster);
-    if let Freshness::Behind(key) = ctx.cluster.freshness(namespace, own).await? {
-        debug!(kind = %key.kind, name = key.name, "waiting for an own write to show");
-        return Ok(ControlFlow::Break(Action::requeue(SHORTLY)));
-    }
     if object.metadata.deletion_timestamp.is_some() {
         return Ok(ControlFlow::Break(Action::await_change()));
     }
-    let dropped = ctx.definition.drops(&object, &ctx.cluster).await?;
     let end = match (see(&object, ctx), dropped) {
         (Ok(sight), None) => return Ok(ControlFlow::Continue(sight)),
         (Err(problems), None) => report::refuse(&object, &problems, ctx).await?,
@@ -90,12 +88,71 @@ pub async fn look(
     Ok(ControlFlow::Break(end))
 }
 
+/// The Canary, as new as every own write that concerns it, and what the definition drops of its status. The copies
+/// that are read after this returns show those writes too.
+///
+/// The Canary says which writes concern it, and the checks may wait for the API server, so a watch may bring another
+/// Canary meanwhile. The copy is taken again after the checks, and they are good only if it is the one that they were
+/// made for. A copy from before them would be planned on although the checks have seen a newer one.
+async fn settled(
+    namespace: &str,
+    name: &str,
+    ctx: &Context,
+) -> Result<ControlFlow<Action, (Arc<Object>, Option<Dropped>)>, TickError> {
+    let later = |pause| Ok(ControlFlow::Break(Action::requeue(pause)));
+    let unready = || {
+        let (kind, why) = ctx.cluster.unready().into_iter().next()?;
+        debug!(kind = %kind.qualified(), why, "waiting for a local copy");
+        Some(())
+    };
+    if unready().is_some() {
+        return later(SHORTLY);
+    }
+    let Some(object) = ctx.cluster.get(Kind::Canary, namespace, name) else {
+        return Ok(ControlFlow::Break(Action::await_change()));
+    };
+    let find = |kind, namespace: &str, name: &str| ctx.cluster.get(kind, namespace, name);
+    let own = objects_of(&object, &find);
+    let behind = ctx.cluster.freshness(namespace, |key| own.contains(key));
+    if let Freshness::Behind(key) = behind.await? {
+        debug!(kind = %key.kind, name = key.name, "waiting for an own write to show");
+        return later(SHORTLY);
+    }
+    let dropped = match object.metadata.deletion_timestamp {
+        None => ctx.definition.drops(&object, &ctx.cluster).await?,
+        Some(_) => None,
+    };
+    // Nothing waits from here on.
+    if unready().is_some() {
+        return later(SHORTLY);
+    }
+    let current = ctx.cluster.get(Kind::Canary, namespace, name);
+    if current.is_some_and(|current| current.resource_version() == object.resource_version()) {
+        return Ok(ControlFlow::Continue((object, dropped)));
+    }
+    debug!(canary = %format_args!("{name}.{namespace}"), "changed while the local copies were checked");
+    later(Duration::ZERO)
+}
+
+impl Lookup for Context {
+    fn find(&self, kind: Kind, namespace: &str, name: &str) -> Option<Arc<Object>> {
+        self.cluster.get(kind, namespace, name)
+    }
+
+    fn rivals(&self, namespace: &str, target: &str, service: &str) -> Vec<Arc<Object>> {
+        let keys = self.index.neighbours(namespace, target, service);
+        let canaries = keys.iter();
+        let found = canaries.filter_map(|key| self.cluster.get(key.kind, namespace, &key.name));
+        found.collect()
+    }
+}
+
 /// Validates a Canary and observes the world around it.
 fn see(object: &Arc<Object>, ctx: &Context) -> Result<Sight, Problems> {
-    let release = validate(object, ctx.cluster.as_ref(), &ctx.settings)?;
+    let release = validate(object, ctx, &ctx.settings)?;
     let router = router(&release, ctx).map_err(|problem| Problems(vec![problem]))?;
     let status = status::of_object(object);
-    let observed = observe(
+    let mut observed = observe(
         &release,
         &status,
         &ctx.cluster,
@@ -103,6 +160,7 @@ fn see(object: &Arc<Object>, ctx: &Context) -> Result<Sight, Problems> {
         &ctx.settings,
         ctx.clock.now(),
     )?;
+    note_lag(&mut observed, &release, ctx);
     Ok(Sight {
         object: Arc::clone(object),
         status,
@@ -110,6 +168,32 @@ fn see(object: &Arc<Object>, ctx: &Context) -> Result<Sight, Problems> {
         router,
         observed,
     })
+}
+
+/// Notes since when the generations of both workloads have been behind, and the route has been pending, which no object
+/// says.
+fn note_lag(observed: &mut Observed, release: &Release, ctx: &Context) {
+    let now = observed.now;
+    let since = |workload: &Workload, name: &str| {
+        let observed = ctx.cluster.get(Kind::Deployment, release.namespace(), name);
+        let observed = observed.and_then(|d| d.data["status"]["observedGeneration"].as_i64());
+        let name = format!("{}/{name}", release.namespace());
+        ctx.lags
+            .since(&name, observed, workload.generation_observed, now)
+    };
+    let target = &mut observed.target.workload;
+    target.behind_since = since(target, release.target());
+    if let Some(primary) = &mut observed.primary {
+        primary.workload.behind_since = since(&primary.workload, &release.primary());
+    }
+    // A route that does not exist yet is created before anything waits for it.
+    let is_settled = observed.route.is_none() || observed.route_pending.is_none();
+    let name = format!("route/{}/{}", release.namespace(), release.service_name);
+    let since = ctx.lags.since(&name, None, is_settled, now);
+    observed.route_pending_since = match observed.route_pending {
+        Some(_) => since.or(Some(now)),
+        None => None,
+    };
 }
 
 /// The router of a release, if the cluster has its kinds.

@@ -190,6 +190,28 @@ async fn nothing_moves_while_a_parent_does_not_accept_the_route_and_no_check_is_
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_route_that_is_accepted_at_once_is_no_news_though_the_primary_took_its_time() {
+    let world = World::new().await;
+    let (_running, _gateways) = (world.start(), Gateways::start(&world));
+    "simple-app:1.0.0".clone_into(&mut world.broken_image.lock().unwrap());
+    world.deploy(&gateway_canary()).await;
+    world
+        .until("the wait for the primary", async || {
+            world.status("simple-app").await["waiting"]["announced"] == true
+        })
+        .await;
+    "none".clone_into(&mut world.broken_image.lock().unwrap());
+    let note = json!({ "metadata": { "annotations": { "image": "built" } } });
+    world
+        .merge(Kind::Deployment, "simple-app-primary", &note)
+        .await;
+    world.phase("simple-app", "Initialized").await;
+    let events = world.events("simple-app").await;
+    let about_the_route = |event: &&String| event.contains("HTTPRoute");
+    assert_eq!(events.iter().find(about_the_route), None, "{events:#?}");
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_target_serves_until_its_route_is_accepted() {
     let world = World::new().await;
     let running = world.start();

@@ -17,6 +17,7 @@ mod leadership;
 mod manifests;
 mod meanwhile;
 mod network;
+mod once;
 mod page;
 mod program;
 mod recorder;

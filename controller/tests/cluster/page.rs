@@ -33,7 +33,7 @@ async fn ask(endpoints: &Router, path: &str, accept: &str) -> Response<Body> {
     endpoints.clone().oneshot(request).await.unwrap()
 }
 
-async fn get(endpoints: &Router, path: &str) -> (StatusCode, String) {
+pub async fn get(endpoints: &Router, path: &str) -> (StatusCode, String) {
     let response = ask(endpoints, path, "*/*").await;
     let status = response.status();
     let bytes = axum::body::to_bytes(response.into_body(), usize::MAX);

@@ -3,12 +3,13 @@
 use std::{
     collections::BTreeSet,
     sync::{Arc, Mutex},
+    time::Duration,
 };
 
-use http::{Method, Request, Response};
+use http::{Method, Request, Response, StatusCode};
 use kube::{Client, client::Body};
 use serde_json::json;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
 
 /// What a client asked for.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -29,8 +30,11 @@ pub struct Recorder(Arc<Inner>);
 struct Inner {
     asked: Mutex<Vec<Asked>>,
     tried: Mutex<usize>,
+    conflicts: Mutex<usize>,
     cut: Mutex<Option<usize>>,
     is_cut: Notify,
+    is_away: watch::Sender<bool>,
+    slow: Mutex<Duration>,
 }
 
 impl Recorder {
@@ -46,14 +50,33 @@ impl Recorder {
         self.0.is_cut.notified().await;
     }
 
+    /// From now on requests hang, as if the API server could not be reached, or they get through again.
+    pub fn is_away(&self, away: bool) {
+        self.0.is_away.send_replace(away);
+    }
+
+    /// From now on requests take this long.
+    pub fn is_slow(&self, slow: Duration) {
+        *self.0.slow.lock().unwrap() = slow;
+    }
+
     /// A client whose requests are recorded.
     pub fn record(&self, client: Client) -> Client {
         let recorder = self.clone();
         let service = tower::service_fn(move |request: Request<Body>| {
             let (recorder, client) = (recorder.clone(), client.clone());
             async move {
+                let slow = *recorder.0.slow.lock().unwrap();
+                tokio::time::sleep(slow).await;
+                let mut away = recorder.0.is_away.subscribe();
+                let _ = away.wait_for(|away| !*away).await;
                 let is_last = recorder.note(&request);
                 let answer = client.send(request).await;
+                if let Ok(answer) = &answer
+                    && answer.status() == StatusCode::CONFLICT
+                {
+                    *recorder.0.conflicts.lock().unwrap() += 1;
+                }
                 if is_last {
                     recorder.0.is_cut.notify_one();
                     std::future::pending::<()>().await;
@@ -82,6 +105,11 @@ impl Recorder {
     /// The number of writes so far that were only tried.
     pub fn tried(&self) -> usize {
         *self.0.tried.lock().unwrap()
+    }
+
+    /// The number of writes so far that were refused because somebody else wrote first.
+    pub fn conflicts(&self) -> usize {
+        *self.0.conflicts.lock().unwrap()
     }
 
     /// Notes a request; true if it is the last one that gets through.

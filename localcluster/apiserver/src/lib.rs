@@ -9,34 +9,41 @@
 //! - `registry`: the kinds that are served and the rules for their objects.
 //! - `schema`: structure of the kinds: decoding, pruning, defaulting, validation, merging.
 //! - `patch`: the patch formats, as pure functions on values.
+//! - `status`: errors as clients see them.
 //! - `api`: HTTP, from a request to the verb that answers it.
+//! - [`admission`]: for tests only: quotas, denying webhooks, enforced owners, slow and failing answers, as
+//!   other API servers have them. All of it is off, and no program of the project switches it on.
 //! - [`pki`], [`kubeconfig`], `tokens`, `serve`: how clients reach the server and show who they are.
 //!
 //! # Guarantees
 //!
 //! - A write is acknowledged when it survives the end of the process.
 //! - A watch shows every write after its start exactly once and in order, or says that it cannot.
+//! - A CustomResourceDefinition is accepted or refused as by Kubernetes, with its messages.
 //! - What a client sends and this server does not understand or do is refused or warned about.
 //!
 //! # Caveats
 //!
-//! Conversion and admission webhooks, exec, attach and port-forward are not offered. CEL rules of
-//! CustomResourceDefinitions that call functions this server does not have are named by a warning and
-//! skipped. Owned objects are collected by the garbage collector of the controllers,
+//! Conversion webhooks, real admission webhooks and quotas, exec, attach and port-forward are not offered. CEL rules
+//! of CustomResourceDefinitions that call functions this server does not have are named by a warning and skipped.
+//! Owned objects are collected by the garbage collector of the controllers,
 //! and namespaces are emptied by theirs.
 
+pub mod admission;
 mod api;
 mod client;
 mod clock;
 mod error;
 mod files;
 pub mod kubeconfig;
+mod names;
 mod object;
 mod patch;
 pub mod pki;
 mod registry;
 mod schema;
 mod serve;
+mod status;
 pub mod store;
 mod tokens;
 
@@ -44,6 +51,7 @@ use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use admission::Admission;
 use axum::Router;
 pub use clock::Clock;
 pub use error::Error;
@@ -65,6 +73,8 @@ pub struct Config {
     pub log_dir: Option<PathBuf>,
     /// Source of timestamps.
     pub clock: Clock,
+    /// Switches for tests; all are off at first, and change while the server runs.
+    pub admission: Arc<Admission>,
 }
 
 /// An API server. Clones share their state.
@@ -94,7 +104,7 @@ impl ApiServer {
             source,
         })?;
         let server = Arc::new(Server::new(store, &config, tokens)?);
-        registry::bootstrap::ensure(&server).await?;
+        registry::bootstrap::ensure(&server.catalog(), &server.store, &server.clock).await?;
         Ok(Self { server })
     }
 
@@ -110,6 +120,12 @@ impl ApiServer {
     pub fn client_as(&self, user: &str, groups: &[&str]) -> kube::Client {
         let user = User::new(user, groups.iter().copied());
         client::in_process(api::router(self.server.clone()), user)
+    }
+
+    /// The switches for tests, which change the server while it runs.
+    #[must_use]
+    pub fn admission(&self) -> &Admission {
+        &self.server.admission
     }
 
     /// The administrator's bearer token. It is made once and kept in the data directory.

@@ -267,6 +267,14 @@ async fn define(client: &Client, definition: &Value) -> (u16, String) {
 }
 
 #[tokio::test]
+async fn fields_that_select_nothing_are_said_to_do_so() {
+    let mut definition = definition();
+    definition["spec"]["versions"][0]["selectableFields"] = json!([{ "jsonPath": ".spec.size" }]);
+    let (_, warning) = define(&client().await, &definition).await;
+    assert!(warning.contains("selectableFields are stored"), "{warning}");
+}
+
+#[tokio::test]
 async fn validation_rules_hold_on_create_update_and_dry_run() {
     let client = client().await;
     let rules = json!([

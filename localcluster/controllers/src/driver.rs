@@ -16,15 +16,16 @@ use kube::{
         reflector::{ObjectRef, Store},
     },
 };
+use localcluster_shared::{
+    events::Recorder,
+    feed::{Feed, Queue},
+};
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::UnboundedReceiverStream;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    Error, deployment, endpoints,
-    events::Recorder,
-    feed::{Feed, Queue},
-    gc,
+    Error, deployment, endpoints, gc,
     inventory::{self, Catalog},
     namespace, replicaset, unsupported,
 };

@@ -8,15 +8,14 @@ use kube::{
     Api, Client, Discovery, Resource,
     core::{ApiResource, DynamicObject, PartialObjectMeta},
     discovery::{Scope, verbs},
-    runtime::{WatchStreamExt, reflector::ObjectRef, watcher, watcher::Event},
+    runtime::{reflector::ObjectRef, watcher::Event},
 };
+use localcluster_shared::{feed::Feed, watch::watch as watch_objects};
 use tokio::{
     sync::{mpsc, watch},
     task::{AbortHandle, JoinSet},
     time::{Duration, sleep},
 };
-
-use crate::feed::Feed;
 
 /// Wait before a failed discovery is tried again.
 const RETRY: Duration = Duration::from_secs(1);
@@ -190,27 +189,21 @@ pub(crate) async fn watch_all(
 
 async fn watch_kind(client: Client, kind: Kind, changes: mpsc::UnboundedSender<Change>) {
     let api: Api<Meta> = kind.api(&client, None);
-    let mut events = watcher(api, watcher::Config::default())
-        .default_backoff()
-        .boxed();
+    let mut events = watch_objects(api, kind.resource.kind.clone()).boxed();
     let mut listing = Vec::new();
     while let Some(event) = events.next().await {
         let change = match event {
-            Ok(Event::Init) => {
+            Event::Init => {
                 listing.clear();
                 continue;
             }
-            Ok(Event::InitApply(object)) => {
+            Event::InitApply(object) => {
                 listing.push(object);
                 continue;
             }
-            Ok(Event::InitDone) => Change::All(kind.clone(), std::mem::take(&mut listing)),
-            Ok(Event::Apply(object)) => Change::Is(kind.clone(), Box::new(object)),
-            Ok(Event::Delete(object)) => Change::Gone(Box::new(object)),
-            Err(error) => {
-                tracing::debug!(kind = kind.resource.kind, %error, "watch interrupted");
-                continue;
-            }
+            Event::InitDone => Change::All(kind.clone(), std::mem::take(&mut listing)),
+            Event::Apply(object) => Change::Is(kind.clone(), Box::new(object)),
+            Event::Delete(object) => Change::Gone(Box::new(object)),
         };
         if changes.send(change).is_err() {
             return;

@@ -13,8 +13,6 @@ mod deployment;
 mod driver;
 mod endpoints;
 mod error;
-pub mod events;
-pub mod feed;
 mod gc;
 mod inventory;
 mod namespace;

@@ -3,12 +3,10 @@
 use std::collections::HashSet;
 
 use kube::ResourceExt;
+use localcluster_shared::events::{Occurrence, Recorder};
 use tokio::sync::mpsc;
 
-use crate::{
-    events::{Occurrence, Recorder},
-    inventory::{Change, Kind, Meta, reference},
-};
+use crate::inventory::{Change, Kind, Meta, reference};
 
 /// (group, kind, what will not happen).
 const NOT_RUN: [(&str, &str, &str); 7] = [

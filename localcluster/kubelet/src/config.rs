@@ -15,7 +15,7 @@ pub struct Config {
     pub proxy: Option<String>,
     /// How pods reach the API server; `None` gives them no kubeconfig.
     pub api: Option<ApiAccess>,
-    /// Path of the binary with the [shim](crate::process::shim).
+    /// Path of the binary with the [shim](localcluster_shared::process::shim).
     pub shim: Option<PathBuf>,
     /// Also bind unbound pods to this node. Off where another scheduler runs.
     pub schedule: bool,

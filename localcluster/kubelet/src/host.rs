@@ -7,10 +7,13 @@ use std::{
 
 use k8s_openapi::api::core::v1::{ObjectReference, Pod};
 use kube::{Client, Resource};
-use localcluster_controllers::events::{Occurrence, Recorder};
+use localcluster_shared::{
+    events::{Occurrence, Recorder},
+    process::Spawner,
+};
 use tokio::sync::mpsc;
 
-use crate::{Config, addresses::Addresses, image::ImageStore, process::Spawner};
+use crate::{Config, addresses::Addresses, image::ImageStore};
 
 /// The node's own things.
 pub(crate) struct Host {

@@ -5,7 +5,6 @@
 //! isolates them from the machine; what a pod asks for beyond that is said in an event.
 //!
 //! # Layout
-//! - [`process`]: child processes; also used by other parts of the cluster.
 //! - [`image`]: the image store.
 //! - [`spec`]: from a Pod to the process it stands for (pure).
 //! - `pod`: the task of one pod: containers, probes, status, termination.
@@ -26,7 +25,6 @@ mod manager;
 mod node;
 mod pod;
 mod probe;
-pub mod process;
 mod schedule;
 pub mod spec;
 
@@ -37,7 +35,7 @@ use std::sync::Arc;
 
 use k8s_openapi::api::core::v1::Pod;
 use kube::{Api, Client};
-use localcluster_controllers::{events::Recorder, feed::Feed};
+use localcluster_shared::{events::Recorder, feed::Feed};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 

@@ -17,7 +17,7 @@ use kube::{
     Api, Resource, ResourceExt,
     api::{ObjectMeta, Patch, PatchParams, PostParams},
 };
-use localcluster_controllers::events::Occurrence;
+use localcluster_shared::events::Occurrence;
 use serde_json::json;
 
 use crate::{Error, host::Host};

@@ -8,7 +8,7 @@ use kube::{
     Api, ResourceExt,
     api::{Patch, PatchParams},
 };
-use localcluster_controllers::events::Occurrence;
+use localcluster_shared::events::Occurrence;
 use serde_json::json;
 
 use crate::{host::Host, node};

@@ -19,8 +19,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use localcluster_kubelet::process::{Launch, Spawner, shim};
-
+use localcluster_shared::process::{Launch, Spawner, shim};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{TcpListener, TcpStream},

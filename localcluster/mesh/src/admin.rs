@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, io, net::SocketAddr};
 
-use localcluster_driver::http::{self, Method};
+use localcluster_shared::http::{self, Method};
 use serde_json::Value;
 
 /// Statistics that tell which version of each file is in force.

@@ -3,7 +3,7 @@
 use std::{collections::BTreeSet, fs, path::PathBuf, sync::Arc, time::Duration};
 
 use kube::Client;
-use localcluster_driver::{
+use localcluster_shared::{
     events::Reporter,
     problem::{ObjectId, Problem},
 };

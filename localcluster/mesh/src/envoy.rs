@@ -6,8 +6,11 @@ use std::{
     time::Duration,
 };
 
-use localcluster_driver::{child, program};
-use localcluster_kubelet::process::{Launch, RestartPolicy, Spawner, Supervisor};
+use localcluster_shared::{
+    child,
+    process::{Launch, RestartPolicy, Spawner, Supervisor},
+    program,
+};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 

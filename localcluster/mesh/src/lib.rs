@@ -14,7 +14,6 @@
 //! - [`run`]: the loop: watch, render, deliver, report
 //! - `answer`: writes the status of the Gateway API's objects once Envoy has their routes
 //! - `deliver`: replaces files in an order that loses no request; `admin` tells what Envoy took
-//! - [`duration`]: Istio's durations
 //!
 //! # What is known to differ from Istio
 //! - One proxy cannot tell which pod sends a request: a Service's bare name means the one in namespace
@@ -40,7 +39,6 @@ mod config;
 mod crds;
 mod deliver;
 mod driver;
-pub mod duration;
 mod envoy;
 pub mod gateway_api;
 pub mod istio;
@@ -51,4 +49,4 @@ mod watch;
 pub use config::{Config, Error};
 pub use crds::crds;
 pub use driver::run;
-pub use localcluster_driver::problem;
+pub use localcluster_shared::problem;

@@ -11,7 +11,7 @@ use kube::{
     api::{ApiResource, DynamicObject},
     runtime::reflector::Store,
 };
-use localcluster_driver::{
+use localcluster_shared::{
     problem::Problem,
     reflect::{parse, reflect},
 };

@@ -117,7 +117,7 @@ async fn a_gateway_lets_in_the_hosts_that_route_and_listener_have_in_common() {
         .unwrap();
     eventually("the narrower listener", || async {
         // What nobody claims is the default Service's, with the mesh's routes.
-        let routes = localcluster_driver::http::request(
+        let routes = localcluster_shared::http::request(
             Method::GET,
             cluster.admin,
             "/config_dump?resource=dynamic_route_configs",

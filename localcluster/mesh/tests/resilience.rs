@@ -197,7 +197,7 @@ async fn envoy_takes_every_scenario_of_the_goldens() {
         }
         let cluster = Cluster::start(&objects).await;
         let query = "/stats?filter=update_rejected|update_success";
-        let (_, body) = localcluster_driver::http::request(Method::GET, cluster.admin, query)
+        let (_, body) = localcluster_shared::http::request(Method::GET, cluster.admin, query)
             .await
             .unwrap();
         let body = String::from_utf8(body.to_vec()).unwrap();

@@ -119,7 +119,7 @@ async fn a_workload_that_gets_its_name_under_load_costs_no_request() {
     // The name of the counters is a part of the cluster's definition, so Envoy replaces the cluster.
     cluster.create(primary.pod("app-primary")).await;
     eventually("counters with the workload's name", || async {
-        let (_, body) = localcluster_driver::http::request(Method::GET, cluster.admin, "/stats/prometheus")
+        let (_, body) = localcluster_shared::http::request(Method::GET, cluster.admin, "/stats/prometheus")
             .await
             .unwrap();
         String::from_utf8_lossy(&body).contains(r#"envoy_cluster_upstream_rq{envoy_response_code="200",envoy_cluster_name="app-primary|default|80|app-primary|destination"}"#)

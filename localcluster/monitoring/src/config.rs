@@ -2,7 +2,7 @@
 
 use std::{io, net::SocketAddr, path::PathBuf, time::Duration};
 
-use localcluster_driver::program::StartError;
+use localcluster_shared::program::StartError;
 use tokio::sync::watch;
 
 /// Settings of [`run`](crate::run).

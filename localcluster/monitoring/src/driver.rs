@@ -14,7 +14,7 @@ use kube::{
     api::{ApiResource, DynamicObject},
     runtime::reflector::Store,
 };
-use localcluster_driver::{
+use localcluster_shared::{
     events::Reporter,
     problem::{ObjectId, Problem, Report},
     reflect::{parse, reflect},

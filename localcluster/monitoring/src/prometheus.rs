@@ -7,12 +7,12 @@ use std::{
     time::Duration,
 };
 
-use localcluster_driver::{
+use localcluster_shared::{
     child,
     http::{self, Method},
+    process::{Launch, RestartPolicy, Spawner, Supervisor},
     program,
 };
-use localcluster_kubelet::process::{Launch, RestartPolicy, Spawner, Supervisor};
 use serde_json::Value;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;

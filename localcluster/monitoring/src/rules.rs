@@ -7,7 +7,7 @@ use std::{
 
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 use kube::ResourceExt;
-use localcluster_driver::problem::{ObjectId, Problem, Reason, Report};
+use localcluster_shared::problem::{ObjectId, Problem, Reason, Report};
 use serde_json::{Value, json};
 
 use crate::crd::PrometheusRule;

@@ -3,13 +3,16 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     net::SocketAddr,
-    sync::{Arc, LazyLock},
+    sync::Arc,
     time::Duration,
 };
 
 use k8s_openapi::apimachinery::pkg::{apis::meta::v1::LabelSelector, util::intstr::IntOrString};
 use kube::ResourceExt;
-use localcluster_driver::problem::{ObjectId, Problem, Reason, Report};
+use localcluster_shared::{
+    duration,
+    problem::{ObjectId, Problem, Reason, Report},
+};
 use regex::Regex;
 use serde_json::{Map, Value, json};
 
@@ -333,7 +336,7 @@ fn times(
 ) -> Option<()> {
     let mut read = |text: &Option<String>, name: &str| match text {
         None => Some(None),
-        Some(text) => match parse_time(text) {
+        Some(text) => match duration::parse_prometheus(text) {
             Some(time) => Some(Some(time)),
             None => {
                 let message = format!("{text:?} is no time; write a number and a unit, as in 30s");
@@ -361,34 +364,6 @@ fn times(
         json!(milliseconds(timeout.min(effective))),
     );
     Some(())
-}
-
-/// Prometheus' durations: `1h30m`, `500ms`; units from large to small, each at most once.
-fn parse_time(text: &str) -> Option<Duration> {
-    static FORM: LazyLock<Regex> = LazyLock::new(|| {
-        Regex::new(r"^(?:(\d{1,3})y)?(?:(\d{1,4})w)?(?:(\d{1,5})d)?(?:(\d{1,7})h)?(?:(\d{1,8})m)?(?:(\d{1,9})s)?(?:(\d{1,12})ms)?$")
-            .expect("the pattern is constant")
-    });
-    const MILLISECONDS: [u64; 7] = [
-        365 * 86_400_000,
-        7 * 86_400_000,
-        86_400_000,
-        3_600_000,
-        60_000,
-        1000,
-        1,
-    ];
-    let parts = FORM.captures(text)?;
-    let sum = MILLISECONDS
-        .iter()
-        .enumerate()
-        .try_fold(0_u64, |sum, (index, unit)| {
-            let part = parts
-                .get(index + 1)
-                .map_or(Some(0), |part| part.as_str().parse().ok())?;
-            sum.checked_add(u64::checked_mul(part, *unit)?)
-        })?;
-    (sum > 0).then_some(Duration::from_millis(sum))
 }
 
 fn relabelings(
@@ -477,18 +452,4 @@ fn is_label_name(name: &str) -> bool {
     !name.is_empty()
         && !name.starts_with(|c: char| c.is_ascii_digit())
         && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_')
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn times_are_read_as_prometheus_writes_them() {
-        assert_eq!(parse_time("1h30m"), Some(Duration::from_secs(5400)));
-        assert_eq!(parse_time("500ms"), Some(Duration::from_millis(500)));
-        for text in ["", "0s", "5", "5x", "1.5s", "30s1m", "-1s"] {
-            assert_eq!(parse_time(text), None, "{text}");
-        }
-    }
 }

@@ -3,13 +3,13 @@
 
 use std::{collections::BTreeMap, fs, path::Path, sync::Arc, time::Duration};
 
-use localcluster_driver::problem::{ObjectId, Problem};
 use localcluster_monitoring::{
     crd::{PodMonitor, PrometheusRule},
     crds, rules,
     scrape::{Settings, render},
     targets,
 };
+use localcluster_shared::problem::{ObjectId, Problem};
 use serde::de::DeserializeOwned;
 
 fn read<K: DeserializeOwned>(file: &str) -> Vec<Arc<K>> {

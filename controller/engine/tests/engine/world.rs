@@ -130,6 +130,7 @@ impl Deployment {
             updated,
             available: self.available(),
             generation_observed: !self.unseen,
+            behind_since: self.unseen.then(|| instant(now)),
             deadline_exceeded: (ready < self.wanted && now - self.progressed > deadline)
                 .then(|| instant(self.progressed + deadline)),
             unavailable_since: self.unavailable.map(instant),
@@ -272,6 +273,7 @@ impl World {
             objects: self.objects.clone(),
             route: self.route,
             route_pending: self.route_pending(),
+            route_pending_since: None,
         }
     }
 

@@ -22,6 +22,9 @@ pub struct Seen {
     pub record: Record,
     /// When it was first seen.
     pub since: Instant,
+    /// It was given more time once, which is enough: otherwise an API server that answers every other request would
+    /// keep a dead holder's record alive.
+    pub extended: bool,
 }
 
 impl Seen {
@@ -30,8 +33,25 @@ impl Seen {
     pub fn update(before: Option<Seen>, record: Record, now: Instant) -> Seen {
         match before {
             Some(seen) if seen.record == record => seen,
-            _ => Seen { record, since: now },
+            _ => Seen {
+                record,
+                since: now,
+                extended: false,
+            },
         }
+    }
+
+    /// The record, which counts for `grace` from now on at least. Only the first call for a record changes it.
+    #[must_use]
+    pub fn extend(mut self, grace: Duration, now: Instant) -> Seen {
+        let used = self.record.duration.saturating_sub(grace);
+        if let Some(since) = now.checked_sub(used)
+            && !self.extended
+        {
+            self.since = self.since.max(since);
+            self.extended = true;
+        }
+        self
     }
 }
 

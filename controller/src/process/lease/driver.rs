@@ -18,16 +18,6 @@ use crate::process::clock::Clock;
 /// The Lease is lost; the process must end.
 #[derive(Debug, thiserror::Error)]
 pub enum LeaseError {
-    /// It could not be renewed in time.
-    #[error(
-        "the lease {namespace}/{NAME} could not be renewed for {seconds} s; ending, so that another process can take over"
-    )]
-    Expired {
-        /// Namespace of the Lease.
-        namespace: String,
-        /// The renew deadline.
-        seconds: u64,
-    },
     /// Another process took it.
     #[error("the lease {namespace}/{NAME} was taken by {holder}; ending")]
     Taken {
@@ -48,6 +38,10 @@ pub struct Elector {
     permit: watch::Sender<Permit>,
     current: Option<Lease>,
     seen: Option<Seen>,
+    /// The Lease is held, and could not be renewed in time.
+    overdue: bool,
+    /// The API server did not answer the last time.
+    unanswered: bool,
 }
 
 impl Elector {
@@ -70,6 +64,8 @@ impl Elector {
             permit,
             current: None,
             seen: None,
+            overdue: false,
+            unanswered: false,
         };
         (elector, Fence(receiver))
     }
@@ -81,27 +77,26 @@ impl Elector {
     pub async fn run(mut self, shutdown: CancellationToken) -> Result<(), LeaseError> {
         loop {
             let started = Instant::now();
-            // A try that hangs must not keep the holder from noticing that its time is up.
             let mut went_well = false;
-            match tokio::time::timeout(self.times.renew_deadline / 2, self.step(started)).await {
+            match tokio::time::timeout(self.times.longest_try(), self.step(started)).await {
                 Ok(Ok(())) => went_well = true,
-                Ok(Err(error)) if is_conflict(&error) => self.current = None,
+                // Somebody wrote first, or deleted it.
+                Ok(Err(error)) if is_race(&error) => self.current = None,
                 Ok(Err(error)) => {
+                    self.unanswered = true;
                     warn!(lease = NAME, namespace = self.namespace, %error, "cannot use the lease");
                 }
-                Err(_) => warn!(
-                    lease = NAME,
-                    namespace = self.namespace,
-                    "no answer about the lease"
-                ),
+                Err(_) => {
+                    self.unanswered = true;
+                    warn!(
+                        lease = NAME,
+                        namespace = self.namespace,
+                        "no answer about the lease"
+                    );
+                }
             }
             self.notice_loss()?;
-            // Held: one request every third of its duration.
-            let pause = if went_well && self.holds() {
-                self.times.duration / 3
-            } else {
-                self.times.retry
-            };
+            let pause = self.pause(went_well, started);
             tokio::select! {
                 () = tokio::time::sleep(pause) => {}
                 () = shutdown.cancelled() => {
@@ -116,30 +111,60 @@ impl Elector {
     async fn step(&mut self, started: Instant) -> Result<(), kube::Error> {
         if !self.holds() || self.current.is_none() {
             self.current = self.api.get_opt(NAME).await?;
-            self.look(Instant::now());
+            self.note(Instant::now());
+            if self.taker().is_some() {
+                return Ok(());
+            }
         }
-        match decide(self.seen.as_ref(), &self.me, Instant::now()) {
-            Decision::Wait => {}
-            Decision::Create => {
+        if decide(self.seen.as_ref(), &self.me, Instant::now()) == Decision::Wait {
+            return Ok(());
+        }
+        let params = PostParams::default();
+        let written = match &self.current {
+            None => {
                 let lease = self.record(Lease::default());
-                let written = self.api.create(&PostParams::default(), &lease).await?;
-                self.written(written, started);
+                self.api.create(&params, &lease).await?
             }
-            Decision::Take | Decision::Renew => {
-                let lease = self.record(self.current.clone().unwrap_or_default());
-                let written = self
-                    .api
-                    .replace(NAME, &PostParams::default(), &lease)
-                    .await?;
-                self.written(written, started);
+            Some(current) => {
+                let lease = self.record(current.clone());
+                self.api.replace(NAME, &params, &lease).await?
             }
-        }
+        };
+        self.written(written, started);
         Ok(())
     }
 
-    fn look(&mut self, now: Instant) {
-        let record = self.current.as_ref().map(record_of);
-        self.seen = record.map(|record| Seen::update(self.seen.take(), record, now));
+    /// Notes what was read. The holder of a Lease that was deleted does not know it yet, so the record counts on.
+    fn note(&mut self, now: Instant) {
+        if let Some(record) = self.current.as_ref().map(record_of) {
+            let mut seen = Seen::update(self.seen.take(), record, now);
+            if self.unanswered {
+                seen = seen.extend(self.times.grace(), now);
+            }
+            self.seen = Some(seen);
+        }
+        self.unanswered = false;
+    }
+
+    /// Time until the next step, after one that began at `started`.
+    fn pause(&self, went_well: bool, started: Instant) -> Duration {
+        if self.holds() {
+            return if went_well {
+                self.times.renewal().saturating_sub(started.elapsed())
+            } else {
+                self.times.retry()
+            };
+        }
+        // The moment after the one at which it may be taken.
+        let expires = self.seen.as_ref().map(|seen| {
+            let left =
+                (seen.since + seen.record.duration).saturating_duration_since(Instant::now());
+            left.saturating_add(Duration::from_millis(1))
+        });
+        let read = self.times.read();
+        expires
+            .filter(|_| went_well)
+            .map_or(read, |left| left.min(read))
     }
 
     fn written(&mut self, lease: Lease, started: Instant) {
@@ -151,41 +176,57 @@ impl Elector {
                 "leading"
             );
         }
+        if self.overdue {
+            info!(
+                lease = NAME,
+                namespace = self.namespace,
+                "the lease is renewed; acting again"
+            );
+            self.overdue = false;
+        }
         self.current = Some(lease);
-        self.look(Instant::now());
+        self.note(Instant::now());
         self.permit
-            .send_replace(Permit::Until(started + self.times.renew_deadline));
+            .send_replace(Permit::Until(started + self.times.renew_deadline()));
     }
 
     fn holds(&self) -> bool {
         *self.permit.borrow() != Permit::Never
     }
 
-    fn notice_loss(&self) -> Result<(), LeaseError> {
+    /// Who holds the Lease that this process held.
+    fn taker(&self) -> Option<&str> {
+        let holder = self.seen.as_ref()?.record.holder.as_str();
+        (self.holds() && holder != self.me).then_some(holder)
+    }
+
+    fn notice_loss(&mut self) -> Result<(), LeaseError> {
+        if let Some(holder) = self.taker() {
+            let holder = if holder.is_empty() {
+                "another process, which has given it back"
+            } else {
+                holder
+            };
+            let error = LeaseError::Taken {
+                namespace: self.namespace.clone(),
+                holder: holder.to_owned(),
+            };
+            self.permit.send_replace(Permit::Never);
+            return Err(error);
+        }
         let Permit::Until(end) = *self.permit.borrow() else {
             return Ok(());
         };
-        let holder = self
-            .seen
-            .as_ref()
-            .map(|seen| seen.record.holder.clone())
-            .unwrap_or_default();
-        let error = if !holder.is_empty() && holder != self.me {
-            LeaseError::Taken {
-                namespace: self.namespace.clone(),
-                holder,
-            }
-        } else if Instant::now() >= end {
-            let seconds = self.times.renew_deadline.as_secs();
-            LeaseError::Expired {
-                namespace: self.namespace.clone(),
-                seconds,
-            }
-        } else {
-            return Ok(());
-        };
-        self.permit.send_replace(Permit::Never);
-        Err(error)
+        if Instant::now() >= end && !self.overdue {
+            self.overdue = true;
+            warn!(
+                lease = NAME,
+                namespace = self.namespace,
+                seconds = self.times.renew_deadline().as_secs_f64(),
+                "the lease could not be renewed in time; this process does not act until it is"
+            );
+        }
+        Ok(())
     }
 
     /// Lets another process take over at once.
@@ -225,7 +266,7 @@ impl Elector {
             namespace: Some(self.namespace.clone()),
             ..lease.metadata
         };
-        let seconds = self.times.duration.as_secs().max(1);
+        let seconds = self.times.duration().as_secs();
         let spec = LeaseSpec {
             holder_identity: Some(self.me.clone()),
             lease_duration_seconds: i32::try_from(seconds).ok(),
@@ -265,6 +306,6 @@ fn record_of(lease: &Lease) -> Record {
     }
 }
 
-fn is_conflict(error: &kube::Error) -> bool {
-    matches!(error, kube::Error::Api(status) if status.code == 409)
+fn is_race(error: &kube::Error) -> bool {
+    matches!(error, kube::Error::Api(status) if matches!(status.code, 404 | 409))
 }

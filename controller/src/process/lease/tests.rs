@@ -10,7 +10,11 @@ fn seen(holder: &str, since: Instant) -> Seen {
         duration: Duration::from_secs(15),
         resource_version: "1".to_owned(),
     };
-    Seen { record, since }
+    Seen {
+        record,
+        since,
+        extended: false,
+    }
 }
 
 #[test]
@@ -55,4 +59,23 @@ fn a_renewal_starts_the_time_anew_and_an_unchanged_record_does_not() {
         ..first.record.clone()
     };
     assert_eq!(Seen::update(Some(first), renewed, later).since, later);
+}
+
+#[test]
+fn a_record_is_extended_once_and_never_shortened() {
+    let now = Instant::now();
+    let at = |seconds| now + Duration::from_secs(seconds);
+    let grace = Duration::from_secs(6);
+    // It had 12 of its 15 seconds left.
+    assert_eq!(seen("other", now).extend(grace, at(3)).since, now);
+    let extended = seen("other", now).extend(grace, at(20));
+    assert_eq!(decide(Some(&extended), "me", at(26)), Decision::Wait);
+    assert_eq!(decide(Some(&extended), "me", at(27)), Decision::Take);
+    let again = Seen::update(Some(extended.clone()), extended.record.clone(), at(26));
+    assert_eq!(again.extend(grace, at(26)), extended);
+    let renewed = Record {
+        resource_version: "2".to_owned(),
+        ..extended.record.clone()
+    };
+    assert!(!Seen::update(Some(extended), renewed, at(26)).extended);
 }

@@ -2,20 +2,17 @@
 
 use axum::response::Response;
 use http::StatusCode;
-use http::header::USER_AGENT;
 use serde_json::{Value, json};
 
+use super::managers::{self, MAX_MANAGER, Ownership};
 use super::request::ResourceRequest;
 use super::server::Call;
-use super::update::{self, Ownership};
-use super::{ApiError, Cause, body, create, render};
+use super::{body, create, render, update};
 use crate::object;
-use crate::patch::managers::{ApplyError, Conflict, Manager, Managers, Write};
+use crate::patch::managers::{ApplyError, Conflict, Manager, Write};
 use crate::registry::{Behaviour, Kind};
 use crate::schema::conform;
-
-/// Longest name of a field manager, as upstream.
-const MAX_MANAGER: usize = 128;
+use crate::status::{ApiError, Cause};
 
 /// Answers a `patch` of the apply type.
 pub(crate) async fn apply(
@@ -32,7 +29,7 @@ pub(crate) async fn apply(
     let config = config(call, kind, request)?;
     let force = call.query.flag("force");
     let merge = |live: &Value| -> Result<Value, ApiError> {
-        let mut managers = read(live)?;
+        let mut managers = managers::read(live)?;
         let now = call.server.clock.now_rfc3339();
         let write = Write {
             schema: kind.schema(),
@@ -180,65 +177,4 @@ fn conflict(conflicts: &[Conflict]) -> ApiError {
     };
     error.details = json!({ "causes": conflicts.iter().map(cause).collect::<Vec<_>>() });
     error
-}
-
-fn read(object: &Value) -> Result<Managers, ApiError> {
-    Managers::read(object).map_err(|error| ApiError::bad_request(error.to_string()))
-}
-
-/// Records in `new` that the caller turned `old` into it by a write that was no apply.
-pub(crate) fn record_update(
-    call: &Call,
-    kind: &Kind,
-    subresource: &str,
-    old: &Value,
-    new: &mut Value,
-) -> Result<(), ApiError> {
-    let stored = if new.pointer("/metadata/managedFields").is_some() {
-        &*new
-    } else {
-        old
-    };
-    let mut managers = read(stored)?;
-    let writer = Manager {
-        name: writer(call),
-        applies: false,
-        api_version: kind.api_version(),
-        subresource: subresource.to_owned(),
-    };
-    let now = call.server.clock.now_rfc3339();
-    // Objects whose lists have double keys are stored by servers too; their ownership is not tracked.
-    let write = Write {
-        schema: kind.stored_schema(),
-        has_status: kind.status,
-        writer: &writer,
-        now: &now,
-    };
-    if managers.record_update(old, new, &write).is_ok() {
-        managers.write(new);
-    }
-    Ok(())
-}
-
-/// Who writes: the manager that the request names, or else the program that sent it.
-fn writer(call: &Call) -> String {
-    let agent = || {
-        call.headers
-            .get(USER_AGENT)?
-            .to_str()
-            .ok()?
-            .split('/')
-            .next()
-    };
-    let name = call
-        .query
-        .get("fieldManager")
-        .or_else(agent)
-        .unwrap_or_default();
-    let name: String = name.chars().take(MAX_MANAGER).collect();
-    if name.is_empty() {
-        "unknown".to_owned()
-    } else {
-        name
-    }
 }

@@ -1,12 +1,11 @@
 //! The end of CustomResourceDefinitions: their objects go first.
 
+use crate::status::ApiError;
 use serde_json::Value;
 
-use super::ApiError;
-use super::delete::{self, Options};
-use super::server::{Call, Server, WriteError};
+use super::server::{Server, WriteError};
 use crate::object;
-use crate::registry::{Behaviour, Kind, custom};
+use crate::registry::{Kind, custom};
 use crate::store::Expect;
 
 /// Keeps a definition until its objects are gone.
@@ -27,35 +26,10 @@ pub(crate) fn begin(server: &Server, definition: &mut Value) {
     );
 }
 
-/// Deletes the objects of a definition, and the definition if nothing holds any of them.
-pub(crate) async fn clean_up(call: &Call, name: &str) -> Result<(), ApiError> {
-    let catalog = call.server.catalog();
-    let options = Options::background();
-    if let Some(kind) = catalog.iter().find(|kind| defined_by(kind) == Some(name)) {
-        for record in call.server.store.scan(&kind.prefix("")) {
-            let object = object::name(&record.value);
-            let deleted = Box::pin(delete::delete_key(
-                call,
-                kind,
-                &record.key,
-                object,
-                &options,
-            ));
-            match deleted.await {
-                Err(error) if error.reason != "NotFound" => return Err(error),
-                _ => {}
-            }
-        }
-    }
-    call.server
-        .release_definition(name)
-        .await
-        .map_err(|error| ApiError::internal(error.to_string()))
-}
-
 /// Refuses new objects of a definition that is going.
 pub(crate) fn check_creation(server: &Server, kind: &Kind) -> Result<(), ApiError> {
-    let going = defined_by(kind)
+    let going = kind
+        .definition()
         .and_then(|name| server.store.get(&custom::definition_key(name)))
         .is_some_and(|record| object::is_deleting(&record.value));
     if !going {
@@ -65,14 +39,6 @@ pub(crate) fn check_creation(server: &Server, kind: &Kind) -> Result<(), ApiErro
     "create not allowed while custom resource definition is terminating"
         .clone_into(&mut error.message);
     Err(error)
-}
-
-/// Name of the definition that a kind comes from.
-pub(crate) fn defined_by(kind: &Kind) -> Option<&str> {
-    match &kind.behaviour {
-        Behaviour::Builtin(_) => None,
-        Behaviour::Custom(custom) => Some(&custom.definition),
-    }
 }
 
 impl Server {

@@ -8,14 +8,15 @@ use serde_json::{Value, json};
 use super::request::ResourceRequest;
 use super::server::Call;
 use super::update::may_go;
-use super::{ApiError, body, definitions, render};
+use super::{body, definitions, render};
+use crate::admission::{self, Write};
 use crate::object;
 use crate::registry::Kind;
-use crate::registry::select::Selection;
+use crate::status::{ApiError, Cause};
 use crate::store::Expect;
 
 /// `DeleteOptions`, from the body or the query.
-pub(crate) struct Options {
+struct Options {
     grace: Option<i64>,
     propagation: Propagation,
     uid: Option<String>,
@@ -36,7 +37,7 @@ enum Propagation {
 
 impl Options {
     /// What a deletion without options is.
-    pub(crate) fn background() -> Self {
+    fn background() -> Self {
         Self {
             grace: None,
             propagation: Propagation::Background,
@@ -61,7 +62,7 @@ impl Options {
             Some("Foreground") => Propagation::Foreground,
             Some("Orphan") => Propagation::Orphan,
             Some(other) => {
-                let cause = super::Cause::not_supported(
+                let cause = Cause::not_supported(
                     "propagationPolicy",
                     &json!(other),
                     &["Foreground", "Background", "Orphan"],
@@ -151,7 +152,7 @@ pub(crate) async fn delete_collection(
     request: &ResourceRequest,
 ) -> Result<Response, ApiError> {
     let options = Options::read(call)?;
-    let selection = Selection::parse(&call.query, kind)?;
+    let selection = call.selection(kind)?;
     let page = call
         .server
         .store
@@ -186,7 +187,7 @@ pub(crate) async fn delete_collection(
 }
 
 /// Deletes an object, or marks it when something holds it back; says which.
-pub(crate) async fn delete_key(
+async fn delete_key(
     call: &Call,
     kind: &Kind,
     key: &str,
@@ -200,6 +201,17 @@ pub(crate) async fn delete_key(
             .get(key)
             .ok_or_else(|| ApiError::not_found(kind, name))?;
         options.check(kind, &record.value)?;
+        admission::check(
+            &call.server,
+            &Write {
+                user: &call.user,
+                kind,
+                subresource: "",
+                dry_run: options.dry_run,
+                old: Some(&record.value),
+                new: None,
+            },
+        )?;
         let mut marked = mark(kind, &record.value, options, call.server.clock.now());
         let definition = kind.is("apiextensions.k8s.io", "customresourcedefinitions");
         if definition {
@@ -219,7 +231,7 @@ pub(crate) async fn delete_key(
         match written {
             Ok(record) => {
                 if definition {
-                    definitions::clean_up(call, name).await?;
+                    delete_objects_of(call, name).await?;
                 }
                 return Ok(((*record.value).clone(), goes));
             }
@@ -227,6 +239,26 @@ pub(crate) async fn delete_key(
             Err(error) => return Err(error.answer(kind, name)),
         }
     }
+}
+
+/// Deletes the objects of a definition, and the definition if nothing holds any of them.
+async fn delete_objects_of(call: &Call, name: &str) -> Result<(), ApiError> {
+    let catalog = call.server.catalog();
+    let options = Options::background();
+    if let Some(kind) = catalog.iter().find(|kind| kind.definition() == Some(name)) {
+        for record in call.server.store.scan(&kind.prefix("")) {
+            let object = object::name(&record.value);
+            let deleted = Box::pin(delete_key(call, kind, &record.key, object, &options));
+            match deleted.await {
+                Err(error) if error.reason != "NotFound" => return Err(error),
+                _ => {}
+            }
+        }
+    }
+    call.server
+        .release_definition(name)
+        .await
+        .map_err(|error| ApiError::internal(error.to_string()))
 }
 
 /// The object with deletion begun.

@@ -1,42 +1,27 @@
-//! The shared state and the one entry point of all requests.
+//! The state that all requests share, and one request on its way to its verb.
 
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
-use axum::Router;
-use axum::body::Body;
-use axum::extract::{Request, State};
-use axum::response::{IntoResponse, Response};
+use axum::response::Response;
 use bytes::Bytes;
 use http::header::WARNING;
-use http::{HeaderMap, HeaderValue, Method, StatusCode};
-use http_body_util::{BodyExt, LengthLimitError, Limited};
+use http::{HeaderMap, HeaderValue};
 use jiff::Timestamp;
 use serde_json::Value;
 
-use super::authz::{self, Action};
-use super::request::{Query, ResourceRequest, Target, Verb};
+use super::request::Query;
 use super::requests::RequestCounter;
-use super::{
-    ApiError, authn, body, create, definitions, delete, discovery, impersonate, logs, patch, read,
-    review, scale, token, update, watch,
-};
+use super::user::User;
+use crate::admission::Admission;
 use crate::clock::Clock;
+use crate::registry::select::Selection;
 use crate::registry::{Catalog, Kind, custom};
+use crate::status::ApiError;
 use crate::store::disk::DiskError;
 use crate::store::{Expect, LogError, Record, Store};
 use crate::tokens::Tokens;
 use crate::{Config, Error};
-
-/// Largest request body, as upstream: three mebibytes.
-const MAX_BODY: usize = 3 * 1024 * 1024;
-
-/// Who asks.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct User {
-    pub(crate) name: String,
-    pub(crate) groups: Vec<String>,
-}
 
 /// State shared by all requests.
 #[derive(Debug)]
@@ -47,6 +32,7 @@ pub(crate) struct Server {
     /// Where the kubelet keeps the logs of containers.
     pub(crate) log_dir: Option<PathBuf>,
     pub(crate) requests: RequestCounter,
+    pub(crate) admission: Arc<Admission>,
     /// When events were last looked at for old ones.
     pub(crate) expired_at: Mutex<Option<Timestamp>>,
     catalog: RwLock<Arc<Catalog>>,
@@ -61,6 +47,7 @@ impl Server {
             tokens,
             log_dir: config.log_dir.clone(),
             requests: RequestCounter::new()?,
+            admission: Arc::clone(&config.admission),
             expired_at: Mutex::default(),
             catalog,
         })
@@ -96,7 +83,7 @@ impl Server {
     ) -> Result<Arc<Record>, WriteError> {
         let record = self.store.delete(key, Some(last), Some(revision))?;
         let record = self.settle(kind, record).await?;
-        if let Some(definition) = definitions::defined_by(kind) {
+        if let Some(definition) = kind.definition() {
             // It may have waited for this object.
             self.release_definition(definition).await?;
         }
@@ -154,6 +141,29 @@ pub(crate) struct Call {
 }
 
 impl Call {
+    /// The objects of a kind that the query selects.
+    pub(crate) fn selection(&self, kind: &Kind) -> Result<Selection, ApiError> {
+        let text = |key: &str| self.query.get(key).unwrap_or_default();
+        Selection::parse(text("labelSelector"), text("fieldSelector"), kind)
+    }
+
+    pub(super) fn new(
+        server: Arc<Server>,
+        user: User,
+        headers: HeaderMap,
+        query: Query,
+        body: Bytes,
+    ) -> Self {
+        Self {
+            server,
+            user,
+            headers,
+            query,
+            body,
+            warnings: Mutex::default(),
+        }
+    }
+
     /// Tells the client something that is no error; each text once.
     pub(crate) fn warn(&self, text: impl Into<String>) {
         let mut warnings = self.warnings.lock().unwrap_or_else(PoisonError::into_inner);
@@ -164,7 +174,7 @@ impl Call {
     }
 
     /// Adds the warnings to an answer.
-    fn add_warnings(&self, response: &mut Response) {
+    pub(super) fn add_warnings(&self, response: &mut Response) {
         for text in self
             .warnings
             .lock()
@@ -176,177 +186,5 @@ impl Call {
                 response.headers_mut().append(WARNING, value);
             }
         }
-    }
-}
-
-/// The router, for requests that carry a [`User`] as extension.
-pub(crate) fn router(server: Arc<Server>) -> Router {
-    Router::new().fallback(handle).with_state(server)
-}
-
-/// The router, for requests that carry a bearer token.
-pub(crate) fn authenticating_router(server: Arc<Server>) -> Router {
-    let check = axum::middleware::from_fn_with_state(server.clone(), authn::authenticate);
-    router(server).layer(check)
-}
-
-async fn handle(State(server): State<Arc<Server>>, request: Request) -> Response {
-    answer(server, request)
-        .await
-        .unwrap_or_else(IntoResponse::into_response)
-}
-
-async fn answer(server: Arc<Server>, request: Request) -> Result<Response, ApiError> {
-    let (parts, body) = request.into_parts();
-    let user = parts
-        .extensions
-        .get::<User>()
-        .cloned()
-        .ok_or_else(|| ApiError::internal("the request was not authenticated"))?;
-    let user = impersonate::effective_user(&server, user, &parts.headers)?;
-    let query = Query::parse(&parts.uri)?;
-    let target = Target::parse(&parts.method, parts.uri.path(), &query);
-    let body = read_body(body).await?;
-    let call = Call {
-        server,
-        user,
-        headers: parts.headers,
-        query,
-        body,
-        warnings: Mutex::default(),
-    };
-    let answered = allowed_answer(&call, &target, &parts.method, parts.uri.path()).await;
-    let mut response = answered.unwrap_or_else(IntoResponse::into_response);
-    call.add_warnings(&mut response);
-    let request = match &target {
-        // Anybody can ask for anything; only what exists gets a counter.
-        Target::Resource(request) => call
-            .server
-            .catalog()
-            .find(&request.group, &request.version, &request.resource)
-            .is_ok()
-            .then_some(request),
-        Target::Path => None,
-    };
-    let applies = body::media_type(&call.headers) == patch::APPLY;
-    let code = response.status().as_u16();
-    call.server
-        .requests
-        .count(request, applies, code, &call.user.name);
-    Ok(response)
-}
-
-/// Answers a request if its sender may make it.
-async fn allowed_answer(
-    call: &Call,
-    target: &Target,
-    method: &Method,
-    path: &str,
-) -> Result<Response, ApiError> {
-    let action = match target {
-        Target::Resource(request) => Action::of(request),
-        Target::Path => Action::Path {
-            verb: method.as_str().to_lowercase(),
-            path: path.to_owned(),
-        },
-    };
-    if !call.server.allows(&call.user, &action) {
-        return Err(authz::forbidden(&call.user, &action));
-    }
-    match target {
-        Target::Path if method == Method::GET => discovery::answer(call, path),
-        Target::Path => Err(ApiError::method_not_allowed()),
-        Target::Resource(request) => dispatch(call, request).await,
-    }
-}
-
-async fn dispatch(call: &Call, request: &ResourceRequest) -> Result<Response, ApiError> {
-    let kind = call
-        .server
-        .catalog()
-        .find(&request.group, &request.version, &request.resource)?;
-    let request = normalised(&kind, request)?;
-    call.server.expire_events(&kind);
-    if kind.is_review() {
-        return match request.verb {
-            Verb::Create => review::create(call, &kind, &request),
-            _ => Err(ApiError::method_not_allowed()),
-        };
-    }
-    match (request.verb, request.subresource.as_str()) {
-        (Verb::Get, "" | "status") => read::get(call, &kind, &request),
-        (Verb::List, "") => read::list(call, &kind, &request),
-        (Verb::Watch, "") => watch::watch(call, &kind, &request),
-        (Verb::Create, "") => create::create(call, &kind, &request).await,
-        (Verb::Get, "log") => logs::answer(call, &kind, &request).await,
-        (Verb::Get | Verb::Update | Verb::Patch, "scale") => {
-            scale::answer(call, &kind, &request).await
-        }
-        (_, "exec" | "attach" | "portforward") => Err(unavailable(&request.subresource)),
-        (Verb::Create, "token") => token::create(call, &kind, &request),
-        (Verb::Update, "" | "status" | "finalize") => update::update(call, &kind, &request).await,
-        (Verb::Patch, "" | "status") => patch::patch(call, &kind, &request).await,
-        (Verb::Delete, "") => delete::delete(call, &kind, &request).await,
-        (Verb::DeleteCollection, "") => delete::delete_collection(call, &kind, &request).await,
-        _ => Err(ApiError::method_not_allowed()),
-    }
-}
-
-/// The answer for streams into pods, which are processes of this machine.
-fn unavailable(subresource: &str) -> ApiError {
-    let instead = match subresource {
-        "portforward" => {
-            "a pod listens on its own loopback address, shown by `kubectl get pods -o wide`"
-        }
-        _ => {
-            "a pod is a process of this machine: use a shell here, and `kubectl logs` for its output"
-        }
-    };
-    let message = format!("localcluster offers no {subresource}: {instead}");
-    ApiError::new(StatusCode::NOT_IMPLEMENTED, "NotImplemented", message)
-}
-
-/// Checks that the path fits the kind: namespaced or not, known subresource.
-fn normalised(kind: &Kind, request: &ResourceRequest) -> Result<ResourceRequest, ApiError> {
-    let mut request = request.clone();
-    if !kind.namespaced {
-        if !request.namespace.is_empty() && !kind.is("", "namespaces") {
-            return Err(ApiError::no_such_path());
-        }
-        request.namespace = String::new();
-    } else if request.namespace.is_empty() {
-        let across = matches!(request.verb, Verb::List | Verb::Watch);
-        if !request.name.is_empty() {
-            return Err(ApiError::no_such_path());
-        }
-        if !across {
-            return Err(ApiError::method_not_allowed());
-        }
-    }
-    if request.name.is_empty() && matches!(request.verb, Verb::Update | Verb::Patch) {
-        return Err(ApiError::method_not_allowed());
-    }
-    match request.subresource.as_str() {
-        "" => {}
-        "status" if kind.status => {}
-        "scale" if kind.scale.is_some() => {}
-        "exec" | "attach" | "portforward" if kind.is("", "pods") => {}
-        name if kind.has_subresource(name) => {}
-        _ => return Err(ApiError::no_such_path()),
-    }
-    Ok(request)
-}
-
-async fn read_body(body: Body) -> Result<Bytes, ApiError> {
-    match Limited::new(body, MAX_BODY).collect().await {
-        Ok(collected) => Ok(collected.to_bytes()),
-        Err(error) if error.is::<LengthLimitError>() => Err(ApiError::new(
-            StatusCode::PAYLOAD_TOO_LARGE,
-            "RequestEntityTooLarge",
-            format!("Request entity too large: limit is {MAX_BODY}"),
-        )),
-        Err(error) => Err(ApiError::bad_request(format!(
-            "cannot read the request body: {error}"
-        ))),
     }
 }

@@ -4,11 +4,14 @@ use axum::response::Response;
 use http::StatusCode;
 use serde_json::{Value, json};
 
+use super::managers::{self, Ownership};
 use super::request::ResourceRequest;
 use super::server::Call;
-use super::{ApiError, Cause, apply, body, create, render};
+use super::{body, create, render};
+use crate::admission::{self, Write};
 use crate::object;
 use crate::registry::{Behaviour, Kind, meta, notices, prepare};
+use crate::status::{ApiError, Cause};
 use crate::store::Expect;
 
 /// Answers `update`.
@@ -52,15 +55,6 @@ fn check_conditional(kind: &Kind, object: &Value) -> Result<(), ApiError> {
     Err(ApiError::invalid(kind, object::name(object), &[cause]))
 }
 
-/// How `metadata.managedFields` of a new object come about.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Ownership {
-    /// They are in the object already.
-    Given,
-    /// The writer gets the fields that it changes.
-    Recorded,
-}
-
 /// Replaces an object by what `successor` makes of it, and repeats that when somebody else wrote it
 /// meanwhile. A successor that names the version it was made from is refused then.
 pub(crate) async fn change(
@@ -82,16 +76,32 @@ pub(crate) async fn change(
         body::to_stored(kind, &mut new);
         check_preconditions(kind, request, old, &new)?;
         settle(kind, &request.subresource, old, &mut new)?;
-        prepare(&call.server, kind, &mut new, Some(old))?;
+        prepare(
+            (&call.server.store, &call.server.clock),
+            kind,
+            &mut new,
+            Some(old),
+        )?;
         meta::count_generation(kind, old, &mut new);
         if ownership == Ownership::Recorded {
-            apply::record_update(call, kind, &request.subresource, old, &mut new)?;
+            managers::record_update(call, kind, &request.subresource, old, &mut new)?;
         }
         if request.subresource.is_empty() {
-            notices(kind, &new)
+            notices(kind, &new, Some(old))
                 .into_iter()
                 .for_each(|text| call.warn(text));
         }
+        admission::check(
+            &call.server,
+            &Write {
+                user: &call.user,
+                kind,
+                subresource: &request.subresource,
+                dry_run,
+                old: Some(old),
+                new: Some(&new),
+            },
+        )?;
         if unchanged(old, &new) {
             return Ok((**old).clone());
         }

@@ -23,8 +23,8 @@ use std::sync::{Arc, OnceLock};
 
 use serde_json::Value;
 
-use crate::api::ApiError;
 use crate::schema::{self, Schema};
+use crate::status::{ApiError, Named};
 
 /// A resource in one version.
 #[derive(Debug, Clone)]
@@ -69,6 +69,20 @@ pub(crate) enum Behaviour {
     Custom(Arc<custom::Custom>),
 }
 
+impl Named for Kind {
+    fn group(&self) -> &str {
+        &self.group
+    }
+
+    fn kind(&self) -> &str {
+        &self.kind
+    }
+
+    fn plural(&self) -> &str {
+        &self.plural
+    }
+}
+
 impl Kind {
     /// Structure of objects.
     pub(crate) fn schema(&self) -> &Schema {
@@ -95,15 +109,6 @@ impl Kind {
             self.version.clone()
         } else {
             format!("{}/{}", self.group, self.version)
-        }
-    }
-
-    /// `deployments.apps`, as in messages.
-    pub(crate) fn qualified_resource(&self) -> String {
-        if self.group.is_empty() {
-            self.plural.clone()
-        } else {
-            format!("{}.{}", self.plural, self.group)
         }
     }
 
@@ -140,6 +145,14 @@ impl Kind {
     /// Whether its objects are questions, which are answered and not stored.
     pub(crate) fn is_review(&self) -> bool {
         matches!(self.behaviour, Behaviour::Builtin(builtin) if builtin.review)
+    }
+
+    /// Name of the definition that the kind comes from; `None` for a built-in kind.
+    pub(crate) fn definition(&self) -> Option<&str> {
+        match &self.behaviour {
+            Behaviour::Builtin(_) => None,
+            Behaviour::Custom(custom) => Some(&custom.definition),
+        }
     }
 
     /// Whether this is the built-in resource `group/plural`.

@@ -9,7 +9,7 @@ use kube::ResourceExt;
 
 use super::{
     fields::{actual, available, bounds, deadline, is_paused, ready},
-    plan::Round,
+    round::{Appeared, Round},
 };
 
 const PROGRESSING: &str = "Progressing";
@@ -17,13 +17,6 @@ const AVAILABLE: &str = "Available";
 const REPLICA_FAILURE: &str = "ReplicaFailure";
 const NEW_AVAILABLE: &str = "NewReplicaSetAvailable";
 const TIMED_OUT: &str = "ProgressDeadlineExceeded";
-
-/// How the new ReplicaSet came to be known in this round.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Appeared {
-    Created(String),
-    Found(String),
-}
 
 /// Every wanted pod is new and available, no other is left, and that is what was last asked for.
 pub(super) fn is_complete(

@@ -7,17 +7,16 @@ use k8s_openapi::{
     apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference},
 };
 use kube::{Resource, ResourceExt};
+use localcluster_shared::events::Occurrence;
 
 use super::{
-    conditions::Appeared,
     fields::{
         NOT_COPIED, REVISION, REVISION_HISTORY, actual, bounds, is_rolling, replicas, revision,
         set_replicas,
     },
-    plan::{Round, Write},
-    rollout, scale, template,
+    round::{Appeared, Round, Write},
+    scale, template,
 };
-use crate::events::Occurrence;
 
 /// Characters of the revision history annotation (upstream: `maxRevHistoryLengthInChars`).
 const MAX_HISTORY: usize = 2000;
@@ -74,7 +73,7 @@ pub(super) fn ensure_new(round: &mut Round<'_>) {
         status: None,
     };
     let size = if is_rolling(deployment) {
-        rollout::new_size(round, 0)
+        scale::new_size(round, 0)
     } else {
         bounds.desired
     };

@@ -5,6 +5,7 @@ mod fields;
 mod history;
 mod plan;
 mod rollout;
+mod round;
 mod scale;
 mod template;
 
@@ -27,17 +28,14 @@ use kube::{
         reflector::{ObjectRef, Store},
     },
 };
-use serde_json::json;
-
-use crate::{
-    Error,
-    availability::is_finished,
-    error::is_namespace_going,
+use localcluster_shared::{
     events::{Occurrence, Recorder},
     feed::{Feed, Queue, controller_of},
-    requeue,
 };
-use plan::{Plan, View, Write};
+use serde_json::json;
+
+use crate::{Error, availability::is_finished, error::is_namespace_going, requeue};
+use round::{Plan, View, Write};
 
 /// Everything a round needs.
 pub(crate) struct Context {

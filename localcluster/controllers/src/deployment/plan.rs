@@ -1,71 +1,19 @@
-//! One round of a Deployment: from what is seen to what is to be written. Pure.
+//! Decides one round of a Deployment: from its state to the writes. Pure.
 //!
 //! A round does the next safe step only; the events its writes cause start the next round. The rules
 //! (how much may be scaled when) are those of Kubernetes' own deployment controller.
 
-use jiff::{SignedDuration, Timestamp};
-use k8s_openapi::api::apps::v1::{Deployment, DeploymentStatus, ReplicaSet};
 use kube::ResourceExt;
 
 use super::{
     conditions,
     fields::{DESIRED, bounds, is_paused, is_rolling, number, replicas},
-    history, rollout, scale, template,
+    history, rollout,
+    round::{Plan, Round, View},
+    scale, template,
 };
-use crate::events::Occurrence;
 
-/// What the controller sees.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct View<'a> {
-    pub(crate) deployment: &'a Deployment,
-    /// ReplicaSets it owns, oldest first.
-    pub(crate) sets: &'a [ReplicaSet],
-    /// Whether any pod of an old ReplicaSet still runs, terminating ones included (strategy
-    /// Recreate waits for them).
-    pub(crate) old_pods_running: bool,
-    /// Why the new ReplicaSet could not be created last time.
-    pub(crate) create_error: Option<&'a str>,
-    pub(crate) now: Timestamp,
-}
-
-/// One write of a [`Plan`].
-#[derive(Debug, Clone, PartialEq)]
-pub(crate) enum Write {
-    /// Create the ReplicaSet of the present template.
-    Create(Box<ReplicaSet>),
-    /// Make replicas, annotations and minReadySeconds of a ReplicaSet what they are in here.
-    Update(Box<ReplicaSet>),
-    /// Remove a ReplicaSet that is only history.
-    Delete { name: String, uid: Option<String> },
-    /// Annotate the Deployment with its revision.
-    Revision(String),
-}
-
-/// What to do, in this order: writes, events, status.
-#[derive(Debug, Default, PartialEq)]
-pub(crate) struct Plan {
-    pub(crate) writes: Vec<Write>,
-    pub(crate) events: Vec<Occurrence>,
-    /// The status, when it differs from the stored one.
-    pub(crate) status: Option<DeploymentStatus>,
-    /// When the progress deadline passes.
-    pub(crate) look_again: Option<SignedDuration>,
-}
-
-/// The state of a round while it is decided. ReplicaSets in here are already as planned.
-pub(super) struct Round<'a> {
-    pub(super) view: View<'a>,
-    pub(super) deployment: &'a Deployment,
-    /// The ReplicaSet of the present template.
-    pub(super) new: Option<ReplicaSet>,
-    /// All others, oldest first.
-    pub(super) old: Vec<ReplicaSet>,
-    pub(super) plan: Plan,
-    /// Whether the new ReplicaSet was found or made in this round, for the condition.
-    pub(super) appeared: Option<conditions::Appeared>,
-}
-
-/// Decide.
+/// Decides.
 pub(crate) fn plan(view: View<'_>) -> Plan {
     let deployment = view.deployment;
     let new = template::find_new(deployment, view.sets).cloned();
@@ -84,48 +32,29 @@ pub(crate) fn plan(view: View<'_>) -> Plan {
         appeared: None,
     };
     if deployment.metadata.deletion_timestamp.is_none() {
-        round.decide();
+        decide(&mut round);
     }
     conditions::settle(&mut round);
     round.plan
 }
 
-impl Round<'_> {
-    fn decide(&mut self) {
-        if is_paused(self.deployment) || self.is_scaling() {
-            history::adopt_revision(self);
-            scale::proportionally(self);
-            if is_paused(self.deployment) {
-                history::clean_up(self);
-            }
-        } else if is_rolling(self.deployment) {
-            rollout::roll(self);
-        } else {
-            rollout::recreate(self);
+fn decide(round: &mut Round<'_>) {
+    if is_paused(round.deployment) || is_scaling(round) {
+        history::adopt_revision(round);
+        scale::proportionally(round);
+        if is_paused(round.deployment) {
+            history::clean_up(round);
         }
+    } else if is_rolling(round.deployment) {
+        rollout::roll(round);
+    } else {
+        rollout::recreate(round);
     }
+}
 
-    /// The number of replicas was changed, not the template: some set was scaled for another number.
-    fn is_scaling(&self) -> bool {
-        let desired = bounds(self.deployment).desired;
-        let mut active = self
-            .new
-            .iter()
-            .chain(&self.old)
-            .filter(|set| replicas(set) > 0);
-        active.any(|set| number(set, DESIRED).is_some_and(|noted| noted != desired))
-    }
-
-    pub(super) fn all(&self) -> impl Iterator<Item = &ReplicaSet> {
-        self.old.iter().chain(&self.new)
-    }
-
-    /// Plan the write of a set as it is now; a later change of the same set replaces the earlier.
-    pub(super) fn update(&mut self, set: &ReplicaSet) {
-        let same = |write: &Write| matches!(write, Write::Update(other) | Write::Create(other) if other.name_any() == set.name_any());
-        match self.plan.writes.iter_mut().find(|write| same(write)) {
-            Some(Write::Update(planned) | Write::Create(planned)) => **planned = set.clone(),
-            _ => self.plan.writes.push(Write::Update(Box::new(set.clone()))),
-        }
-    }
+/// Whether the number of replicas was changed, not the template: some set was scaled for another number.
+fn is_scaling(round: &Round<'_>) -> bool {
+    let desired = bounds(round.deployment).desired;
+    let mut active = round.all().filter(|set| replicas(set) > 0);
+    active.any(|set| number(set, DESIRED).is_some_and(|noted| noted != desired))
 }

@@ -3,8 +3,8 @@
 use super::{
     fields::{bounds, lasting, replicas},
     history,
-    plan::Round,
-    scale::Which,
+    round::Round,
+    scale::{self, Which},
 };
 
 /// Strategy RollingUpdate: never fewer available pods than `desired - maxUnavailable`, never more
@@ -43,23 +43,13 @@ pub(super) fn recreate(round: &mut Round<'_>) {
     }
 }
 
-/// How many replicas the new set may have now.
-pub(super) fn new_size(round: &Round<'_>, present: i32) -> i32 {
-    let bounds = bounds(round.deployment);
-    let total: i32 = round.old.iter().map(replicas).sum::<i32>() + present;
-    if total >= bounds.most() {
-        return present;
-    }
-    present + (bounds.most() - total).min(bounds.desired - present)
-}
-
 fn scale_new(round: &mut Round<'_>) -> bool {
     let Some(new) = &round.new else { return false };
     let (present, desired) = (replicas(new), bounds(round.deployment).desired);
     let size = match present.cmp(&desired) {
         std::cmp::Ordering::Equal => return false,
         std::cmp::Ordering::Greater => desired,
-        std::cmp::Ordering::Less => new_size(round, present),
+        std::cmp::Ordering::Less => scale::new_size(round, present),
     };
     round.scale(Which::New, size)
 }

@@ -2,12 +2,12 @@
 
 use k8s_openapi::api::apps::v1::ReplicaSet;
 use kube::ResourceExt;
+use localcluster_shared::events::Occurrence;
 
 use super::{
     fields::{Bounds, DESIRED, MAX, available, bounds, is_rolling, number, replicas, set_replicas},
-    plan::Round,
+    round::Round,
 };
-use crate::events::Occurrence;
 
 /// Which set of a round.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -178,4 +178,14 @@ fn proportion(round: &Round<'_>, set: &ReplicaSet, bounds: Bounds, to_add: i32, 
     } else {
         fraction.max(allowed)
     }
+}
+
+/// How many replicas the new set may have now.
+pub(super) fn new_size(round: &Round<'_>, present: i32) -> i32 {
+    let bounds = bounds(round.deployment);
+    let total: i32 = round.old.iter().map(replicas).sum::<i32>() + present;
+    if total >= bounds.most() {
+        return present;
+    }
+    present + (bounds.most() - total).min(bounds.desired - present)
 }

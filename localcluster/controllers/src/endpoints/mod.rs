@@ -16,11 +16,9 @@ use kube::{
         reflector::{ObjectRef, Store},
     },
 };
+use localcluster_shared::feed::{Feed, Queue};
 
-use crate::{
-    Error,
-    feed::{Feed, Queue},
-};
+use crate::Error;
 
 /// Everything a round needs.
 pub(crate) struct Context {

@@ -11,11 +11,9 @@ use kube::{
         reflector::{ObjectRef, Store},
     },
 };
+use localcluster_shared::feed::{Feed, Queue};
 
-use crate::{
-    Error,
-    feed::{Feed, Queue},
-};
+use crate::Error;
 
 const DEFAULT: &str = "default";
 

@@ -9,10 +9,10 @@ use kube::{
     core::DynamicObject,
     runtime::{controller::Action, reflector::ObjectRef},
 };
+use localcluster_shared::feed::{Feed, Queue};
 
 use crate::{
     Error,
-    feed::{Feed, Queue},
     inventory::{Kinds, Meta},
 };
 

@@ -19,15 +19,13 @@ use kube::{
         reflector::{ObjectRef, Store},
     },
 };
-use serde_json::json;
-
-use crate::{
-    Error,
-    error::is_namespace_going,
+use localcluster_shared::{
     events::{Occurrence, Recorder},
     feed::{Feed, Queue, controller_of},
-    requeue,
 };
+use serde_json::json;
+
+use crate::{Error, error::is_namespace_going, requeue};
 use expect::Expectations;
 use plan::{Failure, Plan, View};
 

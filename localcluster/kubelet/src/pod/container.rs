@@ -3,15 +3,19 @@
 use std::{fs, path::PathBuf, sync::Arc, time::Duration};
 
 use jiff::Timestamp;
-use k8s_openapi::api::core::v1::{Container, LifecycleHandler, Pod};
+use k8s_openapi::api::core::v1::{Container, Pod};
 use kube::ResourceExt;
-use localcluster_controllers::events::Occurrence;
+use localcluster_shared::{
+    events::Occurrence,
+    process::{Exit, LogFile, Output, Process, Tail},
+};
 use rustix::process::Signal;
 use tokio::time::{Instant, sleep, timeout};
 
 use super::{
     backoff::Backoff,
     health::Health,
+    hook::run_hook,
     prepare,
     record::{Ended, State},
     shared::{Shared, Slot, Stop, StopSignal},
@@ -20,7 +24,6 @@ use crate::{
     host::Host,
     image::{self, Image},
     probe::Checker,
-    process::{Exit, LogFile, Output, Process, Tail},
     spec::{Injected, PodFolders},
 };
 
@@ -406,27 +409,6 @@ impl Runner {
                 format!("PreStopHook failed: {error}"),
             ));
         }
-    }
-}
-
-/// Carry out a `postStart` or `preStop` hook.
-pub(super) async fn run_hook(
-    hook: &LifecycleHandler,
-    checker: &Checker,
-    limit: Duration,
-) -> Result<(), String> {
-    if let Some(pause) = &hook.sleep {
-        sleep(Duration::from_secs(
-            u64::try_from(pause.seconds).unwrap_or(0),
-        ))
-        .await;
-        Ok(())
-    } else if let Some(get) = &hook.http_get {
-        checker.http_get(get, limit).await
-    } else if let Some(exec) = &hook.exec {
-        checker.exec(exec, limit).await
-    } else {
-        Ok(())
     }
 }
 

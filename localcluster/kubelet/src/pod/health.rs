@@ -3,11 +3,11 @@
 use std::{future::pending, time::Duration};
 
 use k8s_openapi::api::core::v1::{Container, Pod, Probe};
-use localcluster_controllers::events::Occurrence;
+use localcluster_shared::events::Occurrence;
 use tokio::time::{Instant, sleep};
 
 use super::{
-    container::run_hook,
+    hook::run_hook,
     shared::{Shared, Slot},
 };
 use crate::{

@@ -3,6 +3,7 @@
 mod backoff;
 mod container;
 mod health;
+mod hook;
 mod prepare;
 mod record;
 mod sequence;
@@ -19,7 +20,7 @@ use kube::{
     Api, ResourceExt,
     api::{DeleteParams, Patch, PatchParams, Preconditions},
 };
-use localcluster_controllers::events::Occurrence;
+use localcluster_shared::events::Occurrence;
 use serde_json::json;
 use tokio::{
     sync::watch,

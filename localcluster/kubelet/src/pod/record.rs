@@ -8,8 +8,7 @@ use k8s_openapi::{
     },
     apimachinery::pkg::apis::meta::v1::Time,
 };
-
-use crate::process::Exit;
+use localcluster_shared::process::Exit;
 
 /// How a run of a container ended.
 #[derive(Debug, Clone, PartialEq, Eq)]

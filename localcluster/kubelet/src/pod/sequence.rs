@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use futures::{StreamExt, stream::FuturesUnordered};
 use k8s_openapi::api::core::v1::{Container, Pod, PodSpec};
 use kube::ResourceExt;
-use localcluster_controllers::events::Occurrence;
+use localcluster_shared::events::Occurrence;
 use tokio::time::Instant;
 
 use super::{

@@ -10,11 +10,11 @@ use k8s_openapi::{
     api::core::v1::{Container, ExecAction, HTTPGetAction, Probe, TCPSocketAction},
     apimachinery::pkg::util::intstr::IntOrString,
 };
+use localcluster_shared::process::{Launch, Spawner, Tail};
 use tokio::{net::TcpStream, time::timeout};
 
 use crate::{
     image::Image,
-    process::{Launch, Spawner, Tail},
     spec::{Environment, find_program},
 };
 

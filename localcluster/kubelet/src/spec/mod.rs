@@ -19,8 +19,9 @@ use std::{
 };
 
 use k8s_openapi::api::core::v1::{Container, Pod, PodSpec};
+use localcluster_shared::process::Launch;
 
-use crate::{image::Image, process::Launch};
+use crate::image::Image;
 
 /// `PATH` of a container whose image sets none.
 pub const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";

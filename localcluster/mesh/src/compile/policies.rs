@@ -1,10 +1,11 @@
 //! Timeouts, retries, faults and cross-origin sharing.
 
+use localcluster_shared::duration;
 use serde_json::{Map, Value, json};
 
 use super::matches;
+
 use crate::{
-    duration,
     istio::{CorsPolicy, Fault, HttpRoute, Percent, Retry},
     problem::Report,
 };

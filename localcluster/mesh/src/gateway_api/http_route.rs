@@ -5,8 +5,9 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    API_GROUP, DURATION, HOSTNAME, KIND, NAMESPACE, SUBDOMAIN, TOKEN, default,
+    DURATION, HOSTNAME, SUBDOMAIN, TOKEN, default,
     filter::{BackendObjectReference, HttpRouteFilter},
+    parent::ParentReference,
     status::RouteStatus,
 };
 
@@ -53,35 +54,6 @@ fn every_request() -> Vec<HttpRouteRule> {
         backend_refs: Vec::new(),
         timeouts: None,
     }]
-}
-
-/// What a route attaches to: a Gateway, or a Service for requests between pods.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
-#[serde(rename_all = "camelCase")]
-pub struct ParentReference {
-    /// API group; empty for a Service.
-    #[serde(default = "default::group")]
-    #[schemars(length(max = 253), regex(pattern = API_GROUP))]
-    pub group: String,
-    /// Kind.
-    #[serde(default = "default::gateway")]
-    #[schemars(length(min = 1, max = 63), regex(pattern = KIND))]
-    pub kind: String,
-    /// Namespace; the route's by default.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[schemars(length(min = 1, max = 63), regex(pattern = NAMESPACE))]
-    pub namespace: Option<String>,
-    /// Name.
-    #[schemars(length(min = 1, max = 253))]
-    pub name: String,
-    /// Listener of a Gateway; all of them by default.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[schemars(length(min = 1, max = 253), regex(pattern = SUBDOMAIN))]
-    pub section_name: Option<String>,
-    /// Port of the listeners or of the Service; all of them by default.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[schemars(range(min = 1, max = 65535))]
-    pub port: Option<u16>,
 }
 
 /// Conditions and what to do with a request that meets one of them.

@@ -10,6 +10,7 @@ mod crd;
 mod filter;
 mod gateway;
 mod http_route;
+mod parent;
 mod status;
 
 pub use crd::crds;
@@ -25,8 +26,9 @@ pub use gateway::{
 };
 pub use http_route::{
     HTTPRoute, HTTPRouteSpec, HttpBackendRef, HttpMethod, HttpRouteMatch, HttpRouteRule, MatchType,
-    ParentReference, PathMatch, PathMatchType, Timeouts, ValueMatch,
+    PathMatch, PathMatchType, Timeouts, ValueMatch,
 };
+pub use parent::ParentReference;
 pub use status::{RouteParentStatus, RouteStatus};
 
 /// Group of the kinds.

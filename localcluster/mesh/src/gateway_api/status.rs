@@ -1,10 +1,10 @@
-//! What is told about a route.
+//! The status of a route.
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{CONTROLLER, http_route::ParentReference};
+use super::{CONTROLLER, parent::ParentReference};
 
 /// Status of a route.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize, JsonSchema)]

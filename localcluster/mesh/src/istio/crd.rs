@@ -2,7 +2,7 @@
 
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use kube::CustomResourceExt;
-use localcluster_driver::definition::remove_defaults;
+use localcluster_shared::definition::remove_defaults;
 
 use super::{DestinationRule, Gateway, VirtualService};
 

@@ -8,6 +8,7 @@ mod crd;
 mod destination_rule;
 mod gateway;
 mod route;
+mod string_match;
 mod virtual_service;
 
 pub use crd::crds;
@@ -20,7 +21,8 @@ pub use route::{
     Abort, CorsPolicy, Delay, Destination, DirectResponse, Fault, HeaderOperations, Headers,
     Mirror, Percent, PortSelector, Redirect, RegexRewrite, Retry, Rewrite, RouteDestination,
 };
-pub use virtual_service::{HttpMatch, HttpRoute, StringMatch, VirtualService, VirtualServiceSpec};
+pub use string_match::StringMatch;
+pub use virtual_service::{HttpMatch, HttpRoute, VirtualService, VirtualServiceSpec};
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};

@@ -13,6 +13,7 @@ use super::{
         CorsPolicy, DirectResponse, Fault, Headers, Mirror, Percent, Redirect, Retry, Rewrite,
         RouteDestination,
     },
+    string_match::StringMatch,
 };
 
 /// Spec of a `VirtualService`.
@@ -129,17 +130,4 @@ pub struct HttpMatch {
     pub source_namespace: Option<String>,
     /// Prefix for statistics of this route.
     pub stat_prefix: Option<String>,
-}
-
-/// How to compare a string. No field means presence.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
-#[schemars(extend("maxProperties" = 1))]
-#[serde(default, rename_all = "camelCase")]
-pub struct StringMatch {
-    /// Equal.
-    pub exact: Option<String>,
-    /// Begins with.
-    pub prefix: Option<String>,
-    /// The whole string matches this regular expression (RE2 syntax).
-    pub regex: Option<String>,
 }

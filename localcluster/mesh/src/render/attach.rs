@@ -11,7 +11,7 @@ use std::{
 use k8s_openapi::api::core::v1::Namespace;
 use kube::ResourceExt;
 
-use super::{gateways::narrower, parents::Parent, status::Verdict};
+use super::{gateways::narrower, parents::Parent, verdict::Verdict};
 use crate::{
     compile::{HttpRoutes, Ranked, Route},
     gateway_api::{GROUP, ParentReference},

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::{
     attach::Group,
-    hosts::{Hosts, Target},
+    inputs::{Hosts, Target},
     routes::Scope,
 };
 use crate::{

@@ -5,12 +5,13 @@ use std::{
     sync::Arc,
 };
 
+use localcluster_shared::duration;
 use serde_json::{Map, Value, json};
 
 use super::{Settings, age_key};
+
 use crate::{
     compile::check_export_to,
-    duration,
     istio::{ConnectionPool, DestinationRule, LoadBalancer, OutlierDetection, TrafficPolicy},
     model::{Endpoint, MeshService, Port, ServiceName, Services, Snapshot},
     problem::{ObjectId, Problem, Reason, Report},

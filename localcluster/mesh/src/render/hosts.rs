@@ -5,29 +5,16 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde_json::{Value, json};
 
 use super::{
-    INGRESS, OUTBOUND, Settings,
-    attach::Attached,
+    INGRESS, OUTBOUND,
     claims::Claim,
-    clusters::{Policies, cluster_name},
-    gateways::Entrance,
+    clusters::cluster_name,
+    inputs::Hosts,
     routes::{self, Resolver},
 };
 use crate::{
-    compile::Routes,
-    model::{MeshService, ServiceName, Services},
+    model::{MeshService, ServiceName},
     problem::Problem,
 };
-
-/// What the virtual hosts are made from.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Hosts<'a> {
-    pub(super) services: &'a Services,
-    pub(super) policies: &'a Policies,
-    pub(super) compiled: &'a [Routes],
-    pub(super) attached: &'a Attached,
-    pub(super) gateways: &'a BTreeMap<String, Entrance>,
-    pub(super) settings: &'a Settings,
-}
 
 /// Virtual hosts so far. Envoy refuses a configuration in which two claim the same domain, so
 /// whoever comes first has it.
@@ -94,13 +81,6 @@ impl Table {
     fn into_configuration(self, name: &str) -> Value {
         json!({ "name": name, "virtual_hosts": self.hosts })
     }
-}
-
-/// One set of domains of a host, and the port they stand for.
-#[derive(Clone, Debug)]
-pub(super) struct Target {
-    pub(super) domains: Vec<String>,
-    pub(super) port: Option<u16>,
 }
 
 impl<'a> Hosts<'a> {
@@ -192,45 +172,6 @@ impl<'a> Hosts<'a> {
         }
     }
 
-    /// Domains that `host` of an object in `namespace` stands for: every port of a Service, or the name
-    /// itself with any port.
-    pub(super) fn targets(&self, host: &str, namespace: &str) -> Vec<Target> {
-        let name = ServiceName::parse(host, namespace);
-        match name {
-            Some(name) if self.services.contains_key(&name) => self.service_targets(&name),
-            Some(name) if !host.contains('.') => self.any_port(&name.domains()),
-            _ => self.literal_target(host),
-        }
-    }
-
-    /// Domains of a host that is no name of a Service.
-    pub(super) fn literal_target(&self, host: &str) -> Vec<Target> {
-        self.any_port(&[host.to_owned()])
-    }
-
-    fn any_port(&self, names: &[String]) -> Vec<Target> {
-        let with_port = |name: &String| match name.strip_prefix('*') {
-            Some("") => vec![],
-            // Envoy takes a wildcard at one end of a name only, so ports are listed.
-            Some(_) => {
-                let ports = self.settings.ingress.map(|ingress| ingress.port());
-                [Some(80), ports.filter(|port| *port != 80)]
-                    .into_iter()
-                    .flatten()
-                    .map(|port| format!("{name}:{port}"))
-                    .collect()
-            }
-            None => vec![format!("{name}:*")],
-        };
-        let domains = names
-            .iter()
-            .flat_map(|name| [vec![name.clone()], with_port(name)].concat());
-        vec![Target {
-            domains: domains.collect(),
-            port: None,
-        }]
-    }
-
     /// What `name` answers with inside the mesh, for requests without a known host.
     fn default_routes(
         &self,
@@ -259,31 +200,6 @@ impl<'a> Hosts<'a> {
                 },
             })],
         }
-    }
-
-    /// For each port the names with it; the default port has them without a port, too.
-    pub(super) fn service_targets(&self, name: &ServiceName) -> Vec<Target> {
-        let Some(service) = self.services.get(name) else {
-            return Vec::new();
-        };
-        let default = service.default_port().map(|port| port.number);
-        let mut names = name.domains();
-        names.extend(service.addresses.iter().cloned());
-        service
-            .ports
-            .iter()
-            .map(|port| {
-                let bare = names
-                    .iter()
-                    .filter(|_| Some(port.number) == default)
-                    .cloned();
-                let with_port = names.iter().map(|name| format!("{name}:{}", port.number));
-                Target {
-                    domains: bare.chain(with_port).collect(),
-                    port: Some(port.number),
-                }
-            })
-            .collect()
     }
 }
 

@@ -6,9 +6,11 @@ mod claims;
 mod clusters;
 mod gateways;
 mod hosts;
+mod inputs;
 mod parents;
 mod routes;
 mod status;
+mod verdict;
 mod waypoints;
 
 use std::{
@@ -30,7 +32,8 @@ use crate::{
 
 pub use bootstrap::bootstrap;
 pub(crate) use parents::CLASSES;
-pub use status::{ListenerState, Status, Verdict};
+pub use status::{ListenerState, Status};
+pub use verdict::Verdict;
 
 /// Route configuration of the outbound proxy; also its statistics prefix.
 pub const OUTBOUND: &str = "outbound";
@@ -111,7 +114,7 @@ pub fn render(snapshot: &Snapshot, settings: &Settings) -> Rendered {
         namespaces: &snapshot.namespaces,
     };
     let attached = attach::attach(&http_routes, lookup, &mut problems);
-    let hosts = hosts::Hosts {
+    let hosts = inputs::Hosts {
         services: &services,
         policies: &policies,
         compiled: &compiled,

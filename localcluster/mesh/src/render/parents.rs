@@ -11,7 +11,7 @@ use kube::{
     core::{Selector, SelectorExt},
 };
 
-use super::status::Verdict;
+use super::verdict::Verdict;
 use crate::{
     gateway_api::{
         FromNamespaces, GATEWAY_CONTROLLER, GROUP, Gateway, GatewayClass, Listener,

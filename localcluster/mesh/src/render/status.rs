@@ -1,4 +1,4 @@
-//! What the Gateway API's objects are told about themselves, as Istio tells it.
+//! The status of the Gateway API's objects, as Istio writes it.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -7,6 +7,7 @@ use super::{
     attach::{self, Attached, Lookup},
     parents::{Entry, Parent, Role, role},
     routes::Resolver,
+    verdict::Verdict,
 };
 use crate::{
     compile::{Action, HttpRoutes, Refusal},
@@ -15,47 +16,6 @@ use crate::{
     model::Snapshot,
     problem::{ObjectId, Problem, Reason},
 };
-
-/// A condition without its times.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Verdict {
-    /// `Accepted`, `ResolvedRefs`, …
-    pub kind: &'static str,
-    /// `True`, `False` or `Unknown`.
-    pub status: &'static str,
-    /// In one word.
-    pub reason: &'static str,
-    /// For people.
-    pub message: String,
-}
-
-impl Verdict {
-    pub(super) fn yes(
-        kind: &'static str,
-        reason: &'static str,
-        message: impl Into<String>,
-    ) -> Self {
-        Self::new(kind, "True", reason, message)
-    }
-
-    pub(super) fn no(kind: &'static str, reason: &'static str, message: impl Into<String>) -> Self {
-        Self::new(kind, "False", reason, message)
-    }
-
-    fn new(
-        kind: &'static str,
-        status: &'static str,
-        reason: &'static str,
-        message: impl Into<String>,
-    ) -> Self {
-        Self {
-            kind,
-            status,
-            reason,
-            message: message.into(),
-        }
-    }
-}
 
 /// The status an object should have.
 #[derive(Clone, Debug, PartialEq)]

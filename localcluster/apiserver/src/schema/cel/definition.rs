@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use super::program::{self, Problem};
-use crate::api::Cause;
+use crate::status::Cause;
 
 const KEYWORD: &str = "x-kubernetes-validations";
 /// Keywords whose schemas' rules are not evaluated.

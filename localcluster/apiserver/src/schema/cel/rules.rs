@@ -8,8 +8,8 @@ use std::sync::Arc;
 
 use super::program::{self, ENVIRONMENT, Program};
 use super::{guard, values};
-use crate::api::Cause;
 use crate::schema::{ListType, Schema, Type};
+use crate::status::Cause;
 
 /// Longest message that an expression may make.
 const MAX_MESSAGE: usize = 5 * 1024;

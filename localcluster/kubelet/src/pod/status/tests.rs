@@ -1,7 +1,8 @@
+use localcluster_shared::process::Exit;
 use serde_json::{Value, json};
 
 use super::*;
-use crate::{pod::record::Ended, process::Exit};
+use crate::pod::record::Ended;
 
 fn now() -> Timestamp {
     "2026-01-01T00:00:00Z".parse().unwrap()

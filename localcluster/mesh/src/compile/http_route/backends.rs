@@ -3,7 +3,7 @@
 use serde_json::{Map, Value};
 
 use super::super::{Refusal, Share, headers};
-use super::filters::operations;
+use super::modifier::operations;
 use crate::{
     gateway_api::{BackendObjectReference, FilterType, HttpBackendRef, HttpRouteRule},
     istio::{Destination, PortSelector},

@@ -7,13 +7,14 @@ use serde_json::{Map, Value, json};
 use super::{
     super::{Copy, actions::redirect_code, check_regex, headers, policies},
     backends::resolve,
+    modifier::operations,
 };
 use crate::{
     gateway_api::{
-        CorsFilter, FilterType, Header, HeaderModifier, HttpRouteFilter, HttpRouteRule,
-        PathMatchType, PathModifier, PathModifierType, RequestMirror, RequestRedirect, UrlRewrite,
+        CorsFilter, FilterType, HttpRouteFilter, HttpRouteRule, PathMatchType, PathModifier,
+        PathModifierType, RequestMirror, RequestRedirect, UrlRewrite,
     },
-    istio::{CorsPolicy, HeaderOperations, Percent, StringMatch},
+    istio::{CorsPolicy, Percent, StringMatch},
     problem::Report,
 };
 
@@ -133,21 +134,6 @@ fn one(
         }
     }
     Some(())
-}
-
-/// Header changes in Istio's form. Of two changes to one header the first counts.
-pub(super) fn operations(modifier: &HeaderModifier) -> HeaderOperations {
-    let first = |headers: &[Header]| {
-        let headers = headers.iter().rev();
-        headers
-            .map(|header| (header.name.to_ascii_lowercase(), header.value.clone()))
-            .collect()
-    };
-    HeaderOperations {
-        set: first(&modifier.set),
-        add: first(&modifier.add),
-        remove: modifier.remove.clone(),
-    }
 }
 
 fn copy(mirror: &RequestMirror, field: &str, namespace: &str, report: &mut Report) -> Copy {

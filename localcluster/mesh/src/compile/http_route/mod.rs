@@ -5,13 +5,15 @@
 mod backends;
 mod filters;
 mod matches;
+mod modifier;
 
 use kube::ResourceExt;
+use localcluster_shared::duration;
 use serde_json::{Map, json};
 
 use super::{Action, Forward, Match, Route, actions};
+
 use crate::{
-    duration,
     gateway_api::{HTTPRoute, HttpRouteRule, ParentReference, Timeouts},
     problem::{ObjectId, Problem, Report},
 };

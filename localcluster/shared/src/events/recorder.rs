@@ -1,0 +1,133 @@
+//! Events that count up when they happen again.
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use k8s_openapi::{
+    api::core::v1::{Event, ObjectReference},
+    apimachinery::pkg::apis::meta::v1::Time,
+};
+use kube::{
+    Api, Client,
+    api::{Patch, PatchParams, PostParams},
+};
+use serde_json::json;
+
+use super::{Occurrence, event, namespace_of};
+
+/// How many events are remembered. A repeated one (object, reason, message) counts up instead of adding an object.
+const REMEMBERED: usize = 1024;
+
+/// Writes the events of one component. Cheap to clone.
+///
+/// Writing is best effort: an event that cannot be written is logged and dropped.
+#[derive(Clone)]
+pub struct Recorder {
+    client: Client,
+    component: &'static str,
+    host: String,
+    known: Arc<Mutex<HashMap<Key, Known>>>,
+}
+
+type Key = (String, Occurrence);
+
+#[derive(Clone)]
+struct Known {
+    name: String,
+    count: i32,
+    used: jiff::Timestamp,
+}
+
+impl Recorder {
+    /// `component` is shown as the event's source; `host` may be empty.
+    pub fn new(client: Client, component: &'static str, host: impl Into<String>) -> Self {
+        Self {
+            client,
+            component,
+            host: host.into(),
+            known: Arc::default(),
+        }
+    }
+
+    /// Record that `occurrence` happened to `object` (which must carry its uid).
+    pub async fn record(&self, object: &ObjectReference, occurrence: Occurrence) {
+        let reason = occurrence.reason;
+        if let Err(error) = self.write(object, occurrence).await {
+            let name = object.name.as_deref().unwrap_or_default();
+            tracing::debug!(%error, reason, name, "event not written");
+        }
+    }
+
+    async fn write(
+        &self,
+        object: &ObjectReference,
+        occurrence: Occurrence,
+    ) -> Result<(), kube::Error> {
+        let events: Api<Event> = Api::namespaced(self.client.clone(), &namespace_of(object));
+        let now = jiff::Timestamp::now();
+        let identity = object
+            .uid
+            .clone()
+            .or_else(|| object.name.clone())
+            .unwrap_or_default();
+        let key = (
+            format!(
+                "{identity}/{}",
+                object.field_path.as_deref().unwrap_or_default()
+            ),
+            occurrence,
+        );
+        let (known, repeated) = self.note(&key, object, now);
+        if repeated {
+            let patch = json!({"count": known.count, "lastTimestamp": Time(now)});
+            match events
+                .patch(&known.name, &PatchParams::default(), &Patch::Merge(patch))
+                .await
+            {
+                Err(kube::Error::Api(status)) if status.is_not_found() => {}
+                other => return other.map(|_| ()),
+            }
+        }
+        let (_, occurrence) = key;
+        let event = event(known.name, object, &occurrence, self.component, &self.host);
+        match events.create(&PostParams::default(), &event).await {
+            // The namespace is being deleted, and its events with it.
+            Err(kube::Error::Api(status)) if status.is_forbidden() || status.is_not_found() => {
+                Ok(())
+            }
+            other => other.map(|_| ()),
+        }
+    }
+
+    /// The event to write for `key`, and whether it was written before.
+    fn note(&self, key: &Key, object: &ObjectReference, now: jiff::Timestamp) -> (Known, bool) {
+        let mut all = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(known) = all.get_mut(key) {
+            known.count += 1;
+            known.used = now;
+            return (known.clone(), true);
+        }
+        if all.len() >= REMEMBERED
+            && let Some(oldest) = all
+                .iter()
+                .min_by_key(|(_, known)| known.used)
+                .map(|(key, _)| key.clone())
+        {
+            all.remove(&oldest);
+        }
+        let name = format!(
+            "{}.{:016x}",
+            object.name.as_deref().unwrap_or("unknown"),
+            fastrand::u64(..)
+        );
+        let known = Known {
+            name,
+            count: 1,
+            used: now,
+        };
+        all.insert(key.clone(), known.clone());
+        (known, false)
+    }
+}

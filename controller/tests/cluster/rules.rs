@@ -44,7 +44,7 @@ impl Lookup for Referred {
         Some(Arc::new(serde_json::from_value(object).unwrap()))
     }
 
-    fn canaries(&self) -> Vec<Arc<Object>> {
+    fn rivals(&self, _: &str, _: &str, _: &str) -> Vec<Arc<Object>> {
         Vec::new()
     }
 }

@@ -156,13 +156,17 @@ impl Found<'_> {
             Expr::Call(call) => {
                 self.call(call);
                 if matches!(call.func_name.as_str(), "replace" | "join" | "format") {
-                    let repeated = usize::from(call.func_name == "replace");
-                    if let Some(argument) = call.args.get_mut(repeated)
-                        && call.func_name != "format"
-                    {
+                    let repeated = match call.func_name.as_str() {
+                        "replace" => call.args.get_mut(1),
+                        "join" => call.args.get_mut(0),
+                        _ => None,
+                    };
+                    if let Some(argument) = repeated {
                         wrap(argument, SHORT);
                     }
-                    call.target.as_deref_mut().map(|target| wrap(target, STEP));
+                    if let Some(target) = call.target.as_deref_mut() {
+                        wrap(target, STEP);
+                    }
                     wrap(expression, STEP);
                 }
             }
@@ -201,7 +205,7 @@ impl Found<'_> {
         let operator = !call
             .func_name
             .starts_with(|c: char| c.is_ascii_alphabetic());
-        let full = call.target.as_deref().and_then(|target| path(target));
+        let full = call.target.as_deref().and_then(path);
         let full = full.map(|path| format!("{path}.{}", call.func_name));
         if full.as_deref().is_some_and(self.is_declared) {
             return;

@@ -6,7 +6,7 @@ use super::super::{Causes, items};
 use super::common::Common;
 use super::{columns, names, subresources};
 use crate::object;
-use crate::schema::structural;
+use crate::schema::{cel, structural};
 
 /// Longest `deprecationWarning`, in bytes.
 const MAX_WARNING: usize = 256;
@@ -82,6 +82,7 @@ pub(super) fn schema(schema: &Value, path: &str, status: bool, causes: &mut Caus
     if !schema.is_null() {
         let path = format!("{path}.openAPIV3Schema");
         causes.0.extend(structural::check(schema, &path, status));
+        causes.0.extend(cel::report(schema, &path).causes);
     }
 }
 

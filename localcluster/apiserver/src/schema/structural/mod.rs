@@ -9,6 +9,7 @@
 mod defaults;
 mod invariants;
 mod keywords;
+mod kind;
 mod lists;
 mod node;
 

@@ -1,8 +1,9 @@
 //! Measures one controller with many canaries, and prints a table.
 //!
-//! For each number of canaries, it starts an API server and a controller with the permissions of `manifests/controller`,
-//! each in its own process. All canaries are initialized at once, idle for a while, and are released at once. Pods do not
-//! run: this program marks them as ready, and it responds as Prometheus and as the webhooks.
+//! For each number of canaries, it starts an API server and a controller with the permissions of
+//! `manifests/controller`, each in its own process. All canaries are initialized at once, idle for a while, and are
+//! released at once. Pods do not run: this program marks them as ready, and it responds as Prometheus and as the
+//! webhooks.
 //!
 //! ```sh
 //! cargo build --release --bins && cargo run --release -p controller --example many -- --canaries 1,100,300

@@ -10,8 +10,8 @@ use minijinja::{AutoEscape, Environment, UndefinedBehavior, context};
 
 use crate::release::QueryNames;
 
-/// Limits on the steps of a template and on the bytes of its output. A template only fills in some names; an endless one
-/// would block the controller for every canary.
+/// Limits on the steps of a template and on the bytes of its output. A template only fills in some names; an endless
+/// one would block the controller for every canary.
 const MOST_STEPS: u64 = 10_000;
 const LONGEST_QUERY: usize = 64 * 1024;
 

@@ -1,4 +1,5 @@
-//! Outgoing HTTP requests: webhooks, queries, alerts. [`Transport`] lets tests respond in-process, under a paused clock.
+//! Outgoing HTTP requests: webhooks, queries, alerts. [`Transport`] lets tests respond in-process, under a paused
+//! clock.
 
 use std::{collections::HashMap, error::Error, sync::Mutex, sync::PoisonError, time::Duration};
 

@@ -133,8 +133,8 @@ impl Metrics {
     pub fn observed(&self, release: &Release, status: &Status) {
         let (target, namespace) = (release.target(), release.namespace());
         self.remember(release, None);
-        // Unlike Flagger, which counts every phase but Progressing and Failed as successful: a run that waits or promotes
-        // is still running.
+        // Unlike Flagger, which counts every phase but Progressing and Failed as successful: a run that waits or
+        // promotes is still running.
         let code = match status.phase {
             Phase::Failed => 2.0,
             Phase::Initialized | Phase::Succeeded => 1.0,

@@ -307,8 +307,8 @@ async fn after_a_return_to_flagger_it_can_continue_the_release() {
     world.weight(40).await;
     running.shutdown.cancel();
     drop(running);
-    // Flagger reads the phase and counters from the status, and the weight from the route. It takes the unknown hash for
-    // a new revision, so it restarts the analysis of the same target.
+    // Flagger reads the phase and counters from the status, and the weight from the route. It takes the unknown hash
+    // for a new revision, so it restarts the analysis of the same target.
     let status = world.status("simple-app").await;
     assert_eq!(status["phase"], "Progressing");
     assert_eq!(status["canaryWeight"], 40);

@@ -1,5 +1,5 @@
-//! Errors of the API server. A refusal is reported with its source, in the server's words. A response that does not come
-//! from a ready API server has no effect.
+//! Errors of the API server. A refusal is reported with its source, in the server's words. A response that does not
+//! come from a ready API server has no effect.
 
 use std::{
     sync::{

@@ -1,5 +1,5 @@
-//! Changes while a webhook or query is in flight. They take effect at once, and a response counts only if it still applies
-//! to the current state.
+//! Changes while a webhook or query is in flight. They take effect at once, and a response counts only if it still
+//! applies to the current state.
 
 use std::sync::Arc;
 

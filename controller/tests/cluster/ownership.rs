@@ -1,5 +1,5 @@
-//! Owners of the generated objects. Orphans are owned again, objects of others are refused. Also with the admission plugin
-//! `OwnerReferencesPermissionEnforcement`.
+//! Owners of the generated objects. Orphans are owned again, objects of others are refused. Also with the admission
+//! plugin `OwnerReferencesPermissionEnforcement`.
 
 use controller::cluster::Kind;
 use kube::{

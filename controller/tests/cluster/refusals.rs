@@ -1,5 +1,5 @@
-//! Refusals of the API server. Dry runs find them before the first write. Where they cannot, the canary reports the objects
-//! that it has created so far.
+//! Refusals of the API server. Dry runs find them before the first write. Where they cannot, the canary reports the
+//! objects that it has created so far.
 
 use controller::cluster::Kind;
 use localcluster_apiserver::admission::{Denial, Quota, Refusal};

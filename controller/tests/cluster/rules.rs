@@ -1,5 +1,5 @@
-//! The validation rules of the definitions, compared with the controller's own validation. The API server must not refuse
-//! an object that the controller accepts.
+//! The validation rules of the definitions, compared with the controller's own validation. The API server must not
+//! refuse an object that the controller accepts.
 
 use std::sync::Arc;
 

@@ -1,5 +1,5 @@
-//! Validates third-party objects against their upstream definitions, which `./run.sh tools` fetches: the objects that the
-//! controller generates, and those committed under `manifests/`.
+//! Validates third-party objects against their upstream definitions, which `./run.sh tools` fetches: the objects that
+//! the controller generates, and those committed under `manifests/`.
 
 use std::{
     collections::BTreeMap,

@@ -47,7 +47,7 @@ fn the_page_shows_a_release_as_it_goes_and_keeps_its_address_when_the_controller
     contains(&home, "Initialized");
     contains(
         &canary,
-        "a change of the pod template of Deployment simple-app",
+        "a change to the pod template of Deployment simple-app",
     );
 
     let stream = Journal::keep(curl(&format!("{home}api/watch")));

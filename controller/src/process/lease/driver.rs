@@ -137,8 +137,8 @@ impl Elector {
         Ok(())
     }
 
-    /// Records the Lease that was read. If it was deleted, the last record stays valid, because its holder does not know
-    /// about the deletion yet.
+    /// Records the Lease that was read. If it was deleted, the last record stays valid, because its holder does not
+    /// know about the deletion yet.
     fn note(&mut self, now: Instant) {
         if let Some(record) = self.current.as_ref().map(record_of) {
             let mut seen = Seen::update(self.seen.take(), record, now);

@@ -18,9 +18,9 @@
 //! the writes.
 //!
 //! A holder that could not renew keeps trying. If no other process has written the Lease by then, it is active again;
-//! otherwise it exits. A standby without a response cannot know whether the holder gets one. Once the API server responds
-//! again, the standby grants the holder half the duration to renew. So an outage moves the Lease only if the holder dies
-//! during it. A deleted Lease is treated like one that is not renewed.
+//! otherwise it exits. A standby without a response cannot know whether the holder gets one. Once the API server
+//! responds again, the standby grants the holder half the duration to renew. So an outage moves the Lease only if the
+//! holder dies during it. A deleted Lease is treated like one that is not renewed.
 //!
 //! # Assumptions
 //! The clocks of all machines run at about the same speed.
@@ -89,7 +89,8 @@ impl Times {
         self.renew_deadline() / 2
     }
 
-    /// Time that a holder gets to renew after an API server outage: one attempt that hangs, a pause, and another attempt.
+    /// Time that a holder gets to renew after an API server outage: one attempt that hangs, a pause, and another
+    /// attempt.
     fn grace(&self) -> Duration {
         self.longest_try() + self.retry()
     }

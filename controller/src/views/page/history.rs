@@ -1,7 +1,8 @@
 //! The status changes of each canary that this process has seen.
 //!
 //! Events have more detail. But reading them needs a permission that the controller does not otherwise need, and one
-//! more watch on one of the busiest kinds of a cluster. The status has the important changes, and every replica sees it.
+//! more watch on one of the busiest kinds of a cluster. The status has the important changes, and every replica sees
+//! it.
 
 use std::collections::{HashMap, HashSet, VecDeque};
 

@@ -8,8 +8,8 @@
 //! | `/api/canaries/NAMESPACE/NAME` | [`Report`] |
 //! | `/api/watch` | a stream: an event `canary` with a [`Report`] for every canary at the start and for each change, and an event `deleted` with `{"namespace", "name"}` |
 //!
-//! Errors below `/api` are `{"error": "…"}`. The two HTML paths answer a request that accepts `text/event-stream` with a
-//! stream of the changes of that page. So there is one renderer, and the page's script only replaces elements.
+//! Errors below `/api` are `{"error": "…"}`. The two HTML paths answer a request that accepts `text/event-stream` with
+//! a stream of the changes of that page. So there is one renderer, and the page's script only replaces elements.
 //!
 //! # Guarantees
 //! All data comes from the local copies that the watches keep. So the page causes no load on the API server, and every

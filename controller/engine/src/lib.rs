@@ -77,11 +77,7 @@ use action::Plan;
 use canary::Canary;
 use observed::Observed;
 use question::{Answers, Question};
-
-/// Every revision digest of this controller starts with this. A digest in `status.lastAppliedSpec` that does
-/// not (Flagger's, or that of a version with another scheme) is adopted as the current revision: changing the
-/// controller never starts a release.
-pub const REVISION_PREFIX: &str = "sha256:";
+pub use status::REVISION_PREFIX;
 
 /// What has to be asked next before this tick can be planned, given the answers so far; empty when nothing
 /// is missing. See [`question`] for the loop.

@@ -6,6 +6,11 @@ use jiff::Timestamp;
 
 use crate::phase::Phase;
 
+/// Every revision digest of this controller starts with this. A digest in `status.lastAppliedSpec` that does
+/// not (Flagger's, or that of a version with another scheme) is adopted as the current revision: changing the
+/// controller never starts a release.
+pub const REVISION_PREFIX: &str = "sha256:";
+
 /// The remembered state of a canary. Fields of Flagger's status keep its names; the rest are additions
 /// that Flagger ignores.
 #[derive(Debug, Clone, PartialEq, Default)]

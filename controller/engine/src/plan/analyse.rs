@@ -9,7 +9,10 @@ use crate::{
     phase::Phase,
     question::Question,
     status::{Check, Verdict, WaitingReason},
-    tick::{Ask, Hooks, Planned, Tick},
+    tick::{
+        Tick,
+        hooks::{Ask, Hooks, Planned},
+    },
 };
 
 use super::{

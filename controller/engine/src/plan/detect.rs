@@ -1,13 +1,15 @@
 //! Between two releases: is there a new revision, and may it start?
 
 use crate::{
-    REVISION_PREFIX,
     action::Severity,
     canary::HookKind,
     phase::Phase,
     readiness::Readiness,
-    status::WaitingReason,
-    tick::{Ask, Hooks, Planned, Tick},
+    status::{REVISION_PREFIX, WaitingReason},
+    tick::{
+        Tick,
+        hooks::{Ask, Hooks, Planned},
+    },
 };
 
 use super::{

@@ -23,7 +23,7 @@ use crate::{
     observed::Observed,
     phase::Phase,
     question::{Answers, Question},
-    tick::{Ask, Tick},
+    tick::{Tick, hooks::Ask},
 };
 
 /// Decides one tick, or says what must be asked first.

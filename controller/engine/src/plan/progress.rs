@@ -5,7 +5,7 @@ use std::time::Duration;
 use crate::{
     readiness::Readiness,
     status::WaitingReason,
-    tick::{Planned, Tick},
+    tick::{Tick, hooks::Planned},
 };
 
 use super::{

@@ -9,7 +9,7 @@ use crate::{
     question::{HookAnswer, Question},
     readiness::Readiness,
     status::Cleanup,
-    tick::{Ask, Tick},
+    tick::{Tick, hooks::Ask},
 };
 
 /// Why a release is rolled back.

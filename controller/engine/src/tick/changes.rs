@@ -1,0 +1,42 @@
+//! Changes of traffic and replicas.
+
+use super::Tick;
+use crate::{action::Action, observed::Weights, strategy::Position};
+
+impl Tick<'_> {
+    /// Brings the run to `position`.
+    pub(crate) fn move_to(&mut self, position: Position) {
+        self.set_traffic(position.traffic);
+        self.status.iterations = position.iterations;
+    }
+
+    /// Gives the canary so many percent of the requests.
+    pub(crate) fn set_canary_weight(&mut self, canary: u8) {
+        self.set_traffic(Weights::canary(canary));
+    }
+
+    /// Sets the live weights, if they differ, and the status' weight with them.
+    fn set_traffic(&mut self, weights: Weights) {
+        if self.live != weights {
+            self.act(Action::SetWeights(weights));
+            self.live = weights;
+        }
+        self.status.canary_weight = weights.canary;
+    }
+
+    /// Scales the target up if it is at zero: to the replicas of the primary, at least one.
+    pub(crate) fn scale_up_target(&mut self) {
+        if self.observed.target.workload.replicas_wanted == 0 {
+            let primary = self.observed.primary.as_ref();
+            let replicas = primary.map_or(1, |primary| primary.workload.replicas_wanted.max(1));
+            self.act(Action::ScaleUpTarget { replicas });
+        }
+    }
+
+    /// Scales the target to zero if it is not.
+    pub(crate) fn scale_down_target(&mut self) {
+        if self.observed.target.workload.replicas_wanted > 0 {
+            self.act(Action::ScaleDownTarget);
+        }
+    }
+}

@@ -77,7 +77,9 @@ use action::Plan;
 use canary::Canary;
 use observed::Observed;
 use question::{Answers, Question};
+pub use readiness::Ready;
 pub use status::REVISION_PREFIX;
+use tick::Tick;
 
 /// What has to be asked next before this tick can be planned, given the answers so far; empty when nothing
 /// is missing. See [`question`] for the loop.
@@ -96,4 +98,15 @@ pub fn plan(canary: &Canary, observed: &Observed, answers: &Answers) -> Plan {
         requeue: Some(canary.analysis.interval),
     };
     plan::decide(canary, observed, answers).unwrap_or(nothing)
+}
+
+/// The readiness that [`plan()`] would find. The shell notes with it since when a workload has been unready.
+#[must_use]
+pub fn ready(canary: &Canary, observed: &Observed) -> Ready {
+    let answers = Answers::default();
+    let tick = Tick::new(canary, observed, &answers);
+    Ready {
+        primary: tick.primary.is_ready(),
+        target: tick.target.is_ready(),
+    }
 }

@@ -76,6 +76,9 @@ pub struct Workload {
     /// `None` when it is not behind or nobody knows. A generation counts up with every annotation of a Deployment, and
     /// is observed some milliseconds later.
     pub behind_since: Option<Timestamp>,
+    /// Since when it has not been ready by the rules of [`ready`](crate::ready()), as far as this process saw; `None` when
+    /// it is ready or nobody knows.
+    pub unready_since: Option<Timestamp>,
     /// Since when condition Progressing has reason ProgressDeadlineExceeded.
     pub deadline_exceeded: Option<Timestamp>,
     /// Since when condition Available has been False with reason MinimumReplicasUnavailable.

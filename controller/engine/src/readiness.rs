@@ -20,6 +20,15 @@ pub(crate) fn brief_lag(workload: &Workload, now: Timestamp) -> Option<Duration>
         .filter(|left| !left.is_zero())
 }
 
+/// Whether each side is ready for its share of the traffic.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Ready {
+    /// Of the primary. One that does not exist is not ready.
+    pub primary: bool,
+    /// Of the target.
+    pub target: bool,
+}
+
 /// What is to be said about the readiness of a workload.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Readiness {
@@ -148,9 +157,7 @@ mod tests {
             updated,
             available,
             generation_observed: true,
-            behind_since: None,
-            deadline_exceeded: None,
-            unavailable_since: None,
+            ..Workload::default()
         }
     }
 

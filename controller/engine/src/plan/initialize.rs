@@ -25,20 +25,11 @@ pub(super) fn initialize(tick: &mut Tick<'_>) {
     }
     let target = &tick.observed.target;
     let (revision, configs) = (target.revision.clone(), target.configs.clone());
-    let Some(primary) = &tick.observed.primary else {
-        tick.act(Action::CreatePrimary { revision, configs });
-        let message = format!(
-            "{}-primary.{} not ready: it has just been created",
-            tick.canary.target.name, tick.canary.namespace
-        );
-        tick.wait_for_readiness(WaitingReason::PrimaryNotReady, message);
-        return;
-    };
-    match tick.primary.clone() {
-        Readiness::Ready => take_over(tick),
-        Readiness::Waiting(why) | Readiness::Stuck(why) => {
-            // The target was changed meanwhile, perhaps to mend what keeps the primary from starting. The primary
-            // serves no one yet, so it just follows.
+    match &tick.observed.primary {
+        None => tick.create_primary(revision, configs),
+        Some(primary) if !tick.primary.is_ready() => {
+            // Perhaps the target was changed to fix what keeps the primary from starting. The primary serves no requests
+            // yet, so it follows the target.
             let outdated = primary
                 .copied_revision
                 .as_ref()
@@ -46,6 +37,12 @@ pub(super) fn initialize(tick: &mut Tick<'_>) {
             if outdated {
                 tick.act(Action::Promote { revision, configs });
             }
+        }
+        Some(_) => {}
+    }
+    match tick.primary.clone() {
+        Readiness::Ready => take_over(tick),
+        Readiness::Waiting(why) | Readiness::Stuck(why) => {
             tick.wait_for_readiness(WaitingReason::PrimaryNotReady, why);
         }
     }

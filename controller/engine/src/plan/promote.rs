@@ -13,11 +13,11 @@ use super::{repair::repair, rollback::fail_promotion, run};
 pub(super) fn copy(tick: &mut Tick<'_>) {
     announce_copy(tick);
     let (revision, configs) = tick.run();
-    tick.act(if tick.observed.primary.is_some() {
-        Action::Promote { revision, configs }
+    if tick.observed.primary.is_some() {
+        tick.act(Action::Promote { revision, configs });
     } else {
-        Action::CreatePrimary { revision, configs }
-    });
+        tick.create_primary(revision, configs);
+    }
     enter_promoting(tick);
 }
 

@@ -4,7 +4,6 @@ use crate::{
     action::Action,
     observed::{Presence, Weights},
     phase::Phase,
-    readiness::Readiness,
     tick::Tick,
 };
 
@@ -53,10 +52,6 @@ fn recreate_primary(tick: &mut Tick<'_>) {
     let promoting =
         matches!(tick.status.phase, Phase::Promoting | Phase::Finalising) && !tick.target_changed();
     if promoted || promoting {
-        let (revision, configs) = (target.revision.clone(), target.configs.clone());
-        tick.act(Action::CreatePrimary { revision, configs });
-        let (name, namespace) = (&tick.canary.target.name, &tick.canary.namespace);
-        let why = format!("{name}-primary.{namespace} not ready: it has just been created");
-        tick.primary = Readiness::Waiting(why);
+        tick.create_primary(target.revision.clone(), target.configs.clone());
     }
 }

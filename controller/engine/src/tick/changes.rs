@@ -1,7 +1,9 @@
 //! Changes of traffic and replicas.
 
+use std::collections::BTreeMap;
+
 use super::Tick;
-use crate::{action::Action, observed::Weights, strategy::Position};
+use crate::{action::Action, observed::Weights, readiness::Readiness, strategy::Position};
 
 impl Tick<'_> {
     /// Brings the run to `position`.
@@ -22,6 +24,14 @@ impl Tick<'_> {
             self.live = weights;
         }
         self.status.canary_weight = weights.canary;
+    }
+
+    /// Creates the primary from the target. It is not ready before it has started.
+    pub(crate) fn create_primary(&mut self, revision: String, configs: BTreeMap<String, String>) {
+        self.act(Action::CreatePrimary { revision, configs });
+        let (name, namespace) = (&self.canary.target.name, &self.canary.namespace);
+        let why = format!("{name}-primary.{namespace} not ready: it has just been created");
+        self.primary = Readiness::Waiting(why);
     }
 
     /// Scales the target up if it is at zero: to the replicas of the primary, at least one.

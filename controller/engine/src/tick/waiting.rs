@@ -2,10 +2,12 @@
 
 use std::time::Duration;
 
+use jiff::Timestamp;
+
 use super::{Tick, promotion_began};
 use crate::{
     observed::Observed,
-    readiness::{BRIEF, brief_lag, elapsed, unavailable_since},
+    readiness::{BRIEF, Readiness, brief_lag, elapsed, unavailable_since},
     status::{Waiting, WaitingReason},
 };
 
@@ -37,13 +39,7 @@ impl Tick<'_> {
             waiting.announced && waiting.reason == reason && waiting.message == message
         });
         let interval = self.canary.analysis.interval;
-        // A phase may be old when a route begins to be pending.
-        let pending = self.observed.route_pending_since;
-        let since = match pending.filter(|_| reason == WaitingReason::RouteNotReady) {
-            Some(since) => Some(since),
-            None if self.status.phase == self.observed.status.phase => self.status.phase_since,
-            None => Some(self.now()),
-        };
+        let since = self.not_ready_since(reason);
         let waited = since.map_or(Some(interval), |since| elapsed(self.now(), since));
         // Unknown after the clock went back, and then long enough.
         let announce = !announced && waited.is_none_or(|waited| waited >= interval);
@@ -66,6 +62,29 @@ impl Tick<'_> {
             message,
             announced: announced || announce,
         });
+    }
+
+    /// When the wait for `reason` began, if that is known. A phase may be old when a route or a workload ceases to be
+    /// ready. A workload may have been unready for long when the phase begins in which it has to be ready: the target
+    /// between two releases has no replicas.
+    fn not_ready_since(&self, reason: WaitingReason) -> Option<Timestamp> {
+        let phase = if self.status.phase == self.observed.status.phase {
+            self.status.phase_since
+        } else {
+            Some(self.now())
+        };
+        let is_created_now = matches!(self.primary, Readiness::Waiting(_));
+        match (reason, &self.observed.primary) {
+            (WaitingReason::RouteNotReady, _) => self.observed.route_pending_since.or(phase),
+            (WaitingReason::CanaryNotReady, _) => {
+                phase.max(self.observed.target.workload.unready_since)
+            }
+            (WaitingReason::PrimaryNotReady, Some(primary)) => {
+                phase.max(primary.workload.unready_since)
+            }
+            (WaitingReason::PrimaryNotReady, None) if is_created_now => Some(self.now()),
+            _ => phase,
+        }
     }
 
     /// Nothing moves until requests follow the route. It becomes an event like any other wait for something to be

@@ -7,8 +7,9 @@ use canary_engine::{
     observed::Observed,
     plan,
     question::Answers,
-    questions,
+    questions, ready,
 };
+use jiff::Timestamp;
 
 use crate::{rules::check, world::World};
 
@@ -30,6 +31,15 @@ pub(crate) struct Driver {
     pub(crate) watch: Option<fn(&World, &Action, &World)>,
     seen: Option<(Canary, Observed)>,
     wake: Option<i64>,
+    since: Since,
+}
+
+/// Since when something has not been ready, as far as this process saw.
+#[derive(Debug, Default)]
+struct Since {
+    target: Option<Timestamp>,
+    primary: Option<Timestamp>,
+    route: Option<Timestamp>,
 }
 
 impl Driver {
@@ -44,7 +54,28 @@ impl Driver {
             watch: None,
             seen: None,
             wake: None,
+            since: Since::default(),
         }
+    }
+
+    /// A snapshot of the world, with the times that no object has.
+    pub(crate) fn observe(&mut self) -> Observed {
+        let mut observed = self.world.observe(&self.canary);
+        let ready = ready(&self.canary, &observed);
+        let now = observed.now;
+        let note = |since: &mut Option<Timestamp>, is_ready: bool| {
+            *since = if is_ready { None } else { since.or(Some(now)) };
+            *since
+        };
+        observed.target.workload.unready_since = note(&mut self.since.target, ready.target);
+        let is_ready = ready.primary || observed.primary.is_none();
+        let unready_since = note(&mut self.since.primary, is_ready);
+        if let Some(primary) = &mut observed.primary {
+            primary.workload.unready_since = unready_since;
+        }
+        let is_ready = observed.route.is_none() || observed.route_pending.is_none();
+        observed.route_pending_since = note(&mut self.since.route, is_ready);
+        observed
     }
 
     /// Asks until nothing is missing, plans, and checks the plan.
@@ -85,7 +116,7 @@ impl Driver {
                 "no end of planning: {:#?}",
                 self.world.log
             );
-            let observed = self.world.observe(&self.canary);
+            let observed = self.observe();
             let due = self.wake.is_some_and(|wake| wake <= self.world.now);
             if !due
                 && self
@@ -141,6 +172,7 @@ impl Driver {
     pub(crate) fn restart(&mut self) {
         self.seen = None;
         self.wake = None;
+        self.since = Since::default();
     }
 
     /// Lets time pass; the controller looks whenever it has a reason.

@@ -113,8 +113,8 @@ proptest! {
         heal(&mut driver);
         let limit = bound(&driver.canary);
         driver.advance(limit);
-        let Driver { canary, world, .. } = &driver;
-        let observed = world.observe(canary);
+        let observed = driver.observe();
+        let world = &driver.world;
         let (_, plan) = driver.decide(&observed);
         prop_assert!(world.is_idle(), "{:?} after {limit} s: {:#?}", world.status, world.log);
         prop_assert!(plan.actions.is_empty() && plan.requeue.is_none(), "{plan:#?} {:#?}", world.log);

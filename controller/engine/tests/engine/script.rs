@@ -18,8 +18,9 @@
 //! deploy v2 · config v7                      new template · new content of its ConfigMap
 //! broken v2 · mend v2                        its pods do not become ready · they do
 //! replace primary v9                         someone rolls the primary to another revision
-//! evict primary                              all its pods are gone
-//! starve primary · feed primary                there is no room for new pods of the primary · there is
+//! evict primary|target                       all its pods are gone
+//! restart primary|target                     one of its pods restarts
+//! starve primary|target · feed primary|target   there is no room for new pods · there is
 //! failing v2                                 its metrics are out of limits
 //! refuse HOOK TEXT · pass HOOK               what a webhook answers · a rollback webhook asks for a rollback
 //! measure NAME 5 | {pod="a"}=5 {pod="b"}=1 | nodata | error TEXT
@@ -179,9 +180,10 @@ fn command(driver: &mut Driver, line: &str) -> Option<()> {
             primary.set_template(release(name), now);
             *copied = Some(release(name));
         }
-        ("evict", ["primary"]) => world.primary.as_mut()?.0.evict(now),
-        ("starve", ["primary"]) => world.primary.as_mut()?.0.starved = true,
-        ("feed", ["primary"]) => world.primary.as_mut()?.0.starved = false,
+        ("evict", [side]) => world.deployment(side)?.evict(now),
+        ("restart", [side]) => world.deployment(side)?.restart_pod(now),
+        ("starve", [side]) => world.deployment(side)?.starved = true,
+        ("feed", [side]) => world.deployment(side)?.starved = false,
         ("broken", [name]) => drop(world.broken.insert(digest(name))),
         ("mend", [name]) => drop(world.broken.remove(&digest(name)).then_some(())?),
         ("failing", [name]) => drop(world.failing.insert(digest(name))),
@@ -213,7 +215,7 @@ fn command(driver: &mut Driver, line: &str) -> Option<()> {
             );
         }
         ("idle", []) => {
-            let observed = driver.world.observe(&driver.canary);
+            let observed = driver.observe();
             let (_, plan) = driver.decide(&observed);
             assert!(
                 plan.actions.is_empty() && plan.requeue.is_none(),

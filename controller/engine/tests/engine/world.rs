@@ -74,6 +74,15 @@ impl Deployment {
         self.progressed = now;
     }
 
+    /// One pod restarts.
+    pub(crate) fn restart_pod(&mut self, now: i64) {
+        if let Some(pod) = self.pods.first_mut() {
+            pod.born = now;
+            pod.ready = false;
+        }
+        self.progressed = now;
+    }
+
     /// One second of the Deployment controller and the kubelet.
     fn step(&mut self, now: i64, broken: &BTreeSet<String>, startup: i64) {
         self.unseen = false;
@@ -131,6 +140,7 @@ impl Deployment {
             available: self.available(),
             generation_observed: !self.unseen,
             behind_since: self.unseen.then(|| instant(now)),
+            unready_since: None,
             deadline_exceeded: (ready < self.wanted && now - self.progressed > deadline)
                 .then(|| instant(self.progressed + deadline)),
             unavailable_since: self.unavailable.map(instant),
@@ -333,6 +343,14 @@ impl World {
                     Script::Error(text) => MetricAnswer::Error(text),
                 })
             }
+        }
+    }
+
+    pub(crate) fn deployment(&mut self, side: &str) -> Option<&mut Deployment> {
+        match side {
+            "target" => Some(&mut self.target),
+            "primary" => self.primary.as_mut().map(|(primary, _)| primary),
+            _ => None,
         }
     }
 

@@ -10,7 +10,7 @@ use canary_engine::{action::Action, question::HookAnswer};
 use jiff::Timestamp;
 use tokio::time::Instant;
 
-use super::{definition::Definition, events::Sent, once::Once};
+use super::{definition::Definition, events::Sent, index::Index, once::Once};
 use crate::{
     cluster::Cluster,
     process::{
@@ -23,6 +23,8 @@ use crate::{
 pub struct Context {
     /// Local copies and writes.
     pub cluster: Arc<Cluster>,
+    /// Which canaries read which objects.
+    pub index: Index,
     /// Settings for all canaries.
     pub settings: Settings,
     /// The time of day.

@@ -1,6 +1,6 @@
 //! One tick of one canary: snapshot, ask, snapshot again, plan, apply.
 //!
-//! - [`wake`]: which change wakes which canary
+//! - [`wake`], [`index`]: which change wakes which canary
 //! - [`reconcile`]: the pipeline
 //! - [`snapshot`], [`observe`]: everything a tick is decided on, from local copies
 //! - [`ask`]: asks webhooks and metrics servers what the engine wants to know
@@ -13,6 +13,7 @@ pub mod ask;
 pub mod context;
 pub mod definition;
 pub mod events;
+pub mod index;
 pub mod observe;
 pub mod once;
 pub mod reconcile;

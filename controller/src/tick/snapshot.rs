@@ -9,10 +9,10 @@ use tracing::debug;
 use super::{
     context::Context,
     definition::{self, Dropped},
+    index::objects_of,
     observe::observe,
     reconcile::TickError,
     report,
-    wake::concerns,
 };
 use crate::{
     api::CanaryStatus,
@@ -21,7 +21,7 @@ use crate::{
         Release,
         problem::{Problem, Problems},
         status,
-        validation::validate,
+        validation::{Lookup, validate},
     },
     routing::{self, Router},
 };
@@ -111,8 +111,10 @@ async fn settled(
     let Some(object) = ctx.cluster.get(Kind::Canary, namespace, name) else {
         return Ok(ControlFlow::Break(Action::await_change()));
     };
-    let own = |key: &_| concerns(key, &object, &ctx.cluster);
-    if let Freshness::Behind(key) = ctx.cluster.freshness(namespace, own).await? {
+    let find = |kind, namespace: &str, name: &str| ctx.cluster.get(kind, namespace, name);
+    let own = objects_of(&object, &find);
+    let behind = ctx.cluster.freshness(namespace, |key| own.contains(key));
+    if let Freshness::Behind(key) = behind.await? {
         debug!(kind = %key.kind, name = key.name, "waiting for an own write to show");
         return later(SHORTLY);
     }
@@ -132,9 +134,22 @@ async fn settled(
     later(Duration::ZERO)
 }
 
+impl Lookup for Context {
+    fn find(&self, kind: Kind, namespace: &str, name: &str) -> Option<Arc<Object>> {
+        self.cluster.get(kind, namespace, name)
+    }
+
+    fn rivals(&self, namespace: &str, target: &str, service: &str) -> Vec<Arc<Object>> {
+        let keys = self.index.neighbours(namespace, target, service);
+        let canaries = keys.iter();
+        let found = canaries.filter_map(|key| self.cluster.get(key.kind, namespace, &key.name));
+        found.collect()
+    }
+}
+
 /// Validates a Canary and observes the world around it.
 fn see(object: &Arc<Object>, ctx: &Context) -> Result<Sight, Problems> {
-    let release = validate(object, ctx.cluster.as_ref(), &ctx.settings)?;
+    let release = validate(object, ctx, &ctx.settings)?;
     let router = router(&release, ctx).map_err(|problem| Problems(vec![problem]))?;
     let status = status::of_object(object);
     let mut observed = observe(

@@ -1,36 +1,33 @@
-//! Which hosts a webhook may send load to.
+//! The hosts that a webhook may send load to.
 
 use std::net::IpAddr;
 use std::str::FromStr;
 
 use http::Uri;
+use loadtester_http1::Address;
 
-use crate::plan::{Address, address_of};
-
-/// Host patterns; see [`HostPattern`].
+/// The hosts that a webhook may send load to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TargetPolicy {
     patterns: Vec<HostPattern>,
 }
 
-/// A host a webhook may name.
+/// Pattern of hosts.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum HostPattern {
     /// `cluster`: names inside a cluster (`app`, `app.ns`, `app.ns.svc`, `app.ns.svc.cluster.local`) and loopback.
     Cluster,
     /// `*`: any host.
     Any,
-    /// `*.example.com`: any name below.
+    /// `*.example.com`: any name below `example.com`.
     Below(String),
     /// This name or address.
     Host(String),
 }
 
-/// A host that is not allowed.
+/// The host is not allowed.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error(
-    "load on `{host}` is not allowed here: the server's --allow-target names the hosts that are"
-)]
+#[error("load on `{host}` is not allowed: the server's --allow-target lists the allowed hosts")]
 pub struct Refusal {
     host: String,
 }
@@ -44,7 +41,7 @@ impl Default for TargetPolicy {
 }
 
 impl TargetPolicy {
-    /// A policy of these patterns; with none, the default one.
+    /// A policy of these patterns; without any, the default policy.
     pub fn new(patterns: Vec<HostPattern>) -> Self {
         if patterns.is_empty() {
             Self::default()
@@ -53,8 +50,8 @@ impl TargetPolicy {
         }
     }
 
-    /// Lets the URL's host pass, and says where to connect to. A name such as `app.namespace`, which could be a
-    /// public one, is then looked up as `app.namespace.svc`, which only a cluster knows.
+    /// Returns the address to connect to, if the URL's host is allowed. A name such as `app.namespace` could be a public one, so
+    /// it is looked up as `app.namespace.svc`, which exists only inside a cluster.
     ///
     /// # Errors
     /// No pattern matches.
@@ -63,7 +60,7 @@ impl TargetPolicy {
         let Some(name) = self.name_to_connect_to(&host) else {
             return Err(Refusal { host });
         };
-        Ok(match address_of(uri) {
+        Ok(match Address::of_uri(uri) {
             Address::Tcp(_, port) => Address::Tcp(name, port),
             other => other,
         })
@@ -97,8 +94,8 @@ impl HostPattern {
     }
 }
 
-/// The one spelling under which a host is judged and connected to: no brackets, small letters, no dot at the end, an
-/// address as the standard library writes it, and an IPv4 address as such even if it comes inside an IPv6 one.
+/// The canonical spelling of a host: without brackets, in lower case, without a final dot. An address is spelled as the
+/// standard library does, and an IPv4 address inside an IPv6 one as IPv4.
 fn plain_name(host: &str) -> String {
     let host = host.trim_matches(['[', ']']).to_ascii_lowercase();
     let name = host.strip_suffix('.').unwrap_or(&host);
@@ -108,13 +105,13 @@ fn plain_name(host: &str) -> String {
     }
 }
 
-/// A colon occurs in addresses only. With a scope, such as `::1%1`, the system's lookup would take it for one where
-/// this program sees a name.
+/// Only addresses contain colons. The system's lookup would accept `::1%1` as an address with a scope, while this program would
+/// treat it as a name.
 fn is_name_or_address(host: &str) -> bool {
     !host.contains(':') || host.parse::<IpAddr>().is_ok()
 }
 
-/// `app.ns` as `app.ns.svc`; no other name of a cluster could be a public one.
+/// `app.ns` as `app.ns.svc`; no other form of a name inside a cluster could be public.
 fn name_inside_the_cluster(host: &str) -> String {
     match host.matches('.').count() {
         1 => format!("{host}.svc"),
@@ -122,7 +119,7 @@ fn name_inside_the_cluster(host: &str) -> String {
     }
 }
 
-/// Names of one or two labels, of three that end in `svc`, and those below `svc.cluster.local`.
+/// True for names of one or two labels, of three that end in `svc`, and names below `svc.cluster.local`.
 fn is_cluster_internal(host: &str) -> bool {
     if let Ok(address) = host.parse::<IpAddr>() {
         return address.is_loopback();
@@ -138,14 +135,14 @@ fn is_cluster_internal(host: &str) -> bool {
     }
 }
 
-/// Part of a name; host names are in small letters here.
+/// True for a valid label of a name in lower case.
 fn is_label(label: &str) -> bool {
     let may =
         |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"-_".contains(&byte);
     !label.is_empty() && label.bytes().all(may)
 }
 
-/// What ends in a number is no name: the system's lookup reads `2852039166`, `0xa9fea9fe` and `127.1` as addresses.
+/// True for a number, which makes the host an address: the system's lookup reads `2852039166`, `0xa9fea9fe` and `127.1` so.
 fn is_number(label: &str) -> bool {
     label.starts_with("0x") || label.bytes().all(|byte| byte.is_ascii_digit())
 }
@@ -168,7 +165,7 @@ impl FromStr for HostPattern {
         let may = |c: char| c.is_ascii_alphanumeric() || "-_.:".contains(c);
         if name.is_empty() || !name.chars().all(may) || !is_name_or_address(&name) {
             return Err(format!(
-                "`{text}` is no host pattern: write NAME, *.DOMAIN, cluster or *, without a port"
+                "`{text}` is not a host pattern: write NAME, *.DOMAIN, cluster or *, without a port"
             ));
         }
         Ok(if below {
@@ -226,7 +223,7 @@ mod tests {
     }
 
     #[test]
-    fn what_the_systems_lookup_takes_for_an_address_is_no_name() {
+    fn hosts_that_the_lookup_reads_as_addresses_are_not_names() {
         for url in [
             "http://2852039166/",
             "http://2852039166./",
@@ -248,7 +245,7 @@ mod tests {
     }
 
     #[test]
-    fn an_address_is_the_same_however_it_is_written() {
+    fn every_spelling_of_an_address_is_the_same_address() {
         assert!(allows(&["10.1.2.3"], "http://[::ffff:10.1.2.3]/"));
         assert!(allows(&["[::ffff:10.1.2.3]"], "http://10.1.2.3/"));
         assert!(allows(&["[fd00:0:0::5]"], "http://[FD00::5]:80/"));

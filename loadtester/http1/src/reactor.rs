@@ -1,31 +1,28 @@
-//! A small executor for many workers on one thread: epoll for sockets, nanosecond timers for schedules.
+//! An executor for many futures on one thread: epoll for sockets, nanosecond timers for schedules.
 //!
-//! General runtimes tick in milliseconds, which bunches requests that should leave evenly, and pay for wake-ups
-//! between threads that workers never need. Here a worker is a future that is polled when its socket is ready, its
-//! timer is due, its deadline has passed, or the run is cancelled; there are no wakers. A socket is registered
-//! once, edge-triggered, so a request costs one write, one read, and its part of one wait.
+//! General runtimes tick in milliseconds, which bunches requests that should leave evenly, and they pay for wake-ups between
+//! threads that a load generator does not need. Here a worker is a future. It is polled when its socket is ready, its timer
+//! is due, its deadline has passed, or the run is cancelled; there are no wakers. A socket is registered once,
+//! edge-triggered, so a request costs one write, one read, and its share of one wait.
 //!
-//! Each worker has a timer of the kernel's for itself. One for all of them would have to be set anew at every beat, for a
-//! moment that nothing else of the machine waits for, and that reaches down to the hardware: under a hypervisor half
-//! the cost of a beat. With several, the next beat's is set already when one is over, and a later one is only a note.
+//! Each worker has its own kernel timer. A shared timer would have to be set again at every beat, for a moment that nothing else
+//! on the machine waits for. Such a change reaches the hardware timer, which under a hypervisor is half the
+//! cost of a beat. With a timer for each worker, the next beat's timer is already set when one fires.
 
 use std::cell::{Cell, RefCell};
 use std::future::{Future, poll_fn};
 use std::io;
 use std::pin::{Pin, pin};
-use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use rustix::buffer::spare_capacity;
 use rustix::event::{Timespec, epoll};
 use rustix::fd::{AsFd, OwnedFd};
-use rustix::time::{
-    Itimerspec, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags, timerfd_create, timerfd_settime,
-};
 
-use super::patience::Patience;
-use super::runtime::{Runtime, Stopped};
+use crate::spin::Spin;
+use crate::timer::Timer;
+use crate::wake::Wake;
 
 const EVENTS_AT_ONCE: usize = 256;
 const AT_ONCE: Timespec = Timespec {
@@ -33,16 +30,28 @@ const AT_ONCE: Timespec = Timespec {
     tv_nsec: 0,
 };
 
-/// What an event is about.
+/// The future of one worker.
+pub type Task<'t> = Pin<Box<dyn Future<Output = ()> + 't>>;
+
+/// Why [`Reactor::within`] gave up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stopped {
+    /// The deadline passed.
+    Deadline,
+    /// The run was cancelled.
+    Cancelled,
+}
+
+/// The source of an event.
 #[derive(Clone, Copy)]
 enum Source {
-    /// The wake-up descriptor.
+    /// Another thread.
     Wake,
-    /// The timer of the deadlines.
+    /// The timer for the deadlines.
     Deadlines,
-    /// The socket of a worker.
+    /// A worker's socket.
     Socket(usize),
-    /// The timer of a worker.
+    /// A worker's timer.
     Timer(usize),
 }
 
@@ -67,17 +76,17 @@ impl Source {
 }
 
 /// Sockets, timers and deadlines of the workers of one thread.
-pub(crate) struct Reactor {
+pub struct Reactor {
     epoll: OwnedFd,
-    wake: Arc<OwnedFd>,
+    wake: Wake,
     workers: Vec<Worker>,
     /// Fires at `next_deadline`.
     deadlines: Timer,
-    /// No deadline passes before this; later ones are not kept in order, as almost none is ever reached.
+    /// The earliest deadline. Later ones are not kept in order, because almost none is ever reached.
     next_deadline: Cell<Option<Instant>>,
     cancelled: Cell<bool>,
-    /// Workers that could go on at once and let others go first.
-    again: RefCell<Vec<usize>>,
+    /// Workers that yielded and can go on at once.
+    yielded: RefCell<Vec<usize>>,
 }
 
 struct Worker {
@@ -89,15 +98,15 @@ struct Worker {
 }
 
 impl Reactor {
-    /// A reactor for `workers` futures; writing to `wake` (an eventfd) makes [`Reactor::run`] call back.
+    /// A reactor for `workers` futures; `wake` makes [`Reactor::run`] call back.
     ///
     /// # Errors
-    /// The system refuses another descriptor.
-    pub(crate) fn new(workers: usize, wake: Arc<OwnedFd>) -> io::Result<Self> {
+    /// The process has no descriptor left.
+    pub fn new(workers: usize, wake: Wake) -> io::Result<Self> {
         use epoll::EventFlags;
         let epoll = epoll::create(epoll::CreateFlags::CLOEXEC)?;
-        epoll::add(&epoll, &*wake, Source::Wake.to_data(), EventFlags::IN)?;
-        let timer = |source| Timer::new(&epoll, source);
+        epoll::add(&epoll, &wake, Source::Wake.to_data(), EventFlags::IN)?;
+        let timer = |source: Source| Timer::new(&epoll, source.to_data());
         let worker = |worker| {
             Ok(Worker {
                 ready: Cell::new(false),
@@ -113,16 +122,16 @@ impl Reactor {
             deadlines: timer(Source::Deadlines)?,
             next_deadline: Cell::new(None),
             cancelled: Cell::new(false),
-            again: RefCell::default(),
+            yielded: RefCell::default(),
             epoll,
         })
     }
 
-    /// Registers a worker's socket for good; closing it ends that.
+    /// Registers a worker's socket until it is closed.
     ///
     /// # Errors
     /// The system refuses.
-    pub(crate) fn register(&self, worker: usize, socket: impl AsFd) -> io::Result<()> {
+    pub fn register(&self, worker: usize, socket: impl AsFd) -> io::Result<()> {
         use epoll::EventFlags;
         let flags = EventFlags::IN | EventFlags::OUT | EventFlags::RDHUP | EventFlags::ET;
         Ok(epoll::add(
@@ -134,7 +143,7 @@ impl Reactor {
     }
 
     /// Waits until one of the worker's sockets may have become readable or writable since the last call.
-    pub(crate) fn ready(&self, worker: usize) -> impl Future<Output = ()> {
+    pub fn ready(&self, worker: usize) -> impl Future<Output = ()> {
         poll_fn(move |_| {
             if self.workers[worker].ready.take() {
                 Poll::Ready(())
@@ -144,33 +153,83 @@ impl Reactor {
         })
     }
 
-    /// Waits until the thread's other workers and the timers have had their turn.
-    pub(crate) fn let_others(&self, worker: usize) -> impl Future<Output = ()> {
+    /// Lets the thread's other workers and the timers go first.
+    pub fn yield_now(&self, worker: usize) -> impl Future<Output = ()> {
         let mut waited = false;
         poll_fn(move |_| {
             if waited {
                 return Poll::Ready(());
             }
             waited = true;
-            self.again.borrow_mut().push(worker);
+            self.yielded.borrow_mut().push(worker);
             Poll::Pending
         })
     }
 
     /// Makes every worker stop where it waits.
-    pub(crate) fn cancel(&self) {
+    pub fn cancel(&self) {
         self.cancelled.set(true);
     }
 
-    /// Runs the futures to their ends, with `patience` if the thread shall look out before it sleeps. `on_wake` is
-    /// called after each write to the wake-up descriptor.
+    /// True once [`Reactor::cancel`] was called.
+    pub fn is_cancelled(&self) -> bool {
+        self.cancelled.get()
+    }
+
+    /// Waits until `at`. Returns at once if that has passed, and early when the run is cancelled.
+    pub async fn sleep_until(&self, worker: usize, at: Instant) {
+        if at <= Instant::now() {
+            return;
+        }
+        let worker = &self.workers[worker];
+        worker.timer_fired.set(false);
+        worker.timer.set(at);
+        poll_fn(|_| {
+            let over = worker.timer_fired.take() || self.cancelled.get();
+            if over { Poll::Ready(()) } else { Poll::Pending }
+        })
+        .await;
+    }
+
+    /// Runs `future` until it ends, `deadline` passes or the run is cancelled.
+    ///
+    /// # Errors
+    /// The future did not end.
+    pub async fn within<F: Future>(
+        &self,
+        worker: usize,
+        deadline: Option<Instant>,
+        future: F,
+    ) -> Result<F::Output, Stopped> {
+        let mut future = pin!(future);
+        if let Some(deadline) = deadline {
+            self.set_deadline(worker, deadline);
+        }
+        let result = poll_fn(|context| {
+            if let Poll::Ready(output) = future.as_mut().poll(context) {
+                Poll::Ready(Ok(output))
+            } else if self.cancelled.get() {
+                Poll::Ready(Err(Stopped::Cancelled))
+            } else if self.workers[worker].expired.get() {
+                Poll::Ready(Err(Stopped::Deadline))
+            } else {
+                Poll::Pending
+            }
+        })
+        .await;
+        self.workers[worker].deadline.set(None);
+        result
+    }
+
+    /// Runs the futures, one for each worker, until all have ended. With `spin`, the thread polls before it blocks.
+    /// `on_wake` is called after each [`Wake::wake`].
     ///
     /// # Errors
     /// Waiting for events fails.
-    pub(crate) fn run<'f>(
+    pub fn run<'f>(
         &'f self,
-        futures: Vec<Pin<Box<dyn Future<Output = ()> + 'f>>>,
-        mut patience: Option<Patience>,
+        futures: Vec<Task<'f>>,
+        mut spin: Option<Spin>,
         mut on_wake: impl FnMut(&Self),
     ) -> io::Result<()> {
         let mut running = Running {
@@ -183,16 +242,16 @@ impl Reactor {
         }
         let mut events = Vec::with_capacity(EVENTS_AT_ONCE);
         while running.left > 0 {
-            let others_first = !self.again.borrow().is_empty();
-            let seen = match &mut patience {
-                _ if others_first => {
+            let some_yielded = !self.yielded.borrow().is_empty();
+            let found = match &mut spin {
+                _ if some_yielded => {
                     self.wait(&mut events, Some(&AT_ONCE))?;
                     true
                 }
-                Some(patience) => patience.look_out(|| self.wait(&mut events, Some(&AT_ONCE)))?,
+                Some(spin) => spin.run(|| self.wait(&mut events, Some(&AT_ONCE)))?,
                 None => false,
             };
-            if !seen {
+            if !found {
                 self.wait(&mut events, None)?;
             }
             for event in events.drain(..) {
@@ -209,9 +268,7 @@ impl Reactor {
                         self.expire_deadlines(|worker| running.poll(&mut slots[worker]));
                     }
                     Source::Wake => {
-                        let mut count = [0; 8];
-                        // Nothing to read means that somebody else saw it: the call back is due all the same.
-                        let _ = rustix::io::read(&*self.wake, &mut count);
+                        self.wake.clear();
                         on_wake(self);
                         if self.cancelled.get() {
                             slots.iter_mut().for_each(|slot| running.poll(slot));
@@ -219,14 +276,14 @@ impl Reactor {
                     }
                 }
             }
-            for worker in self.again.take() {
+            for worker in self.yielded.take() {
                 running.poll(&mut slots[worker]);
             }
         }
         Ok(())
     }
 
-    /// Waits for events, for ever if no `timeout` is given, and tells whether there are any.
+    /// Waits for events, without limit if there is no `timeout`; true if there are any.
     fn wait(&self, events: &mut Vec<epoll::Event>, timeout: Option<&Timespec>) -> io::Result<bool> {
         match epoll::wait(&self.epoll, spare_capacity(events), timeout) {
             Ok(count) => Ok(count > 0),
@@ -235,7 +292,7 @@ impl Reactor {
         }
     }
 
-    /// Ends what has taken too long. Most often nothing has: what the timer was set for was over in time.
+    /// Ends futures that have passed their deadline. Mostly there are none: the timer was set for a request that ended in time.
     fn expire_deadlines(&self, mut poll: impl FnMut(usize)) {
         let now = Instant::now();
         let open = self
@@ -270,45 +327,13 @@ impl Reactor {
     }
 }
 
-/// A timer of the kernel's, exact to nanoseconds; the timeout of a wait would be rounded to milliseconds.
-struct Timer(OwnedFd);
-
-impl Timer {
-    fn new(epoll: &OwnedFd, source: Source) -> io::Result<Self> {
-        use epoll::EventFlags;
-        let flags = TimerfdFlags::CLOEXEC | TimerfdFlags::NONBLOCK;
-        let timer = timerfd_create(TimerfdClockId::Monotonic, flags)?;
-        // Edge-triggered: setting it anew clears it, so it never needs to be read.
-        epoll::add(
-            epoll,
-            &timer,
-            source.to_data(),
-            EventFlags::IN | EventFlags::ET,
-        )?;
-        Ok(Self(timer))
-    }
-
-    fn set(&self, at: Instant) {
-        // Zero would disarm it.
-        let left = at
-            .saturating_duration_since(Instant::now())
-            .max(Duration::from_nanos(1));
-        let once = Itimerspec {
-            it_interval: timespec(Duration::ZERO),
-            it_value: timespec(left),
-        };
-        let set = timerfd_settime(&self.0, TimerfdTimerFlags::empty(), &once);
-        debug_assert!(set.is_ok(), "a timer of our own takes any valid time");
-    }
-}
-
 struct Running<'c> {
     context: Context<'c>,
     left: usize,
 }
 
 impl Running<'_> {
-    fn poll(&mut self, slot: &mut Option<Pin<Box<dyn Future<Output = ()> + '_>>>) {
+    fn poll(&mut self, slot: &mut Option<Task<'_>>) {
         if let Some(future) = slot
             && future.as_mut().poll(&mut self.context).is_ready()
         {
@@ -318,76 +343,23 @@ impl Running<'_> {
     }
 }
 
-impl Runtime for Reactor {
-    async fn sleep_until(&self, worker: usize, at: Instant) {
-        if at <= Instant::now() {
-            return;
-        }
-        let worker = &self.workers[worker];
-        worker.timer_fired.set(false);
-        worker.timer.set(at);
-        poll_fn(|_| {
-            let over = worker.timer_fired.take() || self.cancelled.get();
-            if over { Poll::Ready(()) } else { Poll::Pending }
-        })
-        .await;
-    }
-
-    async fn within<F: Future>(
-        &self,
-        worker: usize,
-        deadline: Option<Instant>,
-        future: F,
-    ) -> Result<F::Output, Stopped> {
-        let mut future = pin!(future);
-        if let Some(deadline) = deadline {
-            self.set_deadline(worker, deadline);
-        }
-        let result = poll_fn(|context| {
-            if let Poll::Ready(output) = future.as_mut().poll(context) {
-                Poll::Ready(Ok(output))
-            } else if self.cancelled.get() {
-                Poll::Ready(Err(Stopped::Cancelled))
-            } else if self.workers[worker].expired.get() {
-                Poll::Ready(Err(Stopped::Deadline))
-            } else {
-                Poll::Pending
-            }
-        })
-        .await;
-        self.workers[worker].deadline.set(None);
-        result
-    }
-
-    fn is_cancelled(&self) -> bool {
-        self.cancelled.get()
-    }
-}
-
-fn timespec(duration: Duration) -> Timespec {
-    Timespec {
-        tv_sec: duration.as_secs().try_into().unwrap_or(i64::MAX),
-        tv_nsec: duration.subsec_nanos().into(),
-    }
-}
-
 #[cfg(test)]
 mod tests {
-    use rustix::event::{EventfdFlags, eventfd};
+    use std::time::Duration;
 
     use super::*;
 
-    fn reactor(workers: usize) -> (Reactor, Arc<OwnedFd>) {
-        let wake = Arc::new(eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK).unwrap());
-        (Reactor::new(workers, Arc::clone(&wake)).unwrap(), wake)
+    fn reactor(workers: usize) -> (Reactor, Wake) {
+        let wake = Wake::new().unwrap();
+        (Reactor::new(workers, wake.clone()).unwrap(), wake)
     }
 
-    fn boxed<'f>(future: impl Future<Output = ()> + 'f) -> Pin<Box<dyn Future<Output = ()> + 'f>> {
+    fn boxed<'f>(future: impl Future<Output = ()> + 'f) -> Task<'f> {
         Box::pin(future)
     }
 
     #[test]
-    fn sleepers_wake_when_they_are_due_and_never_early() {
+    fn sleepers_wake_in_time_and_never_early() {
         let (reactor, _wake) = reactor(3);
         let start = Instant::now();
         let woken = RefCell::new(Vec::new());
@@ -402,7 +374,7 @@ mod tests {
         };
         let futures = vec![sleep(0, 30), sleep(1, 10), sleep(2, 20)];
         reactor
-            .run(futures, Some(Patience::for_connections(1)), |_| {})
+            .run(futures, Some(Spin::for_connections(1)), |_| {})
             .unwrap();
         let mut woken = woken.into_inner();
         woken.sort_unstable();
@@ -410,14 +382,14 @@ mod tests {
     }
 
     #[test]
-    fn who_could_always_go_on_lets_sleepers_wake() {
+    fn a_worker_that_yields_lets_sleepers_wake() {
         let (reactor, _wake) = reactor(2);
         let woken = Cell::new(false);
         let start = Instant::now();
         let busy = boxed(async {
             while !woken.get() {
                 assert!(start.elapsed() < Duration::from_secs(30), "never woken");
-                reactor.let_others(0).await;
+                reactor.yield_now(0).await;
             }
         });
         let asleep = boxed(async {
@@ -429,7 +401,7 @@ mod tests {
     }
 
     #[test]
-    fn what_takes_too_long_is_given_up_and_what_does_not_is_finished() {
+    fn a_future_past_its_deadline_is_given_up_and_others_finish() {
         let (reactor, _wake) = reactor(2);
         let soon = Instant::now() + Duration::from_millis(20);
         let late = Instant::now() + Duration::from_secs(3600);
@@ -453,7 +425,7 @@ mod tests {
     }
 
     #[test]
-    fn a_wake_up_may_cancel_those_who_sleep_and_those_who_wait() {
+    fn a_wake_up_can_cancel_sleeping_and_waiting_workers() {
         let (reactor, wake) = reactor(2);
         let far = Instant::now() + Duration::from_secs(3600);
         let asleep = boxed(async {
@@ -464,11 +436,11 @@ mod tests {
             let result = reactor.within(1, None, std::future::pending::<()>()).await;
             assert_eq!(result, Err(Stopped::Cancelled));
         });
-        rustix::io::write(&*wake, &1u64.to_ne_bytes()).unwrap();
+        wake.wake();
         reactor
             .run(
                 vec![asleep, waiting],
-                Some(Patience::for_connections(1)),
+                Some(Spin::for_connections(1)),
                 Reactor::cancel,
             )
             .unwrap();

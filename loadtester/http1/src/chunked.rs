@@ -1,6 +1,6 @@
-//! The chunked transfer coding of RFC 9112 section 7.1, read out of pieces of any size.
+//! Decodes the chunked transfer coding of RFC 9112 section 7.1 from pieces of any size.
 
-/// How far the body has come.
+/// The part of the coding that comes next.
 #[derive(Clone, Copy, Debug)]
 enum State {
     Size { size: u64, digits: u8 },
@@ -14,28 +14,28 @@ enum State {
     Complete,
 }
 
-/// What a piece brought.
+/// The result of decoding one piece.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Progress {
-    /// Bytes of data within it.
-    pub(super) data: u64,
+pub(crate) struct Progress {
+    /// Bytes of data in it.
+    pub(crate) data: u64,
     /// Bytes of it that belong to this body.
-    pub(super) taken: usize,
-    /// Whether the body has ended.
-    pub(super) complete: bool,
+    pub(crate) taken: usize,
+    /// True once the body has ended.
+    pub(crate) complete: bool,
 }
 
-/// One body in the making.
+/// Decoder of one body.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Chunked(State);
+pub(crate) struct Chunked(State);
 
 impl Chunked {
-    pub(super) fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self(State::Size { size: 0, digits: 0 })
     }
 
-    /// Takes a piece; nothing if it is malformed.
-    pub(super) fn feed(&mut self, bytes: &[u8]) -> Option<Progress> {
+    /// Decodes a piece; `None` if it is malformed.
+    pub(crate) fn feed(&mut self, bytes: &[u8]) -> Option<Progress> {
         let mut data = 0;
         let mut at = 0;
         while at < bytes.len() {
@@ -65,7 +65,7 @@ impl Chunked {
     }
 }
 
-/// The state after one byte that is not data.
+/// The state after one byte of framing.
 fn step(state: State, byte: u8) -> Option<State> {
     /// Sixteen hexadecimal digits fill 64 bits.
     const MOST_DIGITS: u8 = 16;
@@ -125,7 +125,7 @@ mod tests {
     }
 
     #[test]
-    fn extensions_and_trailers_are_passed_over() {
+    fn extensions_and_trailers_are_skipped() {
         let body = b"5;name=\"v\"\r\nhello\r\n0\r\nX-Sum: 1\r\nX-More: 2\r\n\r\n";
         let expected = Progress {
             data: 5,
@@ -136,7 +136,7 @@ mod tests {
     }
 
     #[test]
-    fn malformed_chunks_are_refused() {
+    fn malformed_chunks_are_rejected() {
         for body in [
             &b"x\r\n"[..],
             b"\r\n",
@@ -173,7 +173,7 @@ mod tests {
         }
 
         #[test]
-        fn any_bytes_get_an_answer(bytes in proptest::collection::vec(any::<u8>(), 0..60)) {
+        fn any_bytes_are_handled(bytes in proptest::collection::vec(any::<u8>(), 0..60)) {
             let _ = read(&[&bytes]);
         }
     }

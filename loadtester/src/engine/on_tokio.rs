@@ -1,41 +1,41 @@
-//! Runs the workers of one thread on tokio, for the protocols that hyper speaks.
+//! Runs the workers of one thread on tokio, which hyper needs for HTTP/2.
 //!
 //! tokio's timers tick in milliseconds, so schedules are kept on average, not to the microsecond.
 
 use std::future::Future;
 use std::io;
-use std::pin::Pin;
 use std::time::Instant;
 
 use futures::StreamExt as _;
 use futures::stream::FuturesUnordered;
+use loadtester_http1::{Stopped, Task};
 use tokio_util::sync::CancellationToken;
 
-use super::control::Seat;
-use super::runtime::{Runtime, Stopped};
+use super::control::ThreadControl;
+use crate::runtime::Runtime;
 
 /// Time and cancellation by tokio.
 #[derive(Default)]
-pub(crate) struct Hosted {
+pub(crate) struct OnTokio {
     cancelled: CancellationToken,
 }
 
-impl Hosted {
-    /// Runs the futures to their ends on a runtime of this thread. `publish` is called whenever the seat is woken.
+impl OnTokio {
+    /// Runs the tasks to their ends on a runtime of this thread. `publish` is called each time `control` is woken.
     ///
     /// # Errors
     /// The runtime cannot be started.
     pub(crate) fn run<'f>(
         &'f self,
-        futures: Vec<Pin<Box<dyn Future<Output = ()> + 'f>>>,
-        seat: &Seat,
+        tasks: Vec<Task<'f>>,
+        control: &ThreadControl,
         publish: impl Fn(),
     ) -> io::Result<()> {
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()?;
         runtime.block_on(async {
-            let mut workers: FuturesUnordered<_> = futures.into_iter().collect();
+            let mut workers: FuturesUnordered<_> = tasks.into_iter().collect();
             loop {
                 tokio::select! {
                     ended = workers.next() => {
@@ -43,8 +43,8 @@ impl Hosted {
                             return;
                         }
                     }
-                    () = seat.woken() => {
-                        if seat.is_cancelled() {
+                    () = control.woken() => {
+                        if control.is_cancelled() {
                             self.cancelled.cancel();
                         }
                         publish();
@@ -56,7 +56,7 @@ impl Hosted {
     }
 }
 
-impl Runtime for Hosted {
+impl Runtime for OnTokio {
     async fn sleep_until(&self, _: usize, at: Instant) {
         if at > Instant::now() {
             tokio::select! {

@@ -1,35 +1,35 @@
-//! Reads one HTTP/1.1 response out of pieces of any size: head, then the body, which is counted and dropped.
+//! Reads one HTTP/1.1 response from pieces of any size: the head, then the body, which is counted and dropped.
 
 use std::mem::MaybeUninit;
 
-use super::chunked::Chunked;
+use crate::chunked::Chunked;
 
-/// A head beyond this is no head.
+/// Largest head that is accepted.
 const LARGEST_HEAD: usize = 256 * 1024;
-/// Headers that are looked at without asking for more memory.
+/// Headers that are parsed without allocating.
 const USUAL_HEADERS: usize = 64;
 const MOST_HEADERS: usize = 1024;
 
-/// Why what arrived is no HTTP/1.1 response.
+/// Reasons why the bytes received are not a complete HTTP/1.1 response.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub(crate) enum BadResponse {
+pub enum BadResponse {
     /// The head is malformed.
-    #[error("the answer is not HTTP/1.1")]
+    #[error("the response is not HTTP/1.1")]
     Head,
     /// The head does not end.
-    #[error("the head of the answer is larger than 256 KiB")]
+    #[error("the head of the response is larger than 256 KiB")]
     HeadTooLarge,
-    /// `Content-Length` is no number, or two of them differ.
-    #[error("the answer has a bad Content-Length")]
+    /// `Content-Length` is not a number, or there are two that differ.
+    #[error("the response has a bad Content-Length")]
     Length,
     /// The chunks of the body are malformed.
-    #[error("the answer has bad chunks")]
+    #[error("the response has bad chunks")]
     Chunks,
-    /// The connection ended within the answer.
-    #[error("the connection was closed within the answer")]
+    /// The connection ended in the middle of the response.
+    #[error("the connection was closed before the response was complete")]
     Truncated,
-    /// The connection ended before the answer.
-    #[error("the connection was closed without an answer")]
+    /// The connection ended before the response began.
+    #[error("the connection was closed without a response")]
     Closed,
 }
 
@@ -42,13 +42,13 @@ enum State {
     Complete,
 }
 
-/// One response in the making.
+/// Reader of one response.
 #[derive(Debug)]
-pub(super) struct ResponseReader {
+pub(crate) struct ResponseReader {
     state: State,
-    /// Start of a head that came in more than one piece.
+    /// The beginning of a head that arrives in several pieces.
     partial: Vec<u8>,
-    answers_head: bool,
+    is_to_head: bool,
     wants_location: bool,
     status: u16,
     bytes: u64,
@@ -57,12 +57,12 @@ pub(super) struct ResponseReader {
 }
 
 impl ResponseReader {
-    /// Reads the answer to a request; a HEAD request's answer has no body, and `Location` is only kept if wanted.
-    pub(super) fn new(answers_head: bool, wants_location: bool) -> Self {
+    /// Reads one response. The response to a HEAD request has no body. `Location` is kept only if wanted.
+    pub(crate) fn new(is_to_head: bool, wants_location: bool) -> Self {
         Self {
             state: State::Head,
             partial: Vec::new(),
-            answers_head,
+            is_to_head,
             wants_location,
             status: 0,
             bytes: 0,
@@ -71,11 +71,11 @@ impl ResponseReader {
         }
     }
 
-    /// Takes the bytes that came; true once the response is complete.
+    /// Reads the next bytes; true once the response is complete.
     ///
     /// # Errors
-    /// The bytes are no HTTP/1.1 response.
-    pub(super) fn feed(&mut self, mut bytes: &[u8]) -> Result<bool, BadResponse> {
+    /// The bytes are not an HTTP/1.1 response.
+    pub(crate) fn feed(&mut self, mut bytes: &[u8]) -> Result<bool, BadResponse> {
         loop {
             match &mut self.state {
                 State::Head => {
@@ -108,7 +108,7 @@ impl ResponseReader {
                     return Ok(false);
                 }
                 State::Complete => {
-                    // Bytes nobody asked for: whatever they are, the next answer would be mistaken.
+                    // Bytes after the response would be taken for the beginning of the next one.
                     self.keep_alive &= bytes.is_empty();
                     return Ok(true);
                 }
@@ -116,11 +116,11 @@ impl ResponseReader {
         }
     }
 
-    /// The connection has ended.
+    /// Handles the end of the connection, which completes a body without a length.
     ///
     /// # Errors
-    /// The response is not complete by that.
-    pub(super) fn end(&mut self) -> Result<(), BadResponse> {
+    /// The response is incomplete.
+    pub(crate) fn end(&mut self) -> Result<(), BadResponse> {
         match self.state {
             State::UntilClose | State::Complete => {
                 self.state = State::Complete;
@@ -132,26 +132,26 @@ impl ResponseReader {
     }
 
     /// Status code, once the head is read.
-    pub(super) fn status(&self) -> u16 {
+    pub(crate) fn status(&self) -> u16 {
         self.status
     }
 
     /// Bytes of the body so far, without framing.
-    pub(super) fn bytes(&self) -> u64 {
+    pub(crate) fn bytes(&self) -> u64 {
         self.bytes
     }
 
-    /// Whether the connection may be used again.
-    pub(super) fn keep_alive(&self) -> bool {
+    /// True if the connection can be reused.
+    pub(crate) fn keep_alive(&self) -> bool {
         self.keep_alive
     }
 
-    /// Where a redirect leads to.
-    pub(super) fn into_location(self) -> Option<String> {
+    /// The `Location` header, if it was wanted.
+    pub(crate) fn into_location(self) -> Option<String> {
         self.location
     }
 
-    /// Reads the head if it is whole; gives back what follows it.
+    /// Reads the head if it is complete, and returns the bytes after it.
     fn feed_head<'a>(&mut self, bytes: &'a [u8]) -> Result<Option<&'a [u8]>, BadResponse> {
         if self.partial.is_empty() {
             return match self.parse_head(bytes)? {
@@ -166,7 +166,7 @@ impl ResponseReader {
         let mut head = std::mem::take(&mut self.partial);
         head.extend_from_slice(bytes);
         match self.parse_head(&head)? {
-            // The head ends within the new bytes, else it had been whole before.
+            // The head ends in the new bytes, or it would have been complete before.
             Some(length) => Ok(Some(&bytes[length - before..])),
             None => {
                 self.partial = head;
@@ -175,11 +175,11 @@ impl ResponseReader {
         }
     }
 
-    /// Length of the head if it is whole, interim heads (1xx) before it included.
+    /// Length of the head if it is complete, with the interim (1xx) heads before it.
     fn parse_head(&mut self, bytes: &[u8]) -> Result<Option<usize>, BadResponse> {
         let mut interim = 0;
         loop {
-            // Not initialised: writing 2 KiB would take longer than reading a usual head.
+            // Uninitialised, because writing 2 KiB takes longer than parsing a usual head.
             let mut usual = [const { MaybeUninit::uninit() }; USUAL_HEADERS];
             let length = match self.read_head(&bytes[interim..], &mut usual) {
                 Err(HeadError::TooMany) => {
@@ -241,10 +241,10 @@ impl ResponseReader {
                 _ => {}
             }
         }
-        // RFC 9112 section 6.3, in its order.
+        // In the order of RFC 9112 section 6.3.
         self.state = match (self.status, chunked, content_length) {
             (204 | 304, ..) => State::Complete,
-            _ if self.answers_head => State::Complete,
+            _ if self.is_to_head => State::Complete,
             (_, true, _) => State::Chunked(Chunked::new()),
             (_, false, Some(length)) => State::Length(length),
             (_, false, None) => {
@@ -299,10 +299,10 @@ mod tests {
         ))
     }
 
-    /// Complete?, status, bytes, reusable.
+    /// Complete, status, bytes, reusable.
     type Read = (bool, u16, u64, bool);
 
-    const ANSWERS: [(&str, Read); 12] = [
+    const RESPONSES: [(&str, Read); 12] = [
         (
             "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello",
             (true, 200, 5, true),
@@ -348,8 +348,8 @@ mod tests {
     ];
 
     #[test]
-    fn answers_are_framed_as_the_rules_say_whatever_the_pieces() {
-        for (text, expected) in ANSWERS {
+    fn responses_are_framed_by_the_rules_whatever_the_pieces() {
+        for (text, expected) in RESPONSES {
             for piece in [1, 2, 3, 7, 1000] {
                 assert_eq!(read(text, piece), Ok(expected), "{text:?} by {piece}");
             }
@@ -357,7 +357,7 @@ mod tests {
     }
 
     #[test]
-    fn the_answer_to_head_has_no_body() {
+    fn the_response_to_head_has_no_body() {
         let mut reader = ResponseReader::new(true, false);
         assert_eq!(
             reader.feed(b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n"),
@@ -367,13 +367,13 @@ mod tests {
     }
 
     #[test]
-    fn bytes_after_the_answer_spoil_the_connection() {
+    fn bytes_after_the_response_end_the_connection() {
         let text = "HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\naHTTP/1.1";
         assert_eq!(read(text, 1000), Ok((true, 200, 1, false)));
     }
 
     #[test]
-    fn what_is_no_answer_is_refused() {
+    fn bytes_that_are_not_a_response_are_rejected() {
         for (text, reason) in [
             ("SSH-2.0-OpenSSH\r\n", BadResponse::Head),
             (
@@ -396,7 +396,7 @@ mod tests {
     }
 
     #[test]
-    fn many_headers_are_read() {
+    fn many_headers_are_parsed() {
         let headers: String = (0..500).map(|i| format!("X-{i}: y\r\n")).collect();
         let text = format!("HTTP/1.1 200 OK\r\n{headers}Content-Length: 2\r\n\r\nok");
         assert_eq!(read(&text, 100), Ok((true, 200, 2, true)));
@@ -420,7 +420,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn any_bytes_get_an_answer(
+        fn any_bytes_are_handled(
             bytes in proptest::collection::vec(any::<u8>(), 0..80), prefix in 0usize..60,
         ) {
             let start = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n";

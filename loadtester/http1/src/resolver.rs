@@ -1,19 +1,19 @@
 //! Name lookup for the workers of one thread.
 //!
-//! An address is kept until it does not answer, so that a run costs one lookup and yet finds an address that moved.
-//! The lookup blocks its thread: without an address its workers could do nothing anyway.
+//! An address is kept until it does not respond. So a run costs one lookup, and still finds a server that has moved. The
+//! lookup blocks its thread: without an address the workers could not send anyway.
 
 use std::collections::HashMap;
 use std::net::{SocketAddr, ToSocketAddrs as _};
 use std::time::{Duration, Instant};
 
-use super::Failure;
-use crate::plan::Address;
+use crate::address::Address;
+use crate::error::Error;
 
-/// Names that are remembered. A run has few; a server that redirects can invent any number.
+/// Most names that are kept. A run has few; a server that redirects can name any number.
 const MOST_NAMES: usize = 1024;
-/// A name that could not be looked up is not asked for again sooner.
-const PAUSE: Duration = Duration::from_millis(500);
+/// A failed lookup is repeated after this time at the earliest.
+const RETRY_AFTER: Duration = Duration::from_millis(500);
 
 #[derive(Default)]
 pub(crate) struct Resolver {
@@ -22,19 +22,19 @@ pub(crate) struct Resolver {
 }
 
 impl Resolver {
-    /// Addresses of `host`, and how long the lookup took if there was one.
+    /// The addresses of `host`, and the duration of the lookup, which is zero for a known name.
     pub(crate) fn resolve(
         &mut self,
         host: &str,
         port: u16,
-    ) -> Result<(Vec<SocketAddr>, Duration), Failure> {
+    ) -> Result<(Vec<SocketAddr>, Duration), Error> {
         let key = (host.to_owned(), port);
         if let Some(addresses) = self.known.get(&key) {
             return Ok((addresses.clone(), Duration::ZERO));
         }
-        let failure = |why: String| Failure::Lookup(Address::Tcp(host.to_owned(), port), why);
+        let failure = |why: String| Error::Lookup(Address::Tcp(host.to_owned(), port), why);
         if let Some((at, why)) = self.failed.get(&key)
-            && at.elapsed() < PAUSE
+            && at.elapsed() < RETRY_AFTER
         {
             return Err(failure(why.clone()));
         }
@@ -61,8 +61,8 @@ impl Resolver {
         }
     }
 
-    /// Takes out an address of `host` that did not answer; with none left, `host` is looked up again.
-    pub(crate) fn take_out(&mut self, host: &str, port: u16, address: SocketAddr) {
+    /// Removes an address of `host` that did not respond. Without any left, `host` is looked up again.
+    pub(crate) fn remove(&mut self, host: &str, port: u16, address: SocketAddr) {
         let key = (host.to_owned(), port);
         if let Some(addresses) = self.known.get_mut(&key) {
             addresses.retain(|known| *known != address);
@@ -78,19 +78,22 @@ mod tests {
     use super::*;
 
     #[test]
-    fn addresses_that_do_not_answer_are_left_out_until_none_is_left() {
+    fn addresses_that_do_not_respond_are_removed_until_none_is_left() {
         let mut resolver = Resolver::default();
         let [first, second] = [1, 2].map(|last| SocketAddr::from(([127, 0, 0, last], 80)));
         let key = ("app".to_owned(), 80);
         resolver.known.insert(key.clone(), vec![first, second]);
-        resolver.take_out("app", 80, first);
+        resolver.remove("app", 80, first);
         assert_eq!(resolver.resolve("app", 80).unwrap().0, [second]);
-        resolver.take_out("app", 80, second);
-        assert!(!resolver.known.contains_key(&key), "it is looked up again");
+        resolver.remove("app", 80, second);
+        assert!(
+            !resolver.known.contains_key(&key),
+            "the name is looked up again"
+        );
     }
 
     #[test]
-    fn any_number_of_names_is_remembered_in_bounded_memory() {
+    fn any_number_of_names_takes_bounded_memory() {
         let mut resolver = Resolver::default();
         for port in 1..=3000 {
             resolver.resolve("127.0.0.1", port).unwrap();

@@ -1,4 +1,4 @@
-//! HTTP/2, and HTTP/1.1 with TLS, by hyper on tokio.
+//! HTTP/2 by hyper on tokio, and HTTP/1.1 with servers that do not agree on HTTP/2.
 
 use std::cell::Cell;
 use std::collections::HashMap;
@@ -14,32 +14,32 @@ use http_body_util::Full;
 use hyper::body::{Body as _, Incoming};
 use hyper::client::conn::{http1, http2};
 use hyper_util::rt::{TokioExecutor, TokioIo};
+use loadtester_http1::{BadResponse, Error, Reply, Timing, is_closed_by_peer};
 use rustls::ClientConfig;
 use tokio::sync::Mutex;
 
-use super::connect::{connect, is_tunnelled};
-use super::response::BadResponse;
-use super::{Client, Exchange, Failure, is_broken, redirect};
+use super::connect::connect;
+use super::failure::Failure;
+use super::redirect::Client;
 use crate::plan::{Plan, Protocol, Request, Route};
-use crate::recorder::{Answer, Timing};
 
-/// Connections are kept by how the server is reached, the URL's scheme and its authority.
+/// Connections are kept by route, scheme and authority.
 type Key = (Route, String);
 
-/// Connections one worker keeps. A run has few servers; one that redirects can name any number.
+/// Connections that one worker keeps. A run has few servers; one that redirects can name any number.
 const MOST_KEPT: usize = 64;
 
-/// What the clients of one thread share: the settings, and in HTTP/2 the connections.
+/// State that the clients of one thread share: the settings, and the HTTP/2 connections.
 pub(crate) struct Shared<'p> {
     plan: &'p Plan,
     tls: Arc<ClientConfig>,
-    /// An async lock: whoever connects holds it, and others wait for that connection instead of making theirs.
+    /// An async lock: a worker holds it while it connects, and others wait for that connection instead of making their own.
     http2: Mutex<HashMap<Key, Http2>>,
-    /// Of the connection made last.
+    /// Number of the newest connection.
     number: Cell<u64>,
 }
 
-/// A connection of HTTP/2; its number tells it from the one that takes its place.
+/// An HTTP/2 connection. Its number distinguishes it from the one that replaces it.
 #[derive(Clone)]
 struct Http2 {
     number: u64,
@@ -58,7 +58,7 @@ impl<'p> Shared<'p> {
 }
 
 /// One worker's client.
-pub(crate) struct General<'s> {
+pub(crate) struct Http2Client<'s> {
     shared: &'s Shared<'s>,
     http1: HashMap<Key, http1::SendRequest<Full<Bytes>>>,
 }
@@ -68,15 +68,7 @@ enum Sender {
     Http2(Http2),
 }
 
-struct Reply {
-    status: u16,
-    location: Option<String>,
-    bytes: u64,
-    timing: Timing,
-    done: Instant,
-}
-
-impl<'s> General<'s> {
+impl<'s> Http2Client<'s> {
     pub(crate) fn new(shared: &'s Shared<'s>) -> Self {
         Self {
             shared,
@@ -84,8 +76,8 @@ impl<'s> General<'s> {
         }
     }
 
-    /// Sends one request over a kept connection or a new one; once more if the kept one had just been closed.
-    async fn send(&mut self, request: &Request, route: &Route) -> Result<Reply, Failure> {
+    /// Sends one request over a kept connection or a new one, and again if the kept one had just been closed.
+    async fn send_to(&mut self, request: &Request, route: &Route) -> Result<Reply, Failure> {
         let key = (route.clone(), key_of(&request.uri));
         if let Some(sender) = self.kept(&key).await {
             let timing = Timing::default();
@@ -97,7 +89,7 @@ impl<'s> General<'s> {
                 Err(failure) if failure.is_stale_connection() && request.is_idempotent() => {}
                 other => return other,
             }
-            // It may still take requests that it will not carry out, having said so.
+            // The connection may still accept requests after it has announced that it will not handle them.
             let mut connections = self.shared.http2.lock().await;
             if connections.get(&key).map(|held| held.number) == number {
                 connections.remove(&key);
@@ -114,7 +106,7 @@ impl<'s> General<'s> {
         {
             return Some(Sender::Http1(sender));
         }
-        if self.shared.plan.protocol == Protocol::Http1 || !self.shared.plan.keep_alive {
+        if !self.shared.plan.keep_alive {
             return None;
         }
         let mut connections = self.shared.http2.lock().await;
@@ -128,24 +120,22 @@ impl<'s> General<'s> {
 
     async fn connect(&self, key: &Key, request: &Request) -> Result<(Sender, Timing), Failure> {
         let plan = self.shared.plan;
-        let http2_wanted = plan.protocol != Protocol::Http1;
         let mut connections = None;
-        if http2_wanted && plan.keep_alive {
+        if plan.keep_alive {
             let held = self.shared.http2.lock().await;
-            // Somebody else connected while this worker waited for the lock.
+            // Another worker connected while this one waited for the lock.
             if let Some(connection) = held.get(key).filter(|held| !held.sender.is_closed()) {
                 return Ok((Sender::Http2(connection.clone()), Timing::default()));
             }
             connections = Some(held);
         }
-        let tunnelled = is_tunnelled(&key.0, &request.uri, plan.protocol);
-        let connected = connect(&key.0, request, &self.shared.tls, tunnelled, plan.timeout).await?;
+        let connected = connect(plan, &key.0, request, &self.shared.tls).await?;
         let io = TokioIo::new(connected.stream);
         if plan.protocol == Protocol::Http2Plain || connected.agreed_http2 {
             let (sender, connection) = http2::handshake(TokioExecutor::new(), io)
                 .await
                 .map_err(failed)?;
-            // Its end shows in the requests that it carries.
+            // If the connection ends, its requests fail.
             tokio::spawn(connection);
             self.shared.number.set(self.shared.number.get() + 1);
             let connection = Http2 {
@@ -173,8 +163,7 @@ impl<'s> General<'s> {
         let keep_alive = self.shared.plan.keep_alive;
         let (response, kept) = match sender {
             Sender::Http1(mut sender) => {
-                let tunnelled = is_tunnelled(&key.0, &request.uri, self.shared.plan.protocol);
-                let message = http1_message(request, &key.0, tunnelled, keep_alive);
+                let message = http1_message(request, &key.0, keep_alive);
                 (
                     sender.send_request(message).await.map_err(failed)?,
                     Some(sender),
@@ -219,41 +208,14 @@ impl<'s> General<'s> {
     }
 }
 
-impl Client for General<'_> {
-    async fn exchange(&mut self, target: usize, _: Instant) -> Result<Exchange, Failure> {
-        let plan = self.shared.plan;
-        let first = &plan.targets[target];
-        let mut reply = self.send(&first.request, &first.route).await?;
-        let mut followed: Option<Request> = None;
-        for hops in 0.. {
-            let request = followed.as_ref().unwrap_or(&first.request);
-            let location = reply.location.as_deref();
-            let Some(next) = redirect::next(&plan.redirects, request, reply.status, location)?
-            else {
-                break;
-            };
-            if hops == redirect::MOST {
-                return Err(Failure::TooManyRedirects);
-            }
-            let before = reply.timing;
-            reply = self
-                .send(
-                    &next,
-                    &redirect::route(&plan.redirects, &first.route, &next)?,
-                )
-                .await?;
-            reply.timing += before;
-            followed = Some(next);
-        }
-        let answer = Answer {
-            status: reply.status,
-            bytes: reply.bytes,
-            timing: reply.timing,
-        };
-        Ok(Exchange {
-            answer,
-            done: reply.done,
-        })
+impl Client for Http2Client<'_> {
+    async fn send_target(&mut self, target: usize, _: Instant) -> Result<Reply, Failure> {
+        let target = &self.shared.plan.targets[target];
+        self.send_to(&target.request, &target.route).await
+    }
+
+    async fn send(&mut self, request: &Request, route: &Route) -> Result<Reply, Failure> {
+        self.send_to(request, route).await
     }
 }
 
@@ -262,17 +224,12 @@ fn key_of(uri: &Uri) -> String {
     format!("{}://{authority}", uri.scheme_str().unwrap_or_default())
 }
 
-/// The message in HTTP/1.1's form: a path for the server, the whole URI for a proxy.
-fn http1_message(
-    request: &Request,
-    route: &Route,
-    tunnelled: bool,
-    keep_alive: bool,
-) -> http::Request<Full<Bytes>> {
+/// The request in HTTP/1.1: with the path for a server or a tunnel, with the whole URI for a forwarding proxy.
+fn http1_message(request: &Request, route: &Route, keep_alive: bool) -> http::Request<Full<Bytes>> {
     let mut message = http::Request::new(Full::new(request.body.clone()));
     *message.method_mut() = request.method.clone();
     *message.headers_mut() = request.headers.clone();
-    if route.proxied && !tunnelled {
+    if route.proxied && request.uri.scheme_str() != Some("https") {
         *message.uri_mut() = request.uri.clone();
         if let Some(credentials) = &route.proxy_auth {
             message
@@ -290,7 +247,7 @@ fn http1_message(
     message
 }
 
-/// The message in HTTP/2's form: the host is part of the URI.
+/// The request in HTTP/2: the host is part of the URI.
 fn http2_message(request: &Request) -> Result<http::Request<Full<Bytes>>, Failure> {
     let mut message = http::Request::new(Full::new(request.body.clone()));
     *message.method_mut() = request.method.clone();
@@ -300,7 +257,7 @@ fn http2_message(request: &Request) -> Result<http::Request<Full<Bytes>>, Failur
         parts.authority = host.as_bytes().try_into().ok().or(parts.authority);
     }
     *message.uri_mut() =
-        Uri::from_parts(parts).map_err(|error| Failure::Http(error.to_string()))?;
+        Uri::from_parts(parts).map_err(|error| Failure::Http2(error.to_string()))?;
     Ok(message)
 }
 
@@ -309,7 +266,7 @@ async fn read(mut body: Incoming) -> Result<u64, Failure> {
     let mut bytes = 0;
     while let Some(frame) = poll_fn(|context| Pin::new(&mut body).poll_frame(context)).await {
         let frame = frame.map_err(|error| match failed(error) {
-            Failure::Answer(BadResponse::Closed) => BadResponse::Truncated.into(),
+            Failure::Http1(Error::Response(BadResponse::Closed)) => bad(BadResponse::Truncated),
             other => other,
         });
         if let Some(data) = frame?.data_ref() {
@@ -319,28 +276,32 @@ async fn read(mut body: Incoming) -> Result<u64, Failure> {
     Ok(bytes)
 }
 
-/// hyper's reason with what lies beneath it, which is where the telling part is.
+/// hyper's reason and its sources, which hold the useful part.
 fn failed(error: hyper::Error) -> Failure {
     let mut has_ended = error.is_canceled() || error.is_closed() || error.is_incomplete_message();
     let mut text = error.to_string();
     let mut source = std::error::Error::source(&error);
     while let Some(cause) = source {
-        has_ended |= tells_the_end(cause);
+        has_ended |= is_end(cause);
         text = format!("{text}: {cause}");
         source = cause.source();
     }
     if has_ended {
-        Failure::Answer(BadResponse::Closed)
+        bad(BadResponse::Closed)
     } else {
-        Failure::Http(text)
+        Failure::Http2(text)
     }
 }
 
-/// Whether the server ended the connection, in HTTP/2 in good order, as many do after a number of requests.
-fn tells_the_end(cause: &(dyn std::error::Error + 'static)) -> bool {
+fn bad(response: BadResponse) -> Failure {
+    Error::Response(response).into()
+}
+
+/// True if the server closed the connection. In HTTP/2 many servers do so regularly after a number of requests.
+fn is_end(cause: &(dyn std::error::Error + 'static)) -> bool {
     if let Some(error) = cause.downcast_ref::<h2::Error>() {
-        let in_good_order = error.reason() == Some(h2::Reason::NO_ERROR);
-        return in_good_order || error.get_io().is_some_and(is_broken);
+        let is_regular = error.reason() == Some(h2::Reason::NO_ERROR);
+        return is_regular || error.get_io().is_some_and(is_closed_by_peer);
     }
-    cause.downcast_ref().is_some_and(is_broken)
+    cause.downcast_ref().is_some_and(is_closed_by_peer)
 }

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use controller::cluster::Kind;
+use kube::api::{Patch, PatchParams};
 use serde_json::{Value, json};
 
 use crate::{
@@ -233,6 +234,29 @@ async fn a_change_during_a_run_starts_it_again_and_only_the_last_revision_is_pro
         image(&world.get(Kind::Deployment, "simple-app-primary").await),
         "simple-app:1.0.2"
     );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_pod_that_restarts_in_the_middle_of_a_run_is_not_worth_an_event() {
+    let world = World::new().await;
+    let _running = world.start();
+    world.initialize(&canary()).await;
+    world.set_image("1.0.1").await;
+    world.weight(30).await;
+    let restarts = json!({ "status": { "availableReplicas": 0, "readyReplicas": 0 } });
+    world
+        .api(Kind::Deployment)
+        .patch_status(
+            "simple-app-primary",
+            &PatchParams::default(),
+            &Patch::Merge(restarts),
+        )
+        .await
+        .unwrap();
+    world.weight(40).await;
+    let events = world.events("simple-app").await;
+    let unready = |event: &&String| event.contains("not ready");
+    assert_eq!(events.iter().find(unready), None, "{events:#?}");
 }
 
 #[tokio::test(start_paused = true)]

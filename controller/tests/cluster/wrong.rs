@@ -331,7 +331,7 @@ async fn a_canary_whose_deployment_is_deleted_loses_its_traffic_and_goes_on_when
         .until("the reason is told", async || {
             let waiting = world.status("simple-app").await["waiting"].clone();
             let text = waiting["message"].as_str().unwrap_or_default().to_owned();
-            waiting["reason"] == "CanaryNotReady" && text.contains("it is gone; create it again")
+            waiting["reason"] == "CanaryNotReady" && text.contains("it was deleted; recreate it")
         })
         .await;
     assert_eq!(world.status("simple-app").await["phase"], "Progressing");

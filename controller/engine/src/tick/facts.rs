@@ -1,18 +1,18 @@
-//! The state of the run and of both sides.
+//! State of the run and of both sides.
 
 use super::Tick;
 use crate::{observed::Weights, readiness::Readiness, strategy::Position};
 
 impl Tick<'_> {
-    /// Whether the target holds something else than the run in progress, or the last one.
+    /// Whether the target differs from the run in progress, or from the last one.
     pub(crate) fn target_changed(&self) -> bool {
         let target = &self.observed.target;
         self.status.last_applied.as_ref() != Some(&target.revision)
             || self.status.tracked_configs != target.configs
     }
 
-    /// Whether the target holds what the primary runs. What was copied to the primary is the truth, because after
-    /// a failed promotion it is not `last_promoted`; one that is gone, or was made by another controller, does not tell.
+    /// Whether the target is equal to what the primary runs. The copy in the primary decides, because after a failed promotion
+    /// it is not `last_promoted`. The status decides if there is no primary, or if another controller created it.
     pub(crate) fn target_is_promoted(&self) -> bool {
         let target = &self.observed.target;
         match self.observed.primary.as_ref().and_then(|primary| {
@@ -33,7 +33,7 @@ impl Tick<'_> {
         }
     }
 
-    /// Whether the revision of this run has been copied to the primary; `None` when the primary does not tell.
+    /// Whether the revision of this run has been copied to the primary; `None` if the primary does not show it.
     pub(crate) fn run_is_copied(&self) -> Option<bool> {
         let primary = self.observed.primary.as_ref()?;
         let revision = primary.copied_revision.as_ref()?;
@@ -43,7 +43,7 @@ impl Tick<'_> {
         )
     }
 
-    /// Whether the run, or the last one, is of what has been promoted already: the target was set back to it.
+    /// Whether the run, or the last one, is about the promoted revision, because the target was set back to it.
     pub(crate) fn run_is_promoted(&self) -> bool {
         let status = &self.status;
         status.last_applied == status.last_promoted
@@ -53,30 +53,30 @@ impl Tick<'_> {
                 .is_none_or(|configs| *configs == status.tracked_configs)
     }
 
-    /// The canary has no replica that answers.
+    /// Whether the canary has no available replica.
     pub(crate) fn canary_is_down(&self) -> bool {
         self.observed.target.workload.available == 0
     }
 
-    /// The primary has a replica that answers.
+    /// Whether the primary has an available replica.
     pub(crate) fn primary_answers(&self) -> bool {
         let primary = self.observed.primary.as_ref();
         primary.is_some_and(|primary| primary.workload.available > 0)
     }
 
-    /// Whether traffic may be sent back to the primary: it has replicas that answer and its rollout is not
-    /// stuck, or there is nothing better left.
+    /// Whether the primary may take the traffic back: it has available replicas and its rollout is not stuck, or the canary is
+    /// down too.
     pub(crate) fn primary_may_take_over(&self) -> bool {
         let stuck = matches!(self.primary, Readiness::Stuck(_));
         (self.primary_answers() && !stuck) || self.canary_is_down()
     }
 
-    /// Whether requests do not follow the route yet. Nothing then moves that relies on where they go.
+    /// Whether requests do not follow the route yet. Until they do, nothing moves that depends on it.
     pub(crate) fn route_is_pending(&self) -> bool {
         self.observed.route_pending.is_some()
     }
 
-    /// The point that the run has reached, by the live traffic.
+    /// The position of the run by the live traffic.
     pub(crate) fn position(&self) -> Position {
         Position {
             traffic: self.live,
@@ -84,8 +84,8 @@ impl Tick<'_> {
         }
     }
 
-    /// The point that the run had reached when the status was written.
-    pub(crate) fn noted_position(&self) -> Position {
+    /// The position of the run by the status.
+    pub(crate) fn recorded_position(&self) -> Position {
         Position {
             traffic: Weights::canary(self.status.canary_weight),
             ..self.position()

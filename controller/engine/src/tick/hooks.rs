@@ -7,22 +7,22 @@ use crate::{
     question::{HookAnswer, Question},
 };
 
-/// What must be asked before planning can go on.
+/// Questions that need an answer before planning can continue.
 pub(crate) struct Ask(pub(crate) Vec<Question>);
 
-/// Planning either goes on or stops to ask.
+/// The result of a planning step: done, or stopped by questions.
 pub(crate) type Planned = Result<(), Ask>;
 
-/// How a list of gates or hooks answered.
+/// The answer of a list of webhooks.
 pub(crate) enum Hooks {
     /// All passed, or there are none.
     Passed,
-    /// This one was refused, with its text.
+    /// The webhook at `index` refused, with this text.
     Refused { index: usize, why: String },
 }
 
 impl<'a> Tick<'a> {
-    /// Asks the webhooks of `kind` in list order, saying `phase`, up to the first that is refused.
+    /// Asks the webhooks of `kind` in list order, with `phase` in the payload, up to the first that refuses.
     pub(crate) fn ask_hooks(
         &self,
         kind: HookKind,

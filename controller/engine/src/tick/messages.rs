@@ -10,7 +10,7 @@ use crate::{
 };
 
 impl Tick<'_> {
-    /// Says that the run has come to `position` (Flagger's words).
+    /// Announces that the run has reached `position` (Flagger's message).
     pub(crate) fn announce_advance(&mut self, position: Position) {
         let reached = self.canary.analysis.strategy.describe(position);
         let message = format!("Advance {} {reached}", self.canary_id());
@@ -27,8 +27,8 @@ impl Tick<'_> {
         self.publish(true, action, message);
     }
 
-    /// The key is made of what the status said before this tick: planning the same tick again after a crash gives
-    /// the same key, and the next check or run gives another.
+    /// Publishes an event. Its key depends on the status before this tick: the same tick, planned again after a crash, gives
+    /// the same key; the next check or run gives another.
     fn publish(&mut self, warning: bool, action: &'static str, message: String) {
         let Status {
             phase,

@@ -1,12 +1,12 @@
-//! The plan of one tick in the making: the facts, and the decisions so far.
+//! The plan of one tick in the making: the facts and the decisions so far.
 //!
-//! - `facts`: the state of the run and of both sides
-//! - `schedule`: the time of the next check
+//! - `facts`: state of the run and of both sides
+//! - `schedule`: time of the next check
 //! - `hooks`: answers of webhooks
-//! - `changes`: traffic and replicas
+//! - `changes`: changes of workloads and traffic
 //! - `record`: revisions and checks in the status
 //! - `messages`: events and alerts
-//! - `waiting`: the reason for which nothing moves
+//! - `waiting`: the reason why nothing moves
 
 mod changes;
 mod facts;
@@ -35,9 +35,9 @@ pub(crate) struct Tick<'a> {
     pub(crate) canary: &'a Canary,
     pub(crate) observed: &'a Observed,
     pub(crate) answers: &'a Answers,
-    /// The status to be written, if it differs from the observed one.
+    /// The new status. It is written if it differs from the observed one.
     pub(crate) status: Status,
-    /// Live weights as they will be after the actions so far.
+    /// Live weights after the actions so far.
     pub(crate) live: Weights,
     pub(crate) primary: Readiness,
     pub(crate) target: Readiness,
@@ -70,9 +70,9 @@ impl<'a> Tick<'a> {
                 analysis.primary_ready_percent,
                 promotion_began(&observed.status),
             ),
-            // It does not come back by waiting, because its template is lost.
+            // Its template is lost, so waiting does not help.
             None => Readiness::Stuck(
-                "it is gone; set the target and its configuration to what was promoted, or to a new revision, to have it made again"
+                "it was deleted; to recreate it, set the target and its configuration to the promoted revision or to a new one"
                     .to_owned(),
             ),
         };
@@ -100,8 +100,8 @@ impl<'a> Tick<'a> {
         }
     }
 
-    /// The plan: the actions so far, the status last and only if it changed. The status tells the live weight
-    /// whatever the phase (Flagger writes 0 in some).
+    /// Completes the plan: the actions so far, then the status if it changed. The status has the live weight in every phase
+    /// (Flagger writes 0 in some).
     pub(crate) fn finish(mut self) -> Plan {
         if !self.canary.suspend {
             self.status.canary_weight = self.live.canary;
@@ -138,13 +138,13 @@ impl<'a> Tick<'a> {
     }
 }
 
-/// When the primary was given what it rolls out, while it does.
+/// The start of the primary's rollout, during a promotion.
 fn promotion_began(status: &Status) -> Option<Timestamp> {
     let promoting = matches!(status.phase, Phase::Promoting | Phase::Finalising);
     status.phase_since.filter(|_| promoting)
 }
 
-/// Puts the name of the workload before the reason, as Flagger's events do.
+/// Puts the name of the workload before the reason, as in Flagger's events.
 fn explain(readiness: Readiness, who: &str) -> Readiness {
     match readiness {
         Readiness::Ready => Readiness::Ready,

@@ -1,4 +1,4 @@
-//! The reason for which nothing moves.
+//! The reason why nothing moves.
 
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ use crate::{
 };
 
 impl Tick<'_> {
-    /// Nothing moves, for this reason, which has been said in an event (or is said elsewhere).
+    /// Waits for `reason`, which another event has announced.
     pub(crate) fn hold(&mut self, reason: WaitingReason, message: String) {
         self.status.waiting = Some(Waiting {
             reason,
@@ -21,9 +21,8 @@ impl Tick<'_> {
         });
     }
 
-    /// Nothing moves until a workload is ready. It becomes an event once, and only when it lasts longer than an
-    /// interval: a rollout that takes its ordinary time is not worth a warning. What is over within seconds is not in
-    /// the status either.
+    /// Waits until a workload or the route is ready. A wait is announced once, and only if it lasts longer than an interval: a
+    /// rollout that takes its ordinary time needs no warning. A wait of a few seconds is not written to the status either.
     pub(crate) fn wait_for_readiness(&mut self, reason: WaitingReason, message: String) {
         let workload = match reason {
             WaitingReason::PrimaryNotReady => self.observed.primary.as_ref().map(|p| &p.workload),
@@ -41,7 +40,7 @@ impl Tick<'_> {
         let interval = self.canary.analysis.interval;
         let since = self.not_ready_since(reason);
         let waited = since.map_or(Some(interval), |since| elapsed(self.now(), since));
-        // Unknown after the clock went back, and then long enough.
+        // `None` if the clock was set back, which counts as long enough.
         let announce = !announced && waited.is_none_or(|waited| waited >= interval);
         if announce {
             self.warning("NotReady", message.clone());
@@ -64,9 +63,9 @@ impl Tick<'_> {
         });
     }
 
-    /// When the wait for `reason` began, if that is known. A phase may be old when a route or a workload ceases to be
-    /// ready. A workload may have been unready for long when the phase begins in which it has to be ready: the target
-    /// between two releases has no replicas.
+    /// The start of the wait for `reason`, if known. The phase may have begun long before a route or a workload became unready.
+    /// A workload may also have been unready long before the phase that needs it: between two releases the target has no
+    /// replicas.
     fn not_ready_since(&self, reason: WaitingReason) -> Option<Timestamp> {
         let phase = if self.status.phase == self.observed.status.phase {
             self.status.phase_since
@@ -87,21 +86,20 @@ impl Tick<'_> {
         }
     }
 
-    /// Nothing moves until requests follow the route. It becomes an event like any other wait for something to be
-    /// ready.
+    /// Waits until requests follow the route.
     pub(crate) fn wait_for_route(&mut self) {
         if let Some(why) = self.observed.route_pending.clone() {
             self.wait_for_readiness(WaitingReason::RouteNotReady, why);
         }
     }
 
-    /// Requests under way to the canary are given one interval.
-    pub(crate) fn drain(&mut self) {
-        let why = "requests under way to the canary are given one interval";
-        self.hold(WaitingReason::Draining, why.to_owned());
+    /// Waits for in-flight requests to `side`.
+    pub(crate) fn drain(&mut self, side: &str) {
+        let why = format!("waiting one interval for in-flight requests to the {side}");
+        self.hold(WaitingReason::Draining, why);
     }
 
-    /// Looks again when a workload that is unavailable becomes stuck, which no watch event tells.
+    /// Requests a tick for when an unavailable workload becomes stuck, because no watch event reports that.
     fn wake_at_deadline(&mut self) {
         let Observed {
             now,
@@ -123,12 +121,12 @@ impl Tick<'_> {
         }
     }
 
-    /// Forgets why nothing moved, because it moves.
+    /// Clears the reason for the wait, because the release moves.
     pub(crate) fn moving(&mut self) {
         self.status.waiting = None;
     }
 
-    /// Forgets a wait that is over, but keeps what the last check said until the next one.
+    /// Clears a wait that is over. The result of the last check stays until the next one.
     pub(crate) fn ready(&mut self) {
         let over = |waiting: &Waiting| {
             use WaitingReason::{

@@ -1,4 +1,4 @@
-//! A model of what the controller acts on. Time is in whole seconds since its beginning.
+//! A model of the cluster around the controller. Time is in whole seconds since its start.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -32,11 +32,11 @@ pub(crate) struct Deployment {
     pub(crate) template: Release,
     pub(crate) wanted: u32,
     pods: Vec<Pod>,
-    /// Changed since the Deployment controller last looked.
-    unseen: bool,
+    /// Changed since the last step of the Deployment controller.
+    unobserved: bool,
     progressed: i64,
     unavailable: Option<i64>,
-    /// There is no room for new pods.
+    /// There are no resources for new pods.
     pub(crate) starved: bool,
 }
 
@@ -46,7 +46,7 @@ impl Deployment {
             template,
             wanted,
             pods: Vec::new(),
-            unseen: true,
+            unobserved: true,
             progressed: 0,
             unavailable: None,
             starved: false,
@@ -54,7 +54,7 @@ impl Deployment {
     }
 
     fn change(&mut self, now: i64) {
-        self.unseen = true;
+        self.unobserved = true;
         self.progressed = now;
     }
 
@@ -68,13 +68,13 @@ impl Deployment {
         self.change(now);
     }
 
-    /// All pods are gone at once.
+    /// Removes all pods at once.
     pub(crate) fn evict(&mut self, now: i64) {
         self.pods.clear();
         self.progressed = now;
     }
 
-    /// One pod restarts.
+    /// Restarts one pod.
     pub(crate) fn restart_pod(&mut self, now: i64) {
         if let Some(pod) = self.pods.first_mut() {
             pod.born = now;
@@ -83,9 +83,9 @@ impl Deployment {
         self.progressed = now;
     }
 
-    /// One second of the Deployment controller and the kubelet.
+    /// Runs the Deployment controller and the kubelet for one second.
     fn step(&mut self, now: i64, broken: &BTreeSet<String>, startup: i64) {
-        self.unseen = false;
+        self.unobserved = false;
         let revision = self.template.revision.clone();
         let is_new = |pod: &Pod| pod.revision == revision;
         for pod in &mut self.pods {
@@ -138,8 +138,8 @@ impl Deployment {
             replicas: self.pods.len() as u32,
             updated,
             available: self.available(),
-            generation_observed: !self.unseen,
-            behind_since: self.unseen.then(|| instant(now)),
+            generation_observed: !self.unobserved,
+            behind_since: self.unobserved.then(|| instant(now)),
             unready_since: None,
             deadline_exceeded: (ready < self.wanted && now - self.progressed > deadline)
                 .then(|| instant(self.progressed + deadline)),
@@ -161,7 +161,7 @@ fn shows_a_rollback(action: &Action) -> bool {
     }
 }
 
-/// What a metric or webhook answers.
+/// The answer of a metric.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum Script {
     Values(Vec<(String, f64)>),
@@ -177,38 +177,38 @@ pub(crate) struct World {
     pub(crate) startup: i64,
     pub(crate) status: Status,
     pub(crate) target: Deployment,
-    /// Somebody has deleted the target.
+    /// The target was deleted.
     pub(crate) target_gone: bool,
     pub(crate) primary: Option<(Deployment, Option<Release>)>,
     pub(crate) objects: Objects,
     pub(crate) route: Option<Weights>,
-    /// Seconds until a gateway has taken up a change of the route.
+    /// Seconds until a gateway accepts a change of the route.
     pub(crate) route_lag: i64,
     /// The gateway refuses the route.
     pub(crate) route_refused: bool,
     route_changed: i64,
-    /// The route as it is, or the one that the gateway follows until it has taken it up, leads to the canary.
+    /// Whether the route, or the earlier one that the gateway still follows, leads to the canary.
     pub(crate) leads_to_canary: bool,
     /// Revisions whose pods never become ready.
     pub(crate) broken: BTreeSet<String>,
-    /// Webhooks by name that are refused, with the text.
+    /// Names of webhooks that refuse, with their text.
     pub(crate) refused: BTreeMap<String, String>,
-    /// Rollback webhooks by name that ask for a rollback.
+    /// Names of rollback webhooks that ask for a rollback.
     pub(crate) rollbacks: BTreeSet<String>,
-    /// They do so only until something of a rollback shows.
+    /// Whether they ask only until an effect of the rollback is visible.
     pub(crate) asks_until_seen: bool,
     pub(crate) metrics: BTreeMap<String, Script>,
-    /// Revisions that answer badly, so that every metric of them fails.
+    /// Revisions for which every metric fails.
     pub(crate) failing: BTreeSet<String>,
-    /// Whether a webhook was told of the failure in the status.
-    told: bool,
-    /// Changes of phase that happened.
+    /// Whether a post-rollout webhook was called for the failure in the status.
+    notified: bool,
+    /// All changes of phase so far.
     pub(crate) changes: BTreeSet<(Phase, Phase)>,
-    /// What the primary held at the end of a release, and at the beginning.
+    /// Everything that the primary held after initialization and after each release.
     pub(crate) promoted: Vec<Release>,
     /// Keys of published events.
     published: BTreeSet<String>,
-    /// What happened, one line each.
+    /// Everything that happened, one line each.
     pub(crate) log: Vec<String>,
 }
 
@@ -240,7 +240,7 @@ impl World {
             asks_until_seen: false,
             metrics: BTreeMap::new(),
             failing: BTreeSet::new(),
-            told: false,
+            notified: false,
             changes: BTreeSet::new(),
             promoted: Vec::new(),
             published: BTreeSet::new(),
@@ -248,7 +248,7 @@ impl World {
         }
     }
 
-    /// One second passes.
+    /// Lets one second pass.
     pub(crate) fn step(&mut self) {
         self.now += 1;
         self.target.step(self.now, &self.broken, self.startup);
@@ -319,7 +319,7 @@ impl World {
             }
             Question::Metric { index } => {
                 let metric = &canary.analysis.metrics[*index];
-                // Far enough out for a metric that is compared in whole units.
+                // Out of limits also for a metric that is compared in whole units.
                 let below = metric.range.min.unwrap_or(0.0) - 2.0;
                 let out = metric.range.max.map_or(below, |max| max + 2.0);
                 let good = metric.range.max.or(metric.range.min).unwrap_or(0.0);
@@ -354,7 +354,7 @@ impl World {
         }
     }
 
-    /// Somebody makes the target that was deleted again, as it was.
+    /// Recreates a deleted target, unchanged.
     pub(crate) fn recreate_target(&mut self) {
         if self.target_gone {
             self.target_gone = false;
@@ -375,7 +375,7 @@ impl World {
         self.route_changed = self.now;
     }
 
-    /// Carries out one action, as the executor would. An error ends the tick.
+    /// Applies one action, as the executor would. An error ends the tick.
     pub(crate) fn apply(&mut self, canary: &Canary, action: &Action) -> Result<(), String> {
         let now = self.now;
         if self.asks_until_seen && shows_a_rollback(action) {
@@ -424,7 +424,7 @@ impl World {
                     *index,
                     &answer,
                 );
-                self.told = true;
+                self.notified = true;
                 self.note(action);
                 return self.apply(canary, &Action::Publish(event));
             }
@@ -440,11 +440,11 @@ impl World {
                     let hooks = &canary.analysis.hooks;
                     let waits = hooks.iter().any(|hook| hook.kind == HookKind::PostRollout);
                     assert!(
-                        self.told || !waits,
-                        "webhooks are not told: {:#?}",
+                        self.notified || !waits,
+                        "the post-rollout webhooks were not called: {:#?}",
                         self.log
                     );
-                    self.told = false;
+                    self.notified = false;
                 }
                 let change = (self.status.phase, status.phase);
                 if change.0 != change.1 {
@@ -470,12 +470,12 @@ impl World {
     ) -> Result<Release, String> {
         let template = &self.target.template;
         if self.target_gone {
-            return Err("the target is gone".to_owned());
+            return Err("the target was deleted".to_owned());
         }
         if template.revision == revision && template.configs == *configs {
             Ok(template.clone())
         } else {
-            Err(format!("the target holds {} by now", template.revision))
+            Err(format!("the target has changed to {}", template.revision))
         }
     }
 
@@ -484,13 +484,13 @@ impl World {
         self.log.push(line);
     }
 
-    /// Nothing is being released and nothing is being made.
+    /// Whether no release, initialization or cleanup is in progress.
     pub(crate) fn is_idle(&self) -> bool {
         let ended = matches!(
             self.status.phase,
             Phase::Initialized | Phase::Succeeded | Phase::Failed
         );
-        // Traffic that the primary cannot take stays with a failed canary, perhaps for ever.
+        // A failed canary keeps the traffic that the primary cannot take, perhaps forever.
         let kept = self.route.is_some_and(|weights| weights.canary > 0);
         let over = match self.status.cleanup {
             None => true,

@@ -39,8 +39,8 @@ pub enum Action {
     },
     /// Copy the target's template and tracked configuration to the primary (promotion).
     Promote {
-        /// The analysed target revision. The action fails if the live target differs, so that code that was not analysed is
-        /// never promoted.
+        /// The analysed target revision. The action fails if the live target differs, so that code that was not
+        /// analysed is never promoted.
         revision: String,
         /// The analysed tracked configuration, by checksum. The action fails if it differs.
         configs: BTreeMap<String, String>,
@@ -54,8 +54,8 @@ pub enum Action {
     ScaleDownTarget,
     /// Set the live weights.
     SetWeights(Weights),
-    /// Call the post-rollout webhook at `index` and publish its [`post_rollout_event`]. If it refuses, the plan goes on, but
-    /// the `CallHook` actions that follow are skipped (Flagger).
+    /// Call the post-rollout webhook at `index` and publish its [`post_rollout_event`]. If it refuses, the plan goes
+    /// on, but the `CallHook` actions that follow are skipped (Flagger).
     CallHook {
         /// Index into `Analysis::hooks`.
         index: usize,
@@ -66,8 +66,8 @@ pub enum Action {
     },
     /// Publish an event on the Canary.
     Publish(Event),
-    /// Send an alert. An error in sending is logged and does not fail the plan. A process sends each alert once; after a
-    /// crash before the status write the next process sends it again, as it calls post-rollout webhooks again.
+    /// Send an alert. An error in sending is logged and does not fail the plan. A process sends each alert once; after
+    /// a crash before the status write the next process sends it again, as it calls post-rollout webhooks again.
     Alert(Alert),
     /// Count a finished release in the controller's own metrics, once per process.
     Count(Outcome),
@@ -125,8 +125,8 @@ pub struct Event {
     /// `MetricUnavailable`, `Advance`, `Promote`, `RouteToPrimary`, `PromotionFailed`, `Promoted`, `Rollback`
     /// or `Failed`.
     pub action: &'static str,
-    /// Identity of the event within its Canary object. Events with equal keys are one event, so that a repeated plan (crash
-    /// between event and status) publishes it once. Combine it with the UID of the Canary.
+    /// Identity of the event within its Canary object. Events with equal keys are one event, so that a repeated plan
+    /// (crash between event and status) publishes it once. Combine it with the UID of the Canary.
     pub key: String,
 }
 
@@ -163,8 +163,8 @@ pub enum Outcome {
     Failed,
 }
 
-/// The event about the answer of a post-rollout webhook (Flagger's messages). `status` is the one observed in the tick whose
-/// plan contained the [`Action::CallHook`].
+/// The event about the answer of a post-rollout webhook (Flagger's messages). `status` is the one observed in the tick
+/// whose plan contained the [`Action::CallHook`].
 #[must_use]
 pub fn post_rollout_event(
     canary: &Canary,

@@ -37,8 +37,8 @@ pub(crate) fn order(metrics: &[Metric]) -> impl Iterator<Item = usize> {
         .chain((0..metrics.len()).filter(is_template))
 }
 
-/// Judges every metric. The message is that of the first metric that did not pass, in the order of evaluation. A measured
-/// violation outweighs a metric that could not be measured, whatever their order.
+/// Judges every metric. The message is that of the first metric that did not pass, in the order of evaluation. A
+/// measured violation outweighs a metric that could not be measured, whatever their order.
 pub(crate) fn judge(canary: &Canary, answers: &Answers, now: Timestamp, weight: u8) -> Judgement {
     let metrics = &canary.analysis.metrics;
     let mut checks = Vec::with_capacity(metrics.len());
@@ -172,8 +172,8 @@ fn limits_of(metric: &Metric) -> Range {
     }
 }
 
-/// The limit that a comparable `value` violates, and the sign between them. Equality passes; the minimum is compared first
-/// (Flagger).
+/// The limit that a comparable `value` violates, and the sign between them. Equality passes; the minimum is compared
+/// first (Flagger).
 fn outside(metric: &Metric, value: f64) -> Option<(char, f64)> {
     let Range { min, max } = limits_of(metric);
     let below = min.filter(|min| value < *min).map(|min| ('<', min));

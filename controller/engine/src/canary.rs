@@ -122,7 +122,8 @@ pub struct Hook {
 /// The time at which a webhook is called.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum HookKind {
-    /// Before the new revision is scaled up. While it refuses, the release waits; this does not count as a failed check.
+    /// Before the new revision is scaled up. While it refuses, the release waits; this does not count as a failed
+    /// check.
     ConfirmRollout,
     /// In the tick that starts the analysis. A failure counts as a failed check.
     PreRollout,

@@ -7,14 +7,14 @@
 //! # Time
 //! An idle canary has no actions and no requeue time: it costs nothing until a watch event comes. During a run, a check
 //! or step is due one interval after the last one (`Status::last_check`); the first is due as soon as the canary is
-//! ready. A change that a watch reports (a new revision, readiness, drift, a deadline, suspension) takes effect at once.
-//! The time of the last check is in the status, so a restarted controller neither hurries nor repeats a step.
+//! ready. A change that a watch reports (a new revision, readiness, drift, a deadline, suspension) takes effect at
+//! once. The time of the last check is in the status, so a restarted controller neither hurries nor repeats a step.
 //!
 //! # Crashes
 //! A plan may end after any of its actions, because the controller dies or an action fails. The status is written last.
 //! Until then the cluster itself shows how far the plan got: if the live weight is that of the next step, the step has
-//! been made; if the primary holds the revision of the run, it has been promoted. Everything else is idempotent. The key
-//! of an event depends only on the status before the plan, so each event is published once. Alerts, counts and
+//! been made; if the primary holds the revision of the run, it has been promoted. Everything else is idempotent. The
+//! key of an event depends only on the status before the plan, so each event is published once. Alerts, counts and
 //! post-rollout webhooks come before the status write and have such keys too. The shell does each of them once per
 //! process, even if the plan is repeated because its status could not be written. Only if the process dies between such
 //! an effect and the status write does its successor repeat it: alerts and post-rollout webhooks are delivered at least
@@ -30,9 +30,9 @@
 //! - The primary gets exactly the revision and configuration that were analysed. A revision that has not been analysed
 //!   loses its traffic as soon as the primary can take it, also while another revision is being promoted.
 //! - If the target is set back to the promoted revision during a run, the run ends as `Failed`.
-//! - Traffic never goes to a primary that is stuck while the canary has available replicas. After a failed promotion the
-//!   fix is analysed on the canary. If a rollback has nowhere to send the traffic, canary and traffic stay until the
-//!   primary is ready.
+//! - Traffic never goes to a primary that is stuck while the canary has available replicas. After a failed promotion
+//!   the fix is analysed on the canary. If a rollback has nowhere to send the traffic, canary and traffic stay until
+//!   the primary is ready.
 //! - A canary without available replicas loses its traffic at once, and this counts as a failed check. A canary whose
 //!   workload was deleted loses it too.
 //! - The target is not scaled down while requests may still reach it, as far as the route shows.

@@ -9,8 +9,8 @@ use crate::status::Status;
 /// A snapshot of everything that belongs to one canary.
 ///
 /// It must be at least as new as everything that the last plan wrote. Otherwise a write of the controller that is not
-/// visible yet would look like a change by someone else (a lowered weight, a reverted copy). If a read fails, there is no
-/// snapshot and no tick.
+/// visible yet would look like a change by someone else (a lowered weight, a reverted copy). If a read fails, there is
+/// no snapshot and no tick.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Observed {
     /// The time of this tick.
@@ -25,8 +25,8 @@ pub struct Observed {
     pub objects: Objects,
     /// Live weights, read from the route object and not from the status; `None` if there is no route object.
     pub route: Option<Weights>,
-    /// The reason why requests may not follow the current route object: a gateway has not accepted it yet, or refuses it.
-    /// `None` if the route is in force, or if the router does not report it.
+    /// The reason why requests may not follow the current route object: a gateway has not accepted it yet, or refuses
+    /// it. `None` if the route is in force, or if the router does not report it.
     pub route_pending: Option<String>,
     /// Since when the route has been pending, as far as this process has seen; `None` if it is not pending or this is
     /// unknown.
@@ -51,12 +51,12 @@ pub struct TargetState {
 pub struct PrimaryState {
     /// Replica counts and conditions.
     pub workload: Workload,
-    /// The target revision that its template was copied from, kept as an annotation; `None` if unknown (created by another
-    /// controller).
+    /// The target revision that its template was copied from, kept as an annotation; `None` if unknown (created by
+    /// another controller).
     pub copied_revision: Option<String>,
     /// The tracked configuration that was copied with it (in the form of `TargetState::configs`), also kept as an
-    /// annotation; empty if unknown. Template and configuration together identify a promoted release: a release may change
-    /// only a ConfigMap.
+    /// annotation; empty if unknown. Template and configuration together identify a promoted release: a release may
+    /// change only a ConfigMap.
     pub copied_configs: BTreeMap<String, String>,
 }
 
@@ -73,12 +73,12 @@ pub struct Workload {
     pub available: u32,
     /// `status.observedGeneration` has reached `metadata.generation`.
     pub generation_observed: bool,
-    /// Since when `status.observedGeneration` has been the same and behind `metadata.generation`, as far as this process has
-    /// seen; `None` if it is not behind or this is unknown. The generation increases with every annotation of a
-    /// Deployment and is observed some milliseconds later.
+    /// Since when `status.observedGeneration` has been the same and behind `metadata.generation`, as far as this
+    /// process has seen; `None` if it is not behind or this is unknown. The generation increases with every annotation
+    /// of a Deployment and is observed some milliseconds later.
     pub behind_since: Option<Timestamp>,
-    /// Since when it has not been ready by [`ready`](crate::ready()), as far as this process has seen; `None` if it is ready
-    /// or this is unknown.
+    /// Since when it has not been ready by [`ready`](crate::ready()), as far as this process has seen; `None` if it is
+    /// ready or this is unknown.
     pub unready_since: Option<Timestamp>,
     /// Since when condition Progressing has reason ProgressDeadlineExceeded.
     pub deadline_exceeded: Option<Timestamp>,

@@ -73,9 +73,9 @@ impl Phase {
 
 /// Every legal change of phase. Staying in a phase is always legal, and so is the change to `Terminating`.
 ///
-/// These are Flagger's, with three additions. `Waiting` may end in `Failed` or `Succeeded` (a rollback webhook passed, or
-/// the waiting revision was withdrawn). `Promoting` may go back to `Progressing` (someone else changed the primary, so
-/// nothing that runs has been analysed).
+/// These are Flagger's, with three additions. `Waiting` may end in `Failed` or `Succeeded` (a rollback webhook passed,
+/// or the waiting revision was withdrawn). `Promoting` may go back to `Progressing` (someone else changed the primary,
+/// so nothing that runs has been analysed).
 pub const TRANSITIONS: [(Phase, Phase); 22] = [
     (Phase::None, Phase::Initializing),
     (Phase::Initializing, Phase::Initialized),

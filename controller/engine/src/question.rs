@@ -1,7 +1,7 @@
 //! Questions of the engine before it can plan, and the answers that the shell gets.
 //!
-//! A question may depend on earlier answers (a gate is not asked while a metric fails). So the shell calls the engine again
-//! with the answers so far, until there are no more questions:
+//! A question may depend on earlier answers (a gate is not asked while a metric fails). So the shell calls the engine
+//! again with the answers so far, until there are no more questions:
 //!
 //! ```text
 //! let mut answers = Answers::default();

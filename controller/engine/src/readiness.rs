@@ -9,8 +9,8 @@ use crate::observed::Workload;
 /// A shorter wait is not reported: pods take a moment to start, and a controller takes one to observe a change.
 pub(crate) const BRIEF: Duration = Duration::from_secs(5);
 
-/// Time for which a generation that is not observed yet may stay behind before that is reported; `None` if it is observed,
-/// or has been behind for too long already.
+/// Time for which a generation that is not observed yet may stay behind before that is reported; `None` if it is
+/// observed, or has been behind for too long already.
 pub(crate) fn brief_lag(workload: &Workload, now: Timestamp) -> Option<Duration> {
     let since = workload
         .behind_since
@@ -47,15 +47,15 @@ impl Readiness {
 }
 
 /// Number of replicas that must be available for `percent` of `of`. It is rounded up, so that any percentage above zero
-/// needs at least one replica. (Flagger truncates, so that 50 percent of one replica needs none.) [`readiness`] needs one
-/// even for zero percent.
+/// needs at least one replica. (Flagger truncates, so that 50 percent of one replica needs none.) [`readiness`] needs
+/// one even for zero percent.
 pub(crate) fn replicas_needed(of: u32, percent: u8) -> u32 {
     let needed = (u64::from(of) * u64::from(percent)).div_ceil(100);
     u32::try_from(needed).unwrap_or(u32::MAX)
 }
 
-/// The readiness of `workload`, which has `name` in the text. `began` is the start of its current rollout, if known. The
-/// order of the rules and the texts are Flagger's: generation, progress deadline, updated, terminating, available.
+/// The readiness of `workload`, which has `name` in the text. `began` is the start of its current rollout, if known.
+/// The order of the rules and the texts are Flagger's: generation, progress deadline, updated, terminating, available.
 pub(crate) fn readiness(
     workload: &Workload,
     name: &str,
@@ -113,8 +113,8 @@ pub(crate) fn readiness(
 }
 
 /// Whether the workload's own progress deadline has passed in its current rollout. If a workload returns to an earlier
-/// template, Kubernetes keeps the condition of the previous rollout until the first new pod exists. Such a condition counts
-/// only once a `deadline` has passed since the current rollout `began`.
+/// template, Kubernetes keeps the condition of the previous rollout until the first new pod exists. Such a condition
+/// counts only once a `deadline` has passed since the current rollout `began`.
 fn is_exceeded(
     workload: &Workload,
     deadline: Duration,
@@ -129,8 +129,8 @@ fn is_exceeded(
     is_of_this_rollout || elapsed(now, began).is_some_and(|passed| passed > deadline)
 }
 
-/// The start of the progress deadline. A workload may have been unavailable long before its current rollout, in which case
-/// Kubernetes does not change the condition. So the deadline never starts before the rollout `began`.
+/// The start of the progress deadline. A workload may have been unavailable long before its current rollout, in which
+/// case Kubernetes does not change the condition. So the deadline never starts before the rollout `began`.
 pub(crate) fn unavailable_since(
     workload: &Workload,
     began: Option<Timestamp>,

@@ -6,13 +6,13 @@ use jiff::Timestamp;
 
 use crate::phase::Phase;
 
-/// Prefix of every revision digest of this controller. A digest in `status.lastAppliedSpec` without it (Flagger's, or one
-/// of a version with another scheme) is adopted as the current revision, so a change of controller never starts a
+/// Prefix of every revision digest of this controller. A digest in `status.lastAppliedSpec` without it (Flagger's, or
+/// one of a version with another scheme) is adopted as the current revision, so a change of controller never starts a
 /// release.
 pub const REVISION_PREFIX: &str = "sha256:";
 
-/// The state of a canary between ticks. Fields of Flagger's status keep their names; the others are additions that Flagger
-/// ignores.
+/// The state of a canary between ticks. Fields of Flagger's status keep their names; the others are additions that
+/// Flagger ignores.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Status {
     /// `phase`.
@@ -53,8 +53,8 @@ pub struct Status {
 /// object.
 pub const CHECKS_KEPT: usize = 24;
 
-/// The steps that remain after a failed release. The failure itself is written to the status first, so that a crash cannot
-/// lose it.
+/// The steps that remain after a failed release. The failure itself is written to the status first, so that a crash
+/// cannot lose it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Cleanup {
     /// The post-rollout webhooks have to be called; [`Cleanup::ScaleDown`] follows.

@@ -41,8 +41,8 @@ fn not_finite(value: f64) -> String {
     text.to_owned()
 }
 
-/// Formats whole milliseconds as a Go duration: `0s`, `500ms`, `1.515s`, `1m30s`, `1h0m0s`. Fractions of a millisecond are
-/// truncated (Flagger).
+/// Formats whole milliseconds as a Go duration: `0s`, `500ms`, `1.515s`, `1m30s`, `1h0m0s`. Fractions of a millisecond
+/// are truncated (Flagger).
 pub(crate) fn milliseconds(value: f64) -> String {
     if !value.is_finite() {
         return not_finite(value);

@@ -73,8 +73,8 @@ fn check(tick: &mut Tick<'_>) -> Result<bool, Ask> {
             Ok(false)
         }
         Meaning::Unmeasured(text) => {
-            // An error in measuring says nothing about the release: it halts the run, does not count, and is announced only
-            // when it begins.
+            // An error in measuring says nothing about the release: it halts the run, does not count, and is announced
+            // only when it begins.
             let known = tick.status.waiting.as_ref().is_some_and(|waiting| {
                 waiting.reason == WaitingReason::MetricUnavailable && waiting.message == text
             });
@@ -167,8 +167,8 @@ fn traffic_increase_confirmed(tick: &mut Tick<'_>) -> Result<bool, Ask> {
     ask(tick, &gate)
 }
 
-/// Asks the confirm-promotion gates. If one is closed, the phase becomes `WaitingPromotion`, and checks continue. The status
-/// keeps the live weight (Flagger writes 0).
+/// Asks the confirm-promotion gates. If one is closed, the phase becomes `WaitingPromotion`, and checks continue. The
+/// status keeps the live weight (Flagger writes 0).
 fn promotion_confirmed(tick: &mut Tick<'_>) -> Result<bool, Ask> {
     let gate = Gate {
         kind: HookKind::ConfirmPromotion,

@@ -1,7 +1,7 @@
 //! The steps that remain after a failed release, once the failure is in the status.
 //!
-//! They may take long: webhooks are slow, and a gateway accepts a route when it can. A controller that died during that time
-//! would scale the canary up again if the failure were not in the status.
+//! They may take long: webhooks are slow, and a gateway accepts a route when it can. A controller that died during that
+//! time would scale the canary up again if the failure were not in the status.
 
 use std::time::Duration;
 
@@ -27,8 +27,9 @@ pub(super) fn call_webhooks(tick: &mut Tick<'_>, first: impl FnOnce(&mut Tick<'_
     }
 }
 
-/// Takes the traffic that a failed canary kept for lack of a primary, as soon as the primary can serve it. (A canary that was
-/// copied to the primary has passed. It keeps serving until the next release, or until it has no available replica.)
+/// Takes the traffic that a failed canary kept for lack of a primary, as soon as the primary can serve it. (A canary
+/// that was copied to the primary has passed. It keeps serving until the next release, or until it has no available
+/// replica.)
 pub(super) fn take_back_traffic(tick: &mut Tick<'_>) {
     if tick.status.phase != Phase::Failed || tick.live.canary == 0 {
         return;
@@ -48,8 +49,8 @@ pub(super) fn take_back_traffic(tick: &mut Tick<'_>) {
     }
 }
 
-/// Takes the traffic that a failed canary kept from a new revision that has not been analysed, as soon as the primary can
-/// serve it. The new revision gets its replicas back when its run begins.
+/// Takes the traffic that a failed canary kept from a new revision that has not been analysed, as soon as the primary
+/// can serve it. The new revision gets its replicas back when its run begins.
 pub(super) fn take_unanalysed_traffic(tick: &mut Tick<'_>) {
     if tick.live.canary > 0 && tick.primary_may_take_over() {
         tick.set_canary_weight(0);
@@ -57,8 +58,8 @@ pub(super) fn take_unanalysed_traffic(tick: &mut Tick<'_>) {
     }
 }
 
-/// Records that the target's replicas are not needed any more: it has lost its traffic, in this tick or in a plan that did not
-/// complete, and no release is in progress that gives it back.
+/// Records that the target's replicas are not needed any more: it has lost its traffic, in this tick or in a plan that
+/// did not complete, and no release is in progress that gives it back.
 pub(super) fn record_lost_traffic(tick: &mut Tick<'_>) {
     let over = matches!(tick.status.phase, Phase::Waiting | Phase::Failed);
     if over && tick.observed.status.canary_weight > 0 && tick.live.canary == 0 {

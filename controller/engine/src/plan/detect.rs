@@ -19,8 +19,8 @@ use super::{
     run,
 };
 
-/// Adopts a status written by another controller, or by a version with another digest: the current revision of the target
-/// is taken as that of the status, so a change of controller starts no release.
+/// Adopts a status written by another controller, or by a version with another digest: the current revision of the
+/// target is taken as that of the status, so a change of controller starts no release.
 ///
 /// Not in `Waiting`, where the other controller has already found a new revision in the target.
 pub(super) fn adopt_foreign_revision(tick: &mut Tick<'_>) {
@@ -51,8 +51,8 @@ pub(super) fn adopt_foreign_revision(tick: &mut Tick<'_>) {
     }
 }
 
-/// Detects a new revision and starts its run once primary and gates allow it. The revision is recorded when the run starts,
-/// so one that has to wait is not lost (Flagger loses it in phase Failed).
+/// Detects a new revision and starts its run once primary and gates allow it. The revision is recorded when the run
+/// starts, so one that has to wait is not lost (Flagger loses it in phase Failed).
 pub(super) fn detect(tick: &mut Tick<'_>) -> Planned {
     repair(tick);
     if !tick.target_changed() {

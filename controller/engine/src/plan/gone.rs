@@ -4,8 +4,8 @@ use crate::{status::WaitingReason, tick::Tick};
 
 use super::cleanup;
 
-/// Routes the target's traffic to the primary and waits. (Flagger leaves the traffic where nobody answers.) The release is
-/// not over: once the target is back, it continues, or starts again with the revision that the target then has.
+/// Routes the target's traffic to the primary and waits. (Flagger leaves the traffic where nobody answers.) The release
+/// is not over: once the target is back, it continues, or starts again with the revision that the target then has.
 pub(super) fn wait_for_target(tick: &mut Tick<'_>) {
     let (target, canary) = (tick.target_id(), tick.canary_id());
     let why = format!(

@@ -12,8 +12,8 @@ use crate::{
 /// Creates the primary and the other generated objects. The first revision is not analysed (Flagger).
 ///
 /// The target keeps serving until the primary is ready and has the traffic. If the primary does not become ready,
-/// initialization waits and never scales the target down, which may be the only workload that serves. (Flagger rolls back to
-/// a primary that never was ready, and with `skipAnalysis` does not wait for it at all.)
+/// initialization waits and never scales the target down, which may be the only workload that serves. (Flagger rolls
+/// back to a primary that never was ready, and with `skipAnalysis` does not wait for it at all.)
 pub(super) fn initialize(tick: &mut Tick<'_>) {
     tick.status.phase = Phase::Initializing;
     let objects = &tick.observed.objects;
@@ -81,8 +81,8 @@ fn take_over(tick: &mut Tick<'_>) {
     }
     tick.scale_down_target();
 
-    // The promoted revision is the one that the primary was created from. If the target has changed since then, the change
-    // is detected as a new revision.
+    // The promoted revision is the one that the primary was created from. If the target has changed since then, the
+    // change is detected as a new revision.
     tick.take_up_target();
     tick.record_promoted();
     let status = &mut tick.status;

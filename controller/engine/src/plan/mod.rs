@@ -1,8 +1,8 @@
 //! The decisions: one module per stage of a release.
 //!
 //! Every function here adds to a [`Tick`] and may stop with questions. [`questions`](crate::questions) and
-//! [`plan`](crate::plan()) run the same code and differ only in the outcome that they return, so questions and decisions
-//! cannot drift apart.
+//! [`plan`](crate::plan()) run the same code and differ only in the outcome that they return, so questions and
+//! decisions cannot drift apart.
 
 mod analyse;
 mod cleanup;

@@ -46,7 +46,8 @@ pub(super) fn progress(tick: &mut Tick<'_>) -> Planned {
         roll_back(tick, Cause::Deadline(why));
         return Ok(());
     }
-    // Flagger waits for one more interval after the last failure. A release that is known to be bad loses its traffic at once.
+    // Flagger waits for one more interval after the last failure. A release that is known to be bad loses its traffic
+    // at once.
     let failed = tick.status.failed_checks >= tick.canary.analysis.threshold.max(1);
     if failed && !tick.canary.skip_analysis {
         roll_back(tick, Cause::Threshold);

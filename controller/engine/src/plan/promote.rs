@@ -40,8 +40,8 @@ fn enter_promoting(tick: &mut Tick<'_>) {
     tick.checked();
 }
 
-/// Waits until the primary runs the promoted revision, then routes the traffic to it: at once, or by `stepWeightPromotion`
-/// per interval. Until then the canary may be the only healthy workload.
+/// Waits until the primary runs the promoted revision, then routes the traffic to it: at once, or by
+/// `stepWeightPromotion` per interval. Until then the canary may be the only healthy workload.
 pub(super) fn roll_out(tick: &mut Tick<'_>) {
     repair(tick);
     if tick.run_is_copied() == Some(false) {
@@ -54,8 +54,8 @@ pub(super) fn roll_out(tick: &mut Tick<'_>) {
         return;
     }
     record_live_weight(tick);
-    // A target that has not been analysed, or has no available replica, keeps no traffic that the primary can serve, even in
-    // the middle of the primary's rollout.
+    // A target that has not been analysed, or has no available replica, keeps no traffic that the primary can serve,
+    // even in the middle of the primary's rollout.
     let unfit = tick.target_changed() || tick.canary_is_down();
     if unfit && tick.live.canary > 0 && tick.primary_may_take_over() {
         route_to_primary(tick);

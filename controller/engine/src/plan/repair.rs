@@ -7,8 +7,8 @@ use crate::{
     tick::Tick,
 };
 
-/// Repairs the objects of an initialized canary and keeps the weights: a route that drifted keeps its live weights, and one
-/// that was deleted during a run is recreated with the weight of the status (Flagger restarts at 100/0).
+/// Repairs the objects of an initialized canary and keeps the weights: a route that drifted keeps its live weights, and
+/// one that was deleted during a run is recreated with the weight of the status (Flagger restarts at 100/0).
 pub(super) fn repair(tick: &mut Tick<'_>) {
     let objects = &tick.observed.objects;
     let services = [
@@ -36,9 +36,9 @@ pub(super) fn repair(tick: &mut Tick<'_>) {
     }
 }
 
-/// Recreates a deleted primary, but only from a revision and configuration that are promoted or being promoted: the target may
-/// hold a revision that has not been analysed. Otherwise there is no primary until the target has the promoted revision
-/// again, or a release creates a new primary.
+/// Recreates a deleted primary, but only from a revision and configuration that are promoted or being promoted: the
+/// target may hold a revision that has not been analysed. Otherwise there is no primary until the target has the
+/// promoted revision again, or a release creates a new primary.
 fn recreate_primary(tick: &mut Tick<'_>) {
     if tick.observed.primary.is_some() {
         return;

@@ -24,9 +24,9 @@ pub(super) enum Cause {
     Withdrawn,
 }
 
-/// Routes all traffic to the primary and always announces the reason (Flagger does not for a deadline). If the primary cannot
-/// take the traffic and the canary can, traffic and canary stay: a bad response may be better than none, and the next
-/// revision may fix it. [`cleanup`](super::cleanup) does the remaining steps.
+/// Routes all traffic to the primary and always announces the reason (Flagger does not for a deadline). If the primary
+/// cannot take the traffic and the canary can, traffic and canary stay: a bad response may be better than none, and the
+/// next revision may fix it. [`cleanup`](super::cleanup) does the remaining steps.
 pub(super) fn roll_back(tick: &mut Tick<'_>, cause: Cause) {
     let id = tick.canary_id();
     let keeps_traffic = tick.live.canary > 0 && !tick.primary_may_take_over();
@@ -73,7 +73,8 @@ pub(super) fn roll_back(tick: &mut Tick<'_>, cause: Cause) {
     fail(tick, severity, alert);
 }
 
-/// Ends the release as failed, with alert and count. The number of failed checks stays in the status (Flagger resets it).
+/// Ends the release as failed, with alert and count. The number of failed checks stays in the status (Flagger resets
+/// it).
 fn fail(tick: &mut Tick<'_>, severity: Severity, alert: String) {
     tick.alert(severity, false, alert);
     tick.act(Action::Count(Outcome::Failed));
@@ -84,8 +85,8 @@ fn fail(tick: &mut Tick<'_>, severity: Severity, alert: String) {
     tick.wake_in(Duration::ZERO);
 }
 
-/// Ends a release whose primary does not become ready with the promoted revision. The canary, which has been analysed and is
-/// ready, serves all traffic and stays up (Flagger since 1.44).
+/// Ends a release whose primary does not become ready with the promoted revision. The canary, which has been analysed
+/// and is ready, serves all traffic and stays up (Flagger since 1.44).
 pub(super) fn fail_promotion(tick: &mut Tick<'_>, why: &str) {
     let target = tick.target_id();
     let text = format!("Promotion of {target} failed, primary not ready: {why}");

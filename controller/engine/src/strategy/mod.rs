@@ -1,7 +1,7 @@
 //! Strategies: the way from the first check of a run to promotion.
 //!
-//! A strategy is one file, one variant of [`Strategy`] and one match arm. It alone defines which traffic comes after which;
-//! status, validation, page and command line use it.
+//! A strategy is one file, one variant of [`Strategy`] and one match arm. It alone defines which traffic comes after
+//! which; status, validation, page and command line use it.
 
 mod weighted;
 
@@ -21,8 +21,8 @@ pub struct Position {
 
 /// The rules of one strategy.
 trait Rules {
-    /// The position after a passed check, or `None` if promotion is next. From any position, a finite number of steps leads
-    /// to promotion.
+    /// The position after a passed check, or `None` if promotion is next. From any position, a finite number of steps
+    /// leads to promotion.
     fn next(&self, at: Position) -> Option<Position>;
 
     /// The position as text of an event: `canary weight 10`.

@@ -11,8 +11,9 @@ impl Tick<'_> {
             || self.status.tracked_configs != target.configs
     }
 
-    /// Whether the target is equal to what the primary runs. The copy in the primary decides, because after a failed promotion
-    /// it is not `last_promoted`. The status decides if there is no primary, or if another controller created it.
+    /// Whether the target is equal to what the primary runs. The copy in the primary decides, because after a failed
+    /// promotion it is not `last_promoted`. The status decides if there is no primary, or if another controller created
+    /// it.
     pub(crate) fn target_is_promoted(&self) -> bool {
         let target = &self.observed.target;
         match self.observed.primary.as_ref().and_then(|primary| {
@@ -64,8 +65,8 @@ impl Tick<'_> {
         primary.is_some_and(|primary| primary.workload.available > 0)
     }
 
-    /// Whether the primary may take the traffic back: it has available replicas and its rollout is not stuck, or the canary is
-    /// down too.
+    /// Whether the primary may take the traffic back: it has available replicas and its rollout is not stuck, or the
+    /// canary is down too.
     pub(crate) fn primary_may_take_over(&self) -> bool {
         let stuck = matches!(self.primary, Readiness::Stuck(_));
         (self.primary_answers() && !stuck) || self.canary_is_down()

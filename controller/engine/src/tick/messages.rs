@@ -27,8 +27,8 @@ impl Tick<'_> {
         self.publish(true, action, message);
     }
 
-    /// Publishes an event. Its key depends on the status before this tick: the same tick, planned again after a crash, gives
-    /// the same key; the next check or run gives another.
+    /// Publishes an event. Its key depends on the status before this tick: the same tick, planned again after a crash,
+    /// gives the same key; the next check or run gives another.
     fn publish(&mut self, warning: bool, action: &'static str, message: String) {
         let Status {
             phase,

@@ -100,8 +100,8 @@ impl<'a> Tick<'a> {
         }
     }
 
-    /// Completes the plan: the actions so far, then the status if it changed. The status has the live weight in every phase
-    /// (Flagger writes 0 in some).
+    /// Completes the plan: the actions so far, then the status if it changed. The status has the live weight in every
+    /// phase (Flagger writes 0 in some).
     pub(crate) fn finish(mut self) -> Plan {
         if !self.canary.suspend {
             self.status.canary_weight = self.live.canary;

@@ -20,8 +20,8 @@ impl Tick<'_> {
         self.status.tracked_configs = target.configs.clone();
     }
 
-    /// Takes what the primary holds as promoted. This is the subject of this run, unless someone deleted the primary at the
-    /// last moment and it was recreated from the revision promoted before.
+    /// Takes what the primary holds as promoted. This is the subject of this run, unless someone deleted the primary at
+    /// the last moment and it was recreated from the revision promoted before.
     pub(crate) fn record_promoted(&mut self) {
         let copied = self.observed.primary.as_ref().and_then(|primary| {
             let revision = primary.copied_revision.clone()?;

@@ -11,8 +11,8 @@ impl Tick<'_> {
         self.wake = Some(self.wake.map_or(pause, |earlier| earlier.min(pause)));
     }
 
-    /// Whether the next check or step is due: one interval after the last one, or at once if there was none. Nothing is due
-    /// while the last check is in the future because the clock was set back.
+    /// Whether the next check or step is due: one interval after the last one, or at once if there was none. Nothing is
+    /// due while the last check is in the future because the clock was set back.
     pub(crate) fn is_due(&self) -> bool {
         let interval = self.canary.analysis.interval;
         self.status
@@ -22,8 +22,8 @@ impl Tick<'_> {
 
     /// Requests the next tick for when the next check or step is due.
     ///
-    /// A last check that is more than an interval in the future is moved to now, so that a clock that was wrong once does
-    /// not stop a run for years.
+    /// A last check that is more than an interval in the future is moved to now, so that a clock that was wrong once
+    /// does not stop a run for years.
     pub(crate) fn sleep_until_due(&mut self) {
         let (now, interval) = (self.now(), self.canary.analysis.interval);
         let Some(last) = self.status.last_check else {

@@ -21,8 +21,9 @@ impl Tick<'_> {
         });
     }
 
-    /// Waits until a workload or the route is ready. A wait is announced once, and only if it lasts longer than an interval: a
-    /// rollout that takes its ordinary time needs no warning. A wait of a few seconds is not written to the status either.
+    /// Waits until a workload or the route is ready. A wait is announced once, and only if it lasts longer than an
+    /// interval: a rollout that takes its ordinary time needs no warning. A wait of a few seconds is not written to the
+    /// status either.
     pub(crate) fn wait_for_readiness(&mut self, reason: WaitingReason, message: String) {
         let workload = match reason {
             WaitingReason::PrimaryNotReady => self.observed.primary.as_ref().map(|p| &p.workload),
@@ -63,9 +64,9 @@ impl Tick<'_> {
         });
     }
 
-    /// The start of the wait for `reason`, if known. The phase may have begun long before a route or a workload became unready.
-    /// A workload may also have been unready long before the phase that needs it: between two releases the target has no
-    /// replicas.
+    /// The start of the wait for `reason`, if known. The phase may have begun long before a route or a workload became
+    /// unready. A workload may also have been unready long before the phase that needs it: between two releases the
+    /// target has no replicas.
     fn not_ready_since(&self, reason: WaitingReason) -> Option<Timestamp> {
         let phase = if self.status.phase == self.observed.status.phase {
             self.status.phase_since

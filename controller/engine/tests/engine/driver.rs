@@ -1,5 +1,5 @@
-//! A minimal controller around the engine. It plans when something changed or when the engine asked to be called, and it can
-//! die after any action.
+//! A minimal controller around the engine. It plans when something changed or when the engine asked to be called, and
+//! it can die after any action.
 
 use canary_engine::{
     action::{Action, Plan},

@@ -1,4 +1,5 @@
-//! `rules` report every kind of bad plan. Each test takes a state of the simulation and a plan that would be wrong in it.
+//! `rules` report every kind of bad plan. Each test takes a state of the simulation and a plan that would be wrong in
+//! it.
 
 use std::{collections::BTreeMap, time::Duration};
 

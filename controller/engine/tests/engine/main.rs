@@ -1,6 +1,7 @@
 //! The engine in a simulated world: scenarios with golden transcripts, and properties of whole runs.
 //!
-//! - `world`: Deployments, route, webhooks and metrics, and the effects of actions on them
+//! - `deployment`: a Deployment and its pods
+//! - `world`: both Deployments, route, webhooks and metrics, and the effects of actions on them
 //! - `driver`: a controller around the engine, which plans on a change or at a requeue time, and can crash
 //! - `script`: runs scenario files
 //! - `scenarios`: compares every `scenarios/*.txt` with its golden transcript; a new test is a new file
@@ -15,6 +16,7 @@
     reason = "all of this crate is test code"
 )]
 
+mod deployment;
 mod driver;
 mod linter;
 mod properties;

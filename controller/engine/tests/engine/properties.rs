@@ -18,8 +18,8 @@ use crate::{
     world::World,
 };
 
-/// A limit in seconds, far longer than the longest run: steps, checks, promotion steps and the slowest rollout, for two runs
-/// in a row.
+/// A limit in seconds, far longer than the longest run: steps, checks, promotion steps and the slowest rollout, for two
+/// runs in a row.
 fn bound(canary: &Canary) -> i64 {
     let analysis = &canary.analysis;
     let steps = 14 + 11 + i64::from(analysis.threshold) + 6;
@@ -125,8 +125,8 @@ proptest! {
         }
     }
 
-    /// A release in which everything passes is promoted, and one in which every check fails is rolled back, both in bounded
-    /// time. The primary runs the promoted revision and serves all traffic.
+    /// A release in which everything passes is promoted, and one in which every check fails is rolled back, both in
+    /// bounded time. The primary runs the promoted revision and serves all traffic.
     #[test]
     fn good_releases_are_promoted_and_bad_ones_rolled_back(
         canary in any_canary(),
@@ -153,9 +153,9 @@ proptest! {
         prop_assert_eq!(world.target.wanted, 0);
     }
 
-    /// A controller that dies repeatedly, after any number of actions, and restarts at once or after more than an interval,
-    /// reaches the same end by the same steps: the same events in the same order, each once, and the same weights, each set
-    /// once.
+    /// A controller that dies repeatedly, after any number of actions, and restarts at once or after more than an
+    /// interval, reaches the same end by the same steps: the same events in the same order, each once, and the same
+    /// weights, each set once.
     #[test]
     fn a_crash_after_any_action_changes_nothing(
         canary in any_canary(),
@@ -238,8 +238,8 @@ proptest! {
     }
 }
 
-/// A revision that has not been analysed has no traffic, unless the primary cannot take it. No action moves requests from
-/// available replicas to unavailable ones.
+/// A revision that has not been analysed has no traffic, unless the primary cannot take it. No action moves requests
+/// from available replicas to unavailable ones.
 #[test]
 fn requests_go_only_to_analysed_and_available_replicas() {
     proptest!(config(96), |(
@@ -324,8 +324,8 @@ fn watch_traffic(before: &World, action: &Action, after: &World) {
     }
 }
 
-/// After any release the target has either traffic or no replicas. It has traffic only if it was copied to a primary that
-/// did not become ready, or if there is no primary.
+/// After any release the target has either traffic or no replicas. It has traffic only if it was copied to a primary
+/// that did not become ready, or if there is no primary.
 #[test]
 fn a_release_leaves_no_replicas_without_traffic() {
     let leaves_replicas = |disturbance: &Disturbance| {
@@ -357,8 +357,8 @@ fn a_release_leaves_no_replicas_without_traffic() {
     });
 }
 
-/// From any existing status, of this controller, an earlier version or Flagger, no plan breaks a rule and the canary becomes
-/// idle.
+/// From any existing status, of this controller, an earlier version or Flagger, no plan breaks a rule and the canary
+/// becomes idle.
 #[test]
 fn every_existing_status_leads_to_an_idle_canary() {
     let phases = Phase::ALL
@@ -438,8 +438,8 @@ fn a_primary_is_recreated_only_from_a_promoted_revision() {
     });
 }
 
-/// A rollback that a webhook asked for completes, even if the controller dies repeatedly and the webhook stops asking once an
-/// effect is visible: removed replicas, a called webhook, or the phase.
+/// A rollback that a webhook asked for completes, even if the controller dies repeatedly and the webhook stops asking
+/// once an effect is visible: removed replicas, a called webhook, or the phase.
 #[test]
 fn a_requested_rollback_survives_crashes() {
     proptest!(config(96), |(

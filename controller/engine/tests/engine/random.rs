@@ -11,9 +11,10 @@ use canary_engine::{
 use proptest::{collection::vec, prelude::*, sample::select};
 
 use crate::{
+    deployment::Release,
     driver::Driver,
     script,
-    world::{Release, Script, World},
+    world::{Script, World},
 };
 
 pub(crate) fn release(name: &str) -> Release {

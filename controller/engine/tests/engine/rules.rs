@@ -1,7 +1,7 @@
 //! Rules that every plan must keep, checked against snapshot and answers.
 //!
-//! They are written without the helpers of the planner, as a second opinion. Properties of whole runs (a release ends, a
-//! crash changes nothing) are in `properties`.
+//! They are written without the helpers of the planner, as a second opinion. Properties of whole runs (a release ends,
+//! a crash changes nothing) are in `properties`.
 
 use std::{collections::BTreeSet, fmt};
 

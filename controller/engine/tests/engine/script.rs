@@ -43,8 +43,9 @@ use canary_engine::{
 };
 
 use crate::{
+    deployment::Release,
     driver::Driver,
-    world::{Release, Script, World},
+    world::{Script, World},
 };
 
 /// Longest time for `wait`, in seconds.
@@ -157,7 +158,7 @@ fn command(driver: &mut Driver, line: &str) -> Option<()> {
             world.status.last_promoted = Some(digest(promoted));
         }
         ("primary", [name, replicas]) => {
-            let primary = crate::world::Deployment::new(release(name), replicas.parse().ok()?);
+            let primary = crate::deployment::Deployment::new(release(name), replicas.parse().ok()?);
             world.primary = Some((primary, None));
         }
         ("weight", [weight]) => world.route = Some(Weights::canary(weight.parse().ok()?)),

@@ -107,6 +107,7 @@ impl Controller {
             repairs: Default::default(),
             lags: Default::default(),
             definition: Default::default(),
+            unownable: Default::default(),
         });
         Ok(Self {
             ctx,

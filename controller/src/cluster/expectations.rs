@@ -108,6 +108,11 @@ impl Expectations {
             .collect()
     }
 
+    pub(super) fn has(&self, key: &Key) -> bool {
+        let all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        all.contains_key(key)
+    }
+
     fn forget(&self, key: &Key, resource_version: &str) {
         let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if all

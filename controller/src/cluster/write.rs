@@ -39,6 +39,22 @@ impl WriteError {
         }
     }
 
+    /// Whether the server says no, and will say no again: not that the object is gone, was changed meanwhile, or that the
+    /// server is busy.
+    #[must_use]
+    pub fn is_refusal(&self) -> bool {
+        self.code()
+            .is_some_and(|code| (400..500).contains(&code) && !matches!(code, 404 | 409 | 429))
+    }
+
+    /// Whether an admission webhook that has side effects refuses dry runs.
+    fn is_dry_run_unsupported(&self) -> bool {
+        match self.source.as_ref() {
+            kube::Error::Api(status) => status.code == 400 && status.message.contains("dry run"),
+            _ => false,
+        }
+    }
+
     /// What to do about a missing permission; `None` when something else is wrong.
     #[must_use]
     pub fn next_step(&self) -> Option<String> {
@@ -87,7 +103,7 @@ impl Cluster {
         object: &Object,
     ) -> Result<Object, WriteError> {
         let name = object.name_any();
-        let (api, params) = (self.api(kind, namespace), PostParams::default());
+        let (api, params) = (self.api(kind, namespace), self.post());
         let written = answered(api.create(&params, object)).await;
         self.written("create", kind, namespace, &name, written)
     }
@@ -103,7 +119,7 @@ impl Cluster {
         object: &Object,
     ) -> Result<Object, WriteError> {
         let name = object.name_any();
-        let (api, params) = (self.api(kind, namespace), PostParams::default());
+        let (api, params) = (self.api(kind, namespace), self.post());
         let written = answered(api.replace(&name, &params, object)).await;
         self.written("update", kind, namespace, &name, written)
     }
@@ -189,12 +205,22 @@ impl Cluster {
                 kube::Error::SerdeError(source),
             )
         })?;
-        if existing.is_some() {
-            self.replace(kind, namespace, &object).await?;
+        let written = if existing.is_some() {
+            self.replace(kind, namespace, &object).await
         } else {
-            self.create(kind, namespace, &object).await?;
+            self.create(kind, namespace, &object).await
+        };
+        match written {
+            Err(error) if !(self.is_dry_run && error.is_dry_run_unsupported()) => Err(error),
+            _ => Ok(()),
         }
-        Ok(())
+    }
+
+    fn post(&self) -> PostParams {
+        PostParams {
+            dry_run: self.is_dry_run,
+            ..PostParams::default()
+        }
     }
 
     fn written(
@@ -206,6 +232,9 @@ impl Cluster {
         result: Result<Object, kube::Error>,
     ) -> Result<Object, WriteError> {
         let object = result.map_err(|source| error(verb, kind, namespace, name, source))?;
+        if self.is_dry_run {
+            return Ok(object);
+        }
         self.expect(Key::new(kind, namespace, name), object.resource_version());
         Ok(object)
     }

@@ -12,7 +12,7 @@ use kube::ResourceExt;
 use serde_json::{Value, json};
 use tracing::warn;
 
-use super::{ask::call_hook, context::Context, definition::Dropped, events, observe};
+use super::{ask::call_hook, claims, context::Context, definition::Dropped, events, observe};
 use crate::{
     alerts,
     api::CanaryStatus,
@@ -42,7 +42,7 @@ pub enum ApplyError {
     Moved {
         /// The target.
         target: String,
-        /// `pod template` or `configuration`.
+        /// `pod template`, `configuration` or `primary`.
         what: &'static str,
     },
     /// The status was written, and the API server did not keep all of it.
@@ -65,6 +65,9 @@ impl ApplyError {
     }
 }
 
+/// Tracked configuration with its data and checksums.
+pub(super) type Sources = BTreeMap<ConfigRef, (Object, String)>;
+
 /// One tick being carried out.
 pub struct Tick<'a> {
     /// The Canary as observed.
@@ -79,6 +82,8 @@ pub struct Tick<'a> {
     pub router: &'a dyn Router,
     /// What every reconciliation shares.
     pub ctx: &'a Context,
+    /// Where generated objects are written.
+    pub cluster: &'a Cluster,
 }
 
 impl Tick<'_> {
@@ -106,16 +111,19 @@ impl Tick<'_> {
             Action::EnsureApexService => self.ensure_service(Role::Apex).await?,
             Action::EnsureRoute(weights) => {
                 self.router
-                    .ensure(self.release, &self.ctx.cluster, *weights)
+                    .ensure(self.release, self.cluster, *weights)
                     .await?;
             }
             Action::SetWeights(weights) => {
                 self.router
-                    .set_weights(self.release, &self.ctx.cluster, *weights)
+                    .set_weights(self.release, self.cluster, *weights)
                     .await?;
             }
-            Action::CreatePrimary { revision, configs } | Action::Promote { revision, configs } => {
-                self.copy_to_primary(revision, configs).await?;
+            Action::CreatePrimary { revision, configs } => {
+                self.copy_to_primary(revision, configs, true).await?;
+            }
+            Action::Promote { revision, configs } => {
+                self.copy_to_primary(revision, configs, false).await?;
             }
             Action::ScaleUpTarget { replicas } => self.scale_target(*replicas).await?,
             Action::ScaleDownTarget => self.scale_target(0).await?,
@@ -165,8 +173,8 @@ impl Tick<'_> {
         format!("{uid}/{phase}/{run_started:?}/{last_check:?}/{revision}/{effect}")
     }
 
-    async fn ensure_service(&self, role: Role) -> Result<(), ApplyError> {
-        let cluster = &self.ctx.cluster;
+    pub(super) async fn ensure_service(&self, role: Role) -> Result<(), ApplyError> {
+        let cluster = self.cluster;
         let target = cluster.get(
             Kind::Deployment,
             self.release.namespace(),
@@ -183,34 +191,18 @@ impl Tick<'_> {
     }
 
     /// Copies the target as it is now to the primary, if it still is what was analysed: nothing else is promoted.
-    async fn copy_to_primary(
+    pub(super) async fn copy_to_primary(
         &self,
         revision: &str,
         configs: &BTreeMap<String, String>,
+        is_new: bool,
     ) -> Result<(), ApplyError> {
-        let cluster = &self.ctx.cluster;
+        let cluster = self.cluster;
         let namespace = self.release.namespace();
-        let live = cluster
-            .live(Kind::Deployment, namespace, self.release.target())
-            .await?;
-        let target = live.map(|object| json_of(&object)).unwrap_or_default();
-        if digest::revision(&target) != revision {
-            return Err(self.moved("pod template"));
-        }
+        let target = self.live_target(revision).await?;
         let sources = self.live_configs(&target, configs).await?;
+        self.copy_configs(&sources).await?;
         let owner = self.release.owner();
-        for (reference, (source, _)) in &sources {
-            let labels = &self.ctx.settings.label_prefixes;
-            let existing = cluster
-                .live(reference.kind, namespace, &reference.copy_name())
-                .await?;
-            let build = |_: Option<&Value>| {
-                configs::copy(reference, source, existing.as_ref(), &owner, labels)
-            };
-            cluster
-                .ensure(reference.kind, namespace, &reference.copy_name(), build)
-                .await?;
-        }
         let tracked = sources
             .into_iter()
             .map(|(reference, (_, checksum))| (reference, checksum))
@@ -223,21 +215,68 @@ impl Tick<'_> {
             tracked: &tracked,
             labels: &self.ctx.settings.label_prefixes,
         };
+        let selector = &self.release.selector;
+        let mut taken = false;
         let build = |existing: Option<&Value>| match existing {
             None => source.create(&owner),
+            Some(existing) if is_new && claims::is_foreign(existing, selector, &owner, cluster) => {
+                taken = true;
+                existing.clone()
+            }
             Some(existing) => source.promote(existing),
         };
-        Ok(cluster
+        cluster
             .ensure(Kind::Deployment, namespace, &self.release.primary(), build)
-            .await?)
+            .await?;
+        if taken {
+            return Err(self.moved("primary"));
+        }
+        Ok(())
+    }
+
+    /// Copies tracked configuration for the primary.
+    pub(super) async fn copy_configs(&self, sources: &Sources) -> Result<(), ApplyError> {
+        let (cluster, namespace) = (self.cluster, self.release.namespace());
+        let (owner, labels) = (self.release.owner(), &self.ctx.settings.label_prefixes);
+        let primary = cluster.get(Kind::Deployment, namespace, &self.release.primary());
+        for (reference, (source, _)) in sources {
+            let name = reference.copy_name();
+            let existing = cluster.live(reference.kind, namespace, &name).await?;
+            let is_foreign = existing.as_ref().is_some_and(|copy| {
+                let primary = primary.as_deref();
+                claims::is_foreign_copy(reference, source, copy, primary, &owner, cluster)
+            });
+            if is_foreign {
+                return Err(self.moved("configuration"));
+            }
+            let build = |_: Option<&Value>| {
+                configs::copy(reference, source, existing.as_ref(), &owner, labels)
+            };
+            cluster
+                .ensure(reference.kind, namespace, &name, build)
+                .await?;
+        }
+        Ok(())
+    }
+
+    /// The target as it is now, if it still is of this revision.
+    pub(super) async fn live_target(&self, revision: &str) -> Result<Value, ApplyError> {
+        let (namespace, name) = (self.release.namespace(), self.release.target());
+        let live = self.cluster.live(Kind::Deployment, namespace, name).await?;
+        let target = live.map(|object| json_of(&object)).unwrap_or_default();
+        if digest::revision(&target) == revision {
+            Ok(target)
+        } else {
+            Err(self.moved("pod template"))
+        }
     }
 
     /// The tracked configuration as it is now, with its data, if it still is what was analysed.
-    async fn live_configs(
+    pub(super) async fn live_configs(
         &self,
         target: &Value,
         analysed: &BTreeMap<String, String>,
-    ) -> Result<BTreeMap<ConfigRef, (Object, String)>, ApplyError> {
+    ) -> Result<Sources, ApplyError> {
         let mut found = BTreeMap::new();
         let references = configs::references(&target["spec"]["template"]["spec"]);
         for (reference, _) in references {

@@ -12,7 +12,7 @@ use tokio::time::Instant;
 
 use super::{definition::Definition, events::Sent, index::Index, once::Once};
 use crate::{
-    cluster::Cluster,
+    cluster::{Cluster, Key},
     process::{
         background::Background, clock::Clock, http::Transport, lease::Fence, metrics::Metrics,
         settings::Settings,
@@ -55,6 +55,8 @@ pub struct Context {
     pub lags: Lags,
     /// Whether the definition of Canaries keeps their status.
     pub definition: Definition,
+    /// Objects that could not be owned again.
+    pub unownable: Unownable,
 }
 
 /// Since when a workload has been unready, its controller has not observed its generation, or a route has been pending, by
@@ -167,6 +169,27 @@ impl Failures {
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .remove(canary);
+    }
+}
+
+/// Objects that the API server did not let the canary with this uid own again.
+#[derive(Debug, Default)]
+pub struct Unownable(Mutex<HashMap<(String, Key), Instant>>);
+
+impl Unownable {
+    /// Until it is tried again, if there is a tick then.
+    const PAUSE: Duration = Duration::from_secs(3600);
+
+    pub(super) fn is_known(&self, uid: &str, key: &Key) -> bool {
+        let all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let refused = all.get(&(uid.to_owned(), key.clone()));
+        refused.is_some_and(|at| at.elapsed() < Self::PAUSE)
+    }
+
+    pub(super) fn add(&self, uid: &str, key: Key) {
+        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        all.retain(|_, at| at.elapsed() < Self::PAUSE);
+        all.insert((uid.to_owned(), key), Instant::now());
     }
 }
 

@@ -9,9 +9,11 @@ use serde_json::json;
 use tracing::{debug, error, warn};
 
 use super::{
+    adoption::adopt,
     apply::{ApplyError, Tick, write_status},
     ask::answer,
     context::Context,
+    dry_run::Beginning,
     report,
     snapshot::{SHORTLY, Sight, look},
 };
@@ -111,7 +113,8 @@ async fn tick(object: &Object, ctx: &Context) -> Result<Action, TickError> {
         .await?;
         return Ok(Action::requeue(SHORTLY));
     }
-    if report::remark(&sight.object, &sight.release, ctx).await? {
+    let remarked = report::remark(&sight.object, &sight.release, ctx).await?;
+    if remarked | adopt(&sight, ctx).await? {
         // That took a while.
         return Ok(Action::requeue(Duration::ZERO));
     }
@@ -127,18 +130,47 @@ async fn tick(object: &Object, ctx: &Context) -> Result<Action, TickError> {
         answers
             .given
             .extend(answer(batch, release, status, ctx).await);
-        let again = match look(&namespace, &name, ctx).await? {
+        sight = match look_again(&sight, ctx).await? {
             ControlFlow::Continue(again) => again,
             ControlFlow::Break(end) => return Ok(end),
         };
-        if !again.asks_what(&sight) {
-            let canary = full_name(object);
-            debug!(canary, "changed while questions were answered");
-            return Ok(Action::requeue(Duration::ZERO));
-        }
-        sight = again;
+    }
+    if try_creations(&sight, &answers, ctx).await? {
+        sight = match look_again(&sight, ctx).await? {
+            ControlFlow::Continue(again) => again,
+            ControlFlow::Break(end) => return Ok(end),
+        };
     }
     carry_out(&sight, &answers, ctx).await
+}
+
+/// The canary after something that took its time, or the end of the tick if it is another one by now.
+async fn look_again(
+    earlier: &Sight,
+    ctx: &Context,
+) -> Result<ControlFlow<Action, Sight>, TickError> {
+    let (namespace, name) = (earlier.release.namespace(), &earlier.release.canary.name);
+    Ok(match look(namespace, name, ctx).await? {
+        ControlFlow::Continue(again) if !again.asks_what(earlier) => {
+            let canary = full_name(&earlier.object);
+            debug!(canary, "changed meanwhile");
+            ControlFlow::Break(Action::requeue(Duration::ZERO))
+        }
+        same => same,
+    })
+}
+
+/// Tries what the plan will create; whether there was anything to try.
+async fn try_creations(sight: &Sight, answers: &Answers, ctx: &Context) -> Result<bool, TickError> {
+    let plan = plan(&sight.release.canary, &sight.observed, answers);
+    let Some(beginning) = Beginning::of(sight, &plan.actions, &ctx.cluster) else {
+        return Ok(false);
+    };
+    ctx.fence.check()?;
+    tick_on(sight, ctx)
+        .dry_run(beginning, &sight.observed)
+        .await?;
+    Ok(true)
 }
 
 /// Plans a tick and does what the plan says.
@@ -153,15 +185,7 @@ async fn carry_out(sight: &Sight, answers: &Answers, ctx: &Context) -> Result<Ac
         );
         return Ok(Action::requeue(wait));
     }
-    let tick = Tick {
-        object,
-        release: &sight.release,
-        status: &observed.status,
-        revision: &observed.target.revision,
-        router: sight.router,
-        ctx,
-    };
-    tick.apply(&plan.actions).await?;
+    tick_on(sight, ctx).apply(&plan.actions).await?;
     let writes_status = |action: &PlannedAction| matches!(action, PlannedAction::WriteStatus(_));
     if waits_for(&sight.status, status::REFUSED) && !plan.actions.iter().any(writes_status) {
         write_status(object, &sight.status, json!({ "waiting": null }), ctx).await?;
@@ -169,6 +193,18 @@ async fn carry_out(sight: &Sight, answers: &Answers, ctx: &Context) -> Result<Ac
     Ok(plan
         .requeue
         .map_or_else(Action::await_change, Action::requeue))
+}
+
+fn tick_on<'a>(sight: &'a Sight, ctx: &'a Context) -> Tick<'a> {
+    Tick {
+        object: &sight.object,
+        release: &sight.release,
+        status: &sight.observed.status,
+        revision: &sight.observed.target.revision,
+        router: sight.router,
+        ctx,
+        cluster: &ctx.cluster,
+    }
 }
 
 fn waits_for(status: &CanaryStatus, reason: &str) -> bool {

@@ -7,6 +7,7 @@ use tracing::warn;
 
 use super::{
     apply::{ApplyError, write_status},
+    claims,
     context::Context,
     definition::Dropped,
     events,
@@ -117,6 +118,10 @@ pub async fn complain(object: &Object, failure: &TickError, ctx: &Context) {
     let message = match error.next_step() {
         Some(step) => format!("{error}; {step}"),
         None => error.to_string(),
+    };
+    let message = match claims::made_so_far(object, ctx) {
+        Some(made) => format!("{message}; {made}"),
+        None => message,
     };
     let generation = object.metadata.generation.unwrap_or(0);
     let key = format!("refused/{generation}/{}", digest::short(&message, 8));

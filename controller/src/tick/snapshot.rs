@@ -7,6 +7,7 @@ use kube::{ResourceExt, runtime::controller::Action};
 use tracing::debug;
 
 use super::{
+    claims,
     context::Context,
     definition::{self, Dropped},
     index::objects_of,
@@ -160,6 +161,7 @@ fn see(object: &Arc<Object>, ctx: &Context) -> Result<Sight, Problems> {
         &ctx.settings,
         ctx.clock.now(),
     )?;
+    claims::refuse_strangers(&release, &observed, router, &ctx.cluster)?;
     note_lag(&mut observed, &release, ctx);
     Ok(Sight {
         object: Arc::clone(object),

@@ -29,7 +29,7 @@ pub struct Recorder(Arc<Inner>);
 #[derive(Default)]
 struct Inner {
     asked: Mutex<Vec<Asked>>,
-    tried: Mutex<usize>,
+    tried: Mutex<Vec<Asked>>,
     conflicts: Mutex<usize>,
     cut: Mutex<Option<usize>>,
     is_cut: Notify,
@@ -104,7 +104,16 @@ impl Recorder {
 
     /// The number of writes so far that were only tried.
     pub fn tried(&self) -> usize {
-        *self.0.tried.lock().unwrap()
+        self.0.tried.lock().unwrap().len()
+    }
+
+    /// The number of writes of a resource so far that were only tried.
+    pub fn tried_of(&self, resource: &str) -> usize {
+        let tried = self.0.tried.lock().unwrap();
+        tried
+            .iter()
+            .filter(|asked| asked.resource == resource)
+            .count()
     }
 
     /// The number of writes so far that were refused because somebody else wrote first.
@@ -116,7 +125,7 @@ impl Recorder {
     fn note(&self, request: &Request<Body>) -> bool {
         let asked = read(request);
         if request.uri().query().is_some_and(|q| q.contains("dryRun")) {
-            *self.0.tried.lock().unwrap() += 1;
+            self.0.tried.lock().unwrap().push(asked.clone());
         }
         let is_write = asked.is_write();
         self.0.asked.lock().unwrap().push(asked);

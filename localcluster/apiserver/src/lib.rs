@@ -9,6 +9,7 @@
 //! - `registry`: the kinds that are served and the rules for their objects.
 //! - `schema`: structure of the kinds: decoding, pruning, defaulting, validation, merging.
 //! - `patch`: the patch formats, as pure functions on values.
+//! - `status`: errors as clients see them.
 //! - `api`: HTTP, from a request to the verb that answers it.
 //! - [`admission`]: for tests only: quotas, denying webhooks, enforced owners, slow and failing answers, as
 //!   other API servers have them. All of it is off, and no program of the project switches it on.
@@ -18,6 +19,7 @@
 //!
 //! - A write is acknowledged when it survives the end of the process.
 //! - A watch shows every write after its start exactly once and in order, or says that it cannot.
+//! - A CustomResourceDefinition is accepted or refused as by Kubernetes, with its messages.
 //! - What a client sends and this server does not understand or do is refused or warned about.
 //!
 //! # Caveats
@@ -33,12 +35,14 @@ mod clock;
 mod error;
 mod files;
 pub mod kubeconfig;
+mod names;
 mod object;
 mod patch;
 pub mod pki;
 mod registry;
 mod schema;
 mod serve;
+mod status;
 pub mod store;
 mod tokens;
 
@@ -99,7 +103,7 @@ impl ApiServer {
             source,
         })?;
         let server = Arc::new(Server::new(store, &config, tokens)?);
-        registry::bootstrap::ensure(&server).await?;
+        registry::bootstrap::ensure(&server.catalog(), &server.store, &server.clock).await?;
         Ok(Self { server })
     }
 

@@ -245,19 +245,32 @@ async fn a_definition_that_is_not_structural_is_refused() {
     );
 }
 
-#[tokio::test]
-async fn rules_that_are_not_evaluated_are_said_to_be_so() {
-    let client = client().await;
-    let mut definition = definition();
-    definition["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["x-kubernetes-validations"] =
-        json!([{ "rule": "self.spec.size < 10" }]);
+/// Creates a definition and returns the first warning.
+async fn warning(client: &Client, definition: &Value) -> String {
     let request = http::Request::post("/apis/apiextensions.k8s.io/v1/customresourcedefinitions")
         .body(kube::client::Body::from(
             definition.to_string().into_bytes(),
         ))
         .unwrap();
     let response = client.send(request).await.unwrap();
-    let warning = response.headers()["warning"].to_str().unwrap().to_owned();
+    response.headers()["warning"].to_str().unwrap().to_owned()
+}
+
+#[tokio::test]
+async fn fields_that_select_nothing_are_said_to_do_so() {
+    let mut definition = definition();
+    definition["spec"]["versions"][0]["selectableFields"] = json!([{ "jsonPath": ".spec.size" }]);
+    let warning = warning(&client().await, &definition).await;
+    assert!(warning.contains("selectableFields are stored"), "{warning}");
+}
+
+#[tokio::test]
+async fn rules_that_are_not_evaluated_are_said_to_be_so() {
+    let client = client().await;
+    let mut definition = definition();
+    definition["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["x-kubernetes-validations"] =
+        json!([{ "rule": "self.spec.size < 10" }]);
+    let warning = warning(&client, &definition).await;
     assert!(
         warning.contains("x-kubernetes-validations are stored but not evaluated"),
         "{warning}"

@@ -1,4 +1,4 @@
-//! What is accepted but does not happen in this cluster. Clients are told so by warnings.
+//! Warnings about objects that are accepted, but do nothing in this cluster.
 
 use serde_json::Value;
 
@@ -9,8 +9,43 @@ use crate::schema::structural;
 /// Why validation rules are only stored.
 pub(crate) const CEL: &str = "x-kubernetes-validations are stored but not evaluated by this server";
 
-/// Warnings for an object that is about to be stored.
-pub(crate) fn notices(kind: &Kind, object: &Value) -> Vec<String> {
+const SELECTABLE: &str =
+    "selectableFields are stored, but objects cannot be selected by them on this server";
+
+/// Warnings for an object that is about to be stored, in place of `old` if there is one.
+pub(crate) fn notices(kind: &Kind, object: &Value, old: Option<&Value>) -> Vec<String> {
+    let mut notices = general(kind, object);
+    if kind.is("apiextensions.k8s.io", "customresourcedefinitions") {
+        if versions(object).any(|version| !version["selectableFields"].is_null()) {
+            notices.push(SELECTABLE.to_owned());
+        }
+        let known = old.map(unrecognized_formats).unwrap_or_default();
+        notices.extend(
+            unrecognized_formats(object)
+                .into_iter()
+                .filter(|format| !known.contains(format))
+                .map(|format| format!("unrecognized format \"{format}\"")),
+        );
+    }
+    notices
+}
+
+fn versions(definition: &Value) -> impl Iterator<Item = &Value> {
+    let versions = definition["spec"]["versions"].as_array();
+    versions.into_iter().flatten()
+}
+
+/// The formats in a definition that the server does not check.
+fn unrecognized_formats(definition: &Value) -> Vec<String> {
+    let mut formats: Vec<String> = versions(definition)
+        .flat_map(|version| structural::unrecognized_formats(&version["schema"]["openAPIV3Schema"]))
+        .collect();
+    formats.sort();
+    formats.dedup();
+    formats
+}
+
+fn general(kind: &Kind, object: &Value) -> Vec<String> {
     let text: &str = match (kind.group.as_str(), kind.plural.as_str()) {
         ("", "services") => match object::text(object, "/spec/type") {
             "NodePort" => {

@@ -6,6 +6,8 @@
 pub(crate) mod builtin;
 pub(crate) mod conform;
 pub(crate) mod default;
+pub(crate) mod embedded;
+mod formats;
 mod lists;
 pub(crate) mod quantity;
 mod rules;
@@ -45,7 +47,7 @@ impl Type {
             Self::Integer => "integer",
             Self::Number => "number",
             Self::Boolean => "boolean",
-            Self::IntOrString => "integer or string",
+            Self::IntOrString => "integer,string",
         }
     }
 }
@@ -137,7 +139,11 @@ impl Schema {
             preserve_unknown: flag("x-kubernetes-preserve-unknown-fields"),
             embedded: flag("x-kubernetes-embedded-resource"),
             nullable: flag("nullable"),
-            default: source.get("default").cloned(),
+            // A null is no default, as upstream decodes it.
+            default: source
+                .get("default")
+                .filter(|value| !value.is_null())
+                .cloned(),
             rules: Rules::compile(source)?.map(Box::new),
             ..Self::merging(source)
         })

@@ -1,10 +1,11 @@
 //! Errors as clients see them: the `Status` object.
 
+use std::collections::HashSet;
+
 use axum::response::{IntoResponse, Response};
 use http::StatusCode;
 use serde_json::{Value, json};
 
-use crate::registry::Kind;
 use crate::store::LogError;
 
 /// One wrong field, a cause in a `Status`.
@@ -51,7 +52,7 @@ impl Cause {
     ) -> Self {
         let values: Vec<String> = supported
             .iter()
-            .map(|value| format!("\"{}\"", value.as_ref()))
+            .map(|value| Value::from(value.as_ref()).to_string())
             .collect();
         let message = format!(
             "Unsupported value: {}: supported values: {}",
@@ -84,9 +85,9 @@ impl Cause {
         }
     }
 
-    /// The value has the wrong type.
-    pub(crate) fn wrong_type(field: impl Into<String>, value: &Value, detail: &str) -> Self {
-        let message = format!("Invalid value: {}: {detail}", type_name(value));
+    /// The value has the wrong type or format; `found` is the type or the text.
+    pub(crate) fn wrong_type(field: impl Into<String>, found: &str, detail: &str) -> Self {
+        let message = format!("Invalid value: {}: {detail}", shown(&found.into()));
         Self {
             reason: "FieldValueTypeInvalid",
             field: field.into(),
@@ -95,24 +96,29 @@ impl Cause {
     }
 }
 
-fn type_name(value: &Value) -> String {
-    let name = match value {
-        Value::Null => "null",
-        Value::Bool(_) => "boolean",
-        Value::Number(number) if number.is_f64() => "number",
-        Value::Number(_) => "integer",
-        Value::String(_) => "string",
-        Value::Array(_) => "array",
-        Value::Object(_) => "object",
-    };
-    format!("\"{name}\"")
-}
-
 /// A value as upstream prints it in messages: strings quoted, everything else as compact JSON.
 fn shown(value: &Value) -> String {
     match value {
         Value::Null => "null".to_owned(),
         other => other.to_string(),
+    }
+}
+
+/// A resource, by the names that errors use.
+pub(crate) trait Named {
+    /// API group, empty for the core group.
+    fn group(&self) -> &str;
+    /// `Deployment`
+    fn kind(&self) -> &str;
+    /// `deployments`
+    fn plural(&self) -> &str;
+    /// `deployments.apps`
+    fn qualified_resource(&self) -> String {
+        if self.group().is_empty() {
+            self.plural().to_owned()
+        } else {
+            format!("{}.{}", self.plural(), self.group())
+        }
     }
 }
 
@@ -167,17 +173,17 @@ impl ApiError {
         )
     }
 
-    pub(crate) fn not_found(kind: &Kind, name: &str) -> Self {
+    pub(crate) fn not_found(kind: &impl Named, name: &str) -> Self {
         let message = format!("{} \"{name}\" not found", kind.qualified_resource());
         Self::new(StatusCode::NOT_FOUND, "NotFound", message).about(kind, name)
     }
 
-    pub(crate) fn already_exists(kind: &Kind, name: &str) -> Self {
+    pub(crate) fn already_exists(kind: &impl Named, name: &str) -> Self {
         let message = format!("{} \"{name}\" already exists", kind.qualified_resource());
         Self::new(StatusCode::CONFLICT, "AlreadyExists", message).about(kind, name)
     }
 
-    pub(crate) fn conflict(kind: &Kind, name: &str, why: &str) -> Self {
+    pub(crate) fn conflict(kind: &impl Named, name: &str, why: &str) -> Self {
         let message = format!(
             "Operation cannot be fulfilled on {} \"{name}\": {why}",
             kind.qualified_resource()
@@ -186,7 +192,7 @@ impl ApiError {
     }
 
     /// Somebody else wrote the object since the caller read it.
-    pub(crate) fn modified(kind: &Kind, name: &str) -> Self {
+    pub(crate) fn modified(kind: &impl Named, name: &str) -> Self {
         Self::conflict(
             kind,
             name,
@@ -194,7 +200,7 @@ impl ApiError {
         )
     }
 
-    pub(crate) fn forbidden(kind: &Kind, name: &str, why: &str) -> Self {
+    pub(crate) fn forbidden(kind: &impl Named, name: &str, why: &str) -> Self {
         let subject = if name.is_empty() {
             format!("{} is forbidden", kind.qualified_resource())
         } else {
@@ -208,16 +214,19 @@ impl ApiError {
         .about(kind, name)
     }
 
-    pub(crate) fn invalid(kind: &Kind, name: &str, causes: &[Cause]) -> Self {
-        Self::invalid_named(&kind.kind, &kind.group, name, causes)
+    pub(crate) fn invalid(kind: &impl Named, name: &str, causes: &[Cause]) -> Self {
+        Self::invalid_named(kind.kind(), kind.group(), name, causes)
     }
 
     /// As [`Self::invalid`], for a kind that need not be served.
     pub(crate) fn invalid_named(kind: &str, group: &str, name: &str, causes: &[Cause]) -> Self {
-        let list: Vec<String> = causes
-            .iter()
-            .map(|cause| format!("{}: {}", cause.field, cause.message))
-            .collect();
+        let mut list: Vec<String> = Vec::new();
+        let mut seen = HashSet::new();
+        for cause in causes {
+            if seen.insert((&cause.field, &cause.message)) {
+                list.push(format!("{}: {}", cause.field, cause.message));
+            }
+        }
         let text = match list.as_slice() {
             [only] => only.clone(),
             many => format!("[{}]", many.join(", ")),
@@ -248,10 +257,10 @@ impl ApiError {
     }
 
     /// Adds `details` that name an object.
-    pub(crate) fn about(mut self, kind: &Kind, name: &str) -> Self {
-        self.details = json!({ "name": name, "kind": kind.plural });
-        if !kind.group.is_empty() {
-            self.details["group"] = kind.group.clone().into();
+    pub(crate) fn about(mut self, kind: &impl Named, name: &str) -> Self {
+        self.details = json!({ "name": name, "kind": kind.plural() });
+        if !kind.group().is_empty() {
+            self.details["group"] = kind.group().into();
         }
         self
     }

@@ -419,8 +419,8 @@ async fn status_fields_of_others_survive_a_release() {
     let world = World::new().await;
     let running = world.start();
     world.initialize(&canary()).await;
-    let patch = kube::api::Patch::Merge(json!({ "status": { "lastTrackedRevision": "v2:abc" } }));
-    let params = kube::api::PatchParams::default();
+    let patch = Patch::Merge(json!({ "status": { "lastTrackedRevision": "v2:abc" } }));
+    let params = PatchParams::default();
     world
         .api(Kind::Canary)
         .patch_status("simple-app", &params, &patch)
@@ -443,8 +443,8 @@ async fn a_status_written_by_flagger_starts_no_release() {
     drop(first);
     let foreign = json!({ "status": { "phase": "Succeeded", "lastAppliedSpec": "7d9c5b4f6",
         "lastPromotedSpec": "7d9c5b4f6" } });
-    let patch = kube::api::Patch::Merge(foreign);
-    let params = kube::api::PatchParams::default();
+    let patch = Patch::Merge(foreign);
+    let params = PatchParams::default();
     world
         .api(Kind::Canary)
         .patch_status("simple-app", &params, &patch)

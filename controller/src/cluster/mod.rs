@@ -6,13 +6,14 @@ pub mod digest;
 mod expectations;
 mod kind;
 pub mod labels;
+mod served;
 mod stores;
 mod write;
 
 use std::{collections::BTreeMap, sync::Arc};
 
 use kube::{
-    Api, Client,
+    Api, Client, ResourceExt,
     core::DynamicObject,
     runtime::reflector::{ObjectRef, Store},
 };
@@ -35,6 +36,16 @@ pub type Object = DynamicObject;
 pub fn json_of(object: &Object) -> Value {
     // An object was JSON when it was read: writing it as JSON cannot fail.
     serde_json::to_value(object).unwrap_or_default()
+}
+
+/// `NAME.NAMESPACE`, as Flagger names a canary.
+#[must_use]
+pub fn full_name(object: &Object) -> String {
+    format!(
+        "{}.{}",
+        object.name_any(),
+        object.namespace().unwrap_or_default()
+    )
 }
 
 /// Kind, namespace and name of an object.

@@ -45,20 +45,35 @@ pub(crate) struct Response {
     pub(crate) body: Bytes,
 }
 
+/// The `Status` of a failed request.
+#[derive(Deserialize)]
+struct Failure {
+    message: String,
+    #[serde(default)]
+    reason: String,
+}
+
 impl Response {
     /// The reason of an error: the message of the `Status` object in the body.
     pub(crate) fn message(&self) -> String {
-        #[derive(Deserialize)]
-        struct Status {
-            message: String,
+        match self.failure() {
+            Some(failure) => failure.message,
+            None => {
+                let text = String::from_utf8_lossy(&self.body);
+                text.trim().chars().take(200).collect()
+            }
         }
-        match serde_json::from_slice::<Status>(&self.body) {
-            Ok(status) => status.message,
-            Err(_) => String::from_utf8_lossy(&self.body)
-                .chars()
-                .take(200)
-                .collect(),
-        }
+    }
+
+    /// Whether the API server said that the object does not exist. `404 page not found` in plain text does not: a
+    /// server in its first moments answers so about everything.
+    pub(crate) fn is_not_found(&self) -> bool {
+        self.failure()
+            .is_some_and(|failure| failure.reason == "NotFound")
+    }
+
+    fn failure(&self) -> Option<Failure> {
+        serde_json::from_slice(&self.body).ok()
     }
 }
 

@@ -98,14 +98,15 @@ fn refusal(name: &ConfigMapName, method: &Method, response: &Response) -> String
     let ConfigMapName { namespace, name } = name;
     let namespace = namespace.as_deref().unwrap_or_default();
     match response.status {
-        StatusCode::NOT_FOUND => {
+        StatusCode::NOT_FOUND if response.is_not_found() => {
             format!("{said}; create it with `kubectl -n {namespace} create configmap {name}`")
         }
         StatusCode::UNAUTHORIZED => format!(
             "{said}; the API server does not accept the token in --service-account-dir: check that it belongs to this \
              pod's ServiceAccount and that the ServiceAccount still exists"
         ),
-        StatusCode::FORBIDDEN => {
+        // An admission webhook refuses with this code too.
+        StatusCode::FORBIDDEN if said.contains("\" cannot ") => {
             format!(
                 "{said}; the load tester's ServiceAccount needs a Role with get and patch on this ConfigMap"
             )
@@ -154,19 +155,41 @@ mod tests {
     #[test]
     fn an_error_of_the_api_server_names_the_fix() {
         let name = "shop/gates".parse().unwrap();
-        for (status, part) in [
-            (401, "does not accept the token"),
-            (403, "needs a Role"),
-            (404, "kubectl -n shop create configmap gates"),
-            (500, "GET failed with 500"),
+        let forbidden =
+            "configmaps \"gates\" is forbidden: User \"x\" cannot get resource \"configmaps\"";
+        let denied = "admission webhook \"x\" denied the request: No.";
+        for (status, reason, message, part) in [
+            (401, "Unauthorized", "No.", "does not accept the token"),
+            (403, "Forbidden", forbidden, "needs a Role"),
+            (403, "Forbidden", denied, "GET failed with 403"),
+            (
+                404,
+                "NotFound",
+                "No.",
+                "kubectl -n shop create configmap gates",
+            ),
+            (500, "InternalError", "No.", "GET failed with 500"),
         ] {
+            let body = serde_json::json!({ "reason": reason, "message": message });
             let response = Response {
                 status: StatusCode::from_u16(status).unwrap(),
-                body: r#"{"message":"No."}"#.into(),
+                body: body.to_string().into(),
             };
             let refusal = refusal(&name, &Method::GET, &response);
-            assert!(refusal.contains("No."), "{refusal}");
+            assert!(refusal.contains(message), "{refusal}");
             assert!(refusal.contains(part), "{status}: {refusal}");
         }
+    }
+
+    #[test]
+    fn a_server_in_its_first_moments_does_not_say_that_the_config_map_is_missing() {
+        let response = Response {
+            status: StatusCode::NOT_FOUND,
+            body: "404 page not found\n".into(),
+        };
+        assert_eq!(
+            refusal(&"shop/gates".parse().unwrap(), &Method::GET, &response),
+            "GET failed with 404 Not Found: 404 page not found"
+        );
     }
 }

@@ -1,32 +1,32 @@
-//! What can go wrong in a round of a controller.
+//! Errors of the controllers.
 
 use kube::{Resource, ResourceExt};
 
-/// An error of a controller. The round is tried again.
+/// An error of a reconciliation, which is retried.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// A request was refused or did not arrive.
+    /// A request to the API server failed.
     #[error("cannot {action} {kind} {name}: {source}")]
     Request {
-        /// What was to be done.
+        /// The operation, as a verb.
         action: &'static str,
         /// Kind of the object.
         kind: String,
         /// `namespace/name` or name.
         name: String,
-        /// The answer.
+        /// Error from the client.
         source: Box<kube::Error>,
     },
-    /// The world changed while this round ran; the next one starts at once.
-    #[error("changed meanwhile")]
+    /// An object changed during the reconciliation. The next one follows immediately.
+    #[error("an object changed during the reconciliation")]
     Again,
-    /// A watch could not be set up because the local copy was dropped.
+    /// A watch could not start because its local copy was dropped.
     #[error("the watch of {0} ended")]
     WatchEnded(&'static str),
 }
 
 impl Error {
-    /// Wrap a failed request about `object`.
+    /// Wraps a failed request for `object`.
     pub(crate) fn on<K: Resource<DynamicType = ()>>(
         object: &K,
         action: &'static str,
@@ -39,7 +39,7 @@ impl Error {
         move |source| Self::request(source, action, kind, name)
     }
 
-    /// Wrap a failed request about the named object.
+    /// Wraps a failed request for the named object.
     pub(crate) fn about(
         kind: &str,
         name: &str,
@@ -51,7 +51,7 @@ impl Error {
 
     fn request(source: kube::Error, action: &'static str, kind: String, name: String) -> Self {
         match source {
-            // Somebody else wrote first: normal life, seen again through the watch.
+            // A concurrent write. The watch delivers the new object.
             kube::Error::Api(status) if status.is_conflict() && status.reason == "Conflict" => {
                 Self::Again
             }
@@ -64,14 +64,14 @@ impl Error {
         }
     }
 
-    /// Whether it is worth telling people.
+    /// Returns whether the error is worth logging.
     pub(crate) fn is_notable(&self) -> bool {
         !matches!(self, Self::Again)
     }
 }
 
-/// Whether a create was refused because the namespace is going away. Not worth an event or another
-/// attempt: everything in it goes too.
+/// Returns whether a create was rejected because the namespace is terminating. That deserves neither
+/// an event nor a retry, as its contents are being deleted too.
 pub(crate) fn is_namespace_going(error: &kube::Error) -> bool {
     let kube::Error::Api(status) = error else {
         return false;

@@ -1,4 +1,4 @@
-//! The ServiceAccount `default` of every namespace.
+//! Creates the ServiceAccount `default` in every namespace.
 
 use std::sync::Arc;
 
@@ -17,14 +17,14 @@ use crate::Error;
 
 const DEFAULT: &str = "default";
 
-/// Everything a round needs.
+/// Dependencies of a reconciliation.
 pub(crate) struct Context {
     client: Client,
     accounts: Store<ServiceAccount>,
 }
 
 impl Context {
-    /// Subscribe to namespaces and their service accounts.
+    /// Subscribes to namespaces and their service accounts.
     pub(crate) fn new(
         client: Client,
         namespaces: &mut Feed<Namespace>,
@@ -48,7 +48,7 @@ impl Context {
     }
 }
 
-/// One round for one namespace.
+/// Reconciles one namespace.
 pub(crate) async fn reconcile(
     namespace: Arc<Namespace>,
     context: Arc<Context>,
@@ -71,7 +71,7 @@ pub(crate) async fn reconcile(
     };
     let accounts: Api<ServiceAccount> = Api::namespaced(context.client.clone(), &name);
     match accounts.create(&PostParams::default(), &account).await {
-        // Made by somebody else, or the namespace has just begun to go.
+        // It exists already, or the namespace is terminating.
         Err(kube::Error::Api(status))
             if status.is_already_exists() || status.is_forbidden() || status.is_not_found() => {}
         other => drop(other.map_err(Error::on(&account, "create"))?),

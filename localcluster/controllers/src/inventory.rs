@@ -3,6 +3,7 @@
 
 use std::collections::HashMap;
 
+use api_failure::ApiFailure;
 use futures::StreamExt;
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use kube::{
@@ -118,8 +119,8 @@ impl Catalog {
                     // Definitions are usually applied in batches.
                     while self.wake.try_recv().is_ok() {}
                 }
-                Err(error) => {
-                    tracing::warn!(%error, "API discovery failed; retrying");
+                Err(failure) => {
+                    tracing::warn!(%failure, "API discovery failed; retrying");
                     sleep(RETRY).await;
                 }
             }
@@ -127,7 +128,7 @@ impl Catalog {
     }
 }
 
-async fn discover(client: &Client) -> Result<Vec<Kind>, kube::Error> {
+async fn discover(client: &Client) -> Result<Vec<Kind>, ApiFailure> {
     let discovery = Discovery::new(client.clone()).run().await?;
     let mut kinds = Vec::new();
     for (resource, capabilities) in discovery

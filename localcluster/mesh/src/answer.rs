@@ -5,6 +5,7 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
+use api_failure::ApiFailure;
 use jiff::Timestamp;
 use kube::{
     Api, Client, ResourceExt,
@@ -119,17 +120,17 @@ async fn work(client: Client, mut receiver: watch::Receiver<Vec<Write>>) {
                 match perform(&client, write).await {
                     Ok(()) => answered.extend(version),
                     // Changed or gone since: the watch tells, and then there is a new answer.
-                    Err(kube::Error::Api(status)) if [404, 409].contains(&status.code) => {
-                        tracing::debug!(%status, "not answered");
+                    Err(failure) if failure.is_not_found() || failure.is_conflict() => {
+                        tracing::debug!(%failure, "not answered");
                     }
                     // The same would be refused again.
-                    Err(kube::Error::Api(status)) if (400..500).contains(&status.code) => {
-                        tracing::warn!(%status, "cannot write a status");
+                    Err(failure) if failure.is_refusal() => {
+                        tracing::warn!(%failure, "cannot write a status");
                         answered.extend(version);
                     }
-                    Err(error) => {
+                    Err(failure) => {
                         failed = true;
-                        tracing::warn!(%error, "cannot write a status; trying again");
+                        tracing::warn!(%failure, "cannot write a status; trying again");
                     }
                 }
             }
@@ -149,7 +150,7 @@ fn version(write: &Write) -> Option<(String, String)> {
     }
 }
 
-async fn perform(client: &Client, write: &Write) -> kube::Result<()> {
+async fn perform(client: &Client, write: &Write) -> Result<(), ApiFailure> {
     let parameters = PostParams {
         field_manager: Some(MANAGER.into()),
         ..PostParams::default()
@@ -161,14 +162,14 @@ async fn perform(client: &Client, write: &Write) -> kube::Result<()> {
                 None => Api::all_with(client.clone(), kind),
             };
             let name = object.name_any();
-            let written = api.replace_status(&name, &parameters, object).await;
-            written.map(drop)
+            api.replace_status(&name, &parameters, object).await?;
         }
         Write::Class(class) => {
             let api: Api<GatewayClass> = Api::all(client.clone());
-            api.create(&parameters, class).await.map(drop)
+            api.create(&parameters, class).await?;
         }
     }
+    Ok(())
 }
 
 /// The status to write, `None` when the `present` one says it all.

@@ -156,7 +156,8 @@ impl Modules {
     }
 }
 
-/// Returns whether `file` is the `mod.rs` (`lib.rs`, `main.rs`) of a folder that contains `other`, so that both belong to one module.
+/// Returns whether `file` is the `mod.rs` (`lib.rs`, `main.rs`) of a folder that contains `other`. Both then belong to
+/// one module.
 fn is_above(file: &Path, other: &Path) -> bool {
     let opens_folder = file
         .file_name()

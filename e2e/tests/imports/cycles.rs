@@ -1,4 +1,4 @@
-//! Circles in what needs what.
+//! Cycles among the dependencies of files.
 
 use std::{
     collections::{BTreeSet, VecDeque},
@@ -7,27 +7,27 @@ use std::{
 
 use crate::modules::Needs;
 
-/// Each circle as text: a line for every need inside it.
+/// Describes each cycle, with one line per dependency in it.
 pub(crate) fn find(needs: &Needs) -> Vec<String> {
     let mut left: BTreeSet<&PathBuf> = needs.keys().collect();
-    let mut circles = Vec::new();
+    let mut cycles = Vec::new();
     while let Some(file) = left.pop_first() {
         let after = reachable(needs, file);
-        let circle: BTreeSet<&PathBuf> = after
+        let cycle: BTreeSet<&PathBuf> = after
             .iter()
             .copied()
             .filter(|other| reachable(needs, other).contains(file))
             .collect();
-        if circle.is_empty() {
+        if cycle.is_empty() {
             continue;
         }
-        left.retain(|file| !circle.contains(file));
-        circles.push(describe(needs, &circle));
+        left.retain(|file| !cycle.contains(file));
+        cycles.push(describe(needs, &cycle));
     }
-    circles
+    cycles
 }
 
-/// Everything that `file` needs, directly or over others.
+/// All direct and transitive dependencies of `file`.
 fn reachable<'a>(needs: &'a Needs, file: &PathBuf) -> BTreeSet<&'a PathBuf> {
     let mut found = BTreeSet::new();
     let mut queue = VecDeque::from([file]);
@@ -41,11 +41,11 @@ fn reachable<'a>(needs: &'a Needs, file: &PathBuf) -> BTreeSet<&'a PathBuf> {
     found
 }
 
-fn describe(needs: &Needs, circle: &BTreeSet<&PathBuf>) -> String {
-    let mut text = format!("{} files:\n", circle.len());
-    for file in circle {
+fn describe(needs: &Needs, cycle: &BTreeSet<&PathBuf>) -> String {
+    let mut text = format!("{} files:\n", cycle.len());
+    for file in cycle {
         for (other, names) in needs.get(*file).into_iter().flatten() {
-            if circle.contains(other) {
+            if cycle.contains(other) {
                 let names: Vec<&str> = names.iter().map(String::as_str).collect();
                 let (file, other) = (file.display(), other.display());
                 text.push_str(&format!("  {file} needs {other}: {}\n", names.join(", ")));

@@ -1,4 +1,4 @@
-//! An embedded cluster for one machine, without containers, in place of Minikube, Istio and their add-ons.
+//! An embedded cluster for one machine, without containers: an alternative to Minikube with Istio and Prometheus.
 //!
 //! # Layout
 //! - [`args`]: the command line

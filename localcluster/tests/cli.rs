@@ -117,7 +117,7 @@ fn the_shim_executes_its_program_only_for_its_own_parent() {
     let orphan = localcluster(state.path(), &["shim", "--parent", "1", "--", "/bin/true"]);
     assert_eq!(orphan.status.code(), Some(1));
     assert!(
-        texts(&orphan).1.contains("parent process 1 is gone"),
+        texts(&orphan).1.contains("parent process 1 has ended"),
         "{:?}",
         texts(&orphan)
     );

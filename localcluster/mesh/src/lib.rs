@@ -27,8 +27,8 @@
 //! - An `HTTPRoute` that attaches to a Service of another namespace is not accepted, and a backend in another
 //!   namespace is not permitted: `ReferenceGrant`s are not read. `GRPCRoute`, `TLSRoute`, `TCPRoute` and
 //!   `UDPRoute` are not supported.
-//! - A waypoint is only a name: requests take the same proxy with and without it. Where a waypoint would be, the
-//!   metrics report it as the source of the counts.
+//! - A waypoint is only a name: requests go through the same proxy with and without it. The metrics of a Service with a
+//!   waypoint have the reporter `waypoint`.
 
 mod admin;
 pub mod compile;

@@ -254,7 +254,7 @@ async fn a_status_is_not_rewritten_without_a_change_and_keeps_the_entries_of_oth
         get(cluster.proxy, "http://app/").await.from() == "canary"
     })
     .await;
-    eventually("a status beside that of the other controller", || async {
+    eventually("a status next to that of the other controller", || async {
         let (generation, parents) = cluster.parents().await;
         let own = parents
             .iter()

@@ -98,7 +98,7 @@ pub struct Problem {
     pub reason: Reason,
     /// Path of the field, such as `spec.http[0].match[1].uri`.
     pub field: String,
-    /// What is wrong and what to do.
+    /// Message for people: the problem and its fix.
     pub message: String,
 }
 

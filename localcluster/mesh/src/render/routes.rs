@@ -49,16 +49,16 @@ impl Resolver<'_> {
                 format!("{host} is not a Service of this cluster; other hosts are not reachable");
             return Err((format!("outbound|0||{host}"), why));
         };
-        let wanted = destination
+        let number = destination
             .port
             .as_ref()
             .and_then(|port| u16::try_from(port.number).ok());
-        let unresolved = |why| Err((cluster_name(&name, wanted.unwrap_or(0), None), why));
+        let unresolved = |why| Err((cluster_name(&name, number.unwrap_or(0), None), why));
         let Some(service) = self.services.get(&name) else {
             return unresolved(format!("Service {name} does not exist"));
         };
-        let port = match (wanted, &service.ports[..]) {
-            (Some(wanted), _) => service.port(wanted),
+        let port = match (number, &service.ports[..]) {
+            (Some(number), _) => service.port(number),
             (None, [only]) => Some(only),
             (None, _) => ports.iter().find_map(|port| service.port(*port)),
         };
@@ -69,8 +69,8 @@ impl Resolver<'_> {
                 .map(|port| port.number.to_string())
                 .collect();
             let ports = ports.join(", ");
-            return unresolved(match wanted {
-                Some(wanted) => format!("Service {name} has no port {wanted}; it has {ports}"),
+            return unresolved(match number {
+                Some(number) => format!("Service {name} has no port {number}; it has {ports}"),
                 None => format!("Service {name} has several ports ({ports}); name one of them"),
             });
         };

@@ -92,7 +92,7 @@ impl Sources<'_> {
             }
             let verdicts = match used {
                 Some(routes) => vec![self.accepted(&id, index), self.references(routes)],
-                None => vec![self.refused(&id)],
+                None => vec![self.not_accepted(&id)],
             };
             parents.push((parent.clone(), verdicts));
         }
@@ -114,7 +114,7 @@ impl Sources<'_> {
     }
 
     /// The reason why the newest version is not in effect.
-    fn refused(&self, id: &ObjectId) -> Verdict {
+    fn not_accepted(&self, id: &ObjectId) -> Verdict {
         let wrong = |problem: &&Problem| {
             problem.object == *id && matches!(problem.reason, Reason::Invalid | Reason::Rejected)
         };

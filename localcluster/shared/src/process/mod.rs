@@ -219,13 +219,13 @@ async fn spawn_on_lasting_thread(command: Command) -> io::Result<Child> {
             .ok()
             .map(|_| sender)
     });
-    let gone = || io::Error::other("the thread that starts processes could not be started");
+    let failed = || io::Error::other("cannot start the thread that spawns processes");
     let (reply, child) = oneshot::channel();
-    let spawner = spawner.as_ref().ok_or_else(gone)?;
+    let spawner = spawner.as_ref().ok_or_else(failed)?;
     spawner
         .send((command, Handle::current(), reply))
-        .map_err(|_| gone())?;
-    child.await.map_err(|_| gone())?
+        .map_err(|_| failed())?;
+    child.await.map_err(|_| failed())?
 }
 
 /// A running child. Dropping it kills the child.

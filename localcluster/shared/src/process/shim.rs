@@ -30,7 +30,7 @@ pub fn run(parent: u32, program: &Path, args: &[OsString]) -> io::Error {
     // If the parent died before the signal was set, the signal never comes.
     let actual = getppid().map(|pid| pid.as_raw_nonzero().get());
     if actual != i32::try_from(parent).ok() {
-        return io::Error::other(format!("parent process {parent} is gone"));
+        return io::Error::other(format!("parent process {parent} has ended"));
     }
     Command::new(program).args(args).exec()
 }

@@ -202,10 +202,14 @@ def definition(kind, api_version, spec):
     group, version = api_version.split("/")
     plural = kind.lower() + "s"
     schema = {"type": "object", "properties": {"spec": spec}, "required": ["spec"]}
+    metadata = {"name": f"{plural}.{group}"}
+    if group.endswith(".k8s.io"):
+        # A group of Kubernetes needs the approval that the definition has upstream.
+        metadata["annotations"] = {"api-approved.kubernetes.io": "https://github.com/kubernetes-sigs/gateway-api"}
     return {
         "apiVersion": "apiextensions.k8s.io/v1",
         "kind": "CustomResourceDefinition",
-        "metadata": {"name": f"{plural}.{group}"},
+        "metadata": metadata,
         "spec": {
             "group": group,
             "scope": "Namespaced",

@@ -91,6 +91,7 @@ impl Controller {
         let (background, lanes) = Background::start();
         let ctx = Arc::new(Context {
             cluster,
+            index: Default::default(),
             metrics: Metrics::new(&parts.settings.mesh_provider)?,
             settings: parts.settings,
             clock: parts.clock,
@@ -106,6 +107,7 @@ impl Controller {
             repairs: Default::default(),
             lags: Default::default(),
             definition: Default::default(),
+            unownable: Default::default(),
         });
         Ok(Self {
             ctx,

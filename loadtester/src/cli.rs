@@ -1,4 +1,4 @@
-//! The program's command line: `loadtester hey …` and `loadtester serve …`, and `hey …` when called by that name.
+//! The program's command line: `loadtester hey …` and `loadtester serve …`, or `hey …` under that name.
 
 use std::ffi::OsString;
 use std::path::Path;
@@ -21,14 +21,14 @@ struct Cli {
 
 #[derive(Debug, clap::Subcommand)]
 enum Subcommand {
-    /// Send load and report, with the command line of hey (`loadtester hey -h`)
+    /// Send load and print a report, with the command line of hey (`loadtester hey -h`)
     #[command(disable_help_flag = true)]
     Hey {
         /// Flags and URLs of hey
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         words: Vec<String>,
     },
-    /// Serve webhooks that start loads and check gates
+    /// Serve webhooks that run load tests and check gates
     Serve(Box<server::Config>),
 }
 
@@ -42,11 +42,11 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     if called_hey {
         arguments.insert(1, "hey".into());
     }
-    // Not through clap, which would take longer than the one request of `hey -n 1`.
+    // Without clap, which takes longer than the one request of `hey -n 1`.
     if arguments.get(1).is_some_and(|word| word == "hey") {
         return match texts(arguments.split_off(2)) {
             Ok(words) => hey::run(&words),
-            Err(error) => refuse(&error),
+            Err(error) => hey::refuse(&error),
         };
     }
     match Cli::parse_from(arguments).command {
@@ -69,10 +69,4 @@ fn texts(words: Vec<OsString>) -> Result<Vec<String>, command::UsageError> {
         })
     };
     words.into_iter().map(text).collect()
-}
-
-/// Prints a refused command line as hey does: the reason, then where to read more.
-pub(crate) fn refuse(error: &command::UsageError) -> ExitCode {
-    eprintln!("hey: {error}");
-    ExitCode::FAILURE
 }

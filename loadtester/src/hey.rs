@@ -6,25 +6,25 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::signal::unix::{SignalKind, signal};
 
-use crate::cli::refuse;
-use crate::command::{self, Asked, Output};
-use crate::engine::{self, Control, EngineError, Outcome};
+use crate::command::{self, Output, Parsed, UsageError};
+use crate::engine::{self, Control, EngineError};
 use crate::plan::{Origin, Plan, Proxies};
 use crate::progress::Progress;
+use crate::recorder::Outcome;
 use crate::report::json::Report;
 use crate::report::{csv, text};
 
 /// Exit code when a condition of `--fail-on` does not hold.
 const CONDITION_FAILED: u8 = 2;
-/// Exit codes after a second SIGINT or SIGTERM: 128 and the signal's number, as a shell has it.
+/// Exit codes after a second SIGINT or SIGTERM: 128 plus the number of the signal, as in a shell.
 const INTERRUPTED: i32 = 130;
 const TERMINATED: i32 = 143;
 
-/// Parses, runs, reports.
+/// Parses the command line, runs the load and prints the report.
 pub(crate) fn run(words: &[String]) -> ExitCode {
     let typed = match command::parse(words) {
-        Ok(Asked::Run(typed)) => typed,
-        Ok(Asked::Help) => {
+        Ok(Parsed::Run(typed)) => typed,
+        Ok(Parsed::Help) => {
             return match written(std::io::stdout().write_all(command::usage().as_bytes())) {
                 Ok(()) => ExitCode::SUCCESS,
                 Err(code) => code,
@@ -45,7 +45,13 @@ pub(crate) fn run(words: &[String]) -> ExitCode {
     }
 }
 
-/// Runs the plan; Ctrl-C or SIGTERM ends it early, with its report, a second one ends the process.
+/// Prints why a command line is refused.
+pub(crate) fn refuse(error: &UsageError) -> ExitCode {
+    eprintln!("hey: {error}");
+    ExitCode::FAILURE
+}
+
+/// Runs the plan. Ctrl-C or SIGTERM ends the run early, with its report; a second one ends the process.
 fn run_interruptibly(plan: &Plan) -> Result<(Outcome, std::io::Result<()>), EngineError> {
     engine::raise_descriptor_limit();
     let control = Arc::new(Control::default());
@@ -53,7 +59,7 @@ fn run_interruptibly(plan: &Plan) -> Result<(Outcome, std::io::Result<()>), Engi
     let rows = (plan.output == Output::Csv).then(|| Arc::clone(&out) as csv::Sink);
     if let Some(rows) = &rows {
         let mut rows = rows.lock().unwrap_or_else(PoisonError::into_inner);
-        // That it cannot be written shows at the end.
+        // The output keeps a write error and returns it at the end.
         let _ = rows.write_all(csv::HEADER.as_bytes());
     }
     watch_for_interrupt(Arc::clone(&control)).map_err(EngineError::Start)?;
@@ -79,15 +85,15 @@ fn watch_for_interrupt(control: Arc<Control>) -> std::io::Result<()> {
         .name("signals".into())
         .spawn(move || {
             runtime.block_on(async {
-                let mut told = async || {
+                let mut signalled = async || {
                     tokio::select! {
                         _ = interrupt.recv() => INTERRUPTED,
                         _ = terminate.recv() => TERMINATED,
                     }
                 };
-                told().await;
+                signalled().await;
                 control.cancel();
-                std::process::exit(told().await);
+                std::process::exit(signalled().await);
             });
         })?;
     Ok(())
@@ -117,7 +123,7 @@ fn report(plan: &Plan, outcome: &Outcome, rows: std::io::Result<()>) -> ExitCode
     }
 }
 
-/// Says so if the result cannot be written; that nobody reads it on (`| head`) is no failure.
+/// Prints why the result cannot be written. A closed pipe (`| head`) is not an error.
 fn written(result: std::io::Result<()>) -> Result<(), ExitCode> {
     match result {
         Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {

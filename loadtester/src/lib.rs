@@ -1,11 +1,12 @@
 //! Load generator with the command line of hey and the webhook API of Flagger's load tester.
-
 //!
 //! # Layout
 //!
-//! What was typed ([`command`]) becomes a checked [`plan`], which the [`engine`] runs: threads full of workers, each
-//! one loop over [`schedule`], a client and the [`recorder`]. [`report`] writes the result. The module
-//! `server` does all that on request of a webhook.
+//! A command line ([`command`]) becomes a checked [`plan`]. The [`engine`] runs it on threads full of workers; each worker is
+//! one loop over the [`schedule`], a client and the [`recorder`]. [`report`] writes the result. `server` does all of that for
+//! webhooks. HTTP/1.1 itself is the crate `loadtester-http1`.
+//!
+//! Imports go one way: cli → hey, server → progress, engine → worker → client → plan → report → command, recorder.
 
 pub mod cli;
 mod client;
@@ -16,6 +17,7 @@ pub mod plan;
 mod progress;
 pub mod recorder;
 pub mod report;
+mod runtime;
 pub mod schedule;
 mod server;
 mod worker;

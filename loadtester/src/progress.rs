@@ -1,4 +1,4 @@
-//! The line that shows a running load at a terminal.
+//! The progress line of a run at a terminal.
 
 use std::io::{IsTerminal as _, Write as _};
 use std::sync::Arc;
@@ -13,7 +13,7 @@ use crate::report::text::human;
 
 const EVERY: Duration = Duration::from_millis(500);
 
-/// Shows the line from creation to [`Progress::finish`]; on standard error, and only if that is a terminal.
+/// Shows the line until [`Progress::finish`], on standard error and only if that is a terminal.
 pub(crate) struct Progress(Option<(Sender<()>, JoinHandle<()>)>);
 
 impl Progress {
@@ -26,22 +26,22 @@ impl Progress {
         let show = move || {
             let mut before: Option<(Totals, Duration)> = None;
             while let Err(RecvTimeoutError::Timeout) = stopped.recv_timeout(EVERY) {
-                control.ask();
-                let Some((totals, elapsed)) = control.look() else {
+                control.refresh();
+                let Some((totals, elapsed)) = control.snapshot() else {
                     continue;
                 };
-                let (lately, window) = match &before {
+                let (recent, window) = match &before {
                     Some((earlier, then)) => (totals.since(earlier), elapsed.saturating_sub(*then)),
                     None => (totals.clone(), elapsed),
                 };
-                eprint!("\r\x1b[K{}", line(&totals, &lately, window, elapsed, limit));
+                eprint!("\r\x1b[K{}", line(&totals, &recent, window, elapsed, limit));
                 before = Some((totals, elapsed));
             }
             eprint!("\r\x1b[K");
-            // A terminal that has gone away needs no clearing.
+            // A closed terminal needs no clearing.
             let _ = std::io::stderr().flush();
         };
-        // Without a thread there is no line, and the load runs all the same.
+        // Without a thread, the load runs without the line.
         let thread = std::thread::Builder::new()
             .name("progress".into())
             .spawn(show);
@@ -58,20 +58,20 @@ impl Progress {
     }
 }
 
-/// Time, then the rate and the percentiles of the last moment, then failures of the whole run.
+/// The elapsed time, the rate and percentiles since the last update, the failures of the whole run.
 fn line(
     totals: &Totals,
-    lately: &Totals,
+    recent: &Totals,
     window: Duration,
     elapsed: Duration,
     limit: Option<Duration>,
 ) -> String {
-    let rate = lately.responses() as f64 / window.as_secs_f64().max(f64::MIN_POSITIVE);
+    let rate = recent.responses() as f64 / window.as_secs_f64().max(f64::MIN_POSITIVE);
     let of = limit.map_or_else(String::new, |limit| {
         format!(" of {:.0}s", limit.as_secs_f64())
     });
     let percentile = |p| {
-        lately
+        recent
             .latency()
             .percentile(p)
             .map_or_else(|| "-".to_owned(), human)
@@ -88,28 +88,30 @@ fn line(
 
 #[cfg(test)]
 mod tests {
+    use loadtester_http1::Timing;
+
     use super::*;
-    use crate::recorder::{Answer, Timing};
+    use crate::recorder::Response;
 
     #[test]
-    fn the_line_shows_the_last_moment_and_all_failures() {
+    fn the_line_has_recent_latencies_and_all_failures() {
         let mut totals = Totals::new(false);
-        let answer = |status| Answer {
+        let response = |status| Response {
             status,
             bytes: 1,
             timing: Timing::default(),
         };
         for _ in 0..100 {
-            totals.answered(&answer(500), Duration::from_secs(1), None);
+            totals.record(&response(500), Duration::from_secs(1), None);
         }
         let earlier = totals.clone();
         for _ in 0..50 {
-            totals.answered(&answer(200), Duration::from_millis(2), None);
+            totals.record(&response(200), Duration::from_millis(2), None);
         }
-        let lately = totals.since(&earlier);
+        let recent = totals.since(&earlier);
         let second = Duration::from_secs(1);
         assert_eq!(
-            line(&totals, &lately, second / 2, second * 3, Some(second * 30)),
+            line(&totals, &recent, second / 2, second * 3, Some(second * 30)),
             "3s of 30s  150 requests  100/s  p50 2.001 ms  p99 2.001 ms  failed 100"
         );
         let nothing = Totals::new(false);

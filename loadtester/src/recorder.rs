@@ -1,58 +1,43 @@
-//! What happened: counts, sums and latency histograms whose size does not depend on the number of requests.
+//! Results of a run: counts, sums and latency histograms. Their size does not depend on the number of requests.
 //!
-//! Each thread fills a [`Totals`] of its own; they are merged at the end, or for a look at a running load.
+//! Each thread fills its own [`Totals`]. They are merged at the end of a run, and for a snapshot of a running one.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
 use hdrhistogram::Histogram;
+use loadtester_http1::Timing;
 
 /// Latencies above an hour are counted as an hour.
 const LONGEST_NANOSECONDS: u64 = 3_600_000_000_000;
 
-/// Durations of the phases of one request.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Timing {
-    /// Name lookup and connecting (TLS included); zero on a connection used again.
-    pub dial: Duration,
-    /// Name lookup alone.
-    pub lookup: Duration,
-    /// Writing the request.
-    pub write: Duration,
-    /// From the request written to the first byte of the answer.
-    pub wait: Duration,
-    /// From the first byte to the last.
-    pub read: Duration,
-}
-
-impl std::ops::AddAssign for Timing {
-    fn add_assign(&mut self, other: Self) {
-        self.dial += other.dial;
-        self.lookup += other.lookup;
-        self.write += other.write;
-        self.wait += other.wait;
-        self.read += other.read;
-    }
-}
-
-/// An answer that came.
+/// A response, as far as it is recorded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Answer {
+pub struct Response {
     /// HTTP status code.
     pub status: u16,
     /// Bytes of the body as transferred, without framing.
     pub bytes: u64,
-    /// Phases.
+    /// Durations of the phases.
     pub timing: Timing,
 }
 
-/// Exact sum, least and greatest of durations.
+/// A finished run.
+#[derive(Clone, Debug)]
+pub struct Outcome {
+    /// Results of all threads.
+    pub totals: Totals,
+    /// Time from the end of the warm-up to the last response.
+    pub elapsed: Duration,
+}
+
+/// Exact sum, minimum and maximum of durations.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Span {
     count: u64,
     sum: Duration,
-    least: Duration,
-    greatest: Duration,
+    minimum: Duration,
+    maximum: Duration,
 }
 
 impl Default for Span {
@@ -60,8 +45,8 @@ impl Default for Span {
         Self {
             count: 0,
             sum: Duration::ZERO,
-            least: Duration::MAX,
-            greatest: Duration::ZERO,
+            minimum: Duration::MAX,
+            maximum: Duration::ZERO,
         }
     }
 }
@@ -70,15 +55,15 @@ impl Span {
     fn add(&mut self, value: Duration) {
         self.count += 1;
         self.sum += value;
-        self.least = self.least.min(value);
-        self.greatest = self.greatest.max(value);
+        self.minimum = self.minimum.min(value);
+        self.maximum = self.maximum.max(value);
     }
 
     fn merge(&mut self, other: &Self) {
         self.count += other.count;
         self.sum += other.sum;
-        self.least = self.least.min(other.least);
-        self.greatest = self.greatest.max(other.greatest);
+        self.minimum = self.minimum.min(other.minimum);
+        self.maximum = self.maximum.max(other.maximum);
     }
 
     /// Mean, if anything was added.
@@ -87,18 +72,18 @@ impl Span {
             .then(|| Duration::from_secs_f64(self.sum.as_secs_f64() / self.count as f64))
     }
 
-    /// Least value, if anything was added.
+    /// Minimum, if anything was added.
     pub fn fastest(&self) -> Option<Duration> {
-        (self.count > 0).then_some(self.least)
+        (self.count > 0).then_some(self.minimum)
     }
 
-    /// Greatest value, if anything was added.
+    /// Maximum, if anything was added.
     pub fn slowest(&self) -> Option<Duration> {
-        (self.count > 0).then_some(self.greatest)
+        (self.count > 0).then_some(self.maximum)
     }
 }
 
-/// Latencies: exact count, sum and extremes; percentiles to three digits.
+/// Latencies: exact count, sum, minimum and maximum; percentiles to three digits.
 #[derive(Clone, Debug)]
 pub struct Latency {
     histogram: Histogram<u64>,
@@ -126,7 +111,7 @@ impl Latency {
         self.span.merge(&other.span);
     }
 
-    /// How many were recorded.
+    /// Number of latencies recorded.
     pub fn count(&self) -> u64 {
         self.span.count
     }
@@ -136,28 +121,28 @@ impl Latency {
         self.span.average()
     }
 
-    /// Least.
+    /// Minimum.
     pub fn fastest(&self) -> Option<Duration> {
         self.span.fastest()
     }
 
-    /// Greatest.
+    /// Maximum.
     pub fn slowest(&self) -> Option<Duration> {
         self.span.slowest()
     }
 
-    /// The value that `percentile` percent do not exceed, never beyond the extremes recorded.
+    /// The value that `percentile` percent do not exceed, between the exact minimum and maximum.
     pub fn percentile(&self, percentile: f64) -> Option<Duration> {
         let (fastest, slowest) = (self.fastest()?, self.slowest()?);
         let value = Duration::from_nanos(self.histogram.value_at_percentile(percentile));
         Some(value.clamp(fastest, slowest))
     }
 
-    /// How many lie at or below each mark, for ascending marks.
+    /// Number of latencies at or below each mark.
     pub fn at_or_below(&self, marks: &[Duration]) -> Vec<u64> {
         let mut counts = vec![0; marks.len()];
         for entry in self.histogram.iter_recorded() {
-            // An entry stands for a range; its lowest value decides, so that the least latency counts as such.
+            // An entry is a range. Its lowest value decides, so that the minimum is at or below its own mark.
             let value =
                 Duration::from_nanos(self.histogram.lowest_equivalent(entry.value_iterated_to()));
             for (mark, count) in marks.iter().zip(&mut counts) {
@@ -169,7 +154,7 @@ impl Latency {
         counts
     }
 
-    /// What was recorded here since `earlier`, as far as counts and percentiles go.
+    /// Latencies recorded since `earlier`; only counts, sums and percentiles are exact.
     fn since(&self, earlier: &Self) -> Self {
         let mut later = self.clone();
         if later.histogram.subtract(&earlier.histogram).is_err() {
@@ -185,11 +170,11 @@ fn nanoseconds(duration: Duration) -> u64 {
     u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
 }
 
-/// Errors that are told apart: names in their texts may come from the servers, which can invent any number.
+/// Distinct error texts that are kept. A text may contain names from servers, which can invent any number of them.
 const MOST_ERRORS: usize = 100;
 const OTHER_ERRORS: &str = "other errors";
 
-/// What one thread, or all together, saw.
+/// Results of one thread, or of all.
 #[derive(Clone, Debug)]
 pub struct Totals {
     latency: Latency,
@@ -204,7 +189,7 @@ pub struct Totals {
 }
 
 impl Totals {
-    /// Nothing yet; `scheduled` runs keep latencies from the intended moment as well.
+    /// Empty totals; those of `scheduled` runs also have latencies from the moment each request was due.
     pub fn new(scheduled: bool) -> Self {
         Self {
             latency: Latency::new(),
@@ -219,8 +204,8 @@ impl Totals {
         }
     }
 
-    /// Records an answer: `latency` from sending, `corrected` from the moment it was due.
-    pub fn answered(&mut self, answer: &Answer, latency: Duration, corrected: Option<Duration>) {
+    /// Records a response: `latency` from sending, `corrected` from the moment the request was due.
+    pub fn record(&mut self, response: &Response, latency: Duration, corrected: Option<Duration>) {
         self.latency.add(latency);
         if let (Some(into), Some(corrected)) = (&mut self.corrected, corrected) {
             into.add(corrected);
@@ -231,7 +216,7 @@ impl Totals {
             write,
             wait,
             read,
-        } = answer.timing;
+        } = response.timing;
         for (phase, value) in self
             .phases
             .iter_mut()
@@ -239,20 +224,20 @@ impl Totals {
         {
             phase.add(value);
         }
-        self.bytes += answer.bytes;
-        // Almost always the first: a list beats a map here.
+        self.bytes += response.bytes;
+        // Almost always the first: a list is faster than a map here.
         match self
             .statuses
             .iter_mut()
-            .find(|(status, _)| *status == answer.status)
+            .find(|(status, _)| *status == response.status)
         {
             Some((_, count)) => *count += 1,
-            None => self.statuses.push((answer.status, 1)),
+            None => self.statuses.push((response.status, 1)),
         }
     }
 
-    /// Records a request that got no answer.
-    pub fn failed(&mut self, error: &impl ToString) {
+    /// Records a request without a response.
+    pub fn record_failure(&mut self, error: &impl ToString) {
         self.error_count += 1;
         self.count_error(&error.to_string(), 1);
     }
@@ -263,22 +248,17 @@ impl Totals {
         *self.errors.entry(error.to_owned()).or_default() += count;
     }
 
-    /// Whether no request has ended so far.
-    pub fn is_untouched(&self) -> bool {
-        self.latency.count() == 0 && self.error_count == 0
-    }
-
-    /// Records a request still running when the run was ended.
+    /// Records a request that was in flight when the run ended.
     pub fn cut_off(&mut self) {
         self.cut_off += 1;
     }
 
-    /// Records beats that no worker was free for.
+    /// Records beats without a free worker.
     pub fn add_unsent(&mut self, beats: u64) {
         self.unsent += beats;
     }
 
-    /// Adds what another thread saw.
+    /// Adds the results of another thread.
     pub fn merge(&mut self, other: &Self) {
         self.latency.merge(&other.latency);
         match (&mut self.corrected, &other.corrected) {
@@ -319,30 +299,30 @@ impl Totals {
         &self.phases
     }
 
-    /// Answers by status code, ascending.
+    /// Responses by status code, ascending.
     pub fn statuses(&self) -> BTreeMap<u16, u64> {
         self.statuses.iter().copied().collect()
     }
 
-    /// Requests without an answer, by reason.
+    /// Requests without a response, by reason.
     pub fn errors(&self) -> &BTreeMap<String, u64> {
         &self.errors
     }
 
-    /// Requests that got an answer.
+    /// Requests with a response.
     pub fn responses(&self) -> u64 {
         self.latency.count()
     }
 
-    /// Requests that ended: with an answer or without one.
+    /// Requests that ended, with or without a response.
     pub fn requests(&self) -> u64 {
         self.responses() + self.error_count
     }
 
-    /// Requests without an answer, and answers of 400 and above.
+    /// Requests without a response, and responses with a status of 400 or above.
     pub fn failures(&self) -> u64 {
-        let refused = self.statuses.iter().filter(|(status, _)| *status >= 400);
-        self.error_count + refused.map(|(_, count)| count).sum::<u64>()
+        let errors = self.statuses.iter().filter(|(status, _)| *status >= 400);
+        self.error_count + errors.map(|(_, count)| count).sum::<u64>()
     }
 
     /// Bytes of all bodies.
@@ -350,17 +330,17 @@ impl Totals {
         self.bytes
     }
 
-    /// Requests still running when the run was ended.
+    /// Requests that were in flight when the run ended.
     pub fn cut_off_count(&self) -> u64 {
         self.cut_off
     }
 
-    /// Beats of the schedule that no worker was free for.
+    /// Beats of the schedule without a free worker.
     pub fn unsent(&self) -> u64 {
         self.unsent
     }
 
-    /// The part that came after `earlier`, for figures of the last moment: counts and percentiles.
+    /// Results since `earlier`; only counts and percentiles are exact.
     pub fn since(&self, earlier: &Self) -> Self {
         let mut later = self.clone();
         later.latency = self.latency.since(&earlier.latency);
@@ -379,8 +359,8 @@ mod tests {
 
     use super::*;
 
-    fn answer(status: u16) -> Answer {
-        Answer {
+    fn response(status: u16) -> Response {
+        Response {
             status,
             bytes: 14,
             timing: Timing::default(),
@@ -393,7 +373,7 @@ mod tests {
         let cells = totals.latency.histogram.distinct_values();
         for i in 0..1_200_000u64 {
             let latency = Duration::from_nanos(1000 + i);
-            totals.answered(&answer(if i % 4 == 0 { 500 } else { 200 }), latency, None);
+            totals.record(&response(if i % 4 == 0 { 500 } else { 200 }), latency, None);
         }
         assert_eq!(
             totals.statuses(),
@@ -407,12 +387,12 @@ mod tests {
     }
 
     #[test]
-    fn errors_that_are_never_the_same_take_bounded_memory_and_are_counted() {
+    fn distinct_errors_take_bounded_memory_and_are_all_counted() {
         let mut totals = Totals::new(false);
         let mut other = Totals::new(false);
         for i in 0..1000 {
-            totals.failed(&format!("no {i}"));
-            other.failed(&format!("nor {i}"));
+            totals.record_failure(&format!("no {i}"));
+            other.record_failure(&format!("nor {i}"));
         }
         totals.merge(&other);
         assert_eq!(totals.errors().len(), MOST_ERRORS + 1);
@@ -431,7 +411,7 @@ mod tests {
         ) {
             let mut totals = Totals::new(false);
             for value in &values {
-                totals.answered(&answer(200), Duration::from_nanos(*value), None);
+                totals.record(&response(200), Duration::from_nanos(*value), None);
             }
             values.sort_unstable();
             let rank = ((percentile / 100.0 * values.len() as f64).ceil() as usize).max(1);
@@ -453,9 +433,9 @@ mod tests {
                 let latency = Duration::from_nanos(*value);
                 for totals in [&mut one, &mut threads[*thread]] {
                     if value % 7 == 0 {
-                        totals.failed(&format!("error {}", value % 3));
+                        totals.record_failure(&format!("error {}", value % 3));
                     } else {
-                        totals.answered(&answer(200 + (value % 5) as u16), latency, Some(latency * 2));
+                        totals.record(&response(200 + (value % 5) as u16), latency, Some(latency * 2));
                     }
                 }
             }

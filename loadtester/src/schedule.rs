@@ -1,18 +1,18 @@
-//! When each request is due and when to stop: pure, the caller tells the time.
+//! When each request is due and when to stop. Pure: the caller passes the time in.
 //!
-//! Times are offsets from the start of the run. A beat that comes late is not dropped: the worker sends at once, and
-//! catches up as fast as the target lets it.
+//! Times are offsets from the start of the run. A late beat is not dropped: the worker sends at once and catches up as fast
+//! as the target allows.
 
 use std::time::Duration;
 
 /// How requests are spread over time.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Pacing {
-    /// Each worker sends as soon as its last answer is in.
+    /// Each worker sends as soon as it has its last response.
     Unpaced,
     /// Each worker sends at this rate per second; workers are staggered evenly within one period.
     PerWorker(f64),
-    /// All workers together send at this rate per second; whoever is free takes the next beat.
+    /// All workers together send at this rate per second; a free worker takes the next beat.
     Total(f64),
 }
 
@@ -27,14 +27,14 @@ impl Pacing {
     }
 }
 
-/// When a run ends; what is recorded starts after the warm-up.
+/// When a run ends. Recording starts after the warm-up.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Limit {
-    /// Recorded requests in all.
+    /// Total number of recorded requests.
     pub requests: Option<u64>,
     /// Time after the warm-up in which requests start.
     pub duration: Option<Duration>,
-    /// Time before anything is recorded.
+    /// Time before recording starts.
     pub warmup: Duration,
 }
 
@@ -43,16 +43,16 @@ pub struct Limit {
 pub enum Next {
     /// Send one request.
     Send {
-        /// When it is due; nothing means at once.
+        /// When the request is due; `None` means at once.
         due: Option<Duration>,
-        /// Whether its result counts.
+        /// True if its result is recorded.
         recorded: bool,
     },
     /// No more requests.
     Stop,
 }
 
-/// The part of a run that one thread makes: some of the workers, with their beats and their share of the count.
+/// The schedule of one thread: its workers, their beats and its share of the requests.
 #[derive(Clone, Debug)]
 pub struct Schedule {
     beats: Beats,
@@ -64,12 +64,12 @@ pub struct Schedule {
 #[derive(Clone, Debug)]
 enum Beats {
     Unpaced,
-    /// Of each worker: its phase (a fraction of the period), and how many beats it has taken.
+    /// For each worker, its phase (a fraction of the period) and the number of beats taken.
     PerWorker {
         rate: f64,
         workers: Vec<(f64, u64)>,
     },
-    /// Of the thread: beats `first + taken * step` of all.
+    /// The next beat of the thread is beat `first + taken * step` of the run.
     Total {
         rate: f64,
         first: u64,
@@ -78,13 +78,13 @@ enum Beats {
     },
 }
 
-/// The share that thread `thread` of `threads` has in `workers` workers: how many, counted round robin.
+/// Number of workers of thread `thread`, if `workers` are spread over `threads` round robin.
 pub fn workers_of(thread: usize, threads: usize, workers: usize) -> usize {
     workers / threads + usize::from(thread < workers % threads)
 }
 
 impl Schedule {
-    /// The schedule of thread `thread` of `threads`; worker `w` of it is worker `thread + w * threads` of all.
+    /// The schedule of thread `thread` of `threads`. Its worker `w` is worker `thread + w * threads` of the run.
     pub fn new(
         pacing: Pacing,
         limit: Limit,
@@ -109,11 +109,11 @@ impl Schedule {
             },
         };
         let remaining = limit.requests.map(|n| {
-            // A thread that takes every so-manieth beat makes the requests of those, or the rate would fall towards the end.
+            // A thread takes every `threads`th beat and so must send their requests, or the rate would fall near the end.
             if let Pacing::Total(_) = pacing {
                 return (n + (threads - 1 - thread) as u64) / threads as u64;
             }
-            // Worker i of all makes one more when i < n % workers, so that the shares add up to n exactly.
+            // Worker i of the run sends one more if i < n % workers, so that the shares add up to exactly n.
             let (each, left) = (n / workers as u64, (n % workers as u64) as usize);
             let with_one_more = (0..own).filter(|w| thread + w * threads < left).count();
             each * own as u64 + with_one_more as u64
@@ -126,7 +126,7 @@ impl Schedule {
         }
     }
 
-    /// What `worker` of this thread does at `now`.
+    /// The next step of `worker` of this thread at `now`.
     pub fn next(&mut self, worker: usize, now: Duration) -> Next {
         let due = self.beats.peek(worker);
         let at = due.unwrap_or(now);
@@ -142,8 +142,8 @@ impl Schedule {
         Next::Send { due, recorded }
     }
 
-    /// Beats after the warm-up that were due by the end, or by `now` if a run is ended early, but never sent because
-    /// every worker was still waiting for an answer.
+    /// Number of beats after the warm-up that were due by the end (by `now` if the run ends early) but not sent, because every
+    /// worker was waiting for a response.
     pub fn unsent(&self, now: Duration) -> u64 {
         if self.remaining == Some(0) {
             return 0;
@@ -181,7 +181,7 @@ impl Beats {
         }
     }
 
-    /// Beats not taken yet that lie before `end`.
+    /// Number of beats before `end` that are not taken yet.
     fn due_before(&self, end: Duration) -> u64 {
         match self {
             Self::Unpaced => 0,
@@ -199,16 +199,16 @@ impl Beats {
     }
 }
 
-/// When beat `beat` is due, counted from 0; a worker's phase makes it a fraction.
+/// When beat `beat` is due. Beats count from 0; with a worker's phase they are fractions.
 fn offset(beat: f64, rate: f64) -> Duration {
-    // Multiplied first, then rounded: beat 29 of 29 a second must be one second.
+    // Multiplied before it is divided: beat 29 at 29 per second must be due at exactly one second.
     Duration::from_nanos((beat * 1e9 / rate).round() as u64)
 }
 
-/// How many of the beats `first`, `first + step`, … lie before `end`.
+/// Number of the beats `first`, `first + step`, … before `end`.
 fn beats_before(end: Duration, first: f64, step: f64, rate: f64) -> u64 {
     let is_before = |n: u64| offset(first + n as f64 * step, rate) < end;
-    // Arithmetic gives the number but for rounding, which is left to the rule that sends them.
+    // Division may be off by rounding, so `offset`, which decides when beats are sent, has the last word.
     let mut count = ((end.as_secs_f64() * rate - first) / step).max(0.0) as u64;
     while is_before(count) {
         count += 1;
@@ -227,7 +227,7 @@ mod tests {
 
     const SECOND: Duration = Duration::from_secs(1);
 
-    /// Runs every thread's schedule with workers that answer at once; the due times of recorded requests.
+    /// Due times of the recorded requests, with every thread's schedule and responses that take no time.
     fn sent(pacing: Pacing, limit: Limit, workers: usize, threads: usize) -> Vec<Duration> {
         let mut dues = Vec::new();
         for thread in 0..threads {
@@ -244,7 +244,7 @@ mod tests {
     }
 
     #[test]
-    fn a_thousand_a_second_on_two_workers_for_ten_seconds_is_twenty_thousand_evenly_spaced() {
+    fn two_workers_at_a_thousand_per_second_send_twenty_thousand_evenly_spaced_in_ten_seconds() {
         let limit = Limit {
             duration: Some(10 * SECOND),
             ..Limit::default()
@@ -259,7 +259,7 @@ mod tests {
     }
 
     #[test]
-    fn beats_missed_because_workers_were_busy_are_counted() {
+    fn beats_without_a_free_worker_are_counted() {
         let limit = Limit {
             duration: Some(SECOND),
             ..Limit::default()
@@ -278,7 +278,7 @@ mod tests {
     }
 
     #[test]
-    fn beats_of_the_warm_up_are_not_missed_by_anybody() {
+    fn beats_of_the_warm_up_do_not_count_as_unsent() {
         let limit = Limit {
             duration: Some(5 * SECOND),
             warmup: 5 * SECOND,
@@ -289,14 +289,14 @@ mod tests {
             for _ in 0..100 {
                 schedule.next(0, SECOND);
             }
-            // The answer to the last one comes a second after the end.
+            // The last response comes a second after the end.
             assert_eq!(schedule.next(0, 11 * SECOND), Next::Stop);
             assert_eq!(schedule.unsent(11 * SECOND), 500);
         }
     }
 
     #[test]
-    fn a_total_rate_is_held_up_to_the_last_of_a_number_of_requests() {
+    fn a_total_rate_is_kept_up_to_the_last_request() {
         for (n, workers, threads) in [(900, 3, 2), (10, 7, 3), (2, 3, 3)] {
             let limit = Limit {
                 requests: Some(n),
@@ -359,7 +359,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn the_count_is_exact_however_it_is_shared(
+        fn the_count_is_exact_with_any_number_of_workers_and_threads(
             n in 0u64..2000, workers in 1usize..60, threads in 1usize..8,
         ) {
             let limit = Limit { requests: Some(n), ..Limit::default() };
@@ -369,7 +369,7 @@ mod tests {
         }
 
         #[test]
-        fn rate_times_duration_requests_are_due_whatever_the_shares(
+        fn rate_times_duration_requests_are_due_with_any_number_of_workers_and_threads(
             rate in 1u32..700, seconds in 1u32..4, workers in 1usize..8, threads in 1usize..5,
         ) {
             let limit = Limit { duration: Some(SECOND * seconds), ..Limit::default() };

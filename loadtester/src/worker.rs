@@ -1,31 +1,31 @@
-//! The one loop that every worker runs, whatever its client, pacing or limit.
+//! The loop that every worker runs, whatever its client, pacing or limit.
 
 use std::cell::{Cell, RefCell};
 use std::pin::pin;
 use std::time::{Duration, Instant};
 
-use crate::client::{Client, Failure};
-use crate::engine::{Runtime, Stopped};
+use loadtester_http1::Stopped;
+
+use crate::client::{Client, Failure, exchange};
 use crate::plan::Plan;
-use crate::recorder::Totals;
+use crate::recorder::{Response, Totals};
 use crate::report::csv::Rows;
+use crate::runtime::Runtime;
 use crate::schedule::{Next, Schedule};
 
-/// Longest pause of a worker that cannot reach its target; it begins with a millisecond and doubles.
+/// Longest pause of a worker that cannot reach its target; the first is a millisecond, and each is twice the last.
 const LONGEST_PAUSE: Duration = Duration::from_millis(128);
 
-/// What the workers of one thread share. They run on that thread only, so a borrow is no lock.
+/// State that the workers of one thread share. They run only on that thread, so borrows need no lock.
 pub(crate) struct Crew<'p, R> {
     pub(crate) plan: &'p Plan,
     pub(crate) runtime: &'p R,
-    /// Offsets of the schedule count from here.
+    /// Start of the run, from which the schedule counts.
     pub(crate) start: Instant,
     pub(crate) log: &'p Log,
-    /// Called when the first answer leads to where the run's client cannot follow.
-    pub(crate) ask_for_tls: &'p dyn Fn(),
 }
 
-/// What is still to be sent, and what came of what was sent.
+/// The requests still to send, and the results of those sent.
 pub(crate) struct Log {
     pub(crate) schedule: RefCell<Schedule>,
     pub(crate) turn: Turn,
@@ -33,11 +33,11 @@ pub(crate) struct Log {
     pub(crate) rows: Option<RefCell<Rows>>,
 }
 
-/// Whose turn it is of the plan's targets. The threads take them round robin, so that all together ask for each as often.
+/// The plan's next target. The threads take the targets round robin, so that each target gets the same number of requests.
 pub(crate) struct Turn(Cell<usize>);
 
 impl Turn {
-    /// The turns of one of the plan's threads.
+    /// The first target of a thread.
     pub(crate) fn of_thread(thread: usize) -> Self {
         Self(Cell::new(thread))
     }
@@ -53,7 +53,7 @@ impl Turn {
 impl<R: Runtime> Crew<'_, R> {
     /// Sends requests until the schedule ends or the run is cancelled.
     pub(crate) async fn work(&self, worker: usize, mut client: impl Client) {
-        // Drained requests may outlast the end by this much.
+        // After this moment, requests in flight are cut off.
         let plan = self.plan;
         let last_moment = plan
             .limit
@@ -88,27 +88,30 @@ impl<R: Runtime> Crew<'_, R> {
                 (Some(limit), Some(last)) => Some(limit.min(last)),
                 (limit, last) => limit.or(last),
             };
-            // Pinned here, so that only a pointer is handed on: the future holds a whole conversation.
-            let exchange = pin!(client.exchange(target, sent));
+            // Pinned here, so that only a pointer is passed on: the future holds a whole exchange.
+            let exchange = pin!(exchange(&mut client, plan, target, sent));
             let result = self.runtime.within(worker, deadline, exchange).await;
             now = match &result {
-                Ok(Ok(exchange)) => exchange.done,
+                Ok(Ok(reply)) => reply.done,
                 _ => Instant::now(),
             };
             let mut failure = None;
             match result {
-                Ok(Ok(exchange)) => {
+                Ok(Ok(reply)) => {
                     pause = Duration::from_millis(1);
                     if recorded {
-                        let latency = exchange.done - sent;
-                        let corrected = due.map(|due| exchange.done.saturating_duration_since(due));
-                        self.log
-                            .totals
-                            .borrow_mut()
-                            .answered(&exchange.answer, latency, corrected);
+                        let response = Response {
+                            status: reply.status,
+                            bytes: reply.bytes,
+                            timing: reply.timing,
+                        };
+                        let latency = now - sent;
+                        let corrected = due.map(|due| now.saturating_duration_since(due));
+                        let mut totals = self.log.totals.borrow_mut();
+                        totals.record(&response, latency, corrected);
                         if let Some(rows) = &self.log.rows {
                             rows.borrow_mut()
-                                .push(&exchange.answer, latency, sent - self.start);
+                                .push(&response, latency, sent - self.start);
                         }
                     }
                 }
@@ -120,14 +123,8 @@ impl<R: Runtime> Crew<'_, R> {
                 Err(_) => {}
             }
             if let Some(failure) = failure {
-                if let Failure::LeadsToTls(_) = failure
-                    && self.log.totals.borrow().is_untouched()
-                {
-                    (self.ask_for_tls)();
-                    return;
-                }
                 if recorded {
-                    self.log.totals.borrow_mut().failed(&failure);
+                    self.log.totals.borrow_mut().record_failure(&failure);
                 }
                 if failure.is_unreachable() {
                     self.runtime.sleep_until(worker, now + pause).await;

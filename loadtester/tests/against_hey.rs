@@ -1,6 +1,6 @@
-//! The command line beside the real hey (Debian's package): the same requests on the wire, the same report.
+//! Compares the command line with the real hey (Debian's package): the same requests on the wire, the same report.
 //!
-//! hey is looked for in the variable `HEY` and on the `PATH`.
+//! The variable `HEY` or the `PATH` names the real hey.
 
 #![allow(
     clippy::unwrap_used,
@@ -14,7 +14,7 @@ use std::path::PathBuf;
 use std::process::{Command, Output};
 
 use regex_lite::Regex;
-use support::{Seen, Server, answer, ok};
+use support::{Seen, Server, ok, response};
 
 fn real_hey() -> PathBuf {
     let on_path = || {
@@ -32,7 +32,7 @@ fn real_hey() -> PathBuf {
         )
 }
 
-/// What a tool sent to a server of its own, and what it printed.
+/// Runs a tool against a new server: the requests it sent, its output, the server's address.
 fn run(
     mut tool: Command,
     flags: &[&str],
@@ -58,7 +58,7 @@ fn both(flags: &[&str], reply: fn(&Seen) -> support::Reply) -> [(Vec<Seen>, Outp
     ]
 }
 
-/// Line, headers in the order of their names, body; what must differ (the port, the program's name) is replaced.
+/// Each request with its headers in order of their names; the parts that must differ (port, user agent) are replaced.
 fn requests(seen: &[Seen], address: &str) -> Vec<String> {
     let one = |request: &Seen| {
         let mut headers = request.headers.clone();
@@ -77,7 +77,7 @@ fn requests(seen: &[Seen], address: &str) -> Vec<String> {
     requests
 }
 
-/// The report up to its status codes, with what was measured as `N` and no bars.
+/// The report up to its status codes, with `N` for measured values and without bars.
 fn shape(report: &[u8]) -> String {
     let report = String::from_utf8(report.to_vec()).unwrap();
     let start = report.find("Status code distribution:").unwrap();
@@ -137,9 +137,9 @@ fn the_same_flags_send_the_same_requests() {
 }
 
 #[test]
-fn redirects_are_treated_the_same() {
+fn both_follow_the_same_redirects() {
     let reply = |request: &Seen| match request.line.split(' ').nth(1) {
-        Some("/") => answer("302 Found", "Location: /there\r\n", ""),
+        Some("/") => response("302 Found", "Location: /there\r\n", ""),
         _ => ok("arrived"),
     };
     for flags in [
@@ -155,9 +155,9 @@ fn redirects_are_treated_the_same() {
 #[test]
 fn the_report_has_the_same_lines() {
     let reply = |_: &Seen| {
-        // Slow enough that both print figures other than zero.
+        // Slow enough for figures above zero in both.
         std::thread::sleep(std::time::Duration::from_millis(2));
-        answer("503 Busy", "", "hello")
+        response("503 Busy", "", "hello")
     };
     let [(_, theirs, _), (_, ours, _)] = both(&["-n", "200", "-c", "2"], reply);
     assert_eq!(shape(&ours.stdout), shape(&theirs.stdout));
@@ -181,7 +181,7 @@ fn csv_has_the_same_columns() {
 }
 
 #[test]
-fn a_bad_command_line_fails_the_same() {
+fn a_bad_command_line_fails_in_both() {
     for arguments in [
         &[][..],
         &["-n", "0", "http://127.0.0.1:1/"],

@@ -12,7 +12,7 @@ use std::io::Read as _;
 use std::process::{Command, Stdio};
 
 use serde_json::Value;
-use support::{Reply, Server, answer, ok, wait_until};
+use support::{Reply, Server, ok, response, wait_until};
 
 /// Runs `loadtester hey …`: exit code, standard output, standard error.
 fn hey(arguments: &[&str]) -> (i32, String, String) {
@@ -31,8 +31,8 @@ fn hey(arguments: &[&str]) -> (i32, String, String) {
 }
 
 #[test]
-fn a_run_exits_with_0_whatever_the_answers_unless_a_condition_fails() {
-    let broken = Server::start(|_| answer("500 Oops", "", ""));
+fn a_run_exits_with_0_for_any_responses_unless_a_condition_fails() {
+    let broken = Server::start(|_| response("500 Oops", "", ""));
     let url = broken.url();
     let (code, report, _) = hey(&["-n", "10", "-c", "2", &url]);
     assert_eq!(code, 0);
@@ -61,7 +61,7 @@ fn a_run_exits_with_0_whatever_the_answers_unless_a_condition_fails() {
 }
 
 #[test]
-fn conditions_add_up_and_what_hey_takes_for_not_given_is_not_given() {
+fn repeated_conditions_add_up_and_zero_means_no_limit_as_in_hey() {
     let server = Server::start(|_| ok(""));
     let url = server.url();
     let conditions = ["--fail-on", "p99<1ns", "--fail-on", "errors<100%"];
@@ -77,7 +77,7 @@ fn conditions_add_up_and_what_hey_takes_for_not_given_is_not_given() {
 }
 
 #[test]
-fn a_result_that_cannot_be_written_is_told() {
+fn a_result_that_cannot_be_written_is_an_error() {
     let server = Server::start(|_| ok(""));
     let url = server.url();
     for format in [
@@ -104,7 +104,7 @@ fn a_result_that_cannot_be_written_is_told() {
 }
 
 #[test]
-fn what_cannot_be_run_exits_with_1_and_the_reason() {
+fn a_refused_command_line_exits_with_1_and_the_reason() {
     for (arguments, part) in [
         (&["-n", "5"][..], "no URL"),
         (&["--no-such", "http://a/"], "--no-such"),
@@ -143,7 +143,7 @@ fn json_has_the_figures() {
 }
 
 #[test]
-fn csv_has_one_row_per_answer_in_heys_columns() {
+fn csv_has_one_row_per_response_in_the_columns_of_hey() {
     let server = Server::start(|_| ok(""));
     let (code, csv, _) = hey(&["-n", "30", "-c", "3", "-o", "csv", &server.url()]);
     assert_eq!(code, 0);
@@ -180,7 +180,7 @@ fn help_lists_the_flags() {
 }
 
 #[test]
-fn more_workers_than_the_soft_limit_of_descriptors_are_no_trouble() {
+fn more_workers_than_the_soft_limit_of_descriptors_work() {
     let server = Server::start(|_| ok(""));
     let output = Command::new("sh")
         .args(["-c", "ulimit -S -n 48 && exec \"$@\"", "sh"])
@@ -194,7 +194,7 @@ fn more_workers_than_the_soft_limit_of_descriptors_are_no_trouble() {
 }
 
 #[test]
-fn called_by_the_name_of_hey_it_is_hey() {
+fn under_the_name_hey_the_program_is_hey() {
     let folder = tempfile::tempdir().unwrap();
     let link = folder.path().join("hey");
     std::os::unix::fs::symlink(env!("CARGO_BIN_EXE_loadtester"), &link).unwrap();
@@ -216,7 +216,7 @@ fn an_interrupt_ends_the_run_with_its_report() {
 
 fn ends_with_its_report(signal: rustix::process::Signal) {
     let server = Server::start(|request| {
-        // The last requests hang, so that the run can only end by being cut short.
+        // The last requests hang, so the run ends only if it is cut off.
         if request.line.contains("/hang") {
             Reply::Never
         } else {

@@ -1,4 +1,4 @@
-//! Loads against servers that see, and bend, what is on the wire.
+//! Runs against servers that record and vary the bytes on the wire.
 
 #![allow(
     clippy::unwrap_used,
@@ -13,15 +13,16 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use loadtester::engine::{Control, Outcome};
-use support::{Reply, Server, answer, load, load_with, ok, wait_until};
+use loadtester::engine::Control;
+use loadtester::recorder::Outcome;
+use support::{Reply, Server, load, load_with, ok, response, wait_until};
 
 fn statuses(outcome: &Outcome) -> BTreeMap<u16, u64> {
     outcome.totals.statuses()
 }
 
 #[test]
-fn the_number_of_requests_is_exact_and_connections_are_used_again() {
+fn the_number_of_requests_is_exact_and_connections_are_reused() {
     let server = Server::start(|_| ok("hello"));
     let outcome = load(&format!("hey -n 100 -c 3 {}", server.url()));
     assert_eq!(server.count(), 100);
@@ -31,7 +32,7 @@ fn the_number_of_requests_is_exact_and_connections_are_used_again() {
 }
 
 #[test]
-fn without_keepalive_every_request_has_a_connection_of_its_own() {
+fn without_keepalive_every_request_has_its_own_connection() {
     let server = Server::start(|request| {
         assert_eq!(request.header("connection"), Some("close"));
         Reply::Close("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok".into())
@@ -45,11 +46,11 @@ fn without_keepalive_every_request_has_a_connection_of_its_own() {
 }
 
 #[test]
-fn a_rate_makes_exactly_the_requests_that_are_due() {
+fn a_rate_sends_exactly_the_requests_that_are_due() {
     for flags in ["-q 100 -c 4", "--rate 400 -c 4", "--rate 400 -c 4 -cpus 2"] {
         let server = Server::start(|_| ok(""));
         let outcome = load(&format!("hey -z 1s {flags} {}", server.url()));
-        // On a machine too busy to send them all, the rest is counted as such; none vanishes.
+        // On a machine too busy to send them all, the others are counted as unsent.
         assert_eq!(
             outcome.totals.requests() + outcome.totals.unsent(),
             400,
@@ -145,7 +146,7 @@ fn a_proxy_given_as_a_flag_wins_and_gets_its_credentials() {
 }
 
 #[test]
-fn a_connection_closed_while_it_rested_costs_no_failed_request() {
+fn an_idle_connection_that_was_closed_causes_no_failed_request() {
     let server =
         Server::start(|_| Reply::Close("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok".into()));
     let outcome = load(&format!("hey -n 200 -c 4 {}", server.url()));
@@ -154,11 +155,11 @@ fn a_connection_closed_while_it_rested_costs_no_failed_request() {
 }
 
 #[test]
-fn a_post_is_not_sent_twice_when_the_server_hangs_up() {
+fn a_post_is_not_sent_twice_when_the_server_closes_the_connection() {
     let server = Server::start(|_| Reply::Close(String::new()));
     let outcome = load(&format!("hey -n 3 -c 1 -m POST -d x {}", server.url()));
     assert_eq!(server.count(), 3);
-    let error = "the connection was closed without an answer".to_owned();
+    let error = "the connection was closed without a response".to_owned();
     assert_eq!(outcome.totals.errors(), &BTreeMap::from([(error, 3)]));
 }
 
@@ -192,16 +193,16 @@ fn bodies_in_chunks_or_up_to_the_end_are_counted() {
 }
 
 #[test]
-fn an_answer_cut_short_is_an_error() {
+fn a_truncated_response_is_an_error() {
     let cut =
         Server::start(|_| Reply::Close("HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nhel".into()));
     let outcome = load(&format!("hey -n 3 -c 1 {}", cut.url()));
-    let error = "the connection was closed within the answer".to_owned();
+    let error = "the connection was closed before the response was complete".to_owned();
     assert_eq!(outcome.totals.errors(), &BTreeMap::from([(error, 3)]));
 }
 
 #[test]
-fn a_large_body_is_sent_whole() {
+fn a_large_body_is_sent_completely() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("body");
     std::fs::write(&file, "b".repeat(3_000_000)).unwrap();
@@ -216,15 +217,15 @@ fn a_large_body_is_sent_whole() {
 }
 
 #[test]
-fn a_server_that_never_answers_costs_the_time_limit_and_no_more() {
+fn a_server_that_never_responds_costs_only_the_time_limit() {
     let server = Server::start(|_| Reply::Never);
     let outcome = load(&format!("hey -n 4 -c 2 -t 200ms {}", server.url()));
-    let error = "no answer within 200ms".to_owned();
+    let error = "no response within 200ms".to_owned();
     assert_eq!(outcome.totals.errors(), &BTreeMap::from([(error, 4)]));
 }
 
 #[test]
-fn requests_running_at_the_end_are_awaited_or_cut_off_and_counted_either_way() {
+fn requests_in_flight_at_the_end_are_awaited_or_counted_as_cut_off() {
     let slow = |_: &support::Seen| {
         std::thread::sleep(Duration::from_millis(1500));
         ok("")
@@ -241,11 +242,11 @@ fn requests_running_at_the_end_are_awaited_or_cut_off_and_counted_either_way() {
 }
 
 #[test]
-fn redirects_are_followed_unless_disabled_and_never_for_ever() {
+fn redirects_are_followed_up_to_a_limit_unless_disabled() {
     let server = Server::start(|request| match request.line.split(' ').nth(1) {
-        Some("/") => answer("302 Found", "Location: /there\r\n", "moved"),
+        Some("/") => response("302 Found", "Location: /there\r\n", "moved"),
         Some("/there") => ok("arrived"),
-        _ => answer("301 Moved Permanently", "Location: /loop\r\n", ""),
+        _ => response("301 Moved Permanently", "Location: /loop\r\n", ""),
     });
     let followed = load(&format!("hey -n 5 -c 1 {}", server.url()));
     assert_eq!(statuses(&followed), BTreeMap::from([(200, 5)]));
@@ -277,7 +278,7 @@ fn several_urls_are_requested_in_turn() {
 }
 
 #[test]
-fn a_list_of_urls_is_gone_through_by_all_workers_together() {
+fn all_workers_together_request_each_url_of_a_list_once() {
     let server = Server::start(|_| ok(""));
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("urls");
@@ -300,7 +301,7 @@ fn workers_of_all_threads_take_the_urls_in_turn() {
 }
 
 #[test]
-fn a_connection_header_that_says_close_is_kept_to() {
+fn a_header_connection_close_is_obeyed() {
     let server = Server::start(|_| ok(""));
     let command = format!("hey -n 4 -c 1 -H 'Connection: close' {}", server.url());
     assert_eq!(statuses(&load(&command)), BTreeMap::from([(200, 4)]));
@@ -309,7 +310,7 @@ fn a_connection_header_that_says_close_is_kept_to() {
 }
 
 #[test]
-fn addresses_of_ipv6_are_spoken_to_in_brackets_and_by_name() {
+fn a_url_with_an_ipv6_address_in_brackets_works() {
     let Ok(listener) = std::net::TcpListener::bind("[::1]:0") else {
         eprintln!("this machine has no IPv6");
         return;
@@ -323,8 +324,8 @@ fn addresses_of_ipv6_are_spoken_to_in_brackets_and_by_name() {
 }
 
 #[test]
-fn a_name_with_several_addresses_is_reached_at_the_one_that_answers() {
-    // As a rule `localhost` is ::1 first, where nobody listens.
+fn a_name_with_several_addresses_uses_the_one_that_accepts() {
+    // `localhost` is mostly ::1 first, where nobody listens.
     let server = Server::start(|_| ok(""));
     let port = server.address.port();
     let outcome = load(&format!(
@@ -334,7 +335,7 @@ fn a_name_with_several_addresses_is_reached_at_the_one_that_answers() {
 }
 
 #[test]
-fn a_unix_socket_is_spoken_to_like_any_other() {
+fn a_unix_socket_works_like_any_other() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("socket");
     let listener = std::os::unix::net::UnixListener::bind(&path).unwrap();
@@ -356,7 +357,7 @@ fn a_unix_socket_is_spoken_to_like_any_other() {
 }
 
 #[test]
-fn nobody_listening_is_counted_and_does_not_spin() {
+fn refused_connections_are_counted_and_retried_with_pauses() {
     let closed = {
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         listener.local_addr().unwrap()
@@ -370,7 +371,7 @@ fn nobody_listening_is_counted_and_does_not_spin() {
 }
 
 #[test]
-fn what_is_sent_during_the_warm_up_is_not_recorded() {
+fn requests_of_the_warm_up_are_not_recorded() {
     let server = Server::start(|_| ok(""));
     let outcome = load(&format!(
         "hey -z 500ms --warmup 500ms --rate 100 -c 2 {}",
@@ -381,7 +382,7 @@ fn what_is_sent_during_the_warm_up_is_not_recorded() {
 }
 
 #[test]
-fn a_cancelled_run_still_has_its_result() {
+fn a_cancelled_run_has_its_results() {
     let server = Server::start(|_| ok(""));
     let control = Arc::new(Control::default());
     let command = format!("hey -z 1h -q 50 -c 2 {}", server.url());
@@ -389,19 +390,37 @@ fn a_cancelled_run_still_has_its_result() {
         let control = Arc::clone(&control);
         std::thread::spawn(move || load_with(&command, &[], &control))
     };
-    wait_until("some requests are made", || server.count() >= 10);
-    control.ask();
+    wait_until("some requests are sent", || server.count() >= 10);
+    control.refresh();
     wait_until("figures are published", || {
         control
-            .look()
+            .snapshot()
             .is_some_and(|(totals, _)| totals.responses() >= 1)
     });
     control.cancel();
     let outcome = running.join().unwrap();
-    // Each worker may have been waiting for one answer.
+    // Each worker may have been waiting for one response.
     assert!(
         outcome.totals.responses() >= 8,
         "{}",
         outcome.totals.responses()
     );
+}
+
+#[test]
+fn a_server_that_redirects_to_ever_new_urls_takes_bounded_memory() {
+    let target = AtomicUsize::new(0);
+    let server = Server::start(move |_| {
+        let number = target.fetch_add(1, Ordering::SeqCst);
+        let location = match number % 2 {
+            // Nobody listens on the port.
+            0 => format!("Location: http://127.0.0.1:1/?state={number}\r\n"),
+            _ => format!("Location: ftp://{number}.example.com/\r\n"),
+        };
+        response("302 Found", &location, "")
+    });
+    let outcome = load(&format!("hey -n 40 -c 1 {}", server.url()));
+    let errors = outcome.totals.errors();
+    assert_eq!(errors.values().copied().collect::<Vec<_>>(), [20, 20]);
+    assert_eq!(outcome.totals.requests(), 40);
 }

@@ -1,4 +1,4 @@
-//! The server as a program: webhooks in, load out.
+//! `loadtester serve` as a program: webhooks in, load out.
 
 #![allow(
     clippy::unwrap_used,
@@ -20,12 +20,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use serde_json::{Value, json};
-use support::{Server, answer, call, ok, wait_until};
+use support::{Server, call, ok, response, wait_until};
 
 struct LoadTester {
     child: Child,
     address: SocketAddr,
-    /// Kept open, so that logging never fails.
+    /// Kept open so that logging never fails.
     log: BufReader<ChildStdout>,
 }
 
@@ -89,7 +89,7 @@ impl LoadTester {
         }
     }
 
-    fn ends_well(&mut self) -> bool {
+    fn stops_with_success(&mut self) -> bool {
         let mut status = None;
         wait_until("the server has stopped", || {
             status = self.child.try_wait().unwrap();
@@ -114,7 +114,7 @@ fn webhook(command: &str) -> Value {
 }
 
 #[test]
-fn six_webhooks_with_the_same_command_make_one_run_and_deleting_it_ends_it() {
+fn six_webhooks_with_the_same_command_start_one_run_and_deleting_it_ends_it() {
     let proxy = Server::start(|request| {
         assert_eq!(
             request.line,
@@ -140,7 +140,7 @@ fn six_webhooks_with_the_same_command_make_one_run_and_deleting_it_ends_it() {
     let mut other = hook.clone();
     other["namespace"] = "prod".into();
     assert_eq!(server.post("/", &other).0, 202);
-    assert_eq!(server.running(), 2, "another canary has a run of its own");
+    assert_eq!(server.running(), 2, "another canary has its own run");
 
     assert_eq!(call(server.address, "DELETE", "/tasks/1", "", "").0, 202);
     wait_until("the run has ended", || server.running() == 1);
@@ -156,15 +156,11 @@ fn six_webhooks_with_the_same_command_make_one_run_and_deleting_it_ends_it() {
     );
     assert_eq!(call(server.address, "DELETE", "/tasks/1", "", "").0, 404);
     assert_eq!(server.post("/", &hook).0, 202);
-    assert_eq!(
-        server.running(),
-        2,
-        "a command that has ended may run again"
-    );
+    assert_eq!(server.running(), 2, "an ended command may run again");
 }
 
 #[test]
-fn gates_answer_as_flaggers_do_and_survive_a_restart() {
+fn gates_respond_like_those_of_flagger_and_survive_a_restart() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("gates.json");
     let arguments = ["--gates-file", file.to_str().unwrap()];
@@ -221,10 +217,10 @@ fn gates_answer_as_flaggers_do_and_survive_a_restart() {
 }
 
 #[test]
-fn what_cannot_be_run_is_answered_with_the_reason() {
+fn a_refused_webhook_gets_the_reason() {
     let server = LoadTester::start(&["--namespace-regexp", "^default$"], &[]);
     let refusals = [
-        (json!("text"), 400, "no webhook payload"),
+        (json!("text"), 400, "not a webhook payload"),
         (
             json!({"name": "a", "namespace": "default"}),
             400,
@@ -250,7 +246,7 @@ fn what_cannot_be_run_is_answered_with_the_reason() {
     }
     let large = "x".repeat(100_000);
     assert_eq!(call(server.address, "POST", "/", "", &large).0, 413);
-    // Chunks that are none.
+    // Malformed chunks.
     let chunked = "Transfer-Encoding: chunked\r\n\r\nzz\r\n";
     assert_eq!(call(server.address, "POST", "/", chunked, "").0, 400);
     assert_eq!(
@@ -265,9 +261,9 @@ fn what_cannot_be_run_is_answered_with_the_reason() {
 }
 
 #[test]
-fn a_redirect_does_not_lead_load_where_it_may_not_go() {
+fn a_redirect_to_a_host_that_is_not_allowed_is_refused() {
     let target =
-        Server::start(|_| answer("302 Found", "Location: http://169.254.169.254/\r\n", ""));
+        Server::start(|_| response("302 Found", "Location: http://169.254.169.254/\r\n", ""));
     let server = LoadTester::start(&[], &[]);
     assert_eq!(
         server
@@ -287,7 +283,7 @@ fn a_redirect_does_not_lead_load_where_it_may_not_go() {
 }
 
 #[test]
-fn tasks_workers_and_rate_are_bounded() {
+fn tasks_workers_and_rate_are_limited() {
     let target = Server::start(|_| ok(""));
     let url = target.url();
     let arguments = [
@@ -314,19 +310,19 @@ fn tasks_workers_and_rate_are_bounded() {
 }
 
 #[test]
-fn a_client_that_sends_slowly_is_cut_off() {
+fn a_client_that_sends_slowly_is_disconnected() {
     let server = LoadTester::start(&["--head-timeout", "1s"], &[]);
     let mut slow = TcpStream::connect(server.address).unwrap();
     slow.set_read_timeout(Some(support::DEADLINE)).unwrap();
     slow.write_all(b"POST / HTTP/1.1\r\nHost: a\r\n").unwrap();
-    let mut answer = String::new();
-    // The server ends it, with or without an answer: reading does not run into the deadline.
-    slow.read_to_string(&mut answer).unwrap();
-    assert!(!answer.starts_with("HTTP/1.1 2"), "{answer}");
+    let mut text = String::new();
+    // The server closes the connection with or without a response, so reading ends before the deadline.
+    slow.read_to_string(&mut text).unwrap();
+    assert!(!text.starts_with("HTTP/1.1 2"), "{text}");
 }
 
 #[test]
-fn a_token_is_asked_for_everywhere_but_for_health() {
+fn every_path_but_health_needs_the_token() {
     let server = LoadTester::start(&[], &[("LOADTESTER_TOKEN", "secret")]);
     let get = |path: &str, headers: &str| call(server.address, "GET", path, headers, "").0;
     assert_eq!(get("/healthz", ""), 200);
@@ -339,7 +335,7 @@ fn a_token_is_asked_for_everywhere_but_for_health() {
         assert_eq!(get("/gate/approve", headers), 401, "{headers}");
     }
     assert_eq!(get("/tasks", "Authorization: Bearer secret\r\n"), 200);
-    // What a webhook URL with user information makes of it: `token:secret`.
+    // `token:secret`, as sent for a webhook URL with user information.
     assert_eq!(
         get("/tasks", "Authorization: Basic dG9rZW46c2VjcmV0\r\n"),
         200
@@ -348,7 +344,7 @@ fn a_token_is_asked_for_everywhere_but_for_health() {
 
 #[test]
 fn an_empty_token_is_refused_at_the_start() {
-    // With a token it would end too, but for these gates.
+    // With a valid token the server would fail on the gates instead.
     for token in ["", " "] {
         let output = Command::new(env!("CARGO_BIN_EXE_loadtester"))
             .args(["serve", "--gates-file", "/"])
@@ -363,7 +359,7 @@ fn an_empty_token_is_refused_at_the_start() {
 }
 
 #[test]
-fn allowed_programs_run_without_a_shell_and_awaited_types_report_their_end() {
+fn allowed_programs_run_without_a_shell_and_awaited_types_return_their_output() {
     let folder = tempfile::tempdir().unwrap();
     let program = folder.path().join("kubectl");
     write_program(&program, "#!/bin/sh\necho \"$# $1\"\nexit $2\n");
@@ -392,7 +388,7 @@ fn allowed_programs_run_without_a_shell_and_awaited_types_report_their_end() {
 }
 
 #[test]
-fn the_same_words_for_two_programs_are_two_commands() {
+fn the_same_arguments_for_two_programs_are_two_commands() {
     let folder = tempfile::tempdir().unwrap();
     let go = folder.path().join("go");
     let wait = format!(
@@ -430,7 +426,7 @@ fn write_program(path: &Path, text: &str) {
 }
 
 #[test]
-fn a_shell_cannot_be_allowed_and_bad_settings_are_named() {
+fn a_shell_cannot_be_allowed_and_an_error_names_the_setting() {
     for (arguments, part) in [
         (["--allow-exec", "/bin/bash"], "is a shell"),
         (["--allow-target", "http://x/"], "--allow-target"),

@@ -3,6 +3,7 @@
 use std::process::ExitCode;
 
 use anyhow::Context as _;
+use api_failure::ApiFailure;
 use base64::Engine as _;
 use kube::{
     Client,
@@ -109,13 +110,16 @@ pub async fn monitoring(args: MonitoringArgs) -> anyhow::Result<ExitCode> {
 
 async fn client(args: &ClientArgs) -> anyhow::Result<Client> {
     let options = KubeConfigOptions::default();
-    let config = kube::Config::from_custom_kubeconfig(read(args)?, &options).await?;
-    Ok(Client::try_from(config)?)
+    let config = kube::Config::from_custom_kubeconfig(read(args)?, &options);
+    let config = config.await.map_err(ApiFailure::from)?;
+    Ok(Client::try_from(config).map_err(ApiFailure::from)?)
 }
 
 fn read(args: &ClientArgs) -> anyhow::Result<Kubeconfig> {
     let path = &args.kubeconfig;
-    Kubeconfig::read_from(path).with_context(|| format!("cannot use {}", path.display()))
+    Kubeconfig::read_from(path)
+        .map_err(ApiFailure::from)
+        .with_context(|| format!("cannot use {}", path.display()))
 }
 
 /// The access of pods to the API server: that of this part, but without its credentials. Pods get their own tokens.

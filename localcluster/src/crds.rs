@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use anyhow::Context as _;
+use api_failure::ApiFailure;
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use kube::{
     Api, Client, ResourceExt as _,
@@ -27,6 +28,7 @@ pub async fn apply(
         let name = definition.name_any();
         api.patch(&name, &owner, &Patch::Apply(definition))
             .await
+            .map_err(ApiFailure::from)
             .with_context(|| format!("cannot apply {name}"))?;
     }
     for definition in &definitions {
@@ -39,7 +41,8 @@ pub async fn apply(
                     "{name} was not established within {} s",
                     ESTABLISHED.as_secs()
                 )
-            })??;
+            })?
+            .map_err(ApiFailure::from)?;
     }
     Ok(())
 }

@@ -32,8 +32,10 @@ use crate::{args::ProgramArgs, block::Block, state::StateDir};
 pub fn in_runtime(
     work: impl Future<Output = anyhow::Result<ExitCode>>,
 ) -> anyhow::Result<ExitCode> {
-    let filter = tracing_subscriber::EnvFilter::try_from_env("LOCALCLUSTER_LOG")
-        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("warn,localcluster=info"));
+    let filter =
+        tracing_subscriber::EnvFilter::try_from_env("LOCALCLUSTER_LOG").unwrap_or_else(|_| {
+            tracing_subscriber::EnvFilter::new("warn,localcluster=info,kube_runtime::watcher=error")
+        });
     tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_ansi(false)

@@ -1,4 +1,4 @@
-//! What can be set: each flag has an environment variable of the same meaning.
+//! The settings. Each flag has an environment variable with the same meaning.
 
 use std::net::IpAddr;
 use std::time::Duration;
@@ -8,19 +8,19 @@ use crate::faults::{Delay, ErrorRate, Faults, parse_duration};
 const EXAMPLES: &str = "\
 Examples:
   simple-app                                        version \"dev\" on http://127.0.0.1:8080/
-  VERSION=1.0.1 PORT=9000 simple-app                the same settings by environment
+  VERSION=1.0.1 PORT=9000 simple-app                settings from the environment
   simple-app --version-label 1.0.2-slow --delay 3s±500ms
   simple-app --version-label 1.0.3-errors --error-rate 50%";
 
-/// Settings of one process; a flag wins over its environment variable.
+/// Settings of one process. A flag wins over its environment variable.
 #[derive(Clone, Debug, clap::Parser)]
 #[command(
     name = "simple-app",
-    about = "Answers its version on /, exports a request summary on /metrics",
+    about = "Responds with its version on / and exports a request summary on /metrics",
     after_help = EXAMPLES
 )]
 pub struct Config {
-    /// Version to answer and to log
+    /// Version in responses and in the log
     #[arg(
         long = "version-label",
         env = "VERSION",
@@ -29,7 +29,7 @@ pub struct Config {
     )]
     pub version: String,
 
-    /// Address to listen on (a container needs 0.0.0.0 or its own address)
+    /// Address to listen on (in a container, 0.0.0.0 or the container's address)
     #[arg(
         long,
         env = "BIND_ADDRESS",
@@ -38,15 +38,15 @@ pub struct Config {
     )]
     pub bind_address: IpAddr,
 
-    /// Port of the app, which answers /metrics too; 0 picks a free one
+    /// Port of the app, which also serves /metrics; 0 picks a free one
     #[arg(long, env = "PORT", default_value_t = 8080)]
     pub port: u16,
 
-    /// Port that answers /metrics, /healthz and /readyz only; 0 picks a free one
+    /// Port for /metrics, /healthz and /readyz alone; 0 picks a free one
     #[arg(long, env = "METRICS_PORT", default_value_t = 8000)]
     pub metrics_port: u16,
 
-    /// Wait before each answer: `3s`, or with jitter `3s±500ms` (also written `3s+-500ms`)
+    /// Delay of each response: `3s`, or with jitter `3s±500ms` (also `3s+-500ms`)
     #[arg(
         long,
         env = "DELAY",
@@ -55,18 +55,18 @@ pub struct Config {
     )]
     pub delay: Delay,
 
-    /// Share of requests to answer with 500: from 0 to 1, or a percentage such as `50%`
+    /// Share of requests that get status 500: from 0 to 1, or a percentage such as `50%`
     #[arg(long, env = "ERROR_RATE", default_value = "0", value_name = "SHARE")]
     pub error_rate: ErrorRate,
 
-    /// How long to keep serving after SIGTERM, while load balancers notice that readiness fails
+    /// Time to keep serving after SIGTERM, until load balancers have noticed that the app is not ready
     #[arg(long, env = "DRAIN_DELAY", default_value = "3s", value_name = "DURATION",
           value_parser = parse_duration)]
     pub drain_delay: Duration,
 }
 
 impl Config {
-    /// The faults this process injects.
+    /// The faults that this process injects.
     pub fn faults(&self) -> Faults {
         Faults {
             delay: self.delay,
@@ -88,7 +88,7 @@ mod tests {
     }
 
     #[test]
-    fn a_bad_value_is_refused_with_the_flag_and_the_form_expected() {
+    fn an_error_names_the_flag_and_the_expected_format() {
         let delay = refusal(&["--delay", "soon"]);
         assert!(
             delay.contains("--delay") && delay.contains("3s±500ms"),
@@ -104,7 +104,7 @@ mod tests {
     }
 
     #[test]
-    fn the_help_names_every_environment_variable_and_shows_examples() {
+    fn the_help_has_every_environment_variable_and_examples() {
         let help = refusal(&["--help"]);
         for name in [
             "VERSION",

@@ -1,15 +1,15 @@
-//! Which delay and which failure a request gets: pure, the caller draws the random numbers.
+//! Decides the delay and the failure of each request. Pure: the caller draws the random numbers.
 
 use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
 
-/// What a release may be made to do wrong, to show that a rollback works.
+/// Faults that a release injects, to show that a rollback works.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Faults {
-    /// Wait before the answer.
+    /// Delay of the response.
     pub delay: Delay,
-    /// Share of answers that fail.
+    /// Share of requests that fail.
     pub error_rate: ErrorRate,
 }
 
@@ -18,21 +18,21 @@ pub struct Faults {
 pub struct Draw {
     /// Decides whether the request fails.
     pub error: f64,
-    /// Decides where in the jitter's range the delay lies.
+    /// Decides the delay within the range of the jitter.
     pub jitter: f64,
 }
 
-/// What one request gets.
+/// Delay and failure of one request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Treatment {
-    /// Time to wait before answering.
+    /// Time to wait before the response.
     pub delay: Duration,
-    /// Whether to answer 500.
+    /// True if the status is 500.
     pub fails: bool,
 }
 
 impl Faults {
-    /// Decides one request.
+    /// Decides the treatment of one request.
     pub fn treat(&self, draw: Draw) -> Treatment {
         Treatment {
             delay: self.delay.at(draw.jitter),
@@ -58,7 +58,7 @@ impl Delay {
     }
 }
 
-/// A value that cannot be read; says what was expected.
+/// A malformed value. The text says how to write it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BadValue(String);
 
@@ -76,7 +76,7 @@ impl FromStr for Delay {
     fn from_str(text: &str) -> Result<Self, BadValue> {
         let bad = |_| {
             BadValue(format!(
-                "`{text}` is no delay: write `3s`, `250ms` or `3s±500ms`"
+                "`{text}` is not a delay: write `3s`, `250ms` or `3s±500ms`"
             ))
         };
         let (base, jitter) = text
@@ -109,21 +109,21 @@ impl FromStr for ErrorRate {
         match number.parse::<f64>().map(|value| value / scale) {
             Ok(share) if (0.0..=1.0).contains(&share) => Ok(Self(share)),
             _ => Err(BadValue(format!(
-                "`{text}` is no share: write a number from 0 to 1, or 0% to 100%"
+                "`{text}` is not a share: write a number from 0 to 1, or 0% to 100%"
             ))),
         }
     }
 }
 
-/// Reads `250ms`, `3s`, `1.5s`, `2m`; a day is the most.
+/// Parses `250ms`, `3s`, `1.5s`, `2m`, up to one day.
 ///
 /// # Errors
-/// Anything else, in words.
+/// The text is anything else. The error says how to write a duration.
 pub fn parse_duration(text: &str) -> Result<Duration, BadValue> {
     const LONGEST: f64 = 86_400.0;
     let bad = || {
         BadValue(format!(
-            "`{text}` is no duration: write `250ms`, `3s` or `2m`"
+            "`{text}` is not a duration: write `250ms`, `3s` or `2m`"
         ))
     };
     let (number, unit) = [("ms", 0.001), ("s", 1.0), ("m", 60.0)]
@@ -150,7 +150,7 @@ mod tests {
     }
 
     #[test]
-    fn no_faults_leave_every_request_alone() {
+    fn without_faults_no_request_is_delayed_or_fails() {
         for draw in [0.0, 0.5, 0.999_999] {
             let treatment = Faults::default().treat(Draw {
                 error: draw,
@@ -200,7 +200,7 @@ mod tests {
     }
 
     #[test]
-    fn values_that_mean_nothing_are_refused() {
+    fn malformed_values_are_refused() {
         for text in [
             "", "3", "s", "-1s", "3s±", "1s±2s", "nan s", "infs", "1e9s", "3h",
         ] {

@@ -1,13 +1,13 @@
-//! The app being released: answers its version, exports a request summary.
+//! The app being released: it responds with its version and exports a request summary.
 //!
 //! # Layout
 //!
-//! - [`config`]: what can be set, as flags and as environment variables.
-//! - [`router`]: every route of both ports.
-//! - [`faults`]: pure: which delay and which failure a request gets.
-//! - [`metrics`]: the request summary, the process metrics, and their text.
-//! - [`request_log`]: the `Request: N, version: X` lines, written behind the requests' back.
-//! - [`lifecycle`]: bind, serve, drain, stop.
+//! - [`config`]: the settings, as flags and environment variables.
+//! - [`router`]: the routes of both ports.
+//! - [`faults`]: the delay and the failure of each request; pure.
+//! - [`metrics`]: the request summary, the process metrics and their text format.
+//! - [`request_log`]: the lines `Request: N, version: X`, written by a thread of their own.
+//! - [`lifecycle`]: start, drain and stop.
 
 pub mod config;
 pub mod faults;

@@ -1,4 +1,4 @@
-//! Bind, serve, drain, stop.
+//! Start, drain and stop.
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
@@ -16,12 +16,12 @@ use crate::metrics::Metrics;
 use crate::request_log::RequestLog;
 use crate::router::{self, App};
 
-/// Serves until SIGTERM or SIGINT, then drains: readiness fails at once, requests are answered for the drain
-/// delay with `Connection: close`, then listening ends and the requests still running are awaited. A second
-/// signal skips the rest of the drain delay.
+/// Serves until SIGTERM or SIGINT, then drains: readiness fails at once, and responses have `Connection: close` for the drain
+/// delay. After that the app stops listening and waits for requests in flight. A second signal skips the rest of the drain
+/// delay.
 ///
 /// # Errors
-/// A port is taken, or serving fails.
+/// A port is in use, or serving fails.
 pub async fn run(config: Config) -> anyhow::Result<()> {
     let (log, log_writer) =
         RequestLog::start(std::io::stdout()).context("cannot start the request log")?;
@@ -44,7 +44,7 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
     )
     .await?;
     eprintln!(
-        "simple-app {} answers on http://{}/ and http://{}/metrics",
+        "simple-app {} listens on http://{}/ and http://{}/metrics",
         app.version,
         app_port.local_addr()?,
         metrics_port.local_addr()?
@@ -68,7 +68,7 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
     }
     app.draining.store(true, Ordering::Relaxed);
     eprintln!(
-        "simple-app {} drains for {:?}",
+        "simple-app {} is draining for {:?}",
         app.version, config.drain_delay
     );
     tokio::select! {
@@ -95,11 +95,11 @@ async fn serve(
     routes: Router,
     mut stopped: watch::Receiver<bool>,
 ) -> std::io::Result<()> {
-    // Answers are small and whole: sent at once.
+    // Responses are small and complete, so each is sent at once.
     let listener = listener.tap_io(|stream| drop(stream.set_nodelay(true)));
     axum::serve(listener, routes)
         .with_graceful_shutdown(async move {
-            // An error means that the sender is gone, which is a stop as well.
+            // An error means that the sender is gone, which also means stop.
             let _ = stopped.wait_for(|stop| *stop).await;
         })
         .await

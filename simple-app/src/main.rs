@@ -1,4 +1,4 @@
-//! The app being released: answers its version, exports a request summary.
+//! The app being released: it responds with its version and exports a request summary.
 
 use anyhow::Context as _;
 use clap::Parser as _;

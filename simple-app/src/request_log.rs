@@ -1,19 +1,18 @@
-//! The `Request: N, version: X` lines on standard output.
+//! The lines `Request: N, version: X` on standard output.
 //!
-//! Writing them from the handlers would make every request wait for one pipe. Handlers append to a
-//! buffer instead; one thread swaps it out and writes it. A line after a pause is written at once,
-//! lines that come thick are gathered for 5 ms and written together, so none is later than that. When
-//! whoever reads the output has stopped reading, lines beyond 1 MiB are dropped and counted: a stuck
-//! log must stop neither requests nor memory.
+//! If the handlers wrote them, every request would wait for one pipe. Instead, handlers append to a buffer, and one thread
+//! writes it. A line after a pause is written at once; lines in quick succession are collected for 5 ms and written together.
+//! If the reader of the output stops reading, lines beyond 1 MiB are dropped and counted, so that a blocked log neither delays
+//! requests nor fills memory.
 
 use std::io::{self, Write};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-/// How long lines are gathered before the next write.
-const GATHER: Duration = Duration::from_millis(5);
-/// Bytes waiting, past which lines are dropped.
+/// Time in which lines are collected between two writes.
+const COLLECT: Duration = Duration::from_millis(5);
+/// With this many bytes waiting, further lines are dropped.
 const FULL: usize = 1 << 20;
 
 #[derive(Default)]
@@ -30,17 +29,17 @@ struct Shared {
 }
 
 impl Shared {
-    /// A panic elsewhere cannot leave half a line, so a poisoned buffer is as good as any.
+    /// Locks the buffer. A poisoned one is valid, because no panic leaves half a line in it.
     fn lock(&self) -> MutexGuard<'_, Pending> {
         self.pending.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// Hands lines to the writing thread.
+/// Passes lines to the writing thread.
 #[derive(Clone)]
 pub struct RequestLog(Arc<Shared>);
 
-/// Owner of the writing thread; [`Writer::finish`] writes what is left.
+/// Owner of the writing thread; [`Writer::finish`] writes the remaining lines.
 pub struct Writer {
     shared: Arc<Shared>,
     thread: JoinHandle<()>,
@@ -78,11 +77,11 @@ impl RequestLog {
 }
 
 impl Writer {
-    /// Writes every line handed over so far, then ends the thread.
+    /// Writes all remaining lines, then ends the thread.
     pub fn finish(self) {
         self.shared.lock().closed = true;
         self.shared.filled.notify_one();
-        // The thread has no result; had it panicked there would be nothing left to write.
+        // The thread has no result. After a panic there is nothing left to do.
         let _ = self.thread.join();
     }
 }
@@ -111,7 +110,7 @@ fn write_lines(shared: &Shared, mut out: impl Write) {
         if closed {
             return;
         }
-        std::thread::sleep(GATHER);
+        std::thread::sleep(COLLECT);
     }
 }
 
@@ -144,7 +143,7 @@ mod tests {
     }
 
     #[test]
-    fn every_line_is_written_whole_and_in_order_before_finish_returns() {
+    fn finish_writes_every_line_in_order() {
         let (sender, written) = mpsc::channel();
         let (log, writer) = RequestLog::start(Channel(sender)).unwrap();
         for number in 1..=10_000 {
@@ -159,7 +158,7 @@ mod tests {
     }
 
     #[test]
-    fn a_reader_that_never_reads_costs_bounded_memory_and_lines_are_counted_as_dropped() {
+    fn with_a_blocked_reader_memory_is_bounded_and_dropped_lines_are_counted() {
         struct Gate(Arc<Mutex<()>>, mpsc::Sender<Vec<u8>>);
         impl Write for Gate {
             fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {

@@ -1,4 +1,4 @@
-//! Every route of both ports.
+//! The routes of both ports.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -16,11 +16,11 @@ use crate::faults::{Draw, Faults};
 use crate::metrics::{Metrics, TEXT_FORMAT};
 use crate::request_log::RequestLog;
 
-/// What the handlers share.
+/// State that the handlers share.
 pub struct App {
-    /// Answered and logged.
+    /// Version in responses and in the log.
     pub version: String,
-    /// What goes wrong on purpose.
+    /// Faults to inject.
     pub faults: Faults,
     /// Exported on `/metrics`.
     pub metrics: Metrics,
@@ -28,7 +28,7 @@ pub struct App {
     pub log: RequestLog,
     /// Requests of `GET /` since the start.
     pub requests: AtomicU64,
-    /// Set once the process has been told to stop.
+    /// True after the signal to stop.
     pub draining: AtomicBool,
 }
 
@@ -67,12 +67,12 @@ async fn version(State(app): State<Arc<App>>) -> Response {
     if !treatment.delay.is_zero() {
         tokio::time::sleep(treatment.delay).await;
     }
-    let answer = format!("version: {}", app.version);
+    let body = format!("version: {}", app.version);
     app.metrics.request_processing.observe(started.elapsed());
     if treatment.fails {
-        return (StatusCode::INTERNAL_SERVER_ERROR, answer).into_response();
+        return (StatusCode::INTERNAL_SERVER_ERROR, body).into_response();
     }
-    answer.into_response()
+    body.into_response()
 }
 
 async fn scrape(State(app): State<Arc<App>>) -> Response {
@@ -89,7 +89,7 @@ async fn ready(State(app): State<Arc<App>>) -> Response {
     "ready\n".into_response()
 }
 
-/// Asks clients to leave: a connection that nobody uses any more can be closed without cutting a request.
+/// Asks clients to close their connections, so that none is closed in the middle of a request.
 async fn close_when_draining(
     State(app): State<Arc<App>>,
     request: Request,

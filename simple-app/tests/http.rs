@@ -51,7 +51,7 @@ async fn text(response: Response<Body>) -> String {
     .unwrap()
 }
 
-/// The text with every value that differs from run to run replaced by `N`.
+/// The text with `N` for every value that differs from run to run.
 fn without_values(metrics: &str) -> String {
     metrics
         .lines()
@@ -65,7 +65,7 @@ fn without_values(metrics: &str) -> String {
 }
 
 #[tokio::test]
-async fn the_answer_is_the_version_and_nothing_else() {
+async fn the_response_is_the_version_and_nothing_else() {
     let response = get(&app(state(Faults::default())), "/").await;
     assert_eq!(response.status(), StatusCode::OK);
     assert_eq!(
@@ -76,7 +76,7 @@ async fn the_answer_is_the_version_and_nothing_else() {
 }
 
 #[tokio::test]
-async fn metrics_have_the_names_types_and_help_of_pythons_client() {
+async fn metrics_have_the_names_types_and_help_of_the_python_client() {
     let state = state(Faults::default());
     let (app, metrics) = (app(Arc::clone(&state)), metrics(state));
     let before = text(get(&metrics, "/metrics").await).await;
@@ -108,7 +108,7 @@ async fn metrics_have_the_names_types_and_help_of_pythons_client() {
 }
 
 #[tokio::test]
-async fn the_summary_measures_the_delay_and_failures_are_counted_too() {
+async fn the_summary_includes_the_delay_and_failed_requests() {
     let faults = Faults {
         delay: "20ms".parse().unwrap(),
         error_rate: "100%".parse().unwrap(),
@@ -130,7 +130,7 @@ async fn the_summary_measures_the_delay_and_failures_are_counted_too() {
 }
 
 #[tokio::test]
-async fn draining_fails_readiness_only_and_asks_clients_to_leave() {
+async fn draining_fails_readiness_and_asks_clients_to_close_their_connections() {
     let state = state(Faults::default());
     let router = app(Arc::clone(&state));
     let before = get(&router, "/readyz").await;
@@ -143,13 +143,13 @@ async fn draining_fails_readiness_only_and_asks_clients_to_leave() {
         StatusCode::SERVICE_UNAVAILABLE
     );
     assert_eq!(get(&router, "/healthz").await.status(), StatusCode::OK);
-    let answer = get(&router, "/").await;
-    assert_eq!(answer.headers()[header::CONNECTION], "close");
-    assert_eq!(text(answer).await, "version: 1.0.1");
+    let response = get(&router, "/").await;
+    assert_eq!(response.headers()[header::CONNECTION], "close");
+    assert_eq!(text(response).await, "version: 1.0.1");
 }
 
 #[tokio::test]
-async fn the_metrics_port_does_not_answer_the_app() {
+async fn the_metrics_port_does_not_serve_the_app() {
     let router = metrics(state(Faults::default()));
     assert_eq!(get(&router, "/").await.status(), StatusCode::NOT_FOUND);
 }

@@ -75,7 +75,7 @@ impl Running {
     }
 }
 
-/// Sends one request on a connection of its own; the whole answer.
+/// Sends one request over a new connection; returns the whole response.
 fn get(address: &str, path: &str) -> std::io::Result<String> {
     let mut stream = TcpStream::connect(address)?;
     stream.set_read_timeout(Some(DEADLINE))?;
@@ -83,9 +83,9 @@ fn get(address: &str, path: &str) -> std::io::Result<String> {
         stream,
         "GET {path} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n"
     )?;
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer)?;
-    Ok(answer)
+    let mut response = String::new();
+    stream.read_to_string(&mut response)?;
+    Ok(response)
 }
 
 fn wait_until(what: &str, condition: impl Fn() -> bool) {
@@ -100,7 +100,7 @@ fn wait_until(what: &str, condition: impl Fn() -> bool) {
 }
 
 #[test]
-fn while_draining_it_serves_and_says_so_and_a_second_signal_stops_it() {
+fn a_draining_app_serves_but_is_not_ready_and_a_second_signal_stops_it() {
     let mut running = start(&[("DRAIN_DELAY", "1m")]);
     assert!(
         get(&running.metrics, "/readyz")
@@ -109,11 +109,11 @@ fn while_draining_it_serves_and_says_so_and_a_second_signal_stops_it() {
     );
     running.terminate();
     wait_until("readiness fails", || {
-        get(&running.app, "/readyz").is_ok_and(|answer| answer.starts_with("HTTP/1.1 503"))
+        get(&running.app, "/readyz").is_ok_and(|response| response.starts_with("HTTP/1.1 503"))
     });
-    let answer = get(&running.app, "/").unwrap();
-    assert!(answer.ends_with("version: 1.0.1"), "{answer}");
-    assert!(answer.contains("connection: close"), "{answer}");
+    let response = get(&running.app, "/").unwrap();
+    assert!(response.ends_with("version: 1.0.1"), "{response}");
+    assert!(response.contains("connection: close"), "{response}");
     running.terminate();
     assert_eq!(running.exit_code(), Some(0));
     let mut log = String::new();
@@ -128,7 +128,7 @@ fn while_draining_it_serves_and_says_so_and_a_second_signal_stops_it() {
 }
 
 #[test]
-fn a_request_that_runs_when_the_drain_ends_still_gets_its_answer() {
+fn a_request_in_flight_at_the_end_of_the_drain_gets_its_response() {
     let mut running = start(&[("DRAIN_DELAY", "0s"), ("DELAY", "700ms")]);
     let address = running.app.clone();
     let slow = std::thread::spawn(move || get(&address, "/"));
@@ -138,14 +138,17 @@ fn a_request_that_runs_when_the_drain_ends_still_gets_its_answer() {
         .unwrap();
     assert_eq!(arrived, "Request: 1, version: 1.0.1\n");
     running.terminate();
-    let answer = slow.join().unwrap().unwrap();
-    assert!(answer.ends_with("version: 1.0.1"), "{answer}");
+    let response = slow.join().unwrap().unwrap();
+    assert!(response.ends_with("version: 1.0.1"), "{response}");
     assert_eq!(running.exit_code(), Some(0));
-    assert!(get(&running.app, "/").is_err(), "nobody listens any more");
+    assert!(
+        get(&running.app, "/").is_err(),
+        "the app does not listen any more"
+    );
 }
 
 #[test]
-fn a_port_that_is_taken_is_named_with_the_flag_that_changes_it() {
+fn an_error_about_a_port_in_use_names_the_port_and_its_flag() {
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let port = taken.local_addr().unwrap().port().to_string();
     let output = Command::new(env!("CARGO_BIN_EXE_simple-app"))

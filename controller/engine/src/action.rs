@@ -75,6 +75,20 @@ pub enum Action {
     WriteStatus(Box<Status>),
 }
 
+impl Action {
+    /// Whether the action repairs a generated object. A repair that is skipped is planned again by the next tick.
+    #[must_use]
+    pub fn is_repair(&self) -> bool {
+        matches!(
+            self,
+            Self::EnsureCanaryService
+                | Self::EnsurePrimaryService
+                | Self::EnsureApexService
+                | Self::EnsureRoute(_)
+        )
+    }
+}
+
 impl fmt::Display for Action {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

@@ -1,7 +1,7 @@
 //! The custom resources of `flagger.app/v1beta1`, as serde types with their schemas.
 //!
 //! They accept what Flagger's own definitions accept, field by field, so that existing manifests apply
-//! unchanged. Additions are optional and only in `status`; status fields of others survive, because the
+//! unchanged. Only what neither controller can bring to an end is refused by rules. Additions are optional and only in `status`; status fields of others survive, because the
 //! definition preserves unknown ones and this controller patches only its own.
 
 mod alert_provider;
@@ -9,6 +9,7 @@ mod analysis;
 mod canary;
 mod definitions;
 mod metric_template;
+mod rules;
 mod schema;
 mod service;
 mod status;

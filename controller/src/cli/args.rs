@@ -190,8 +190,9 @@ impl LogLevel {
             LogLevel::Debug => {
                 "debug,hyper=info,hyper_util=info,tower=info,kube_client=info,rustls=info,reqwest=info"
             }
-            LogLevel::Info => "info",
-            LogLevel::Warn => "warn",
+            // Failed watches are logged by `cluster`; the library logs them as a dump of the answer.
+            LogLevel::Info => "info,kube_runtime::watcher=error",
+            LogLevel::Warn => "warn,kube_runtime::watcher=error",
             LogLevel::Error => "error",
         }
     }

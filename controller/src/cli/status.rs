@@ -6,7 +6,8 @@ use std::{
     time::Duration,
 };
 
-use anyhow::{Context as _, bail};
+use anyhow::{anyhow, bail};
+use api_failure::ApiFailure;
 use tokio::time::Instant;
 
 use super::args::StatusArgs;
@@ -42,14 +43,15 @@ pub async fn show(args: StatusArgs) -> anyhow::Result<ExitCode> {
         let views = match fetch.views(args.name.as_deref()).await {
             Ok(views) => views,
             // The API server may be restarted while a release is followed.
-            Err(error)
-                if failures.is_some_and(|count| count < LONGEST_OUTAGE) && is_passing(&error) =>
+            Err(failure)
+                if failures.is_some_and(|count| count < LONGEST_OUTAGE)
+                    && !failure.is_refusal() =>
             {
                 failures = failures.map(|count| count + 1);
                 tokio::time::sleep(PERIOD).await;
                 continue;
             }
-            Err(error) => return Err(error).context("cannot read the cluster"),
+            Err(failure) => return Err(unreadable(&failure)),
         };
         failures = Some(0);
         if let Some(name) = args.name.as_deref().filter(|_| views.is_empty()) {
@@ -84,8 +86,16 @@ pub async fn show(args: StatusArgs) -> anyhow::Result<ExitCode> {
     }
 }
 
-fn is_passing(error: &kube::Error) -> bool {
-    !matches!(error, kube::Error::Api(status) if status.code < 500)
+/// The error that ends the command, with the next step where one is known.
+fn unreadable(failure: &ApiFailure) -> anyhow::Error {
+    match failure.advice() {
+        Some(advice) => anyhow!("cannot read the cluster: {failure}; {advice}"),
+        None if failure.is_unserved_path() => anyhow!(
+            "cannot read the cluster: {failure}; apply the definition of canaries, or try again if the API server \
+             has just started"
+        ),
+        None => anyhow!("cannot read the cluster: {failure}"),
+    }
 }
 
 /// Where it is shown: a terminal is redrawn, anything else gets one line for each event.

@@ -3,6 +3,7 @@
 use std::{path::Path, time::Duration};
 
 use anyhow::Context as _;
+use api_failure::ApiFailure;
 use kube::{
     Client, Config,
     config::{KubeConfigOptions, Kubeconfig},
@@ -16,12 +17,14 @@ pub async fn client(kubeconfig: Option<&Path>) -> anyhow::Result<Client> {
     let mut config = match kubeconfig {
         Some(path) => {
             let file = Kubeconfig::read_from(path)
+                .map_err(ApiFailure::from)
                 .with_context(|| format!("cannot read kubeconfig {}", path.display()))?;
             Config::from_custom_kubeconfig(file, &KubeConfigOptions::default())
                 .await
+                .map_err(ApiFailure::from)
                 .with_context(|| format!("cannot use kubeconfig {}", path.display()))?
         }
-        None => Config::infer().await.context(
+        None => Config::infer().await.map_err(ApiFailure::from).context(
             "no cluster is configured; give --kubeconfig, set KUBECONFIG, or run in a pod",
         )?,
     };
@@ -29,5 +32,5 @@ pub async fn client(kubeconfig: Option<&Path>) -> anyhow::Result<Client> {
     config.proxy_url = None;
     // A watch ends by itself after less than five minutes; one that stays silent for longer hangs.
     config.read_timeout = Some(Duration::from_secs(300));
-    Ok(Client::try_from(config)?)
+    Ok(Client::try_from(config).map_err(ApiFailure::from)?)
 }

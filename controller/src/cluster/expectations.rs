@@ -7,6 +7,7 @@ use std::{
     time::Duration,
 };
 
+use api_failure::{ApiFailure, if_present};
 use kube::ResourceExt;
 use tokio::time::Instant;
 
@@ -45,7 +46,7 @@ impl Cluster {
         &self,
         namespace: &str,
         concerns: impl Fn(&Key) -> bool,
-    ) -> Result<Freshness, kube::Error> {
+    ) -> Result<Freshness, ApiFailure> {
         for (key, expected) in self.expectations.of(namespace) {
             if self.shows(&key, &expected) {
                 self.expectations.forget(&key, &expected.resource_version);
@@ -56,7 +57,7 @@ impl Cluster {
             }
             if expected.since.elapsed() >= LOOK_UP_AFTER {
                 let api = self.api(key.kind, &key.namespace);
-                let live = answered(api.get_opt(&key.name)).await?;
+                let live = if_present(answered(api.get(&key.name)).await)?;
                 // The copy may have moved on while the API server answered.
                 let copy = self.get(key.kind, &key.namespace, &key.name);
                 let version = copy.and_then(|object| object.resource_version());
@@ -106,6 +107,11 @@ impl Expectations {
             .filter(|(key, _)| key.namespace == namespace)
             .map(|(key, expected)| (key.clone(), expected.clone()))
             .collect()
+    }
+
+    pub(super) fn has(&self, key: &Key) -> bool {
+        let all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        all.contains_key(key)
     }
 
     fn forget(&self, key: &Key, resource_version: &str) {

@@ -6,13 +6,14 @@ pub mod digest;
 mod expectations;
 mod kind;
 pub mod labels;
+mod served;
 mod stores;
 mod write;
 
 use std::{collections::BTreeMap, sync::Arc};
 
 use kube::{
-    Api, Client,
+    Api, Client, ResourceExt,
     core::DynamicObject,
     runtime::reflector::{ObjectRef, Store},
 };
@@ -35,6 +36,16 @@ pub type Object = DynamicObject;
 pub fn json_of(object: &Object) -> Value {
     // An object was JSON when it was read: writing it as JSON cannot fail.
     serde_json::to_value(object).unwrap_or_default()
+}
+
+/// `NAME.NAMESPACE`, as Flagger names a canary.
+#[must_use]
+pub fn full_name(object: &Object) -> String {
+    format!(
+        "{}.{}",
+        object.name_any(),
+        object.namespace().unwrap_or_default()
+    )
 }
 
 /// Kind, namespace and name of an object.
@@ -66,6 +77,8 @@ pub struct Cluster {
     stores: BTreeMap<Kind, Store<Object>>,
     health: Arc<Health>,
     expectations: Expectations,
+    /// Objects are created and replaced with `dryRun=All`.
+    is_dry_run: bool,
 }
 
 impl Cluster {
@@ -99,7 +112,27 @@ impl Cluster {
             stores,
             health,
             expectations: Expectations::default(),
+            is_dry_run: false,
         }
+    }
+
+    /// The same cluster, where creating and replacing an object is a dry run: the API server answers as it would, and
+    /// writes nothing.
+    #[must_use]
+    pub fn dry_run(&self) -> Self {
+        Self {
+            client: self.client.clone(),
+            stores: self.stores.clone(),
+            health: Arc::clone(&self.health),
+            expectations: Expectations::default(),
+            is_dry_run: true,
+        }
+    }
+
+    /// Whether an object exists as far as is known: the local copy has it, or this process has just written it.
+    #[must_use]
+    pub fn knows(&self, key: &Key) -> bool {
+        self.get(key.kind, &key.namespace, &key.name).is_some() || self.expectations.has(key)
     }
 
     /// The client, for what is not watched (events, leases).

@@ -2,10 +2,14 @@
 
 use std::{
     collections::BTreeMap,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicU32, Ordering},
+    },
     time::Duration,
 };
 
+use api_failure::ApiFailure;
 use futures::StreamExt;
 use kube::{
     Api, Resource, ResourceExt,
@@ -20,8 +24,10 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
 
-use super::digest;
-use super::{Key, Kind, Object};
+use super::{
+    Key, Kind, Object, digest,
+    served::{Doubt, describe},
+};
 
 /// Where the checksum of a ConfigMap or Secret is kept in its local copy, whose data is not kept.
 pub const CHECKSUM_ANNOTATION: &str = "canary-controller.local/checksum";
@@ -97,6 +103,11 @@ impl Health {
             .insert(kind, state);
     }
 
+    fn is_listing(&self, kind: Kind, wanted: &str) -> bool {
+        let states = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        matches!(states.get(&kind), Some(State::Listing(why)) if why == wanted)
+    }
+
     fn is_interrupted(&self, kind: Kind, why: String) {
         let mut states = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let failures = match states.get(&kind) {
@@ -125,17 +136,20 @@ pub(super) fn spawn(
     let writer = reflector::store::Writer::<Object>::new(kind.resource());
     let store = writer.as_reader();
     let health = Arc::clone(health);
+    let failures = Arc::new(AtomicU32::new(0));
     let reconnect = Reconnect {
         kind,
         health: Arc::clone(&health),
-        failures: 0,
+        failures: Arc::clone(&failures),
     };
+    let client = api.clone().into_client();
     let events = watcher::watcher(api, watcher::Config::default())
         .backoff(reconnect)
         .modify(move |object| trim(kind, object))
         .reflect(writer);
     tokio::spawn(async move {
         let mut events = std::pin::pin!(events.take_until(shutdown.cancelled()));
+        let mut doubt = Doubt::default();
         while let Some(event) = events.next().await {
             let seen = match event {
                 Ok(Event::Init | Event::InitApply(_)) => continue,
@@ -144,36 +158,41 @@ pub(super) fn spawn(
                     Touched::One(key_of(kind, &object))
                 }
                 Err(error) => {
-                    let why = describe(kind, &error);
-                    match error {
-                        // Ends of a connection: the watch resumes, or lists anew and says so.
-                        watcher::Error::WatchError(_) | watcher::Error::WatchFailed(_) => {
-                            debug!(kind = %kind.qualified(), why, "watch ended");
+                    let is_end = matches!(
+                        error,
+                        watcher::Error::WatchError(_) | watcher::Error::WatchFailed(_)
+                    );
+                    let is_resumption = matches!(error, watcher::Error::WatchStartFailed(_));
+                    let failure = ApiFailure::from(error);
+                    let why = describe(kind, &failure);
+                    if is_end {
+                        // Of a connection: the watch resumes, or lists anew and says so.
+                        debug!(kind = %kind.qualified(), why, "watch ended");
+                    } else if is_resumption {
+                        warn!(kind = %kind.qualified(), why, "cannot resume watch");
+                        health.is_interrupted(kind, why);
+                    } else if kind.is_of_a_router()
+                        && let Some(why) = doubt.resolve(kind, &failure, &client).await
+                    {
+                        if health.unavailable(kind).as_ref() == Some(&why) {
+                            continue;
                         }
-                        watcher::Error::WatchStartFailed(_) => {
-                            warn!(kind = %kind.qualified(), why, "cannot resume watch");
-                            health.is_interrupted(kind, why);
-                        }
-                        watcher::Error::InitialListFailed(error)
-                            if kind.is_of_a_router() && is_unavailable(&error) =>
-                        {
-                            if health.unavailable(kind).as_ref() == Some(&why) {
-                                continue;
-                            }
-                            info!(kind = %kind.qualified(), why, "cannot list");
-                            health.set(kind, State::Unavailable(why));
-                            // Canaries that need it say so.
-                            tell(Touched::All(kind));
-                        }
-                        watcher::Error::InitialListFailed(_)
-                        | watcher::Error::NoResourceVersion => {
-                            warn!(kind = %kind.qualified(), why, "cannot list");
-                            health.set(kind, State::Listing(why));
-                        }
+                        info!(kind = %kind.qualified(), why, "cannot list");
+                        health.set(kind, State::Unavailable(why));
+                        // Canaries that need it say so.
+                        tell(Touched::All(kind));
+                    } else if health.is_listing(kind, &why) {
+                        // Said before.
+                        debug!(kind = %kind.qualified(), why, "cannot list");
+                    } else {
+                        warn!(kind = %kind.qualified(), why, "cannot list");
+                        health.set(kind, State::Listing(why));
                     }
                     continue;
                 }
             };
+            failures.store(0, Ordering::Relaxed);
+            doubt.followed();
             health.set(kind, State::Following);
             tell(seen);
         }
@@ -186,28 +205,6 @@ fn key_of(kind: Kind, object: &Object) -> Key {
         kind,
         namespace: object.namespace().unwrap_or_default(),
         name: object.name_any(),
-    }
-}
-
-/// Whether the cluster does not have the kind, or does not let this process see it.
-fn is_unavailable(error: &kube::Error) -> bool {
-    matches!(error, kube::Error::Api(status) if matches!(status.code, 403 | 404))
-}
-
-/// Names the next step for the two mistakes people make.
-fn describe(kind: Kind, error: &watcher::Error) -> String {
-    let status = match error {
-        watcher::Error::InitialListFailed(kube::Error::Api(status))
-        | watcher::Error::WatchStartFailed(kube::Error::Api(status)) => Some(status),
-        _ => None,
-    };
-    match status.map(|status| status.code) {
-        Some(404) => format!("{} is not served; apply its definition", kind.qualified()),
-        Some(403) => format!(
-            "may not list and watch {}; grant it by RBAC",
-            kind.qualified()
-        ),
-        _ => error.to_string(),
     }
 }
 
@@ -226,40 +223,41 @@ fn trim(kind: Kind, object: &mut Object) {
     }
 }
 
-/// How often a kind is looked for that the cluster does not have.
-const LOOK_FOR_KIND: Duration = Duration::from_secs(60);
-
 /// Waits longer with each failure in a row, up to ten seconds, a little at random so that many watches do not
-/// return at once.
+/// return at once. A kind that the cluster does not have is asked for once a minute in the end.
 #[derive(Debug)]
 struct Reconnect {
     kind: Kind,
     health: Arc<Health>,
-    failures: u32,
+    failures: Arc<AtomicU32>,
 }
 
 impl Iterator for Reconnect {
     type Item = Duration;
 
     fn next(&mut self) -> Option<Duration> {
-        self.failures = self.failures.saturating_add(1);
+        let failures = self.failures.fetch_add(1, Ordering::Relaxed);
         let longest = match self.health.unavailable(self.kind) {
-            Some(_) => LOOK_FOR_KIND,
-            None => longest_wait(self.failures),
+            Some(_) => wait(failures.saturating_add(1), Duration::from_secs(60)),
+            None => longest_wait(failures.saturating_add(1)),
         };
         Some(longest.mul_f64(0.6 + fastrand::f64() * 0.4))
     }
 }
 
 impl Backoff for Reconnect {
-    fn reset(&mut self) {
-        self.failures = 0;
-    }
+    /// Is called at the beginning of each list too, before anything is known of how it ends. So the failures in a
+    /// row are counted from the last object or complete list instead.
+    fn reset(&mut self) {}
 }
 
 /// The longest wait after so many failures in a row.
 fn longest_wait(failures: u32) -> Duration {
+    wait(failures, Duration::from_secs(10))
+}
+
+fn wait(failures: u32, longest: Duration) -> Duration {
     Duration::from_millis(200)
-        .saturating_mul(1 << failures.min(6))
-        .min(Duration::from_secs(10))
+        .saturating_mul(1 << failures.min(9))
+        .min(longest)
 }

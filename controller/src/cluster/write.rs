@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use api_failure::{ApiFailure, Refusal, if_present};
 use kube::{
     ResourceExt,
     api::{Patch, PatchParams, PostParams},
@@ -13,50 +14,68 @@ use super::{Cluster, Key, Kind, Object};
 
 /// A read or write that the API server refused or did not answer.
 #[derive(Debug, thiserror::Error)]
-#[error("{verb} {kind} {namespace}/{name}: {source}")]
+#[error("{verb} {kind} {namespace}/{name}: {why}")]
 pub struct WriteError {
     verb: &'static str,
     kind: Kind,
     namespace: String,
     name: String,
-    // Boxed because it is large and every write returns it.
-    source: Box<kube::Error>,
+    why: ApiFailure,
 }
 
 impl WriteError {
     /// Whether someone else wrote first; the next tick observes that and plans anew.
     #[must_use]
     pub fn is_conflict(&self) -> bool {
-        self.code() == Some(409)
+        self.why.is_conflict()
     }
 
-    /// The HTTP status of the answer, if there was one.
+    /// Whether the answer will be the same the next time, unless somebody changes something.
     #[must_use]
-    pub fn code(&self) -> Option<u16> {
-        match self.source.as_ref() {
-            kube::Error::Api(status) => Some(status.code),
-            _ => None,
-        }
+    pub fn is_refusal(&self) -> bool {
+        self.why.is_refusal()
     }
 
-    /// What to do about a missing permission; `None` when something else is wrong.
+    /// Whether an admission webhook that has side effects refuses dry runs.
+    fn is_dry_run_unsupported(&self) -> bool {
+        self.why.code() == Some(400) && self.why.to_string().contains("dry run")
+    }
+
+    /// Whether the object does not exist.
+    #[must_use]
+    pub fn is_not_found(&self) -> bool {
+        self.why.is_not_found()
+    }
+
+    /// The next step for whoever may change the cluster; `None` when the API server's sentence says all that is known.
     #[must_use]
     pub fn next_step(&self) -> Option<String> {
-        if self.code() != Some(403) {
-            return None;
-        }
         let namespace = &self.namespace;
-        Some(match (self.kind, self.verb) {
-            (Kind::Secret, "create" | "update") => format!(
+        Some(match (self.why.refusal()?, self.kind, self.verb) {
+            (Refusal::Permission { .. }, Kind::Secret, "create" | "update") => format!(
                 "Role canary-controller-secret-copies is missing there: kubectl apply --namespace {namespace} -k \
                  manifests/secret-copies (or annotate Secret {} with flagger.app/config-tracking: disabled, and it is \
                  shared instead of copied)",
                 self.name.strip_suffix("-primary").unwrap_or(&self.name)
             ),
-            (kind, verb) => format!(
-                "grant \"{verb}\" on {} by RBAC, as manifests/controller/rbac.yaml does",
+            (permission @ Refusal::Permission { .. }, ..) => {
+                format!(
+                    "{}, as manifests/controller/rbac.yaml does",
+                    permission.advice()
+                )
+            }
+            (Refusal::OwnerReferences, kind, _) => format!(
+                "OwnerReferencesPermissionEnforcement is on, so the owner can be set only by an account with \"delete\" \
+                 on {} in namespace {namespace}: grant it by RBAC",
                 kind.qualified()
             ),
+            // The owner of everything that is generated is the Canary.
+            (Refusal::BlockOwnerDeletion, ..) => format!(
+                "OwnerReferencesPermissionEnforcement is on, so the owner can be set only by an account with \"update\" \
+                 on {}/finalizers in namespace {namespace}: grant it by RBAC",
+                Kind::Canary.qualified()
+            ),
+            (other, ..) => other.advice(),
         })
     }
 }
@@ -72,8 +91,8 @@ impl Cluster {
         namespace: &str,
         name: &str,
     ) -> Result<Option<Object>, WriteError> {
-        let found = answered(self.api(kind, namespace).get_opt(name)).await;
-        found.map_err(|source| error("get", kind, namespace, name, source))
+        let found = if_present(answered(self.api(kind, namespace).get(name)).await);
+        found.map_err(|why| error("get", kind, namespace, name, why))
     }
 
     /// Creates an object.
@@ -87,7 +106,7 @@ impl Cluster {
         object: &Object,
     ) -> Result<Object, WriteError> {
         let name = object.name_any();
-        let (api, params) = (self.api(kind, namespace), PostParams::default());
+        let (api, params) = (self.api(kind, namespace), self.post());
         let written = answered(api.create(&params, object)).await;
         self.written("create", kind, namespace, &name, written)
     }
@@ -103,7 +122,7 @@ impl Cluster {
         object: &Object,
     ) -> Result<Object, WriteError> {
         let name = object.name_any();
-        let (api, params) = (self.api(kind, namespace), PostParams::default());
+        let (api, params) = (self.api(kind, namespace), self.post());
         let written = answered(api.replace(&name, &params, object)).await;
         self.written("update", kind, namespace, &name, written)
     }
@@ -157,7 +176,7 @@ impl Cluster {
         };
         let api = self.api(kind, namespace);
         let answer = answered(api.patch_status(name, &params, &Patch::Merge(patch))).await;
-        answer.map_err(|source| error("patch status of", kind, namespace, name, source))
+        answer.map_err(|why| error("patch status of", kind, namespace, name, why))
     }
 
     /// Makes one object as `build` says, given the one that exists: creates it, replaces it, or does nothing when
@@ -180,21 +199,24 @@ impl Cluster {
         if existing.as_ref() == Some(&wanted) {
             return Ok(());
         }
-        let object: Object = serde_json::from_value(wanted).map_err(|source| {
-            error(
-                "build",
-                kind,
-                namespace,
-                name,
-                kube::Error::SerdeError(source),
-            )
-        })?;
-        if existing.is_some() {
-            self.replace(kind, namespace, &object).await?;
+        let object: Object = serde_json::from_value(wanted)
+            .map_err(|why| error("build", kind, namespace, name, why.into()))?;
+        let written = if existing.is_some() {
+            self.replace(kind, namespace, &object).await
         } else {
-            self.create(kind, namespace, &object).await?;
+            self.create(kind, namespace, &object).await
+        };
+        match written {
+            Err(error) if !(self.is_dry_run && error.is_dry_run_unsupported()) => Err(error),
+            _ => Ok(()),
         }
-        Ok(())
+    }
+
+    fn post(&self) -> PostParams {
+        PostParams {
+            dry_run: self.is_dry_run,
+            ..PostParams::default()
+        }
     }
 
     fn written(
@@ -203,9 +225,12 @@ impl Cluster {
         kind: Kind,
         namespace: &str,
         name: &str,
-        result: Result<Object, kube::Error>,
+        result: Result<Object, ApiFailure>,
     ) -> Result<Object, WriteError> {
-        let object = result.map_err(|source| error(verb, kind, namespace, name, source))?;
+        let object = result.map_err(|why| error(verb, kind, namespace, name, why))?;
+        if self.is_dry_run {
+            return Ok(object);
+        }
         self.expect(Key::new(kind, namespace, name), object.resource_version());
         Ok(object)
     }
@@ -216,15 +241,13 @@ impl Cluster {
 const LONGEST_WAIT: Duration = Duration::from_secs(30);
 
 /// The answer to a read or write, or the error that there is none.
-pub(super) async fn answered<T>(
-    call: impl Future<Output = Result<T, kube::Error>>,
-) -> Result<T, kube::Error> {
-    tokio::time::timeout(LONGEST_WAIT, call)
-        .await
-        .unwrap_or_else(|_| {
-            let why = format!("the API server has not answered within {LONGEST_WAIT:?}");
-            Err(kube::Error::Service(why.into()))
-        })
+pub(super) async fn answered<T, E: Into<ApiFailure>>(
+    call: impl Future<Output = Result<T, E>>,
+) -> Result<T, ApiFailure> {
+    match tokio::time::timeout(LONGEST_WAIT, call).await {
+        Ok(answer) => answer.map_err(Into::into),
+        Err(_) => Err(ApiFailure::no_answer_within(LONGEST_WAIT)),
+    }
 }
 
 fn error(
@@ -232,13 +255,13 @@ fn error(
     kind: Kind,
     namespace: &str,
     name: &str,
-    source: kube::Error,
+    why: ApiFailure,
 ) -> WriteError {
     WriteError {
         verb,
         kind,
         namespace: namespace.to_owned(),
         name: name.to_owned(),
-        source: Box::new(source),
+        why,
     }
 }

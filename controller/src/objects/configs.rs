@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 
+use super::ownership::{self, Claim};
 use crate::cluster::labels::LabelPrefixes;
 use crate::cluster::{Kind, Object};
 
@@ -142,8 +143,37 @@ fn visit_at(
     }
 }
 
+/// Whose a copy is that nobody owns: ours if the primary uses it, or if it holds what would be copied anyway.
+#[must_use]
+pub fn claim(
+    reference: &ConfigRef,
+    existing: &Value,
+    same_content: bool,
+    primary: Option<&Value>,
+) -> Claim {
+    let used = primary.is_some_and(|primary| {
+        let copy = ConfigRef {
+            kind: reference.kind,
+            name: reference.copy_name(),
+        };
+        references(&primary["spec"]["template"]["spec"]).contains_key(&copy)
+    });
+    if used {
+        return Claim::Ours;
+    }
+    match ownership::applied_with(existing) {
+        Some(tool) => Claim::Foreign(format!("it was applied with {tool}")),
+        None if same_content => Claim::Ours,
+        None => Claim::Foreign(format!(
+            "it has other content than {} \"{}\" and the primary does not use it",
+            reference.kind, reference.name
+        )),
+    }
+}
+
 /// The primary's copy of a ConfigMap or Secret, based on the copy that exists: same data and type, labels
-/// filtered, owned by the Canary. Owners of other canaries that share it are kept, but not as controllers.
+/// filtered, owned by the Canary. One that exists keeps its owners: changing them can take a right that changing the
+/// content does not.
 #[must_use]
 pub fn copy(
     reference: &ConfigRef,
@@ -152,18 +182,17 @@ pub fn copy(
     owner: &Value,
     labels: &LabelPrefixes,
 ) -> Value {
-    let mut owners = vec![owner.clone()];
-    for other in existing
-        .and_then(|copy| copy.metadata.owner_references.as_ref())
-        .into_iter()
-        .flatten()
-    {
-        if owner["uid"] != other.uid.as_str() {
-            let mut other = json!(other);
-            other["controller"] = json!(false);
-            owners.push(other);
-        }
-    }
+    let owners = existing.map_or_else(
+        || json!([owner]),
+        |copy| {
+            json!(
+                copy.metadata
+                    .owner_references
+                    .as_deref()
+                    .unwrap_or_default()
+            )
+        },
+    );
     let source_labels = source.metadata.labels.iter().flatten();
     let kept: BTreeMap<_, _> = source_labels
         .filter(|(key, _)| labels.includes(key))
@@ -276,7 +305,7 @@ mod tests {
     }
 
     #[test]
-    fn a_shared_copy_keeps_its_other_owners() {
+    fn a_copy_that_exists_keeps_its_owners() {
         let reference = ConfigRef {
             kind: Kind::Secret,
             name: "s".into(),

@@ -3,6 +3,7 @@
 
 pub mod configs;
 pub(crate) mod json;
+pub mod ownership;
 pub mod services;
 
 /// Annotations by which Flux leaves generated objects alone.

@@ -4,7 +4,10 @@ use std::collections::BTreeMap;
 
 use serde_json::{Map, Value, json};
 
-use super::FLUX_ANNOTATIONS;
+use super::{
+    FLUX_ANNOTATIONS,
+    ownership::{self, Claim},
+};
 use crate::api::{CustomMetadata, ServiceSpec};
 use crate::cluster::labels::SelectorLabel;
 
@@ -110,6 +113,36 @@ impl Wanted<'_> {
             }
         }
         service
+    }
+
+    /// Whose a Service of this name is that nobody owns. The apex Service may be a user's, so only one that is exactly
+    /// as it is made counts as ours; the other two are ours or a stranger's.
+    #[must_use]
+    pub fn claim(&self, role: Role, existing: &Value) -> Claim {
+        let metadata = &existing["metadata"];
+        let selector = self.selector_of(role);
+        if role == Role::Apex {
+            let made = Value::Object(self.labels(role)) == metadata["labels"]
+                && is_annotated(&metadata["annotations"], &self.annotations(role))
+                && existing["spec"]["selector"] == selector;
+            return if made { Claim::Ours } else { Claim::Users };
+        }
+        if let Some(tool) = ownership::applied_with(existing) {
+            return Claim::Foreign(format!("it was applied with {tool}"));
+        }
+        if existing["spec"]["selector"] != selector {
+            let (found, wanted) = (&existing["spec"]["selector"], &selector);
+            return Claim::Foreign(format!("it selects pods by {found}, and not by {wanted}"));
+        }
+        let (label, annotation) = (&self.selector.key, FLUX_ANNOTATIONS[0].0);
+        if metadata["labels"][label] != role.name(self.service_name).as_str()
+            || metadata["annotations"][annotation].is_null()
+        {
+            return Claim::Foreign(format!(
+                "it lacks the label {label} or the annotation {annotation} of Services that a canary makes"
+            ));
+        }
+        Claim::Ours
     }
 
     fn owns(&self, existing: &Value) -> bool {
@@ -223,6 +256,14 @@ impl Wanted<'_> {
         }
         found
     }
+}
+
+/// Whether the annotations are those that an object is made with, and no others. (Older versions of Flagger knew only
+/// the first of the two for Flux.)
+pub(crate) fn is_annotated(found: &Value, made: &Map<String, Value>) -> bool {
+    let all = found.as_object();
+    !found[FLUX_ANNOTATIONS[0].0].is_null()
+        && all.is_some_and(|all| all.iter().all(|(key, value)| made.get(key) == Some(value)))
 }
 
 fn texts(map: Option<BTreeMap<String, String>>) -> Map<String, Value> {

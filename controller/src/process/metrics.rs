@@ -216,6 +216,27 @@ impl Metrics {
         }
     }
 
+    /// Sets the number of canaries in a namespace.
+    pub fn count(&self, namespace: &str, number: usize) {
+        #[expect(clippy::cast_precision_loss, reason = "far fewer canaries than 2^53")]
+        match number {
+            0 => drop(self.total.remove_label_values(&[namespace])),
+            number => self
+                .total
+                .with_label_values(&[namespace])
+                .set(number as f64),
+        }
+    }
+
+    /// Removes the series of a canary that was deleted.
+    pub fn forget(&self, namespace: &str, name: &str) {
+        let key = (namespace.to_owned(), name.to_owned());
+        let mut series = self.lock();
+        if let Some(used) = series.remove(&key) {
+            self.remove(namespace, &used);
+        }
+    }
+
     /// Counts the canaries that exist and removes the series of those that do not.
     pub fn known(&self, canaries: &[Arc<Object>]) {
         let mut count = BTreeMap::new();

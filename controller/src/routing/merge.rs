@@ -4,7 +4,7 @@ use canary_engine::observed::Weights;
 use serde_json::{Map, Value, json};
 
 use crate::api::CustomMetadata;
-use crate::objects::{FLUX_ANNOTATIONS, json::object_at};
+use crate::objects::{FLUX_ANNOTATIONS, json::object_at, services::is_annotated};
 
 const KUBECTL_ANNOTATION: &str = "kubectl.kubernetes.io/last-applied-configuration";
 /// The spec that an adopted route object had before, as JSON; written once, never overwritten.
@@ -24,6 +24,18 @@ pub(super) fn describe(object: &mut Value, apex: Option<&CustomMetadata>, adopte
     annotations.extend(wanted.map(|(k, v)| (k, json!(v))));
     annotations.extend(FLUX_ANNOTATIONS.map(|(key, value)| (key.to_owned(), json!(value))));
     drop_empty(object, "labels");
+}
+
+/// Whether a route object has the labels, annotations and spec that it is made with.
+pub(super) fn is_made(made: &Value, existing: &Value) -> bool {
+    let (metadata, existing_metadata) = (&made["metadata"], &existing["metadata"]);
+    let annotations = metadata["annotations"]
+        .as_object()
+        .cloned()
+        .unwrap_or_default();
+    metadata["labels"] == existing_metadata["labels"]
+        && is_annotated(&existing_metadata["annotations"], &annotations)
+        && made["spec"] == existing["spec"]
 }
 
 fn remember_original(existing: &Value, object: &mut Value) {

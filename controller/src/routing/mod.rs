@@ -8,10 +8,12 @@ mod merge;
 
 use canary_engine::observed::{Presence, Weights};
 use futures::future::BoxFuture;
+use serde_json::Value;
 
 use crate::{
     api::ServiceSpec,
     cluster::{Cluster, Kind, WriteError},
+    objects::ownership::Claim,
     release::{Release, problem::Problem},
 };
 
@@ -45,6 +47,12 @@ pub trait Router: Send + Sync {
 
     /// Fields of `spec.service` that are given, belong to another router and have no effect with this one.
     fn without_effect(&self, spec: &ServiceSpec) -> Vec<&'static str>;
+
+    /// Its objects of a canary, by kind and name.
+    fn names(&self, release: &Release) -> Vec<(Kind, String)>;
+
+    /// Whose an object of one of these names is that nobody owns, by its shape.
+    fn claim(&self, release: &Release, kind: Kind, name: &str, existing: &Value) -> Claim;
 
     /// The built-in metrics: what its proxies, or the app, count about the canary.
     fn queries(&self) -> &'static Queries;

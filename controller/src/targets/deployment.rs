@@ -12,6 +12,7 @@ use crate::{
     objects::{
         configs::{ConfigRef, point_to_copies},
         json::object_at,
+        ownership::Claim,
     },
 };
 
@@ -22,6 +23,30 @@ pub const CONFIGS_ANNOTATION: &str = "flagger.app/copied-configs";
 /// Annotation of the primary's pod template. Flagger draws it at random for each promotion; here it is derived
 /// from what is promoted, so that repeating a promotion changes nothing.
 const ID_ANNOTATION: &str = "flagger-id";
+
+/// Whose a Deployment of the primary's name is that nobody owns: ours if it selects the primary's pods, and they were
+/// copied from a target.
+#[must_use]
+pub fn claim(selector: &SelectorLabel, existing: &Value) -> Claim {
+    let labels = |labels: &Value| {
+        let all = entries(labels, |_| true).into_iter();
+        let texts = all.map(|(key, value)| format!("{key}={}", value.as_str().unwrap_or_default()));
+        texts.collect::<Vec<_>>().join(",")
+    };
+    let wanted = labels(&json!({ &selector.key: selector.primary_value() }));
+    let selected = labels(&existing["spec"]["selector"]["matchLabels"]);
+    if wanted != selected {
+        return Claim::Foreign(format!(
+            "it selects its pods by {selected}, and a primary by {wanted}"
+        ));
+    }
+    if existing["spec"]["template"]["metadata"]["annotations"][ID_ANNOTATION].is_null() {
+        return Claim::Foreign(format!(
+            "its pods lack the annotation {ID_ANNOTATION} of pods that were copied from a target"
+        ));
+    }
+    Claim::Ours
+}
 
 /// What the primary is made from.
 #[derive(Debug, Clone, Copy)]

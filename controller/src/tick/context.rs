@@ -10,9 +10,13 @@ use canary_engine::{action::Action, question::HookAnswer};
 use jiff::Timestamp;
 use tokio::time::Instant;
 
-use super::{definition::Definition, events::Sent, once::Once};
+use super::{
+    definition::Definition,
+    index::Index,
+    once::{Once, Sent},
+};
 use crate::{
-    cluster::Cluster,
+    cluster::{Cluster, Key},
     process::{
         background::Background, clock::Clock, http::Transport, lease::Fence, metrics::Metrics,
         settings::Settings,
@@ -23,6 +27,8 @@ use crate::{
 pub struct Context {
     /// Local copies and writes.
     pub cluster: Arc<Cluster>,
+    /// Which canaries read which objects.
+    pub index: Index,
     /// Settings for all canaries.
     pub settings: Settings,
     /// The time of day.
@@ -53,6 +59,8 @@ pub struct Context {
     pub lags: Lags,
     /// Whether the definition of Canaries keeps their status.
     pub definition: Definition,
+    /// Objects that could not be owned again.
+    pub unownable: Unownable,
 }
 
 /// Since when the controller of a workload has not observed its generation, by namespace and name, or a route has been
@@ -98,7 +106,7 @@ impl Repairs {
     /// that ends a release has it carried out all the same: a rollback must not wait for a quarrel to end.
     pub fn too_often(&self, canary: &str, actions: &[Action]) -> Option<Duration> {
         let ends = |action: &Action| matches!(action, Action::ScaleDownTarget | Action::Alert(_));
-        if !actions.iter().any(is_repair) || actions.iter().any(ends) {
+        if !actions.iter().any(Action::is_repair) || actions.iter().any(ends) {
             return None;
         }
         let minute = Duration::from_secs(60);
@@ -117,18 +125,6 @@ impl Repairs {
             }
         }
     }
-}
-
-/// Whether an action makes a generated object as it is wanted. What is not repaired is found again at the next look.
-#[must_use]
-pub fn is_repair(action: &Action) -> bool {
-    matches!(
-        action,
-        Action::EnsureCanaryService
-            | Action::EnsurePrimaryService
-            | Action::EnsureApexService
-            | Action::EnsureRoute(_)
-    )
 }
 
 /// Remarks that this process made, so that an idle canary costs no request.
@@ -165,6 +161,27 @@ impl Failures {
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .remove(canary);
+    }
+}
+
+/// Objects that the API server did not let the canary with this uid own again.
+#[derive(Debug, Default)]
+pub struct Unownable(Mutex<HashMap<(String, Key), Instant>>);
+
+impl Unownable {
+    /// Until it is tried again, if there is a tick then.
+    const PAUSE: Duration = Duration::from_secs(3600);
+
+    pub(super) fn is_known(&self, uid: &str, key: &Key) -> bool {
+        let all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let refused = all.get(&(uid.to_owned(), key.clone()));
+        refused.is_some_and(|at| at.elapsed() < Self::PAUSE)
+    }
+
+    pub(super) fn add(&self, uid: &str, key: Key) {
+        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        all.retain(|_, at| at.elapsed() < Self::PAUSE);
+        all.insert((uid.to_owned(), key), Instant::now());
     }
 }
 

@@ -3,6 +3,7 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
+use api_failure::ApiFailure;
 use canary_engine::{action::Event, canary::HookKind, status::Status};
 use kube::{
     Api, ResourceExt,
@@ -12,7 +13,7 @@ use kube::{
 use serde_json::{Value, json};
 use tracing::{info, warn};
 
-use super::context::Context;
+use super::{context::Context, once::Sent};
 use crate::{
     cluster::{Object, digest},
     process::clock::seconds,
@@ -29,22 +30,13 @@ const LONGEST_MESSAGE: usize = 1024;
 /// A quota for events, or their own store being down, must not hold up a rollback for longer than this.
 const LONGEST_WAIT: Duration = Duration::from_secs(5);
 
-/// How an event was answered that this process sent.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Sent {
-    /// It was stored, or refused for good.
-    Answered,
-    /// There was no answer, so it may have been stored.
-    Unanswered,
-}
-
 /// Publishes an event, and says whether it is new. One that this process has published, or that exists already, is not.
 /// One that is refused (a quota, a policy, the events' own store) is left to the log: events are for people, and what
 /// they report goes on.
 ///
 /// # Errors
 /// When the API server cannot be reached, as nothing else can be done then either.
-pub async fn publish(object: &Object, event: &Event, ctx: &Context) -> Result<bool, kube::Error> {
+pub async fn publish(object: &Object, event: &Event, ctx: &Context) -> Result<bool, ApiFailure> {
     let namespace = object.namespace().unwrap_or_default();
     let name = name(object, event);
     let memory = format!("{namespace}/{name}");
@@ -61,23 +53,24 @@ pub async fn publish(object: &Object, event: &Event, ctx: &Context) -> Result<bo
         plural: "events".to_owned(),
     };
     let api: Api<DynamicObject> = Api::namespaced_with(ctx.cluster.client(), &namespace, &resource);
-    let new: DynamicObject = serde_json::from_value(body).map_err(kube::Error::SerdeError)?;
+    let new: DynamicObject = serde_json::from_value(body)?;
     let canary = format!("{}.{namespace}", object.name_any());
     let params = PostParams::default();
-    let created = tokio::time::timeout(LONGEST_WAIT, api.create(&params, &new)).await;
+    let create = async { api.create(&params, &new).await.map_err(ApiFailure::from) };
+    let created = tokio::time::timeout(LONGEST_WAIT, create).await;
     let refusal = match created {
         Ok(Ok(_)) => None,
-        Ok(Err(kube::Error::Api(status))) if status.code == 409 => {
+        Ok(Err(failure)) if failure.is_conflict() => {
             ctx.events.remember(&memory, Sent::Answered);
             // If nobody answered the last time, it is most likely this process that stored it.
             return Ok(before == Some(Sent::Unanswered));
         }
-        Ok(Err(kube::Error::Api(status))) => Some(status.message),
-        Ok(Err(error)) => {
+        Ok(Err(failure)) if failure.code().is_some() => Some(failure.to_string()),
+        Ok(Err(failure)) => {
             ctx.events.remember(&memory, Sent::Unanswered);
-            return Err(error);
+            return Err(failure);
         }
-        Err(_) => Some(format!("no answer within {LONGEST_WAIT:?}")),
+        Err(_) => Some(format!("no answer within {} s", LONGEST_WAIT.as_secs())),
     };
     ctx.events.remember(&memory, Sent::Answered);
     if let Some(refusal) = refusal {
@@ -116,7 +109,7 @@ fn body(object: &Object, event: &Event, now: &str, instance: &str) -> Value {
         },
         "type": if event.warning { "Warning" } else { "Normal" },
         "reason": "Synced",
-        "message": event.message.chars().take(LONGEST_MESSAGE).collect::<String>(),
+        "message": cut(&event.message),
         "action": event.action,
         "source": { "component": COMPONENT },
         "reportingComponent": COMPONENT,
@@ -125,6 +118,14 @@ fn body(object: &Object, event: &Event, now: &str, instance: &str) -> Value {
         "lastTimestamp": now,
         "count": 1,
     })
+}
+
+fn cut(message: &str) -> String {
+    if message.chars().count() <= LONGEST_MESSAGE {
+        return message.to_owned();
+    }
+    let head: String = message.chars().take(LONGEST_MESSAGE - 1).collect();
+    format!("{head}…")
 }
 
 /// Tells the event webhooks of a canary, or the controller's own, about an event. In the background: a dead
@@ -195,6 +196,12 @@ fn event_hooks(release: &Release, ctx: &Context) -> Vec<HookCall> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_message_over_the_limit_ends_with_a_sign_that_it_is_cut() {
+        assert_eq!(cut(&"ü".repeat(1024)), "ü".repeat(1024));
+        assert_eq!(cut(&"ü".repeat(1025)), format!("{}…", "ü".repeat(1023)));
+    }
 
     #[test]
     fn the_event_as_published() {

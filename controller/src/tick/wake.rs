@@ -3,15 +3,11 @@
 use std::{convert::Infallible, sync::Arc};
 
 use futures::{StreamExt, stream};
-use kube::{
-    ResourceExt,
-    runtime::{
-        applier,
-        controller::{Config, ReconcileRequest},
-        reflector::ObjectRef,
-    },
+use kube::runtime::{
+    applier,
+    controller::{Config, ReconcileRequest},
+    reflector::ObjectRef,
 };
-use serde_json::Value;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
@@ -19,10 +15,7 @@ use super::{
     context::Context,
     reconcile::{on_error, reconcile},
 };
-use crate::{
-    cluster::{Cluster, Key, Kind, Object, Touched},
-    objects::configs,
-};
+use crate::cluster::{Key, Kind, Object, Touched};
 
 /// Canaries that are worked on at the same time.
 const CONCURRENCY: u16 = 64;
@@ -42,17 +35,17 @@ pub async fn run(
             Some((touched.recv().await?, touched))
         })
         .flat_map(move |seen| {
-            forget_deleted(&seen, &ctx);
-            let canaries = affected(&seen, &ctx.cluster);
+            let canaries = ctx.index.note(&seen, &ctx.cluster);
+            count(&seen, &ctx);
             stream::iter(
                 canaries
                     .into_iter()
-                    .map(|canary| Ok::<_, Infallible>(ReconcileRequest::from(canary))),
+                    .map(|canary| Ok::<_, Infallible>(ReconcileRequest::from(reference(&canary)))),
             )
         })
     };
-    // What happened before this process was allowed to act is unknown: everything is looked at once.
-    let all = ctx.cluster.list(Kind::Canary);
+    // Changes before this process was allowed to act were not followed, so every canary is reconciled once.
+    let all = ctx.index.note(&Touched::All(Kind::Canary), &ctx.cluster);
     let first = stream::iter(
         all.into_iter()
             .map(|canary| Ok(ReconcileRequest::from(reference(&canary)))),
@@ -69,94 +62,22 @@ pub async fn run(
     results.for_each(async |_| {}).await;
 }
 
-fn reference(canary: &Object) -> ObjectRef<Object> {
-    ObjectRef::new_with(&canary.name_any(), Kind::Canary.resource())
-        .within(&canary.namespace().unwrap_or_default())
+fn reference(canary: &Key) -> ObjectRef<Object> {
+    ObjectRef::new_with(&canary.name, Kind::Canary.resource()).within(&canary.namespace)
 }
 
-fn forget_deleted(seen: &Touched, ctx: &Context) {
-    if let Touched::One(key) = seen
-        && key.kind == Kind::Canary
-        && ctx
-            .cluster
-            .get(Kind::Canary, &key.namespace, &key.name)
-            .is_none()
-    {
-        ctx.failures
-            .clear(&format!("{}.{}", key.name, key.namespace));
-    }
-    if matches!(
-        seen,
-        Touched::All(Kind::Canary)
-            | Touched::One(Key {
-                kind: Kind::Canary,
-                ..
-            })
-    ) {
-        ctx.metrics.known(&ctx.cluster.list(Kind::Canary));
-    }
-}
-
-/// The canaries that a change concerns.
-fn affected(seen: &Touched, cluster: &Cluster) -> Vec<ObjectRef<Object>> {
-    let canaries = cluster.list(Kind::Canary);
-    let concerned = canaries.iter().filter(|canary| match seen {
-        Touched::All(_) => true,
-        Touched::One(key) => concerns(key, canary, cluster),
-    });
-    concerned.map(|canary| reference(canary)).collect()
-}
-
-/// Whether a canary reads the object, directly or through its target.
-pub(crate) fn concerns(key: &Key, canary: &Object, cluster: &Cluster) -> bool {
-    let namespace = canary.namespace().unwrap_or_default();
-    let spec = &canary.data["spec"];
-    let target = spec["targetRef"]["name"].as_str().unwrap_or_default();
-    let service = spec["service"]["name"].as_str().unwrap_or(target);
-    match key.kind {
-        Kind::MetricTemplate => {
-            refers(&spec["analysis"]["metrics"], "templateRef", key, &namespace)
+/// Updates the series of a namespace or of all, and drops what is remembered of a canary that was deleted.
+fn count(seen: &Touched, ctx: &Context) {
+    match seen {
+        Touched::One(key) if key.kind == Kind::Canary => {
+            let (namespace, name) = (key.namespace.as_str(), key.name.as_str());
+            if ctx.cluster.get(Kind::Canary, namespace, name).is_none() {
+                ctx.failures.clear(&format!("{name}.{namespace}"));
+                ctx.metrics.forget(namespace, name);
+            }
+            ctx.metrics.count(namespace, ctx.index.count(namespace));
         }
-        Kind::AlertProvider => refers(&spec["analysis"]["alerts"], "providerRef", key, &namespace),
-        _ if key.namespace != namespace => false,
-        // A canary that is refused because of another one is looked at again when that one changes.
-        Kind::Canary => key.name == canary.name_any() || is_refused(canary),
-        Kind::Deployment => is_or_derived(&key.name, target, &["-primary"]),
-        Kind::Service | Kind::DestinationRule => {
-            is_or_derived(&key.name, service, &["-primary", "-canary"])
-        }
-        Kind::VirtualService | Kind::HttpRoute => key.name == service,
-        Kind::ConfigMap | Kind::Secret => uses_config(key, target, cluster),
+        Touched::All(Kind::Canary) => ctx.metrics.known(&ctx.cluster.list(Kind::Canary)),
+        _ => {}
     }
-}
-
-fn is_or_derived(name: &str, base: &str, suffixes: &[&str]) -> bool {
-    name.strip_prefix(base)
-        .is_some_and(|rest| rest.is_empty() || suffixes.contains(&rest))
-}
-
-fn refers(list: &Value, field: &str, key: &Key, namespace: &str) -> bool {
-    list.as_array().into_iter().flatten().any(|entry| {
-        let reference = &entry[field];
-        let in_namespace = reference["namespace"]
-            .as_str()
-            .filter(|n| !n.is_empty())
-            .unwrap_or(namespace);
-        reference["name"] == key.name.as_str() && in_namespace == key.namespace
-    })
-}
-
-fn is_refused(canary: &Object) -> bool {
-    canary.data["status"]["waiting"]["reason"] == crate::release::status::INVALID
-}
-
-fn uses_config(key: &Key, target: &str, cluster: &Cluster) -> bool {
-    let Some(target) = cluster.get(Kind::Deployment, &key.namespace, target) else {
-        return false;
-    };
-    let references = configs::references(&target.data["spec"]["template"]["spec"]);
-    references.keys().any(|reference| {
-        reference.kind == key.kind
-            && (reference.name == key.name || reference.copy_name() == key.name)
-    })
 }

@@ -1,5 +1,6 @@
 //! What is shown, read from the cluster.
 
+use api_failure::{ApiFailure, if_present};
 use kube::{
     Api, Client, ResourceExt,
     api::{ApiResource, ListParams},
@@ -33,9 +34,11 @@ impl Fetch {
     }
 
     /// One canary, or all of the namespace.
-    pub(crate) async fn views(&self, name: Option<&str>) -> Result<Vec<View>, kube::Error> {
+    pub(crate) async fn views(&self, name: Option<&str>) -> Result<Vec<View>, ApiFailure> {
         let canaries = match name {
-            Some(name) => self.canaries.get_opt(name).await?.into_iter().collect(),
+            Some(name) => if_present(self.canaries.get(name).await)?
+                .into_iter()
+                .collect(),
             None => self.canaries.list(&ListParams::default()).await?.items,
         };
         let mut views = Vec::new();
@@ -45,10 +48,10 @@ impl Fetch {
         Ok(views)
     }
 
-    async fn view(&self, canary: &Object) -> Result<View, kube::Error> {
+    async fn view(&self, canary: &Object) -> Result<View, ApiFailure> {
         let (target, primary) = View::workloads(canary);
-        let target = self.deployments.get_opt(&target).await?;
-        let primary = self.deployments.get_opt(&primary).await?;
+        let target = if_present(self.deployments.get(&target).await)?;
+        let primary = if_present(self.deployments.get(&primary).await)?;
         let fields = format!("involvedObject.uid={}", canary.uid().unwrap_or_default());
         let mut events = self
             .events

@@ -191,7 +191,7 @@ async fn a_right_definition_is_asked_about_once_and_not_again_by_the_next_proces
     world.initialize(&canary()).await;
     deploy_another(&world).await;
     world.phase("other", "Initialized").await;
-    assert_eq!(first.recorder.tried(), 1);
+    assert_eq!(first.recorder.tried_of("canaries/status"), 1);
     drop(first);
     let second = world.start();
     world.set_image("1.0.1").await;
@@ -206,7 +206,7 @@ async fn where_nothing_can_be_tried_the_first_write_tells() {
     world.initialize(&canary()).await;
     world.set_image("1.0.1").await;
     world.phase("simple-app", "Succeeded").await;
-    assert_eq!(running.recorder.tried(), 1);
+    assert_eq!(running.recorder.tried_of("canaries/status"), 1);
     drop(running);
 
     let world = World::new().await;

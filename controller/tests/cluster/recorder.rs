@@ -2,7 +2,10 @@
 
 use std::{
     collections::BTreeSet,
-    sync::{Arc, Mutex},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicUsize, Ordering::Relaxed},
+    },
     time::Duration,
 };
 
@@ -29,7 +32,7 @@ pub struct Recorder(Arc<Inner>);
 #[derive(Default)]
 struct Inner {
     asked: Mutex<Vec<Asked>>,
-    tried: Mutex<usize>,
+    tried: Mutex<Vec<Asked>>,
     conflicts: Mutex<usize>,
     cut: Mutex<Option<usize>>,
     is_cut: Notify,
@@ -104,7 +107,16 @@ impl Recorder {
 
     /// The number of writes so far that were only tried.
     pub fn tried(&self) -> usize {
-        *self.0.tried.lock().unwrap()
+        self.0.tried.lock().unwrap().len()
+    }
+
+    /// The number of writes of a resource so far that were only tried.
+    pub fn tried_of(&self, resource: &str) -> usize {
+        let tried = self.0.tried.lock().unwrap();
+        tried
+            .iter()
+            .filter(|asked| asked.resource == resource)
+            .count()
     }
 
     /// The number of writes so far that were refused because somebody else wrote first.
@@ -116,7 +128,7 @@ impl Recorder {
     fn note(&self, request: &Request<Body>) -> bool {
         let asked = read(request);
         if request.uri().query().is_some_and(|q| q.contains("dryRun")) {
-            *self.0.tried.lock().unwrap() += 1;
+            self.0.tried.lock().unwrap().push(asked.clone());
         }
         let is_write = asked.is_write();
         self.0.asked.lock().unwrap().push(asked);
@@ -171,10 +183,33 @@ pub fn untried(client: Client) -> Client {
     Client::new(service, "default")
 }
 
+/// A client that gets an answer in plain text in place of the next ones, as from a server in its first moments.
+pub fn first_moments(client: Client, left: Arc<AtomicUsize>) -> Client {
+    let service = tower::service_fn(move |request: Request<Body>| {
+        let (client, left) = (client.clone(), Arc::clone(&left));
+        async move {
+            let less = |left: usize| left.checked_sub(1);
+            if left.fetch_update(Relaxed, Relaxed, less).is_err() {
+                return client.send(request).await;
+            }
+            let body = Body::from(b"404 page not found\n".to_vec());
+            Ok(Response::builder().status(404).body(body).unwrap())
+        }
+    });
+    Client::new(service, "default")
+}
+
 /// What a request asks for, from its method and path.
 fn read(request: &Request<Body>) -> Asked {
     let path = request.uri().path();
     let mut parts: Vec<&str> = path.trim_matches('/').split('/').collect();
+    if path == "/apis" || (path.starts_with("/apis/") && parts.len() == 3) {
+        return Asked {
+            verb: "discover",
+            group: String::new(),
+            resource: String::new(),
+        };
+    }
     let group = match parts.remove(0) {
         "apis" => parts.remove(0).to_owned(),
         _ => String::new(),

@@ -25,6 +25,7 @@ use tokio::{task::JoinHandle, time::Instant};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
+    log,
     recorder::{Recorder, strict},
     web::Web,
 };
@@ -43,6 +44,9 @@ pub struct World {
 impl Drop for World {
     fn drop(&mut self) {
         self.kubelet.abort();
+        if !std::thread::panicking() {
+            assert_eq!(log::dumps(), [""; 0]);
+        }
     }
 }
 
@@ -70,6 +74,7 @@ impl World {
 
     /// A cluster with the controller's definitions and these.
     pub async fn with_definitions(others: impl IntoIterator<Item = Value>) -> Self {
+        log::watch();
         let clock = Clock::virtual_from(Timestamp::from_second(1_700_000_000).unwrap());
         let server_clock = clock.clone();
         let config = Config {
@@ -107,11 +112,16 @@ impl World {
     /// Applies the committed rules of the controller.
     pub async fn apply_rules(&self) {
         for rule in crate::manifests::rbac() {
-            let plural = format!("{}s", rule["kind"].as_str().unwrap().to_lowercase());
-            let namespace = rule["metadata"]["namespace"].as_str();
-            self.apply_to("rbac.authorization.k8s.io/v1", &plural, namespace, &rule)
-                .await;
+            self.apply_rule(&rule).await;
         }
+    }
+
+    /// Applies one rule.
+    pub async fn apply_rule(&self, rule: &Value) {
+        let plural = format!("{}s", rule["kind"].as_str().unwrap().to_lowercase());
+        let namespace = rule["metadata"]["namespace"].as_str();
+        self.apply_to("rbac.authorization.k8s.io/v1", &plural, namespace, rule)
+            .await;
     }
 
     /// Takes back what a RoleBinding in `default` gives.

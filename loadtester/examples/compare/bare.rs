@@ -1,5 +1,5 @@
-//! The least that a program can do at a fixed rate: sleep, write, read. No tool that does the same by other means should
-//! need much less, so its CPU tells what of a tool's is the machine's.
+//! The minimum that a program must do at a fixed rate: sleep, write, read. Its CPU time is the part of a tool's CPU time that is
+//! due to the machine.
 
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
@@ -10,7 +10,7 @@ use anyhow::Context as _;
 
 use crate::tool::HEADERS;
 
-/// First argument that makes this program the loop.
+/// First argument that selects the loop.
 pub(crate) const MODE: &str = "bare-loop";
 
 /// Runs `bare-loop RATE SECONDS URL` on two connections.
@@ -37,16 +37,16 @@ fn send(arguments: &[String]) -> anyhow::Result<()> {
     for connection in &connections {
         connection.set_nodelay(true)?;
     }
-    let mut answer = [0; 4096];
+    let mut response = [0; 4096];
     let start = Instant::now();
     for beat in 0..rate * seconds {
         let due = start + Duration::from_secs(1) * beat / rate;
         std::thread::sleep(due.saturating_duration_since(Instant::now()));
         let connection = &mut connections[beat as usize % 2];
         connection.write_all(request.as_bytes())?;
-        // The server's answer fits in one segment.
+        // The response fits in one segment.
         anyhow::ensure!(
-            connection.read(&mut answer)? > 0,
+            connection.read(&mut response)? > 0,
             "the server closed the connection"
         );
     }

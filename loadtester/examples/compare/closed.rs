@@ -10,7 +10,7 @@ use crate::verdict::{Goal, Good};
 struct Sample {
     rate: f64,
     cpu_per_million: f64,
-    /// The part of it that the tool's own code takes.
+    /// The part outside the kernel.
     own_per_million: f64,
     memory: f64,
 }
@@ -127,7 +127,7 @@ impl Samples<'_> {
         }
     }
 
-    /// The goals there are for this number of connections.
+    /// The goals for this number of connections.
     fn goals(&self, connections: usize) -> Vec<Goal> {
         let at = format!("at {connections} connections");
         let goal = |figure: &str, good, target, stretch, found| Goal {

@@ -1,6 +1,6 @@
-//! Compares the load generator with hey, wrk and oha, as far as they are on the `PATH`: the same server, one after
-//! the other, several rounds, medians of the samples during which the machine was left alone; then holds the result
-//! against the targets. Prints Markdown; what it is doing goes to standard error.
+//! Compares the load generator with hey, wrk and oha, as far as they are on the `PATH`. All tools run one after the other, in
+//! several rounds, against the same server. The tables have medians of the undisturbed samples, then the targets. The output
+//! is Markdown; progress goes to standard error.
 //!
 //! ```text
 //! cargo build --release -p loadtester && cargo run --release -p loadtester --example compare
@@ -8,8 +8,8 @@
 //! cargo run --release -p loadtester --example compare -- --only full-speed --server nginx
 //! ```
 //!
-//! Absolute figures are the machine's; ratios are what to look at. A sample during which the hypervisor or other
-//! processes took much of the CPU is taken again, and left out if that happens too often.
+//! Absolute figures depend on the machine, so compare ratios. A sample is disturbed if the hypervisor or other processes took
+//! much of the CPU meanwhile. It is repeated, and left out if it is disturbed again and again.
 
 mod bare;
 mod closed;
@@ -31,7 +31,7 @@ use clap::Parser as _;
 
 use sampler::Sampler;
 
-/// What to compare.
+/// Settings of a comparison.
 #[derive(Debug, clap::Parser)]
 pub(crate) struct Settings {
     /// Seconds of one sample at full speed
@@ -43,22 +43,22 @@ pub(crate) struct Settings {
     /// Numbers of connections
     #[arg(long, value_delimiter = ',', default_values_t = [2, 50, 500])]
     connections: Vec<usize>,
-    /// Parts to run; all without it
+    /// Parts to run (all)
     #[arg(long, value_delimiter = ',')]
     only: Vec<Part>,
     /// The server of the part full-speed
     #[arg(long, value_enum, default_value_t = target::Server::Own)]
     server: target::Server,
-    /// Seconds that may be spent on taking disturbed samples again, in all
+    /// Total number of seconds for repeating disturbed samples
     #[arg(long, default_value_t = 90)]
     patience: u64,
-    /// Percentage of the CPU taken by the hypervisor past which a sample is disturbed
+    /// A sample is disturbed if the hypervisor takes more than this percentage of the CPU
     #[arg(long, default_value_t = 5.0)]
     max_steal: f64,
-    /// Percentage of one core taken by other processes past which a sample is disturbed
+    /// A sample is disturbed if other processes take more than this percentage of one core
     #[arg(long, default_value_t = 15.0)]
     max_others: f64,
-    /// Keep disturbed samples: ratios only
+    /// Keep disturbed samples; then only ratios are meaningful
     #[arg(long)]
     keep_disturbed: bool,
 }
@@ -75,7 +75,7 @@ enum Part {
 
 fn main() -> ExitCode {
     let arguments: Vec<_> = std::env::args_os().collect();
-    // This program is its own load generator and its own server, so that nothing else has to be built.
+    // The program is also the load generator and the server, so that nothing else has to be built.
     match arguments.get(1).and_then(|word| word.to_str()) {
         Some("hey") => return loadtester::cli::run(arguments),
         Some(target::MODE) => return target::run(),

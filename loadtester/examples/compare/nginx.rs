@@ -1,4 +1,4 @@
-//! nginx with one worker as the server: what most comparisons of load generators run against.
+//! nginx with one worker as the server, as in most comparisons of load generators.
 
 use std::fs;
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -8,16 +8,16 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, bail};
 use tempfile::TempDir;
 
-/// Where nginx tells how many requests it has had.
+/// Path of nginx's own statistics.
 pub(crate) const STATUS: &str = "/status";
 
-/// How long it may take until nginx answers.
+/// Time limit for the start of nginx.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// A running nginx, its address, and the folder with all that it writes.
+/// Starts nginx. Returns the process, its address and the folder with its files.
 pub(crate) fn start() -> anyhow::Result<(Child, SocketAddr, TempDir)> {
     let folder = tempfile::tempdir()?;
-    // The port is free a moment from now too, as far as anyone can tell.
+    // The port may be taken before nginx binds it, but that is unlikely.
     let address = TcpListener::bind("127.0.0.1:0")?.local_addr()?;
     fs::write(folder.path().join("nginx.conf"), configuration(address))?;
     let child = Command::new("nginx")
@@ -38,7 +38,7 @@ pub(crate) fn start() -> anyhow::Result<(Child, SocketAddr, TempDir)> {
     Ok((child, address, folder))
 }
 
-/// One process, so that its CPU time is that of nginx; the answer is the app's.
+/// A configuration with one process, whose CPU time is then that of nginx, and with the response of the app.
 fn configuration(address: SocketAddr) -> String {
     let temporary: String = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"]
         .map(|kind| format!("{kind}_temp_path {kind};\n"))
@@ -62,7 +62,7 @@ http {{
     )
 }
 
-/// The number of requests in what [`STATUS`] says: the third number of the third line.
+/// The number of requests in the response of [`STATUS`]: the third number of the third line.
 pub(crate) fn requests(status: &str) -> Option<u64> {
     status
         .lines()

@@ -1,4 +1,4 @@
-//! At a fixed rate: how many requests came, and how evenly, as the server saw it.
+//! A fixed rate: number of requests and evenness of their arrival, measured in the server.
 
 use crate::Settings;
 use crate::sampler::{Rounds, Sampler, middle};
@@ -19,7 +19,7 @@ struct Sample {
     bunched: f64,
     /// CPU time over run time.
     cpu_share: f64,
-    /// Median latency from the moment due, in milliseconds, as the tool itself reports it.
+    /// Median latency from the moment due, in milliseconds, from the tool's own report.
     median_from_due: Option<f64>,
 }
 
@@ -28,7 +28,7 @@ pub(crate) fn compare(
     sampler: &Sampler,
     tools: &[Tool],
 ) -> anyhow::Result<Vec<Goal>> {
-    println!("### {RATE}/s on two connections for {SECONDS} s, as the server saw it\n");
+    println!("### {RATE}/s on two connections for {SECONDS} s, measured in the server\n");
     let target = Target::start()?;
     let command = |tool: &Tool| tool.at_rate(RATE, SECONDS, &target.url("/stamped"));
     let bare_loop = Tool::bare_loop()?;

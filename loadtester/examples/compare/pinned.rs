@@ -1,4 +1,4 @@
-//! Server and tool on a core of their own each: what the tool itself adds to the 99th percentile.
+//! Server and tool on one core each: the tool's own share of the 99th percentile.
 
 use anyhow::Context as _;
 use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
@@ -13,7 +13,7 @@ use crate::verdict::{Goal, Good};
 const CONNECTIONS: usize = 50;
 
 struct Sample {
-    /// As the tool reports it, in milliseconds.
+    /// From the tool's report, in milliseconds.
     p99: f64,
     rate: f64,
 }
@@ -54,7 +54,7 @@ pub(crate) fn compare(
         ]);
         if tool.name == OURS {
             goals.push(Goal {
-                figure: "p99 with a core of its own, 50 connections, ms".to_owned(),
+                figure: "p99 on its own core, 50 connections, ms".to_owned(),
                 good: Good::AtMost,
                 target: 1.0,
                 stretch: Some(0.7),
@@ -76,7 +76,7 @@ fn sample(
 ) -> anyhow::Result<Sample> {
     target.take_count()?;
     let start = |words: &Words| on_core(core, || tool::start(words))?;
-    let cost = tool::run_from(words, tool::LOOK_EVERY, start, |_| {})?;
+    let cost = tool::run_from(words, tool::POLL_EVERY, start, |_| {})?;
     let p99 = if tool.name == OURS {
         let report: serde_json::Value = serde_json::from_str(&cost.output)?;
         report["latency"]["percentiles"]["99"]
@@ -91,7 +91,7 @@ fn sample(
     })
 }
 
-/// The line `99%    1.24ms` of wrk, in milliseconds.
+/// The value of wrk's line `99%    1.24ms`, in milliseconds.
 fn wrk_p99(report: &str) -> Option<f64> {
     let line = report.lines().map(str::trim);
     let value = line
@@ -106,14 +106,14 @@ fn wrk_p99(report: &str) -> Option<f64> {
     Some(number.parse::<f64>().ok()? * scale)
 }
 
-/// The first two cores that this program may use.
+/// The first two cores that this process may use.
 fn two_cores() -> anyhow::Result<Option<(usize, usize)>> {
     let allowed = sched_getaffinity(None)?;
     let mut cores = (0..CpuSet::MAX_CPU).filter(|core| allowed.is_set(*core));
     Ok(cores.next().zip(cores.next()))
 }
 
-/// Does something on one core; what it starts stays there.
+/// Runs `action` on one core; processes that it starts stay on that core.
 fn on_core<T>(core: usize, action: impl FnOnce() -> T) -> anyhow::Result<T> {
     let before = sched_getaffinity(None)?;
     let mut only = CpuSet::new();

@@ -1,4 +1,4 @@
-//! Takes samples in rounds, and leaves out those in which the machine was not left alone.
+//! Takes samples in rounds and leaves out disturbed ones.
 
 use std::cell::Cell;
 use std::time::{Duration, Instant};
@@ -7,12 +7,12 @@ use crate::Settings;
 use crate::system::{self, MachineTime, median};
 use crate::target::Target;
 
-/// How often a disturbed sample is taken again, while there is time.
+/// Attempts for one sample, while there is time.
 const TRIES: usize = 4;
 
-/// Judges samples by what the machine did meanwhile, never by their result.
+/// Judges samples by the load on the machine meanwhile, never by their result.
 pub(crate) struct Sampler {
-    /// Time left for taking samples again.
+    /// Time left for repeating samples.
     patience: Cell<Duration>,
     most_stolen: f64,
     most_others: f64,
@@ -36,14 +36,14 @@ impl Sampler {
         }
     }
 
-    /// One sample against `target` during which the machine was left alone; none after several tries.
+    /// One undisturbed sample against `target`; `None` after several attempts.
     pub(crate) fn sample<T>(
         &self,
         target: &Target,
         mut take: impl FnMut() -> anyhow::Result<T>,
     ) -> anyhow::Result<Option<T>> {
         let server = target.id().to_string();
-        // Whatever the machine did beyond this was somebody else's.
+        // CPU time beyond this belongs to other processes.
         let ours = || -> anyhow::Result<Duration> {
             let living =
                 system::process_cpu("self")?.total() + system::process_cpu(&server)?.total();
@@ -76,14 +76,14 @@ impl Sampler {
         Ok(None)
     }
 
-    /// A sentence on how many samples were left out.
+    /// A sentence with the number of samples left out.
     pub(crate) fn summary(&self) -> String {
         if self.most_stolen.is_infinite() {
-            return "**Disturbed samples were kept, so only ratios mean anything.**".to_owned();
+            return "**Disturbed samples were kept, so only ratios are meaningful.**".to_owned();
         }
         format!(
-            "{} of {} samples were left out, because meanwhile the hypervisor took more than {:.0} % of the CPU or other \
-             processes more than {:.0} % of a core.",
+            "{} of {} samples were left out because the hypervisor took more than {:.0} % of the CPU or other \
+             processes took more than {:.0} % of a core.",
             self.left_out.get(),
             self.taken.get(),
             self.most_stolen * 100.0,
@@ -92,16 +92,16 @@ impl Sampler {
     }
 }
 
-/// The samples of one tool, a place for each round.
+/// The samples of one tool, one for each round.
 pub(crate) type Rounds<T> = Vec<Option<T>>;
 
-/// The middle of a figure over the rounds that have it.
+/// The median of a figure over the rounds that have a sample.
 pub(crate) fn middle<T>(rounds: &Rounds<T>, figure: impl Fn(&T) -> f64) -> Option<f64> {
     median(rounds.iter().flatten().map(figure))
 }
 
-/// One tool's figure over another's: the middle of the ratios within the rounds that have both, as what slows the
-/// machine for minutes slows both; without such a round the ratio of the middles.
+/// One tool's figure divided by another's: the median of the ratios within rounds, because a slow phase of the machine slows
+/// both tools. Without a round that has both samples, it is the ratio of the medians.
 pub(crate) fn ratio<T>(
     rounds: &Rounds<T>,
     others: &Rounds<T>,

@@ -1,4 +1,4 @@
-//! One request, and very many: start-up time, memory, size of the program.
+//! One request, and very many: start-up time, memory and size of the program.
 
 use anyhow::Context as _;
 
@@ -9,15 +9,15 @@ use crate::target::Target;
 use crate::tool::{self, OURS, Tool};
 use crate::verdict::{Goal, Good};
 
-/// Runs of one request within a sample.
+/// Runs in one sample.
 const REPEATED: u32 = 10;
 const FEW: u64 = 100_000;
 const MANY: u64 = 1_100_000;
 
 struct Sample {
-    /// Of one run, in milliseconds.
+    /// Wall time of one run, in milliseconds.
     wall: f64,
-    /// Peak, in MB.
+    /// Peak memory, in MB.
     memory: f64,
 }
 

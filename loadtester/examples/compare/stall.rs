@@ -1,6 +1,7 @@
-//! A server that is stopped for two of ten seconds: what each tool reports as its 99th percentile.
+//! A server that is stopped for two of ten seconds: the 99th percentile in each tool's report.
 //!
-//! By arithmetic a fifth of the requests are due in the stall and wait up to 2 s, evenly, so it is 1.9 s.
+//! The true value is 1.9 s: a fifth of the requests are due while the server is stopped, and their waiting times are spread evenly
+//! up to 2 s.
 
 use std::time::Duration;
 
@@ -77,7 +78,7 @@ fn sample(tool: &Tool, words: &tool::Words, target: &Target) -> anyhow::Result<S
         if stopped != STOPPED.contains(&elapsed) {
             stopped = !stopped;
             let signal = if stopped { Signal::STOP } else { Signal::CONT };
-            // A server that has ended shows in the count.
+            // If the server has ended, the count is wrong and shows it.
             let _ = kill_process(server, signal);
         }
     })?;
@@ -89,7 +90,7 @@ fn sample(tool: &Tool, words: &tool::Words, target: &Target) -> anyhow::Result<S
     })
 }
 
-/// The 99th percentiles that a tool reports, in seconds; hey knows of one only.
+/// The 99th percentiles in a tool's report, in seconds; hey has only one.
 fn percentiles(tool: &Tool, output: &str) -> anyhow::Result<(f64, Option<f64>)> {
     if tool.name == "hey" {
         let value = output

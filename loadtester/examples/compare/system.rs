@@ -1,4 +1,4 @@
-//! What `/proc` tells about the machine and its processes.
+//! Figures from `/proc` about the machine and its processes.
 
 use std::time::Duration;
 
@@ -33,7 +33,7 @@ impl MachineTime {
             .collect();
         // user nice system idle iowait irq softirq steal; guest times are part of user.
         let [user, nice, system, idle, waiting, irq, softirq, stolen, ..] = times[..] else {
-            anyhow::bail!("/proc/stat has another form than expected: {line}");
+            anyhow::bail!("/proc/stat has an unexpected format: {line}");
         };
         let busy = user + nice + system + irq + softirq;
         Ok(Self {
@@ -52,7 +52,7 @@ impl MachineTime {
     }
 }
 
-/// CPU time, by whose code it went to.
+/// CPU time in the program's own code and in the kernel.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Cpu {
     pub(crate) own: Duration,
@@ -94,7 +94,7 @@ fn cpu_fields(id: &str, first: usize) -> anyhow::Result<Cpu> {
         .map(|ticks| Duration::from_secs_f64(ticks / TICKS_PER_SECOND))
         .collect();
     let [own, kernel] = times[..] else {
-        anyhow::bail!("/proc/{id}/stat has another form than expected: {stat}");
+        anyhow::bail!("/proc/{id}/stat has an unexpected format: {stat}");
     };
     Ok(Cpu { own, kernel })
 }
@@ -124,7 +124,7 @@ pub(crate) fn describe() -> String {
     )
 }
 
-/// The middle value; of an even number the mean of the two; none of none.
+/// The median; `None` without values.
 pub(crate) fn median(values: impl IntoIterator<Item = f64>) -> Option<f64> {
     let mut values: Vec<f64> = values.into_iter().collect();
     values.sort_by(f64::total_cmp);

@@ -1,4 +1,4 @@
-//! The server that is loaded: small answers from one thread, which counts requests and notes when they came.
+//! The server of the comparison: one thread with small responses that counts requests and records their times.
 
 use std::cell::Cell;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
@@ -16,7 +16,7 @@ use tempfile::TempDir;
 
 use crate::nginx;
 
-/// First argument that makes this program the server.
+/// First argument that selects the server.
 pub(crate) const MODE: &str = "serve-target";
 
 /// Serves until killed; prints its address first.
@@ -81,7 +81,7 @@ async fn serve() -> std::io::Result<()> {
     axum::serve(listener, routes).await
 }
 
-/// Which server is loaded at full speed.
+/// The server of the part full-speed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub(crate) enum Server {
     /// The one in this program
@@ -94,7 +94,7 @@ pub(crate) enum Server {
 pub(crate) struct Target {
     child: Child,
     address: SocketAddr,
-    /// For nginx its folder, and what it had counted at the last look.
+    /// For nginx: its folder, and its count at the last call.
     nginx: Option<(TempDir, Cell<u64>)>,
 }
 
@@ -143,12 +143,12 @@ impl Target {
             return Ok(self.get("/count")?.parse()?);
         };
         let status = self.get(nginx::STATUS)?;
-        let count = nginx::requests(&status).context("nginx tells no number of requests")?;
-        // This look was counted too.
+        let count = nginx::requests(&status).context("nginx reports no number of requests")?;
+        // The request for the count is counted too.
         Ok(count.saturating_sub(last.replace(count) + 1))
     }
 
-    /// When requests to `/stamped` came, in nanoseconds, since the last call.
+    /// Times of the requests to `/stamped` since the last call, in nanoseconds.
     pub(crate) fn take_stamps(&self) -> anyhow::Result<Vec<u64>> {
         self.get("/stamps")?
             .lines()
@@ -159,18 +159,18 @@ impl Target {
     fn get(&self, path: &str) -> anyhow::Result<String> {
         let mut stream = TcpStream::connect(self.address)?;
         write!(stream, "GET {path} HTTP/1.0\r\n\r\n")?;
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer)?;
-        let (_, body) = answer
+        let mut response = String::new();
+        stream.read_to_string(&mut response)?;
+        let (_, body) = response
             .split_once("\r\n\r\n")
-            .context("the server's answer is no HTTP")?;
+            .context("the server's response is not HTTP")?;
         Ok(body.to_owned())
     }
 }
 
 impl Drop for Target {
     fn drop(&mut self) {
-        // Gone already is as good.
+        // Fails if the process has already ended.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }

@@ -1,4 +1,4 @@
-//! The tools: how each is told what to do, and one run of it.
+//! The tools: the command line of each, and one run of it.
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -13,16 +13,16 @@ use crate::system::{Cpu, children_cpu, peak_memory};
 /// Name of our own generator in the tables.
 pub(crate) const OURS: &str = "loadtester";
 const BARE_LOOP: &str = "bare loop";
-/// What hey sends besides the host, and so do we.
+/// Headers that hey sends besides `Host`; this program and wrk get the same.
 pub(crate) const HEADERS: [&str; 3] = [
     "User-Agent: hey/0.0.1",
     "Content-Type: text/html",
     "Accept-Encoding: gzip",
 ];
-/// How often a running tool is looked at.
-pub(crate) const LOOK_EVERY: Duration = Duration::from_millis(20);
-/// The same for a run that is over in milliseconds.
-const LOOK_OFTEN: Duration = Duration::from_micros(200);
+/// Time between two polls of a running tool.
+pub(crate) const POLL_EVERY: Duration = Duration::from_millis(20);
+/// The same for a run that takes milliseconds.
+const POLL_OFTEN: Duration = Duration::from_micros(200);
 
 #[derive(Clone, Debug)]
 pub(crate) struct Tool {
@@ -33,17 +33,17 @@ pub(crate) struct Tool {
 /// A program with its arguments.
 pub(crate) type Words = Vec<OsString>;
 
-/// What one run cost.
+/// Cost of one run.
 #[derive(Clone, Debug)]
 pub(crate) struct Cost {
     pub(crate) cpu: Cpu,
     pub(crate) wall: Duration,
-    /// Peak, in bytes.
+    /// Peak memory, in bytes.
     pub(crate) memory: u64,
     pub(crate) output: String,
 }
 
-/// Ours, and those of the others that are on the `PATH` or where `./run.sh tools` puts hey.
+/// This program, and the others as far as they are on the `PATH` or in `.local/bin`.
 pub(crate) fn installed() -> anyhow::Result<Vec<Tool>> {
     let mut tools = vec![Tool {
         name: OURS,
@@ -60,7 +60,7 @@ pub(crate) fn installed() -> anyhow::Result<Vec<Tool>> {
     Ok(tools)
 }
 
-/// The name as the tables show it: ours stands out.
+/// The name for the tables, with this program in bold.
 pub(crate) fn emphasised(name: &str) -> String {
     if name == OURS {
         format!("**{name}**")
@@ -70,8 +70,8 @@ pub(crate) fn emphasised(name: &str) -> String {
 }
 
 impl Tool {
-    /// Our own generator as installed: it lies beside the folder of this example once it is built, and has neither
-    /// a server for the comparison nor the comparison in it.
+    /// The load generator as installed, without the comparison in it, and its size. Once built it is in the parent of this example's
+    /// folder.
     pub(crate) fn program() -> Option<(Self, u64)> {
         let folder = std::env::current_exe().ok()?.parent()?.parent()?.to_owned();
         let program = folder.join("loadtester");
@@ -85,7 +85,7 @@ impl Tool {
         ))
     }
 
-    /// No tool, but what is left if everything is taken away from one.
+    /// The bare loop as a tool.
     pub(crate) fn bare_loop() -> anyhow::Result<Self> {
         Ok(Self {
             name: BARE_LOOP,
@@ -93,15 +93,14 @@ impl Tool {
         })
     }
 
-    /// Full speed. wrk gets the headers that the others send,
-    /// and the number of threads that suits it best: two at two connections, else one.
+    /// Full speed. wrk gets the headers of the others and its best number of threads: two at two connections, otherwise one.
     pub(crate) fn at_full_speed(&self, connections: usize, seconds: u64, url: &str) -> Words {
         let (connections, seconds) = (connections.to_string(), format!("{seconds}s"));
         let threads = if connections == "2" { "2" } else { "1" };
         match self.name {
             "wrk" => {
                 let mut words = self.words(&["--latency", "-t", threads]);
-                // It sends a bare request otherwise, which costs the server a tenth less than the others'.
+                // Without headers, its requests cost the server a tenth less than those of the others.
                 let headers = HEADERS.iter().flat_map(|header| ["-H", header]);
                 words.extend(headers.map(OsString::from));
                 let rest = ["-c", &connections, "-d", &seconds, url];
@@ -114,7 +113,7 @@ impl Tool {
         }
     }
 
-    /// A rate on two connections, for the tools that know of rates.
+    /// A rate on two connections, for the tools that have rates.
     pub(crate) fn at_rate(&self, rate: u64, seconds: u64, url: &str) -> Option<Words> {
         let seconds = format!("{seconds}s");
         let (each, total) = ((rate / 2).to_string(), rate.to_string());
@@ -127,7 +126,7 @@ impl Tool {
         })
     }
 
-    /// So many requests, for the tools that count them.
+    /// A number of requests, for the tools that count them.
     pub(crate) fn for_requests(
         &self,
         requests: u64,
@@ -152,27 +151,27 @@ impl Tool {
     }
 }
 
-/// Runs a command to its end. `meanwhile` is called every few milliseconds with the time since the start.
+/// Runs a command to its end. `meanwhile` is called after each poll with the time since the start.
 pub(crate) fn run(words: &Words, meanwhile: impl FnMut(Duration)) -> anyhow::Result<Cost> {
-    run_from(words, LOOK_EVERY, start, meanwhile)
+    run_from(words, POLL_EVERY, start, meanwhile)
 }
 
-/// Runs a command that is over in milliseconds.
+/// Runs a command that takes milliseconds.
 pub(crate) fn run_short(words: &Words) -> anyhow::Result<Cost> {
-    run_from(words, LOOK_OFTEN, start, |_| {})
+    run_from(words, POLL_OFTEN, start, |_| {})
 }
 
 /// Runs a command that `start` starts.
 pub(crate) fn run_from(
     words: &Words,
-    look_every: Duration,
+    poll_every: Duration,
     start: impl FnOnce(&Words) -> anyhow::Result<Child>,
     mut meanwhile: impl FnMut(Duration),
 ) -> anyhow::Result<Cost> {
     let before = children_cpu()?;
     let started = Instant::now();
     let mut child = start(words)?;
-    // The reports are shorter than a pipe's buffer, so they can wait there.
+    // A report is shorter than the buffer of a pipe, so it can be read at the end.
     let mut memory = 0;
     let status = loop {
         memory = memory.max(peak_memory(child.id()).unwrap_or(0));
@@ -180,7 +179,7 @@ pub(crate) fn run_from(
             break status;
         }
         meanwhile(started.elapsed());
-        std::thread::sleep(look_every);
+        std::thread::sleep(poll_every);
     };
     let wall = started.elapsed();
     ensure!(status.success(), "{words:?} ended with {status}");

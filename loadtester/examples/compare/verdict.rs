@@ -1,13 +1,13 @@
-//! Figures held against what they should be.
+//! Figures compared with their targets.
 
 use crate::table::{Table, cell};
 
-/// Which way a figure is good.
+/// How a figure compares with its limit.
 #[derive(Clone, Copy)]
 pub(crate) enum Good {
     AtMost,
     AtLeast,
-    /// At most this far from the goal, as a share of it.
+    /// At most this far from the limit, as a share of it.
     Near(f64),
 }
 
@@ -17,11 +17,11 @@ pub(crate) struct Goal {
     pub(crate) figure: String,
     pub(crate) good: Good,
     pub(crate) target: f64,
-    /// What would be better still.
+    /// A better target.
     pub(crate) stretch: Option<f64>,
     /// Decimals shown.
     pub(crate) digits: usize,
-    /// What was measured, if it was.
+    /// The measured value.
     pub(crate) found: Option<f64>,
 }
 
@@ -43,9 +43,9 @@ impl Good {
     }
 }
 
-/// Prints the goals; says how many are missed.
+/// Prints the goals.
 pub(crate) fn print(goals: &[Goal]) {
-    println!("### Held against the targets\n");
+    println!("### Targets\n");
     let mut table = Table::new(["figure", "target", "found", "met", "stretch", "reached"]);
     let word = |found: Option<f64>, good: Good, limit: f64, words: [&str; 2]| match found {
         Some(found) => words[usize::from(good.holds(found, limit))].to_owned(),

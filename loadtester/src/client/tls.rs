@@ -1,4 +1,4 @@
-//! TLS settings: certificates are checked against a file of authorities, or, as hey does, not at all.
+//! TLS settings: certificates are checked against a file of authorities, or not at all, as in hey.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -15,7 +15,7 @@ use rustls::{ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme
 /// The settings for one run; `http2` offers HTTP/2 before HTTP/1.1.
 ///
 /// # Errors
-/// The file of authorities cannot be used, in words.
+/// The file of authorities cannot be used.
 pub(crate) fn settings(ca_file: Option<&Path>, http2: bool) -> Result<Arc<ClientConfig>, String> {
     let provider = Arc::new(ring::default_provider());
     let listed = ca_file.map(|file| Listed::new(file, Arc::clone(&provider)));
@@ -38,8 +38,8 @@ pub(crate) fn settings(ca_file: Option<&Path>, http2: bool) -> Result<Arc<Client
     Ok(Arc::new(config))
 }
 
-/// Lets pass what an authority of a file has signed, and the certificates of that file themselves: one that a server
-/// signed for itself is, as a rule, marked as an authority, which rustls takes from no server.
+/// Accepts certificates that an authority in a file has signed, and the certificates in that file themselves. A self-signed
+/// certificate is mostly marked as an authority, and rustls accepts such a certificate from no server.
 #[derive(Debug)]
 struct Listed {
     authorities: Arc<WebPkiServerVerifier>,
@@ -59,7 +59,7 @@ impl Listed {
                 .map_err(|error| format!("{name}: {error}"))?;
         }
         if roots.is_empty() {
-            return Err(format!("{name} holds no certificate"));
+            return Err(format!("{name} contains no certificate"));
         }
         let authorities = WebPkiServerVerifier::builder_with_provider(roots.into(), provider)
             .build()
@@ -81,7 +81,7 @@ impl Listed {
         use rustls::CertificateError::{Other, UnknownIssuer};
         let verifier = &self.authorities;
         match verifier.verify_server_cert(certificate, intermediates, name, ocsp, now) {
-            // What webpki finds wrong with the chain, such as an authority in the place of a server.
+            // webpki refuses the chain, for example because the server presents an authority's certificate.
             Err(rustls::Error::InvalidCertificate(Other(_)))
                 if self.certificates.contains(certificate) =>
             {
@@ -96,7 +96,7 @@ impl Listed {
     }
 }
 
-/// Checks certificates against a list, or lets every one pass: a load test asks how fast a server answers, not who it is.
+/// Checks certificates against a list, or accepts every one: a load test measures how fast a server responds, not who it is.
 #[derive(Debug)]
 struct Verifier {
     provider: Arc<CryptoProvider>,

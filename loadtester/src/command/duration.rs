@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-/// Reads `10s`, `1h30m`, `1.5s`, `250ms`, `0`.
+/// Parses `10s`, `1h30m`, `1.5s`, `250ms`, `0`.
 ///
 /// # Errors
-/// Anything else, negative durations and those beyond 10 years included, in words.
+/// The text is anything else, a negative duration or one beyond 10 years. The error says how to write one.
 pub fn parse_duration(text: &str) -> Result<Duration, String> {
     const LONGEST_SECONDS: f64 = 10.0 * 365.0 * 86_400.0;
     const UNITS: [(&str, f64); 7] = [
@@ -17,7 +17,7 @@ pub fn parse_duration(text: &str) -> Result<Duration, String> {
         ("m", 60.0),
         ("h", 3600.0),
     ];
-    let bad = || format!("`{text}` is no duration: write it as 10s, 3m, 1h30m or 250ms");
+    let bad = || format!("`{text}` is not a duration: write it as 10s, 3m, 1h30m or 250ms");
     if text == "0" {
         return Ok(Duration::ZERO);
     }
@@ -29,7 +29,7 @@ pub fn parse_duration(text: &str) -> Result<Duration, String> {
             .ok_or_else(bad)?;
         let number: f64 = rest[..digits].parse().map_err(|_| bad())?;
         rest = &rest[digits..];
-        // The longest unit that fits: `m` must not win over `ms`.
+        // The longest unit that matches, because `m` is also the beginning of `ms`.
         let (unit, scale) = UNITS
             .iter()
             .filter(|(unit, _)| rest.starts_with(unit))
@@ -51,7 +51,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn go_durations_are_read() {
+    fn go_durations_are_parsed() {
         for (text, milliseconds) in [
             ("0", 0),
             ("10s", 10_000),
@@ -91,7 +91,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn any_text_gets_an_answer(text in "\\PC{0,20}") {
+        fn any_text_is_handled(text in "\\PC{0,20}") {
             let _ = parse_duration(&text);
         }
     }

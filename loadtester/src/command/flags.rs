@@ -1,17 +1,18 @@
-//! The table of flags: name, value, help, and where it goes.
+//! The table of flags: name, value, help and the field that each sets.
 
 use std::fmt::Write as _;
 use std::str::FromStr;
 
-use super::{Output, Typed, UsageError, parse_duration};
+use super::duration::parse_duration;
+use super::typed::{Output, Typed, UsageError};
 
-/// Takes a value, or says what was expected instead.
+/// Stores a value. The error says which value was expected.
 type Take = fn(&mut Typed, String) -> Result<(), String>;
 
 enum Kind {
     /// `-x`, or `-x=true` and `-x=false`.
     Switch(fn(&mut Typed, bool)),
-    /// `-x VALUE`; the text names the value in the help.
+    /// `-x VALUE`; the text is the name of the value in the help.
     Value(&'static str, Take),
 }
 
@@ -37,11 +38,14 @@ const fn switch(name: &'static str, help: &'static str, set: fn(&mut Typed, bool
     }
 }
 
-/// hey's flags.
+/// The flags of hey.
 static HEY: &[Flag] = &[
-    value("n", "N", "Requests in all, exactly (200)", |t, v| {
-        set(&mut t.requests, at_least_one(&v))
-    }),
+    value(
+        "n",
+        "N",
+        "Total number of requests, exactly (200)",
+        |t, v| set(&mut t.requests, at_least_one(&v)),
+    ),
     value(
         "c",
         "N",
@@ -53,7 +57,7 @@ static HEY: &[Flag] = &[
         "RATE",
         "Requests per second of each worker (no limit)",
         |t, v| {
-            // In hey none is what 0 says, and templates fill it in.
+            // In hey, 0 means no limit, and templates fill it in.
             t.worker_rate = match v.parse() {
                 Ok(0.0) => None,
                 _ => Some(rate(&v)?),
@@ -64,7 +68,7 @@ static HEY: &[Flag] = &[
     value(
         "z",
         "DURATION",
-        "Send for this long, such as 10s or 3m; -n is then ignored",
+        "Send for this time, such as 10s or 3m; -n is then ignored",
         |t, v| {
             t.duration = Some(parse_duration(&v)?).filter(|duration| !duration.is_zero());
             Ok(())
@@ -93,7 +97,7 @@ static HEY: &[Flag] = &[
     value(
         "H",
         "HEADER",
-        "Header such as 'Accept: text/plain'; may be repeated, the last of a name wins",
+        "Header such as 'Accept: text/plain'; may be repeated, the last one of a name wins",
         |t, v| {
             t.headers.push(v);
             Ok(())
@@ -102,7 +106,7 @@ static HEY: &[Flag] = &[
     value(
         "t",
         "SECONDS",
-        "Limit of one request (20); 0 is none; durations such as 500ms are read too",
+        "Time limit of one request (20), 0 for none; durations such as 500ms work too",
         |t, v| {
             let seconds = v.parse::<u64>().map(|seconds| format!("{seconds}s"));
             set(&mut t.timeout, parse_duration(&seconds.unwrap_or(v)))
@@ -127,17 +131,17 @@ static HEY: &[Flag] = &[
     value(
         "x",
         "URL",
-        "HTTP proxy (else HTTP_PROXY, HTTPS_PROXY and NO_PROXY count)",
+        "HTTP proxy (without it, HTTP_PROXY, HTTPS_PROXY and NO_PROXY apply)",
         |t, v| text(&mut t.proxy, v),
     ),
     value("host", "HOST", "Host header", |t, v| text(&mut t.host, v)),
-    switch("h2", "HTTP/2 by TLS", |t, on| t.http2 = on),
+    switch("h2", "HTTP/2 over TLS", |t, on| t.http2 = on),
     switch("disable-compression", "Do not ask for gzip", |t, on| {
         t.disable_compression = on;
     }),
     switch(
         "disable-keepalive",
-        "A new connection for every request",
+        "Open a new connection for each request",
         |t, on| t.disable_keepalive = on,
     ),
     switch("disable-redirects", "Do not follow redirects", |t, on| {
@@ -146,24 +150,24 @@ static HEY: &[Flag] = &[
     value(
         "cpus",
         "N",
-        "Threads (chosen by cores, workers and rate)",
+        "Threads (chosen from cores, workers and rate)",
         |t, v| set(&mut t.threads, at_least_one(&v).and_then(at_most(1024))),
     ),
 ];
 
-/// What hey has not.
+/// Flags that hey does not have.
 static MORE: &[Flag] = &[
     value(
         "rate",
         "RATE",
-        "Requests per second of all workers together, sent on schedule; latency then counts \
-           from the intended moment too",
+        "Requests per second of all workers together, sent on schedule; latency is then also \
+           measured from the moment due",
         |t, v| set(&mut t.total_rate, rate(&v)),
     ),
     value(
         "warmup",
         "DURATION",
-        "Send this long before anything is recorded",
+        "Send for this time before recording starts",
         |t, v| {
             t.warmup = parse_duration(&v)?;
             Ok(())
@@ -172,7 +176,7 @@ static MORE: &[Flag] = &[
     value(
         "drain",
         "DURATION",
-        "Wait at most this long for requests still running after -z (until -t)",
+        "Wait at most this time for requests in flight after -z (up to -t)",
         |t, v| set(&mut t.drain, parse_duration(&v)),
     ),
     switch("json", "Write the result as one JSON object", |t, on| {
@@ -181,9 +185,9 @@ static MORE: &[Flag] = &[
     value(
         "fail-on",
         "CONDITIONS",
-        "Exit with 2 unless all hold, such as 'p99<50ms,errors<1%,rate>900'; may be repeated",
+        "Exit with code 2 unless all hold, such as 'p99<50ms,errors<1%,rate>900'; may be repeated",
         |t, v| {
-            // An unset variable in a script must not take the check away.
+            // An unset variable in a script must not disable the check.
             if v.split(',').all(|condition| condition.trim().is_empty()) {
                 return Err("no condition: write it as 'p99<50ms,errors<1%'".to_owned());
             }
@@ -198,19 +202,19 @@ static MORE: &[Flag] = &[
     value(
         "cacert",
         "FILE",
-        "Check TLS certificates against these (not checked by default, as in hey)",
+        "Check TLS certificates against this file (by default they are not checked, as in hey)",
         |t, v| text(&mut t.ca_file, v),
     ),
     value(
         "unix-socket",
         "PATH",
-        "Connect to this socket whatever the URL's host",
+        "Connect to this socket instead of the host of the URL",
         |t, v| text(&mut t.unix_socket, v),
     ),
     value(
         "urls",
         "FILE",
-        "File of URLs, one a line, requested in turn",
+        "File of URLs, one per line, requested in turn",
         |t, v| text(&mut t.urls_file, v),
     ),
     switch("quiet", "No progress line", |t, on| t.quiet = on),
@@ -247,7 +251,7 @@ impl Flag {
         }
     }
 
-    /// As the help and messages write it: hey's flags with one dash, others with two.
+    /// The flag with its dashes, as help and messages write it: one for the flags of hey, two for others.
     fn spelled(&self) -> String {
         let dashes = if HEY.iter().any(|flag| flag.name == self.name) {
             "-"
@@ -262,7 +266,7 @@ pub(super) fn find(name: &str) -> Option<&'static Flag> {
     HEY.iter().chain(MORE).find(|flag| flag.name == name)
 }
 
-/// Refuses a flag, naming the one that was probably meant.
+/// The error for an unknown flag. It names the flag that was probably meant.
 pub(super) fn unknown(word: &str, name: &str) -> UsageError {
     let meant = match name {
         "concurrency" | "connections" => find("c"),
@@ -275,23 +279,23 @@ pub(super) fn unknown(word: &str, name: &str) -> UsageError {
     let hint = meant.map_or_else(String::new, |flag| {
         format!("; did you mean {}?", flag.spelled())
     });
-    UsageError(format!("there is no flag {word}{hint} (-h lists them)"))
+    UsageError(format!("unknown flag {word}{hint} (-h lists all flags)"))
 }
 
 /// The text of `hey -h`.
 pub fn usage() -> String {
     let mut text = String::from(
         "Usage: hey [flags] URL...\n\n\
-         Sends requests to the URL with several workers at once and reports how it answered.\n\n",
+         Sends requests to the URL with several workers at once and reports the results.\n\n",
     );
     list(&mut text, "Flags of hey", HEY);
-    list(&mut text, "Further flags", MORE);
+    list(&mut text, "Additional flags", MORE);
     text.push_str(
         "Examples:\n  \
          hey -n 1000 -c 10 http://localhost:8080/\n  \
          hey -z 2m -q 1000 -c 2 http://simple-app-canary.default:80/\n  \
          hey -z 30s --rate 2000 -c 20 --fail-on 'p99<50ms,errors<1%' http://localhost:8080/\n\n\
-         Exit code: 0 after a run, 2 if a condition of --fail-on does not hold, 1 if nothing could be run.\n",
+         Exit code: 0 after a run, 2 if a condition of --fail-on does not hold, 1 if nothing was run.\n",
     );
     text
 }
@@ -322,7 +326,7 @@ fn text(place: &mut Option<String>, value: String) -> Result<(), String> {
 fn at_least_one<T: FromStr + PartialOrd + From<u8>>(text: &str) -> Result<T, String> {
     match text.parse::<T>() {
         Ok(number) if number >= T::from(1) => Ok(number),
-        _ => Err(format!("`{text}` is no whole number from 1 up")),
+        _ => Err(format!("`{text}` is not a whole number of at least 1")),
     }
 }
 
@@ -331,7 +335,7 @@ fn at_most(most: usize) -> impl Fn(usize) -> Result<usize, String> {
         if number <= most {
             Ok(number)
         } else {
-            Err(format!("{number} is more than {most}"))
+            Err(format!("{number} is above the maximum of {most}"))
         }
     }
 }
@@ -341,7 +345,7 @@ fn rate(text: &str) -> Result<f64, String> {
     match text.parse::<f64>() {
         Ok(rate) if rate > 0.0 && rate <= MOST => Ok(rate),
         _ => Err(format!(
-            "`{text}` is no rate: write a number of requests per second above 0 and up to 1000000000"
+            "`{text}` is not a rate: write a number of requests per second above 0 and up to 1000000000"
         )),
     }
 }

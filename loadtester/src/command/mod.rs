@@ -1,113 +1,29 @@
-//! hey's command line, as typed: by a person, or by a webhook in `metadata.cmd`.
+//! The command line of hey, from a terminal or from `metadata.cmd` of a webhook.
 //!
-//! Flags follow Go's rules as hey's do (`-n 5`, `-n=5`, `--n 5`), with one mend: flags after the URL count.
+//! Flags follow Go's rules as in hey (`-n 5`, `-n=5`, `--n 5`), except that flags after the URL count too.
 
 mod duration;
 mod flags;
-
-use std::time::Duration;
+mod typed;
 
 pub use duration::parse_duration;
 pub use flags::usage;
+pub use typed::{Output, Typed, UsageError};
 
-/// A command line that cannot be run; the text says which flag and what was expected.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{0}")]
-pub struct UsageError(pub String);
-
-/// How the result is written.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Output {
-    /// hey's summary.
-    #[default]
-    Summary,
-    /// One line per request, in hey's columns.
-    Csv,
-    /// One object, described by `report.schema.json`.
-    Json,
-}
-
-/// What was typed; nothing is resolved, read or looked up yet.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct Typed {
-    /// `-n`: requests in all.
-    pub requests: Option<u64>,
-    /// `-c`: workers.
-    pub workers: Option<usize>,
-    /// `-q`: requests per second of each worker.
-    pub worker_rate: Option<f64>,
-    /// `--rate`: requests per second of all workers together.
-    pub total_rate: Option<f64>,
-    /// `-z`: how long to send.
-    pub duration: Option<Duration>,
-    /// `--warmup`: how long to send before anything is recorded.
-    pub warmup: Duration,
-    /// `--drain`: how long to wait for requests still running at the end of `-z`.
-    pub drain: Option<Duration>,
-    /// `-t`: limit of one request; zero is none.
-    pub timeout: Option<Duration>,
-    /// `-o`, `--json`.
-    pub output: Output,
-    /// `--fail-on`: conditions that decide the exit code.
-    pub fail_on: Option<String>,
-    /// `-m`.
-    pub method: Option<String>,
-    /// `-H`, in the order typed.
-    pub headers: Vec<String>,
-    /// `-A`.
-    pub accept: Option<String>,
-    /// `-d`.
-    pub body: Option<String>,
-    /// `-D`.
-    pub body_file: Option<String>,
-    /// `-T`.
-    pub content_type: Option<String>,
-    /// `-U`.
-    pub user_agent: Option<String>,
-    /// `-a`.
-    pub basic_auth: Option<String>,
-    /// `-x`.
-    pub proxy: Option<String>,
-    /// `-host`.
-    pub host: Option<String>,
-    /// `-h2`: HTTP/2 by TLS.
-    pub http2: bool,
-    /// `--h2c`: HTTP/2 without TLS.
-    pub http2_plain: bool,
-    /// `-disable-compression`.
-    pub disable_compression: bool,
-    /// `-disable-keepalive`.
-    pub disable_keepalive: bool,
-    /// `-disable-redirects`.
-    pub disable_redirects: bool,
-    /// `-cpus`: threads.
-    pub threads: Option<usize>,
-    /// `--cacert`: certificates to trust; without it none is checked, as hey does.
-    pub ca_file: Option<String>,
-    /// `--unix-socket`.
-    pub unix_socket: Option<String>,
-    /// `--urls`: a file of URLs.
-    pub urls_file: Option<String>,
-    /// `--quiet`: no progress line.
-    pub quiet: bool,
-    /// URLs, requested in turn.
-    pub urls: Vec<String>,
-}
-
-/// What a command line asks for.
+/// The meaning of a command line.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Asked {
+pub enum Parsed {
     /// `-h`, `-help`.
     Help,
     /// A run.
     Run(Box<Typed>),
 }
 
-/// Reads the words after `hey`.
+/// Parses the words after `hey`.
 ///
 /// # Errors
-/// An unknown flag, a value of the wrong form, flags that contradict each other, no URL.
-pub fn parse<S: AsRef<str>>(words: impl IntoIterator<Item = S>) -> Result<Asked, UsageError> {
+/// A flag is unknown, a value is malformed, flags contradict each other, or there is no URL.
+pub fn parse<S: AsRef<str>>(words: impl IntoIterator<Item = S>) -> Result<Parsed, UsageError> {
     let mut typed = Typed::default();
     let mut words = words.into_iter();
     let mut only_urls = false;
@@ -130,7 +46,7 @@ pub fn parse<S: AsRef<str>>(words: impl IntoIterator<Item = S>) -> Result<Asked,
             None => (name, None),
         };
         if matches!(name, "h" | "help") {
-            return Ok(Asked::Help);
+            return Ok(Parsed::Help);
         }
         let flag = flags::find(name).ok_or_else(|| flags::unknown(word, name))?;
         flag.apply(&mut typed, attached, || {
@@ -138,7 +54,7 @@ pub fn parse<S: AsRef<str>>(words: impl IntoIterator<Item = S>) -> Result<Asked,
         })?;
     }
     refuse_contradictions(&typed)?;
-    Ok(Asked::Run(Box::new(typed)))
+    Ok(Parsed::Run(Box::new(typed)))
 }
 
 fn refuse_contradictions(typed: &Typed) -> Result<(), UsageError> {
@@ -147,15 +63,13 @@ fn refuse_contradictions(typed: &Typed) -> Result<(), UsageError> {
         return refuse("no URL: write it as http://HOST:PORT/PATH");
     }
     if typed.worker_rate.is_some() && typed.total_rate.is_some() {
-        return refuse(
-            "-q (rate of each worker) and --rate (rate of all together) exclude each other",
-        );
+        return refuse("-q (rate per worker) and --rate (total rate) exclude each other");
     }
     if typed.body.is_some() && typed.body_file.is_some() {
         return refuse("-d (body) and -D (file with the body) exclude each other");
     }
     if typed.http2 && typed.http2_plain {
-        return refuse("-h2 (HTTP/2 by TLS) and --h2c (HTTP/2 without TLS) exclude each other");
+        return refuse("-h2 (HTTP/2 over TLS) and --h2c (HTTP/2 without TLS) exclude each other");
     }
     if typed.unix_socket.is_some() && typed.proxy.is_some() {
         return refuse("--unix-socket and -x (proxy) exclude each other");
@@ -163,12 +77,12 @@ fn refuse_contradictions(typed: &Typed) -> Result<(), UsageError> {
     Ok(())
 }
 
-/// Reads a whole command such as `hey -z 2m -q 1000 -c 2 http://app.default:80/`, splitting words as a shell
-/// would: quotes count, nothing is expanded or run.
+/// Parses a whole command such as `hey -z 2m -q 1000 -c 2 http://app.default:80/`. Words are split as in a shell: quotes
+/// count, nothing is expanded or executed.
 ///
 /// # Errors
-/// Unbalanced quotes, another program than hey, and all of [`parse`].
-pub fn parse_command(command: &str) -> Result<Asked, UsageError> {
+/// The quotes are unbalanced, the program is not hey, or [`parse`] fails.
+pub fn parse_command(command: &str) -> Result<Parsed, UsageError> {
     let words = split_words(command)
         .ok_or_else(|| UsageError(format!("unbalanced quotes in `{command}`")))?;
     match words.split_first() {
@@ -178,12 +92,13 @@ pub fn parse_command(command: &str) -> Result<Asked, UsageError> {
     }
 }
 
-/// The words of a command as a shell would split them; none if its quotes are unbalanced.
+/// The words of a command, split as in a shell; `None` if its quotes are unbalanced.
 pub(crate) fn split_words(command: &str) -> Option<Vec<String>> {
     shlex::split(&join_lines(command))
 }
 
-/// Takes out what makes a line go on in the next one. shlex would make an empty word of it before an indented line.
+/// Removes each backslash before a line end, together with the line end. shlex would make an empty word of it before an
+/// indented line.
 fn join_lines(command: &str) -> String {
     let mut joined = String::with_capacity(command.len());
     let mut quote = None;
@@ -207,13 +122,15 @@ fn join_lines(command: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use proptest::prelude::*;
 
     use super::*;
 
     fn typed(line: &str) -> Typed {
         match parse_command(line) {
-            Ok(Asked::Run(typed)) => *typed,
+            Ok(Parsed::Run(typed)) => *typed,
             other => panic!("{line}: {other:?}"),
         }
     }
@@ -223,7 +140,7 @@ mod tests {
     }
 
     #[test]
-    fn a_line_may_go_on_in_the_next() {
+    fn a_backslash_at_the_end_of_a_line_joins_it_with_the_next() {
         for (command, words) in [
             ("a \\\n  -b c\\\nd", &["a", "-b", "cd"][..]),
             ("a \"b\\\nc\" 'd\\\ne'", &["a", "bc", "d\\\ne"]),
@@ -234,7 +151,7 @@ mod tests {
     }
 
     #[test]
-    fn the_canarys_command_is_read() {
+    fn the_command_of_the_canary_is_parsed() {
         let expected = Typed {
             duration: Some(Duration::from_secs(120)),
             worker_rate: Some(1000.0),
@@ -249,7 +166,7 @@ mod tests {
     }
 
     #[test]
-    fn a_flag_may_stand_anywhere_with_one_dash_or_two_and_its_value_attached_or_not() {
+    fn flags_may_stand_anywhere_with_one_dash_or_two_and_with_an_attached_value() {
         let expected = typed("hey -n 5 -disable-keepalive http://a/");
         for line in [
             "hey --n=5 -disable-keepalive=true http://a/",
@@ -263,14 +180,14 @@ mod tests {
     }
 
     #[test]
-    fn words_are_split_as_a_shell_splits_them() {
+    fn words_are_split_as_in_a_shell() {
         let typed = typed(r#"hey -m POST -H 'X-Name: a b' -d "{\"a\": 1}" http://a/"#);
         assert_eq!(typed.headers, ["X-Name: a b"]);
         assert_eq!(typed.body.as_deref(), Some(r#"{"a": 1}"#));
     }
 
     #[test]
-    fn a_refusal_names_the_flag_and_the_mend() {
+    fn an_error_names_the_flag_and_the_fix() {
         for (line, parts) in [
             ("hey", &["no URL"][..]),
             ("hey -n", &["-n", "value"]),
@@ -298,19 +215,19 @@ mod tests {
     }
 
     #[test]
-    fn help_is_asked_for_as_in_hey() {
-        assert_eq!(parse(["-h"]), Ok(Asked::Help));
-        assert_eq!(parse(["-n", "5", "--help"]), Ok(Asked::Help));
+    fn help_is_requested_by_the_same_flags_as_in_hey() {
+        assert_eq!(parse(["-h"]), Ok(Parsed::Help));
+        assert_eq!(parse(["-n", "5", "--help"]), Ok(Parsed::Help));
     }
 
     proptest! {
         #[test]
-        fn any_text_gets_an_answer(command in "(hey )?[ -~\\n]{0,80}") {
+        fn any_text_is_handled(command in "(hey )?[ -~\\n]{0,80}") {
             let _ = parse_command(&command);
         }
 
         #[test]
-        fn what_was_typed_is_what_is_read(
+        fn every_flag_has_the_value_typed(
             requests in 1u64..1_000_000,
             workers in 1usize..5000,
             rate in 0.1f64..100_000.0,

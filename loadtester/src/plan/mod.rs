@@ -1,5 +1,6 @@
-//! A run that can start: what was typed, checked and resolved.
+//! A run that can start: the command line, checked and resolved.
 
+mod policy;
 mod proxy;
 mod request;
 mod url;
@@ -10,70 +11,71 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::{HeaderValue, Uri};
+use loadtester_http1::Address;
 
 use crate::command::{Output, Typed, UsageError};
-use crate::report::thresholds::Thresholds;
+use crate::report::thresholds::{BadCondition, Thresholds};
 use crate::schedule::{Limit, Pacing};
-use crate::server::policy::TargetPolicy;
 
+pub use policy::{HostPattern, Refusal, TargetPolicy};
 pub use proxy::Proxies;
 pub use request::Request;
-pub use url::NoUrl;
+pub use url::NotAUrl;
 
-/// Above this rate, one thread may not be enough to keep a schedule.
+/// One thread keeps a schedule up to this rate.
 const RATE_OF_ONE_THREAD: f64 = 30_000.0;
-/// Up to this many workers of plain HTTP/1.1, a second thread sends hardly more than one does (140,000 requests per
-/// second), for more CPU: answers that come while a thread is busy cost it no wake-up.
+/// Up to this many workers of plain HTTP/1.1, a second thread adds hardly any requests to the 140,000 per second of one, and
+/// costs more CPU: responses that arrive while a thread is busy need no wake-up.
 const WORKERS_OF_ONE_THREAD: usize = 64;
 
 /// A run that can start.
 #[derive(Clone, Debug)]
 pub struct Plan {
-    /// What to request, in turn.
+    /// Requests to send, in turn.
     pub targets: Vec<Target>,
-    /// Requests that may run at the same time.
+    /// Number of requests in flight at most.
     pub workers: usize,
-    /// Threads to spread the workers over; at most as many as workers.
+    /// Threads to spread the workers over; never more than workers.
     pub threads: usize,
-    /// Rate.
+    /// How requests are spread over time.
     pub pacing: Pacing,
-    /// End.
+    /// When the run ends.
     pub limit: Limit,
-    /// Limit of one request, connecting included; none is no limit.
+    /// Time limit of one request, connecting included.
     pub timeout: Option<Duration>,
-    /// How long after the end requests still running are awaited; none is as long as `timeout` allows.
+    /// Time after the end in which requests in flight may finish; `None` is as long as `timeout` allows.
     pub drain: Option<Duration>,
-    /// Whether connections are used again.
+    /// True if connections are reused.
     pub keep_alive: bool,
-    /// Which redirects are followed.
+    /// Redirects to follow.
     pub redirects: Redirects,
     /// HTTP version.
     pub protocol: Protocol,
-    /// Certificates to trust; with none, none is checked.
+    /// Certificates to trust; without a file, none is checked.
     pub ca_file: Option<PathBuf>,
-    /// Form of the result.
+    /// Format of the result.
     pub output: Output,
     /// Conditions that decide the exit code.
     pub thresholds: Thresholds,
-    /// Whether no progress line is wanted.
+    /// True if no progress line is shown.
     pub quiet: bool,
 }
 
 /// One URL, ready to be requested.
 #[derive(Clone, Debug)]
 pub struct Target {
-    /// What is sent.
+    /// The request.
     pub request: Request,
-    /// Where to connect to.
+    /// How its server is reached.
     pub route: Route,
 }
 
 /// How the server of a URL is reached.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Route {
-    /// Where to connect to.
+    /// Address to connect to.
     pub address: Address,
-    /// Whether `address` is a proxy.
+    /// True if `address` is a proxy.
     pub proxied: bool,
     /// Credentials for the proxy.
     pub proxy_auth: Option<HeaderValue>,
@@ -90,51 +92,42 @@ impl Route {
     }
 }
 
-/// Where to connect to.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub enum Address {
-    /// Name or address, and port.
-    Tcp(String, u16),
-    /// Unix socket.
-    Unix(PathBuf),
-}
-
-/// Which redirects are followed.
+/// Redirects to follow.
 #[derive(Clone, Debug)]
 pub enum Redirects {
-    /// None: the redirect is the result.
+    /// None: the redirect itself is the result.
     Off,
     /// Any.
     Follow,
-    /// Only to hosts that the policy allows.
+    /// Those to hosts that the policy allows.
     Within(Arc<TargetPolicy>),
 }
 
-/// HTTP version and how it is agreed upon.
+/// HTTP version and how it is negotiated. It decides which engine runs the plan.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Protocol {
-    /// HTTP/1.1.
+    /// HTTP/1.1, with TLS or without.
     Http1,
-    /// HTTP/2 by TLS.
+    /// HTTP/2 if TLS agrees on it, otherwise HTTP/1.1.
     Http2,
-    /// HTTP/2 without TLS, known beforehand.
+    /// HTTP/2 without TLS, with prior knowledge.
     Http2Plain,
 }
 
-/// Who typed the command.
+/// Where the command came from.
 #[derive(Clone, Debug)]
 pub enum Origin {
     /// A person at a terminal, who may name files and any host.
     Person,
-    /// A request from the network, which may only name hosts that the policy allows.
+    /// A webhook, which may name only hosts that the policy allows.
     Network(Arc<TargetPolicy>),
 }
 
 impl Plan {
-    /// Checks and resolves what was typed; reads the files it names.
+    /// Checks and resolves a command line; reads the files it names.
     ///
     /// # Errors
-    /// A value that cannot be used, a file that cannot be read, or something its origin may not ask for.
+    /// A value is not valid, a file cannot be read, or the origin may not use a flag or host.
     pub fn new(typed: &Typed, origin: &Origin, proxies: &Proxies) -> Result<Self, UsageError> {
         if let Origin::Network(_) = origin {
             refuse_local_resources(typed)?;
@@ -158,24 +151,26 @@ impl Plan {
             let uri = url::parse(url).map_err(UsageError)?;
             if typed.http2_plain && uri.scheme_str() == Some("https") {
                 return Err(UsageError(format!(
-                    "--h2c is HTTP/2 without TLS, and {url} wants TLS: use -h2"
+                    "--h2c is HTTP/2 without TLS, but {url} needs TLS: use -h2"
                 )));
             }
             let mut request = Request::new(typed, uri, body.clone())?;
             let route = match origin {
-                Origin::Person => route(typed, address_of(&request.uri), &request.uri, proxies)?,
+                Origin::Person => {
+                    route(typed, Address::of_uri(&request.uri), &request.uri, proxies)?
+                }
                 Origin::Network(policy) => {
                     let allowed = policy.check(&request.uri);
                     let address = allowed.map_err(|refusal| UsageError(refusal.to_string()))?;
                     let route = route(typed, address.clone(), &request.uri, proxies)?;
-                    request.ask_for(&address);
+                    request.set_authority(&address);
                     route
                 }
             };
             targets.push(Target { request, route });
         }
         if targets.is_empty() {
-            return Err(UsageError("--urls: the file names no URL".to_owned()));
+            return Err(UsageError("--urls: the file contains no URL".to_owned()));
         }
 
         let limit = Limit {
@@ -209,7 +204,7 @@ impl Plan {
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         let threads = match (typed.threads, origin) {
             (Some(threads), Origin::Person) => threads,
-            // Each takes memory of its own, and what is more than cores helps nobody.
+            // Each thread takes memory, and more threads than cores help nobody.
             (Some(threads), Origin::Network(_)) => threads.min(cores),
             (None, _) => usual_threads(pacing, workers, is_plain(protocol, &targets), cores),
         };
@@ -231,31 +226,30 @@ impl Plan {
                 .as_deref()
                 .unwrap_or_default()
                 .parse()
-                .map_err(|error: crate::report::thresholds::BadCondition| {
-                    UsageError(format!("--fail-on: {error}"))
-                })?,
+                .map_err(|error: BadCondition| UsageError(format!("--fail-on: {error}")))?,
             quiet: typed.quiet,
         })
     }
 }
 
 impl Plan {
-    /// Whether every URL is reached by HTTP/1.1 without TLS.
-    pub fn is_plain_http1(&self) -> bool {
-        is_plain(self.protocol, &self.targets)
+    /// True if requests are due at set moments.
+    pub(crate) fn is_scheduled(&self) -> bool {
+        self.pacing != Pacing::Unpaced
     }
 }
 
+/// True if every URL is requested by HTTP/1.1 without TLS.
 fn is_plain(protocol: Protocol, targets: &[Target]) -> bool {
     let plain = |target: &Target| target.request.uri.scheme_str() == Some("http");
     protocol == Protocol::Http1 && targets.iter().all(plain)
 }
 
-/// Threads for a run that does not say how many.
+/// Number of threads for a run without `-cpus`.
 fn usual_threads(pacing: Pacing, workers: usize, plain: bool, cores: usize) -> usize {
     match pacing.total_rate(workers) {
         Some(rate) if rate <= RATE_OF_ONE_THREAD => 1,
-        // TLS and HTTP/2 cost so much CPU that every core helps.
+        // TLS and HTTP/2 need so much CPU that every core helps.
         _ if !plain => cores,
         _ => workers.div_ceil(WORKERS_OF_ONE_THREAD).min(cores),
     }
@@ -271,7 +265,7 @@ fn refuse_local_resources(typed: &Typed) -> Result<(), UsageError> {
     ] {
         if used {
             return Err(UsageError(format!(
-                "{flag} names something of the machine the load tester runs on, which a webhook may not"
+                "{flag} names a resource of the load tester's own machine, which a webhook may not use"
             )));
         }
     }
@@ -296,7 +290,7 @@ fn route(
     };
     let bad = || {
         UsageError(format!(
-            "`{proxy}` is no proxy: write it as http://HOST:PORT"
+            "`{proxy}` is not a proxy: write it as http://HOST:PORT"
         ))
     };
     // Many people set a proxy without a scheme.
@@ -317,51 +311,28 @@ fn route(
         .and_then(|a| a.as_str().rsplit_once('@'))
         .map(|(user, _)| user);
     let proxy_auth = user.map(url::credentials).transpose();
-    let proxy_auth = proxy_auth.map_err(|NoUrl| bad())?;
+    let proxy_auth = proxy_auth.map_err(|NotAUrl| bad())?;
     Ok(Route {
-        address: address_of(&proxy_uri),
+        address: Address::of_uri(&proxy_uri),
         proxied: true,
         proxy_auth,
     })
 }
 
-/// Host and port to connect to for a URI that has a host.
-pub(crate) fn address_of(uri: &Uri) -> Address {
-    let port = uri
-        .port_u16()
-        .unwrap_or(if uri.scheme_str() == Some("https") {
-            443
-        } else {
-            80
-        });
-    let host = uri.host().unwrap_or_default().trim_matches(['[', ']']);
-    Address::Tcp(host.to_owned(), port)
-}
-
-impl std::fmt::Display for Address {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Self::Tcp(host, port) if host.contains(':') => write!(f, "[{host}]:{port}"),
-            Self::Tcp(host, port) => write!(f, "{host}:{port}"),
-            Self::Unix(path) => write!(f, "{}", path.display()),
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::command::{Asked, parse_command};
+    use crate::command::{Parsed, parse_command};
 
     fn plan(line: &str) -> Result<Plan, UsageError> {
-        let Ok(Asked::Run(typed)) = parse_command(line) else {
+        let Ok(Parsed::Run(typed)) = parse_command(line) else {
             panic!("{line}")
         };
         Plan::new(&typed, &Origin::Person, &Proxies::default())
     }
 
     fn plan_of_a_webhook(line: &str, variables: &[(&str, &str)]) -> Plan {
-        let Ok(Asked::Run(typed)) = parse_command(line) else {
+        let Ok(Parsed::Run(typed)) = parse_command(line) else {
             panic!("{line}")
         };
         let get = |name: &str| {
@@ -377,7 +348,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_said_is_as_in_hey() {
+    fn defaults_are_those_of_hey() {
         let plan = plan("hey http://app/").unwrap();
         assert_eq!(
             (plan.limit.requests, plan.limit.duration),
@@ -385,11 +356,13 @@ mod tests {
         );
         assert_eq!((plan.workers, plan.pacing), (50, Pacing::Unpaced));
         assert_eq!(plan.timeout, Some(Duration::from_secs(20)));
-        assert!(plan.keep_alive && plan.thresholds.is_empty() && plan.is_plain_http1());
+        assert!(
+            plan.keep_alive && plan.thresholds.is_empty() && is_plain(plan.protocol, &plan.targets)
+        );
     }
 
     #[test]
-    fn a_duration_wins_over_a_number_and_zero_is_no_time_limit() {
+    fn a_duration_wins_over_a_number_and_a_zero_timeout_is_no_limit() {
         let plan = plan("hey -n 5 -z 2s -t 0 http://app/").unwrap();
         assert_eq!(plan.limit.requests, None);
         assert_eq!(plan.limit.duration, Some(Duration::from_secs(2)));
@@ -408,14 +381,14 @@ mod tests {
     }
 
     #[test]
-    fn a_webhook_gets_as_many_threads_as_there_are_cores_at_most() {
+    fn a_webhook_gets_no_more_threads_than_cores() {
         let cores = std::thread::available_parallelism().unwrap().get();
         let plan = plan_of_a_webhook("hey -z 1m -c 1000 -cpus 1000 http://app/", &[]);
         assert_eq!((plan.workers, plan.threads), (1000, cores.min(1000)));
     }
 
     #[test]
-    fn a_proxy_is_asked_for_the_name_that_was_allowed() {
+    fn a_proxy_gets_the_name_that_was_allowed() {
         let proxy = [("HTTP_PROXY", "http://proxy.example:3128")];
         for (url, line, host) in [
             (
@@ -433,8 +406,8 @@ mod tests {
             let plan = plan_of_a_webhook(&format!("hey -z 1m {url}"), &proxy);
             let target = &plan.targets[0];
             assert_eq!(target.route.address, tcp("proxy.example", 3128));
-            let wire = target.request.wire(true, true, None);
-            let wire = String::from_utf8(wire).unwrap();
+            let wire = target.request.encode(true, true, None);
+            let wire = String::from_utf8(wire.bytes().to_vec()).unwrap();
             assert!(
                 wire.starts_with(&format!("{line}\r\nHost: {host}\r\n")),
                 "{wire}"
@@ -443,7 +416,7 @@ mod tests {
     }
 
     #[test]
-    fn threads_are_as_many_as_help() {
+    fn the_number_of_threads_depends_on_workers_rate_and_tls() {
         let unpaced = |workers, plain| usual_threads(Pacing::Unpaced, workers, plain, 4);
         assert_eq!(unpaced(2, true), 1);
         assert_eq!(unpaced(50, true), 1);
@@ -454,7 +427,7 @@ mod tests {
     }
 
     #[test]
-    fn the_address_follows_from_scheme_host_and_port() {
+    fn the_address_comes_from_scheme_host_and_port() {
         for (url, address) in [
             ("http://app.default/x", tcp("app.default", 80)),
             ("https://app.default/", tcp("app.default", 443)),
@@ -472,13 +445,14 @@ mod tests {
     }
 
     #[test]
-    fn http2_and_tls_are_no_plain_http1() {
+    fn http2_and_tls_are_not_plain_http1() {
         for line in [
             "hey https://app/",
             "hey --h2c http://app/",
             "hey http://a/ https://b/",
         ] {
-            assert!(!plan(line).unwrap().is_plain_http1(), "{line}");
+            let plan = plan(line).unwrap();
+            assert!(!is_plain(plan.protocol, &plan.targets), "{line}");
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Which proxy a URL goes through, by the environment variables that most programs read.
+//! Chooses the proxy for a URL, by the environment variables that most programs read.
 
 use std::net::IpAddr;
 
@@ -18,7 +18,7 @@ impl Proxies {
         Self::read(|name| std::env::var(name).ok())
     }
 
-    /// Reads the variables through `get`; names in small letters win.
+    /// Reads the variables through `get`; names in lower case win.
     pub fn read(get: impl Fn(&str) -> Option<String>) -> Self {
         let either = |name: &str| {
             let set = |value: &String| !value.trim().is_empty();
@@ -38,7 +38,7 @@ impl Proxies {
         }
     }
 
-    /// The proxy for `uri`. `localhost` and loopback addresses are always reached directly.
+    /// The proxy for `uri`. `localhost` and loopback addresses are always connected to directly.
     pub fn for_uri(&self, uri: &Uri) -> Option<&str> {
         let https = uri.scheme_str() == Some("https");
         let proxy = if https { &self.https } else { &self.http }.as_deref()?;
@@ -55,8 +55,8 @@ impl Proxies {
     }
 }
 
-/// One entry of `NO_PROXY`: `*`, an address, a network, or a domain with its subdomains (with a leading dot the
-/// subdomains only), each but the network with an optional port.
+/// Matches one entry of `NO_PROXY`: `*`, an address, a network, or a domain with its subdomains (only the subdomains if it
+/// has a leading dot). All except a network may have a port.
 fn matches(entry: &str, host: &str, address: Option<IpAddr>, port: u16) -> bool {
     if entry == "*" {
         return true;
@@ -125,7 +125,7 @@ mod tests {
     }
 
     #[test]
-    fn each_scheme_has_its_proxy_and_small_letters_win() {
+    fn each_scheme_has_its_proxy_and_lower_case_wins() {
         let both = proxies(&[
             ("HTTP_PROXY", "http://upper:1"),
             ("http_proxy", "http://lower:1"),

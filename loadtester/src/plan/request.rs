@@ -1,14 +1,15 @@
-//! One request as it will be sent, built once and sent many times.
+//! One request of a plan, built once and sent many times.
 
 use bytes::Bytes;
 use http::header::{
     ACCEPT, ACCEPT_ENCODING, AUTHORIZATION, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, COOKIE, HOST,
     HeaderMap, HeaderName, HeaderValue, PROXY_AUTHORIZATION, TRANSFER_ENCODING, USER_AGENT,
 };
+use http::uri::Authority;
 use http::{Method, Uri};
+use loadtester_http1::{Address, Parts};
 
-use super::Address;
-use super::url::{self, NoUrl};
+use super::url::{self, NotAUrl};
 use crate::command::{Typed, UsageError};
 
 /// Method, absolute URI, headers (`Host` among them) and body.
@@ -18,14 +19,14 @@ pub struct Request {
     pub method: Method,
     /// Absolute URI without user information.
     pub uri: Uri,
-    /// All headers but those that frame the connection.
+    /// All headers except those that frame the message.
     pub headers: HeaderMap,
-    /// Body; empty is none.
+    /// Body; may be empty.
     pub body: Bytes,
 }
 
 impl Request {
-    /// Builds the request for one URL out of the flags.
+    /// Builds the request for one URL from the flags.
     pub(super) fn new(typed: &Typed, uri: Uri, body: Bytes) -> Result<Self, UsageError> {
         let method = typed
             .method
@@ -33,8 +34,8 @@ impl Request {
             .unwrap_or("GET")
             .to_ascii_uppercase();
         let method = Method::from_bytes(method.as_bytes())
-            .map_err(|_| UsageError(format!("-m: `{method}` is no HTTP method")))?;
-        let (uri, user) = url::split_user(uri).map_err(|NoUrl| no_user())?;
+            .map_err(|_| UsageError(format!("-m: `{method}` is not an HTTP method")))?;
+        let (uri, user) = url::split_user(uri).map_err(|NotAUrl| no_user())?;
 
         let mut headers = HeaderMap::new();
         headers.insert(HOST, host_header(&uri)?);
@@ -42,9 +43,9 @@ impl Request {
             USER_AGENT,
             HeaderValue::from_static(concat!("loadtester/", env!("CARGO_PKG_VERSION"))),
         );
-        // hey sends it with every method, and so do its users' tests expect.
+        // hey sends it with every method.
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/html"));
-        // As hey does: there is no body to compress in the answer to HEAD.
+        // As in hey: the response to HEAD has no body to compress.
         if !typed.disable_compression && method != Method::HEAD {
             headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("gzip"));
         }
@@ -72,7 +73,7 @@ impl Request {
         } else if let Some(header) = user {
             headers.insert(AUTHORIZATION, header);
         }
-        // Framing is ours: a wrong length or a second encoding would break every connection.
+        // The client frames the message. A wrong length or a second encoding would break every connection.
         for framing in [CONTENT_LENGTH, TRANSFER_ENCODING] {
             headers.remove(framing);
         }
@@ -89,61 +90,44 @@ impl Request {
         })
     }
 
-    /// The bytes of the request in HTTP/1.1; `absolute_form` is what a proxy wants.
-    pub fn wire(
+    /// The request in HTTP/1.1. A forwarding proxy needs `absolute_form`.
+    pub fn encode(
         &self,
         absolute_form: bool,
         keep_alive: bool,
         proxy_auth: Option<&HeaderValue>,
-    ) -> Vec<u8> {
-        // Written out: `http://app?x=1` holds `?x=1` alone.
-        let path = self.uri.path_and_query();
-        let path = path.map_or_else(|| "/".to_owned(), ToString::to_string);
-        let mut wire = Vec::with_capacity(512 + self.body.len());
-        wire.extend_from_slice(self.method.as_str().as_bytes());
-        wire.push(b' ');
-        if absolute_form {
-            wire.extend_from_slice(self.uri.to_string().as_bytes());
-        } else {
-            wire.extend_from_slice(path.as_bytes());
-        }
-        wire.extend_from_slice(b" HTTP/1.1\r\n");
-        let mut line = |name: &HeaderName, value: &[u8]| {
-            wire.extend_from_slice(title_case(name.as_str()).as_bytes());
-            wire.extend_from_slice(b": ");
-            wire.extend_from_slice(value);
-            wire.extend_from_slice(b"\r\n");
-        };
-        for (name, value) in &self.headers {
-            line(name, value.as_bytes());
-        }
+    ) -> loadtester_http1::Request {
+        let mut headers = self.headers.clone();
         if let Some(credentials) = proxy_auth {
-            line(&PROXY_AUTHORIZATION, credentials.as_bytes());
+            headers.insert(PROXY_AUTHORIZATION, credentials.clone());
         }
-        if self.has_length() {
-            line(&CONTENT_LENGTH, self.body.len().to_string().as_bytes());
-        }
-        if !keep_alive {
-            line(&CONNECTION, b"close");
-        }
-        wire.extend_from_slice(b"\r\n");
-        wire.extend_from_slice(&self.body);
-        wire
+        loadtester_http1::Request::encode(&Parts {
+            method: &self.method,
+            uri: &self.uri,
+            headers: &headers,
+            body: &self.body,
+            absolute_form,
+            keep_alive,
+        })
     }
 
-    /// Whether a length is announced: with any body, and with methods that usually have one.
-    pub fn has_length(&self) -> bool {
-        !self.body.is_empty() || [Method::POST, Method::PUT, Method::PATCH].contains(&self.method)
+    /// The name that the server's certificate must have: the host of the `Host` header.
+    pub(crate) fn server_name(&self) -> String {
+        let host = self.headers.get(HOST).and_then(|host| host.to_str().ok());
+        let authority = host.and_then(|host| host.parse::<Authority>().ok());
+        let name = authority
+            .as_ref()
+            .map_or(self.uri.host().unwrap_or_default(), Authority::host);
+        name.trim_matches(['[', ']']).to_owned()
     }
 
-    /// Whether sending it twice does no harm, so that it may be sent again on a new connection when the server
-    /// closed an idle one at the same moment.
+    /// True if the request may be sent again over a new connection, after the server closed an idle one.
     pub fn is_idempotent(&self) -> bool {
         self.method.is_idempotent()
     }
 
-    /// Names `address` in the URI, which is what a proxy is asked for; `Host` stays as it is.
-    pub(crate) fn ask_for(&mut self, address: &Address) {
+    /// Puts `address` into the URI, which a proxy reads; the `Host` header stays unchanged.
+    pub(crate) fn set_authority(&mut self, address: &Address) {
         let Address::Tcp(host, _) = address else {
             return;
         };
@@ -151,17 +135,17 @@ impl Request {
             return;
         }
         let mut parts = self.uri.clone().into_parts();
-        // One that is no authority leaves nothing to ask for, rather than the name that was not allowed.
+        // If the address is not a valid authority, the URI becomes empty: the refused name must not stay in it.
         parts.authority = address.to_string().parse().ok();
         self.uri = Uri::from_parts(parts).unwrap_or_default();
     }
 
-    /// The request to follow a redirect with, by the rules of RFC 9110 section 15.4; credentials stay with the
-    /// host they were given for, and with TLS if it had been used.
+    /// The request that follows a redirect, by RFC 9110 section 15.4. Credentials are sent only to the host that they were
+    /// given for, and not without TLS if they were given for TLS.
     ///
     /// # Errors
-    /// `location` is no URL that can be requested.
-    pub fn redirected(&self, status: u16, location: &str) -> Result<Self, NoUrl> {
+    /// `location` is not an HTTP URL.
+    pub fn redirected(&self, status: u16, location: &str) -> Result<Self, NotAUrl> {
         let (uri, user) = url::split_user(url::resolve(&self.uri, location)?)?;
         let mut next = self.clone();
         let keeps_method = matches!(status, 307 | 308) || self.method == Method::HEAD;
@@ -173,7 +157,7 @@ impl Request {
         if uri.authority() != self.uri.authority() || leaves_tls {
             next.headers.remove(AUTHORIZATION);
             next.headers.remove(COOKIE);
-            let host = host_header(&uri).map_err(|_| NoUrl)?;
+            let host = host_header(&uri).map_err(|_| NotAUrl)?;
             next.headers.insert(HOST, host);
         }
         if let Some(credentials) = user {
@@ -184,12 +168,12 @@ impl Request {
     }
 }
 
-/// Whether a `-H 'Connection: …'` asks that connections are not used again, which the client then sees to itself.
+/// True if `-H 'Connection: close'` is among the headers. The client then writes that header itself.
 pub(super) fn asks_to_close(headers: &[String]) -> bool {
     let parsed = headers
         .iter()
         .filter_map(|header| parse_header(header).ok());
-    // The last of a name wins.
+    // The last header of a name wins.
     let mut last_first = parsed.rev().filter(|(name, _)| name == CONNECTION);
     last_first
         .next()
@@ -204,7 +188,7 @@ fn is_option(connection: &HeaderValue, option: &str) -> bool {
 
 fn no_user() -> UsageError {
     UsageError(
-        "the URL's user and password are none: encode them, as in http://us%40er:pass%3aword@HOST/"
+        "the user and password in the URL are not valid: encode them, as in http://us%40er:pass%3aword@HOST/"
             .to_owned(),
     )
 }
@@ -219,7 +203,7 @@ fn host_header(uri: &Uri) -> Result<HeaderValue, UsageError> {
 fn header_value(what: &str, value: &str) -> Result<HeaderValue, UsageError> {
     HeaderValue::from_str(value).map_err(|_| {
         UsageError(format!(
-            "{what}: `{}` is no header value",
+            "{what}: `{}` is not a valid header value",
             value.escape_debug()
         ))
     })
@@ -228,25 +212,17 @@ fn header_value(what: &str, value: &str) -> Result<HeaderValue, UsageError> {
 fn parse_header(text: &str) -> Result<(HeaderName, HeaderValue), UsageError> {
     let (name, value) = text.split_once(':').ok_or_else(|| {
         UsageError(format!(
-            "-H: `{}` is no header: write it as 'Name: value'",
+            "-H: `{}` is not a header: write it as 'Name: value'",
             text.escape_debug()
         ))
     })?;
-    let header = HeaderName::from_bytes(name.as_bytes())
-        .map_err(|_| UsageError(format!("-H: `{}` is no header name", name.escape_debug())))?;
+    let header = HeaderName::from_bytes(name.as_bytes()).map_err(|_| {
+        UsageError(format!(
+            "-H: `{}` is not a valid header name",
+            name.escape_debug()
+        ))
+    })?;
     Ok((header, header_value("-H", value.trim())?))
-}
-
-/// `user-agent` as `User-Agent`: some servers compare names as written, and HTTP/1.1 tools write them so.
-fn title_case(name: &str) -> String {
-    let mut start = true;
-    name.chars()
-        .map(|c| {
-            let c = if start { c.to_ascii_uppercase() } else { c };
-            start = c == '-';
-            c
-        })
-        .collect()
 }
 
 #[cfg(test)]
@@ -258,11 +234,15 @@ mod tests {
     }
 
     fn wire(typed: &Typed, url: &str) -> String {
-        String::from_utf8(request(typed, url).wire(false, true, None)).unwrap()
+        text(&request(typed, url).encode(false, true, None))
+    }
+
+    fn text(request: &loadtester_http1::Request) -> String {
+        String::from_utf8(request.bytes().to_vec()).unwrap()
     }
 
     #[test]
-    fn the_request_on_the_wire_is_heys() {
+    fn the_request_on_the_wire_is_that_of_hey() {
         let expected = format!(
             "GET /a?b=1 HTTP/1.1\r\nHost: app:81\r\nUser-Agent: loadtester/{}\r\n\
              Content-Type: text/html\r\nAccept-Encoding: gzip\r\n\r\n",
@@ -274,14 +254,14 @@ mod tests {
     #[test]
     fn a_proxy_gets_the_absolute_form() {
         let request = request(&Typed::default(), "http://app.default:80/");
-        let wire = String::from_utf8(request.wire(true, true, None)).unwrap();
+        let wire = text(&request.encode(true, true, None));
         assert!(
             wire.starts_with("GET http://app.default:80/ HTTP/1.1\r\nHost: app.default:80\r\n")
         );
     }
 
     #[test]
-    fn headers_replace_what_would_be_sent_and_the_last_of_a_name_wins() {
+    fn headers_replace_the_defaults_and_the_last_of_a_name_wins() {
         let typed = Typed {
             headers: vec!["x-a: 1".into(), "X-A: 2".into(), "host: other".into()],
             accept: Some("text/plain".into()),
@@ -309,7 +289,7 @@ mod tests {
     }
 
     #[test]
-    fn a_header_can_neither_break_the_framing_nor_smuggle_a_line() {
+    fn a_header_can_neither_break_the_framing_nor_add_a_line() {
         let typed = Typed {
             headers: vec!["Content-Length: 7".into()],
             ..Typed::default()
@@ -331,7 +311,7 @@ mod tests {
     }
 
     #[test]
-    fn credentials_in_the_url_are_sent_as_a_header_only() {
+    fn credentials_in_the_url_are_sent_only_as_a_header() {
         let wire = wire(&Typed::default(), "http://u:p@app/");
         assert!(
             wire.contains("Host: app\r\n") && wire.contains("Basic dTpw"),
@@ -340,7 +320,7 @@ mod tests {
     }
 
     #[test]
-    fn redirects_change_method_and_host_as_the_rules_say() {
+    fn redirects_change_method_and_host_by_the_rules() {
         let typed = Typed {
             method: Some("POST".into()),
             basic_auth: Some("u:p".into()),
@@ -360,7 +340,7 @@ mod tests {
     }
 
     #[test]
-    fn secrets_do_not_follow_a_redirect_to_another_host_or_out_of_tls() {
+    fn credentials_do_not_follow_a_redirect_to_another_host_or_out_of_tls() {
         let typed = Typed {
             headers: vec!["Cookie: session=1".into()],
             basic_auth: Some("u:p".into()),
@@ -381,7 +361,7 @@ mod tests {
     }
 
     #[test]
-    fn a_query_without_a_path_is_asked_of_the_root() {
+    fn a_query_without_a_path_goes_to_the_root() {
         let wire = wire(&Typed::default(), "http://app?x=1");
         assert!(wire.starts_with("GET /?x=1 HTTP/1.1\r\n"), "{wire}");
     }

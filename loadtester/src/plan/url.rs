@@ -1,28 +1,29 @@
-//! URLs: as typed, in a redirect, and the user they may name.
+//! URLs: as typed, as redirects name them, and the user they may contain.
 
 use base64::Engine as _;
 use http::{HeaderValue, Uri};
-// Taken by axum too, so it costs nothing.
+// axum depends on it too, so it costs nothing.
 use percent_encoding::{AsciiSet, CONTROLS, percent_decode_str, utf8_percent_encode};
 
-/// What people and servers write although a URL may not hold it; sent encoded, as hey and browsers do.
+/// Characters that people and servers write although a URL may not contain them. They are sent encoded, as hey and browsers do.
 const NOT_IN_A_URL: &AsciiSet = &CONTROLS.add(b' ').add(b'"').add(b'<').add(b'>').add(b'\\');
-/// More of a URL than this does not help to recognise it.
+/// Characters of a bad URL that an error message quotes.
 const SHOWN: usize = 200;
 
-/// Text that is no URL of HTTP. What a redirect names may differ each time, so the text is not part of this.
+/// The text is not an HTTP URL. The text itself is not part of the error, because a redirect may name another one each time and
+/// errors are counted by their text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct NoUrl;
+pub struct NotAUrl;
 
-/// A URL as typed; the error says what is wrong with it.
+/// Parses a URL as typed; the error says what is wrong with it.
 pub(super) fn parse(text: &str) -> Result<Uri, String> {
     let shown: String = text.escape_debug().take(SHOWN).collect();
-    let bad = |why: &str| format!("`{shown}` is no URL: {why}");
+    let bad = |why: &str| format!("`{shown}` is not a URL: {why}");
     let uri: Uri = encoded(text)
         .parse()
         .map_err(|_| bad("write it as http://HOST:PORT/PATH"))?;
     if !has_valid_port(&uri) {
-        return Err(bad("its port is none from 1 to 65535"));
+        return Err(bad("its port must be from 1 to 65535"));
     }
     match uri.scheme_str() {
         Some("http" | "https") if uri.host().is_some_and(|host| !host.is_empty()) => Ok(uri),
@@ -32,7 +33,7 @@ pub(super) fn parse(text: &str) -> Result<Uri, String> {
     }
 }
 
-/// Encodes what a path or query may not hold; a host is left as it is.
+/// Encodes characters that path and query may not contain; the host stays unchanged.
 fn encoded(text: &str) -> String {
     let after_scheme = text.find("://").map_or(0, |at| at + "://".len());
     let host = text[after_scheme..].find(['/', '?']);
@@ -40,7 +41,7 @@ fn encoded(text: &str) -> String {
     format!("{host}{}", utf8_percent_encode(rest, NOT_IN_A_URL))
 }
 
-/// Whether the port, if there is one, can be connected to. `Uri` takes any digits and then knows of no port.
+/// True if there is no port or a valid one. `Uri` accepts any digits as a port, and then reports none.
 pub(super) fn has_valid_port(uri: &Uri) -> bool {
     let Some(authority) = uri.authority() else {
         return true;
@@ -54,12 +55,12 @@ pub(super) fn has_valid_port(uri: &Uri) -> bool {
     }
 }
 
-/// A reference resolved against the URI of the request, as RFC 3986 section 5.2 says: absolute, `//host/…`, `/path`,
+/// Resolves a reference against the URI of the request, by RFC 3986 section 5.2: absolute, `//host/…`, `/path`,
 /// `path` or `?query`.
-pub(super) fn resolve(base: &Uri, location: &str) -> Result<Uri, NoUrl> {
+pub(super) fn resolve(base: &Uri, location: &str) -> Result<Uri, NotAUrl> {
     let location = location.split('#').next().unwrap_or_default();
-    let scheme = base.scheme_str().ok_or(NoUrl)?;
-    let authority = base.authority().ok_or(NoUrl)?;
+    let scheme = base.scheme_str().ok_or(NotAUrl)?;
+    let authority = base.authority().ok_or(NotAUrl)?;
     let before_path = location.split(['/', '?']).next().unwrap_or_default();
     let text = if before_path.contains(':') {
         location.to_owned()
@@ -82,7 +83,7 @@ pub(super) fn resolve(base: &Uri, location: &str) -> Result<Uri, NoUrl> {
         let query = query.map(|query| format!("?{query}")).unwrap_or_default();
         format!("{scheme}://{authority}{path}{query}")
     };
-    parse(&text).map_err(|_| NoUrl)
+    parse(&text).map_err(|_| NotAUrl)
 }
 
 /// An absolute path without the segments `.` and `..`.
@@ -107,8 +108,8 @@ fn without_dots(path: &str) -> String {
     format!("/{}{slash}", kept.join("/"))
 }
 
-/// The URI without its user, and that user's credentials as a header has them.
-pub(super) fn split_user(uri: Uri) -> Result<(Uri, Option<HeaderValue>), NoUrl> {
+/// Splits the user off the URI and returns the value of the `Authorization` header for it.
+pub(super) fn split_user(uri: Uri) -> Result<(Uri, Option<HeaderValue>), NotAUrl> {
     let Some(authority) = uri.authority() else {
         return Ok((uri, None));
     };
@@ -117,12 +118,12 @@ pub(super) fn split_user(uri: Uri) -> Result<(Uri, Option<HeaderValue>), NoUrl> 
     };
     let (user, host) = (credentials(user)?, host.to_owned());
     let mut parts = uri.into_parts();
-    parts.authority = Some(host.parse().map_err(|_| NoUrl)?);
-    Ok((Uri::from_parts(parts).map_err(|_| NoUrl)?, Some(user)))
+    parts.authority = Some(host.parse().map_err(|_| NotAUrl)?);
+    Ok((Uri::from_parts(parts).map_err(|_| NotAUrl)?, Some(user)))
 }
 
-/// `Basic …` for what stands before the `@` of a URL: `USER:PASSWORD` with `%` codes, or `USER` alone.
-pub(super) fn credentials(user_information: &str) -> Result<HeaderValue, NoUrl> {
+/// `Basic …` for the part of a URL before the `@`: `USER:PASSWORD` with `%` codes, or `USER` alone.
+pub(super) fn credentials(user_information: &str) -> Result<HeaderValue, NotAUrl> {
     let (user, password) = match user_information.split_once(':') {
         Some((user, password)) => (user, password),
         None => (user_information, ""),
@@ -130,7 +131,7 @@ pub(super) fn credentials(user_information: &str) -> Result<HeaderValue, NoUrl> 
     let mut decoded: Vec<u8> = percent_decode_str(user).collect();
     decoded.push(b':');
     decoded.extend(percent_decode_str(password));
-    basic(&decoded).map_err(|_| NoUrl)
+    basic(&decoded).map_err(|_| NotAUrl)
 }
 
 /// `Basic …` for `USER:PASSWORD`.
@@ -144,7 +145,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_no_url_is_refused_with_the_form_expected() {
+    fn a_bad_url_is_refused_with_the_expected_form() {
         for (url, why) in [
             ("app", "http"),
             ("/path", "http"),
@@ -170,7 +171,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_url_may_not_hold_is_encoded() {
+    fn characters_that_a_url_may_not_contain_are_encoded() {
         for (typed, uri) in [
             ("http://a/b c?d \"e\"", "http://a/b%20c?d%20%22e%22"),
             ("http://a/\u{e9}%20<", "http://a/%C3%A9%20%3C"),
@@ -181,7 +182,7 @@ mod tests {
     }
 
     #[test]
-    fn a_location_is_resolved_as_rfc_3986_says() {
+    fn a_location_is_resolved_by_rfc_3986() {
         let base = parse("http://a/b/c/d?q").unwrap();
         for (location, uri) in [
             ("/login?next=http://a/b", "http://a/login?next=http://a/b"),
@@ -204,7 +205,7 @@ mod tests {
             assert_eq!(resolve(&base, location).unwrap(), uri, "{location}");
         }
         for location in ["mailto:a@b", "http://g:99999/", "//"] {
-            assert_eq!(resolve(&base, location).unwrap_err(), NoUrl, "{location}");
+            assert_eq!(resolve(&base, location).unwrap_err(), NotAUrl, "{location}");
         }
     }
 

@@ -1,4 +1,4 @@
-//! One line per answer, in hey's columns, written while the load runs so that memory does not grow.
+//! One line per response in hey's columns, written while the load runs so that memory does not grow.
 
 use std::fmt::Write as _;
 use std::io::{self, Write};
@@ -6,42 +6,44 @@ use std::sync::Arc;
 use std::sync::Mutex;
 use std::time::Duration;
 
-use crate::recorder::{Answer, Timing};
+use loadtester_http1::Timing;
+
+use crate::recorder::Response;
 
 /// hey's header.
 pub const HEADER: &str = "response-time,DNS+dialup,DNS,Request-write,Response-delay,\
                                  Response-read,status-code,offset\n";
-/// Bytes gathered before they are written.
+/// Bytes collected before they are written.
 const BLOCK: usize = 64 * 1024;
 
-/// Where the rows of all threads go.
+/// The output that the rows of all threads go to.
 pub type Sink = Arc<Mutex<dyn Write + Send>>;
 
-/// An output that remembers the first failure: the load goes on when rows cannot be written.
+/// An output that keeps its first error: the load continues when rows cannot be written.
 pub struct Output<W> {
     out: W,
-    failure: Option<io::Error>,
+    error: Option<io::Error>,
 }
 
 impl<W: Write> Output<W> {
-    /// Nothing written yet.
+    /// Writes to `out`.
     pub fn new(out: W) -> Self {
-        Self { out, failure: None }
+        Self { out, error: None }
     }
 
-    /// The first failure, if any.
+    /// Returns the first error.
     ///
     /// # Errors
-    /// What could not be written.
+    /// A write failed.
     pub fn end(&mut self) -> io::Result<()> {
-        self.failure.take().map_or(Ok(()), Err)
+        self.error.take().map_or(Ok(()), Err)
     }
 }
 
 impl<W: Write> Write for Output<W> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        if self.failure.is_none() {
-            self.failure = self.out.write_all(bytes).err();
+        if self.error.is_none() {
+            self.error = self.out.write_all(bytes).err();
         }
         Ok(bytes.len())
     }
@@ -51,7 +53,7 @@ impl<W: Write> Write for Output<W> {
     }
 }
 
-/// Rows of one thread; whole blocks of lines go to the sink, so lines of several threads never mix.
+/// The rows of one thread. They go to the sink in blocks of whole lines, so that lines of several threads never mix.
 pub(crate) struct Rows {
     text: String,
     sink: Sink,
@@ -65,32 +67,32 @@ impl Rows {
         }
     }
 
-    /// Adds the row of one answer, in seconds to the microsecond (hey prints tenths of milliseconds).
-    pub(crate) fn push(&mut self, answer: &Answer, latency: Duration, offset: Duration) {
+    /// Adds the row of one response, in seconds with six decimals (hey prints four).
+    pub(crate) fn push(&mut self, response: &Response, latency: Duration, offset: Duration) {
         let Timing {
             dial,
             lookup,
             write,
             wait,
             read,
-        } = answer.timing;
+        } = response.timing;
         for value in [latency, dial, lookup, write, wait, read] {
             // Writing into a String cannot fail.
             let _ = write!(self.text, "{:.6},", value.as_secs_f64());
         }
-        let _ = writeln!(self.text, "{},{:.6}", answer.status, offset.as_secs_f64());
+        let _ = writeln!(self.text, "{},{:.6}", response.status, offset.as_secs_f64());
         if self.text.len() >= BLOCK {
             self.flush();
         }
     }
 
-    /// Writes what is left.
+    /// Writes the remaining rows.
     pub(crate) fn flush(&mut self) {
         let mut sink = self
             .sink
             .lock()
             .unwrap_or_else(std::sync::PoisonError::into_inner);
-        // What cannot be written is the sink's to tell.
+        // The sink keeps the error.
         let _ = sink.write_all(self.text.as_bytes());
         self.text.clear();
     }

@@ -9,37 +9,37 @@ use super::text::PERCENTILES;
 use super::thresholds::{Breach, Thresholds};
 use crate::recorder::{Latency, Span, Totals};
 
-/// A finished run, or a look at a running one. Durations are in seconds.
+/// The report of a finished run, or of a running one so far. Durations are in seconds.
 #[derive(Clone, Debug, Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Report {
-    /// Version of this form; it changes when a field changes its meaning or goes.
+    /// Version of this format; it changes when a field is removed or changes its meaning.
     version: u32,
-    /// From the end of the warm-up to the last answer.
+    /// Time from the end of the warm-up to the last response.
     elapsed: f64,
-    /// Requests that ended, with or without an answer.
+    /// Requests that ended, with or without a response.
     requests: u64,
-    /// Requests with an answer.
+    /// Requests with a response.
     responses: u64,
-    /// Answers per second.
+    /// Responses per second.
     rate: f64,
     /// Bytes of all bodies.
     bytes: u64,
-    /// Answers by status code.
+    /// Responses by status code.
     statuses: BTreeMap<String, u64>,
-    /// Requests without an answer, by reason.
+    /// Requests without a response, by reason.
     errors: BTreeMap<String, u64>,
-    /// Latency from sending; none without an answer.
+    /// Latency from sending; null without a response.
     latency: Option<Latencies>,
-    /// Latency from the moment each request was due; none without a schedule.
+    /// Latency from the moment each request was due; null without a schedule.
     latency_from_due: Option<Latencies>,
-    /// Phases of the requests that got an answer.
+    /// Phases of the requests with a response.
     phases: Option<BTreeMap<String, Phase>>,
-    /// Requests still running when the run was ended.
+    /// Requests in flight when the run ended.
     cut_off: u64,
-    /// Requests that were due while every worker waited for an answer.
+    /// Requests that were due while every worker waited for a response.
     not_sent: u64,
-    /// Conditions that do not hold, as sentences.
+    /// Conditions that do not hold, with the values found.
     failed_conditions: Vec<String>,
 }
 
@@ -61,12 +61,12 @@ struct Phase {
 }
 
 impl Report {
-    /// The report of what was seen in `elapsed`.
+    /// The report of a finished run.
     pub fn new(totals: &Totals, elapsed: Duration, thresholds: &Thresholds) -> Self {
         Self::so_far(totals, elapsed, &thresholds.breaches(totals, elapsed))
     }
 
-    /// The same of a run that goes on, with the conditions that it is known to break.
+    /// The report of a running load, with the conditions that it already breaks.
     pub fn so_far(totals: &Totals, elapsed: Duration, breaches: &[Breach]) -> Self {
         let seconds = elapsed.as_secs_f64();
         let names = ["connect", "lookup", "write", "wait", "read"];
@@ -124,11 +124,13 @@ fn latencies(latency: &Latency) -> Option<Latencies> {
 
 #[cfg(test)]
 mod tests {
+    use loadtester_http1::Timing;
+
     use super::*;
-    use crate::recorder::{Answer, Timing};
+    use crate::recorder::Response;
 
     #[test]
-    fn the_committed_schema_is_that_of_the_report() {
+    fn the_committed_schema_matches_the_report() {
         let generated =
             serde_json::to_string_pretty(&schemars::schema_for!(Report)).unwrap() + "\n";
         let committed = include_str!("../../report.schema.json");
@@ -146,15 +148,15 @@ mod tests {
                 wait: Duration::from_millis(ms),
                 ..Timing::default()
             };
-            let answer = Answer {
+            let response = Response {
                 status: if ms == 7 { 503 } else { 200 },
                 bytes: 14,
                 timing,
             };
             let latency = Duration::from_millis(ms);
-            totals.answered(&answer, latency, Some(latency + Duration::from_millis(1)));
+            totals.record(&response, latency, Some(latency + Duration::from_millis(1)));
         }
-        totals.failed(&"cannot connect to a:80: Connection refused");
+        totals.record_failure(&"cannot connect to a:80: Connection refused");
         totals.add_unsent(3);
         let thresholds = "p99<50ms,errors<10%".parse().unwrap();
         insta::assert_json_snapshot!(Report::new(&totals, Duration::from_secs(2), &thresholds));

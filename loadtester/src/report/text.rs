@@ -1,10 +1,9 @@
-//! The summary for people: hey's, line by line, then what hey does not tell.
+//! The summary for people: the lines of hey, then figures that hey does not have.
 
 use std::fmt::Write as _;
 use std::time::Duration;
 
-use crate::engine::Outcome;
-use crate::recorder::{Latency, Span, Totals};
+use crate::recorder::{Latency, Outcome, Span, Totals};
 
 const LONGEST_BAR: u64 = 40;
 const HEY_PERCENTILES: [u32; 7] = [10, 25, 50, 75, 90, 95, 99];
@@ -27,7 +26,7 @@ fn write_summary(text: &mut String, outcome: &Outcome) -> std::fmt::Result {
     writeln!(text, "  Slowest:\t{}", seconds_or_none(latency.slowest()))?;
     writeln!(text, "  Fastest:\t{}", seconds_or_none(latency.fastest()))?;
     writeln!(text, "  Average:\t{}", seconds_or_none(latency.average()))?;
-    // Answers only: a target that refuses connections quickly is not a fast one.
+    // Only responses count: a target that refuses connections quickly is not fast.
     let rate = totals.responses() as f64 / elapsed.as_secs_f64().max(f64::MIN_POSITIVE);
     writeln!(text, "  Requests/sec:\t{rate:.4}")?;
     writeln!(text, "  ")?;
@@ -46,7 +45,7 @@ fn write_summary(text: &mut String, outcome: &Outcome) -> std::fmt::Result {
     for (status, count) in totals.statuses() {
         writeln!(text, "  [{status}]\t{count} responses")?;
     }
-    write_unanswered(text, totals)?;
+    write_failures(text, totals)?;
     if totals.responses() > 0 {
         write_fine_table(text, totals)?;
     }
@@ -66,7 +65,7 @@ fn write_histogram(text: &mut String, latency: &Latency) -> std::fmt::Result {
     writeln!(text)
 }
 
-/// hey's eleven rows: the fastest, then ten equal steps to the slowest; mark, count, length of the bar.
+/// The eleven rows of hey, from the fastest in ten equal steps to the slowest: mark, count, length of the bar.
 fn histogram(latency: &Latency) -> Vec<(Duration, u64, u64)> {
     let (Some(fastest), Some(slowest)) = (latency.fastest(), latency.slowest()) else {
         return Vec::new();
@@ -117,7 +116,7 @@ fn write_phases(text: &mut String, phases: &[Span; 5]) -> std::fmt::Result {
     Ok(())
 }
 
-/// What four decimals of a second do not show; with a schedule, beside it the latency from the due moment.
+/// A table finer than four decimals of a second; with a schedule it also has the latency from the moment due.
 fn write_fine_table(text: &mut String, totals: &Totals) -> std::fmt::Result {
     let corrected = totals.corrected();
     let columns = if corrected.is_some() {
@@ -137,7 +136,7 @@ fn write_fine_table(text: &mut String, totals: &Totals) -> std::fmt::Result {
     Ok(())
 }
 
-fn write_unanswered(text: &mut String, totals: &Totals) -> std::fmt::Result {
+fn write_failures(text: &mut String, totals: &Totals) -> std::fmt::Result {
     if !totals.errors().is_empty() {
         writeln!(text, "\nError distribution:")?;
         for (error, count) in totals.errors() {
@@ -148,14 +147,14 @@ fn write_unanswered(text: &mut String, totals: &Totals) -> std::fmt::Result {
         let count = totals.cut_off_count();
         writeln!(
             text,
-            "\nCut off at the end:\t{count} requests were still waiting for their answer"
+            "\nCut off at the end:\t{count} requests were still waiting for their response"
         )?;
     }
     if totals.unsent() > 0 {
         let count = totals.unsent();
         writeln!(
             text,
-            "\nNot sent:\t{count} requests were due, but every worker was waiting for an answer"
+            "\nNot sent:\t{count} requests were due while every worker was waiting for a response"
         )?;
     }
     Ok(())
@@ -167,12 +166,12 @@ fn seconds(duration: Duration) -> String {
 
 fn seconds_or_none(duration: Option<Duration>) -> String {
     duration.map_or_else(
-        || "no answer".to_owned(),
+        || "no response".to_owned(),
         |duration| format!("{} secs", seconds(duration)),
     )
 }
 
-/// Three to four digits in the unit that fits.
+/// A duration in the unit that fits, with one or three decimals.
 pub(crate) fn human(duration: Duration) -> String {
     let seconds = duration.as_secs_f64();
     match seconds {
@@ -184,8 +183,10 @@ pub(crate) fn human(duration: Duration) -> String {
 
 #[cfg(test)]
 mod tests {
+    use loadtester_http1::Timing;
+
     use super::*;
-    use crate::recorder::{Answer, Timing};
+    use crate::recorder::Response;
 
     fn outcome(scheduled: bool) -> Outcome {
         let mut totals = Totals::new(scheduled);
@@ -201,13 +202,13 @@ mod tests {
                 wait: Duration::from_micros(100 * u64::from(i)),
                 read: Duration::from_micros(5),
             };
-            let answer = Answer {
+            let response = Response {
                 status: if i % 50 == 0 { 500 } else { 200 },
                 bytes: 14,
                 timing,
             };
             let latency = Duration::from_micros(100 * u64::from(i) + 25);
-            totals.answered(&answer, latency, scheduled.then_some(latency * 3));
+            totals.record(&response, latency, scheduled.then_some(latency * 3));
         }
         Outcome {
             totals,
@@ -216,26 +217,26 @@ mod tests {
     }
 
     #[test]
-    fn the_summary_is_heys_with_a_finer_table() {
+    fn the_summary_is_that_of_hey_with_a_finer_table() {
         insta::assert_snapshot!(summary(&outcome(false)));
     }
 
     #[test]
-    fn a_scheduled_run_shows_both_latencies_and_what_was_not_sent() {
+    fn a_scheduled_run_shows_both_latencies_and_unsent_requests() {
         let mut outcome = outcome(true);
         outcome.totals.add_unsent(7);
         outcome.totals.cut_off();
         outcome
             .totals
-            .failed(&"cannot connect to a:80: Connection refused");
+            .record_failure(&"cannot connect to a:80: Connection refused");
         insta::assert_snapshot!(summary(&outcome));
     }
 
     #[test]
-    fn a_run_without_an_answer_says_so_instead_of_printing_numbers() {
+    fn a_run_without_a_response_says_so_instead_of_printing_numbers() {
         let mut totals = Totals::new(false);
         for _ in 0..3 {
-            totals.failed(&"cannot connect to a:80: Connection refused");
+            totals.record_failure(&"cannot connect to a:80: Connection refused");
         }
         insta::assert_snapshot!(summary(&Outcome {
             totals,
@@ -244,7 +245,7 @@ mod tests {
     }
 
     #[test]
-    fn every_answer_is_in_one_row_of_the_histogram() {
+    fn every_response_is_in_one_row_of_the_histogram() {
         let outcome = outcome(false);
         let rows = histogram(outcome.totals.latency());
         assert_eq!(rows.len(), 11);

@@ -1,4 +1,4 @@
-//! Conditions on a result, such as `p99<50ms,errors<1%`: they decide the exit code, or a webhook's answer.
+//! Conditions on a result, such as `p99<50ms,errors<1%`. They decide the exit code, or the response to a webhook.
 
 use std::fmt;
 use std::str::FromStr;
@@ -8,7 +8,7 @@ use crate::command::parse_duration;
 use crate::recorder::Totals;
 use crate::report::text::human;
 
-/// Conditions that must all hold; none always holds.
+/// Conditions that must all hold; an empty list holds.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Thresholds(Vec<Condition>);
 
@@ -27,11 +27,11 @@ enum Figure {
     Percentile(f64),
     Average,
     Slowest,
-    /// Share of requests that got no answer or one of 400 and above.
+    /// Share of requests without a response, or with a status of 400 or above.
     Errors,
-    /// Requests answered per second.
+    /// Responses per second.
     Rate,
-    /// Requests made.
+    /// Requests sent.
     Requests,
 }
 
@@ -43,10 +43,10 @@ enum Comparison {
     AtLeast,
 }
 
-/// A condition that cannot be read; says what was expected.
+/// The text is not a condition.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "`{0}` is no condition: write FIGURE<LIMIT with p50…p99.99, average, slowest (a duration), errors (a \
+    "`{0}` is not a condition: write FIGURE<LIMIT with p50…p99.99, average, slowest (a duration), errors (a \
      percentage), rate or requests (a number), and one of < <= > >="
 )]
 pub struct BadCondition(String);
@@ -65,13 +65,13 @@ impl fmt::Display for Breach {
 }
 
 impl Thresholds {
-    /// Whether there is no condition.
+    /// True if there is no condition.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
-    /// The conditions that `totals`, gathered in `elapsed`, do not meet. A figure that nothing was measured for
-    /// meets no condition.
+    /// The conditions that `totals`, collected in `elapsed`, do not meet. A figure without any measurement meets no
+    /// condition.
     pub fn breaches(&self, totals: &Totals, elapsed: Duration) -> Vec<Breach> {
         self.0
             .iter()
@@ -79,7 +79,7 @@ impl Thresholds {
             .collect()
     }
 
-    /// The same while the run goes on: conditions on its rate and size are left for the end.
+    /// The conditions that a running load does not meet. Conditions on rate and number of requests are checked at the end.
     pub fn breaches_so_far(&self, totals: &Totals) -> Vec<Breach> {
         let decided =
             |condition: &&Condition| !matches!(condition.figure, Figure::Rate | Figure::Requests);
@@ -112,9 +112,9 @@ impl Condition {
 impl Figure {
     fn of(self, totals: &Totals, elapsed: Duration) -> Option<f64> {
         let seconds = elapsed.as_secs_f64();
-        let made = totals.requests();
+        let sent = totals.requests();
         match self {
-            // With a schedule, what a user of the service would have waited is what counts.
+            // With a schedule, the time that a user of the service would have waited counts.
             Self::Percentile(p) => totals
                 .corrected()
                 .unwrap_or(totals.latency())
@@ -122,9 +122,9 @@ impl Figure {
                 .map(|d| d.as_secs_f64()),
             Self::Average => totals.latency().average().map(|d| d.as_secs_f64()),
             Self::Slowest => totals.latency().slowest().map(|d| d.as_secs_f64()),
-            Self::Errors => (made > 0).then(|| totals.failures() as f64 / made as f64),
+            Self::Errors => (sent > 0).then(|| totals.failures() as f64 / sent as f64),
             Self::Rate => (seconds > 0.0).then(|| totals.responses() as f64 / seconds),
-            Self::Requests => Some(made as f64),
+            Self::Requests => Some(sent as f64),
         }
     }
 
@@ -135,7 +135,7 @@ impl Figure {
             Self::Slowest => format!("the slowest is {}", human(Duration::from_secs_f64(value))),
             Self::Errors => format!("{:.2}% failed", value * 100.0),
             Self::Rate => format!("the rate is {value:.1}/s"),
-            Self::Requests => format!("{value} requests were made"),
+            Self::Requests => format!("{value} requests were sent"),
         }
     }
 
@@ -218,19 +218,21 @@ impl FromStr for Condition {
 mod tests {
     use proptest::prelude::*;
 
+    use loadtester_http1::Timing;
+
     use super::*;
-    use crate::recorder::{Answer, Timing};
+    use crate::recorder::Response;
 
     fn totals(latencies_ms: &[u64], status: u16) -> Totals {
         let mut totals = Totals::new(false);
         for ms in latencies_ms {
             let timing = Timing::default();
-            let answer = Answer {
+            let response = Response {
                 status,
                 bytes: 1,
                 timing,
             };
-            totals.answered(&answer, Duration::from_millis(*ms), None);
+            totals.record(&response, Duration::from_millis(*ms), None);
         }
         totals
     }
@@ -242,7 +244,7 @@ mod tests {
     }
 
     #[test]
-    fn conditions_that_hold_say_nothing_and_others_give_the_value_found() {
+    fn only_conditions_that_do_not_hold_are_reported_with_the_value_found() {
         let totals = totals(&[10, 20, 30, 40], 200);
         assert_eq!(
             breaches("p99<50ms,errors<1%,rate>=2,requests>3,avg<=25ms", &totals),
@@ -259,7 +261,7 @@ mod tests {
     }
 
     #[test]
-    fn a_run_of_nothing_but_500_fails() {
+    fn a_run_with_only_status_500_breaks_the_condition_on_errors() {
         let totals = totals(&[1, 1], 500);
         assert_eq!(
             breaches("errors<1%", &totals),
@@ -268,7 +270,7 @@ mod tests {
     }
 
     #[test]
-    fn a_run_without_an_answer_meets_no_condition_on_latency() {
+    fn a_run_without_a_response_meets_no_condition_on_latency() {
         let nothing = totals(&[], 200);
         assert_eq!(
             breaches("p99<1h", &nothing),
@@ -278,7 +280,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_read_is_refused() {
+    fn malformed_conditions_are_refused() {
         for text in [
             "p99",
             "p99<50",
@@ -295,7 +297,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn any_text_gets_an_answer(text in "\\PC{0,30}") {
+        fn any_text_is_handled(text in "\\PC{0,30}") {
             let _ = text.parse::<Thresholds>();
         }
     }

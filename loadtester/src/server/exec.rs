@@ -1,4 +1,4 @@
-//! Runs a program that `--allow-exec` names: argument list, no shell, bounded time and output, killed as a group.
+//! Runs a program that `--allow-exec` names: with an argument list and no shell, limited time and output, killed as a group.
 
 use std::io;
 use std::process::{ExitStatus, Stdio};
@@ -9,12 +9,12 @@ use tokio::io::{AsyncRead, AsyncReadExt as _};
 use tokio::process::Command;
 use tokio_util::sync::CancellationToken;
 
-/// Holds this server's own secret.
+/// Contains the server's own secret.
 const TOKEN_VARIABLE: &str = "LOADTESTER_TOKEN";
-/// Output that is kept: its beginning.
+/// Bytes of output that are kept, from its beginning.
 const KEPT_OUTPUT: usize = 64 * 1024;
-/// Time in which output is still read when the program has ended. What left its group outlives it, and may hold its
-/// output open for ever.
+/// Time in which output is still read after the program has ended. A process that left the group outlives the program and
+/// may keep its output open for ever.
 const LAST_OUTPUT: Duration = Duration::from_secs(1);
 
 /// How a program ended.
@@ -22,7 +22,7 @@ const LAST_OUTPUT: Duration = Duration::from_secs(1);
 pub(super) struct Ended {
     /// Standard output, then standard error.
     pub(super) output: String,
-    /// Why it failed, if it did.
+    /// Reason of the failure, if it failed.
     pub(super) failure: Option<String>,
 }
 
@@ -34,7 +34,7 @@ impl Ended {
     }
 }
 
-/// Runs `words` to the end, to the timeout, or until cancelled; children it left behind in its group die with it.
+/// Runs `words` until the program ends, times out or is cancelled. Then all processes of its group are killed.
 pub(super) async fn run(words: &[String], timeout: Duration, cancel: &CancellationToken) -> Ended {
     let failed = |failure: String| Ended {
         output: String::new(),
@@ -65,7 +65,7 @@ pub(super) async fn run(words: &[String], timeout: Duration, cancel: &Cancellati
             () = tokio::time::sleep(timeout) => Some("timed out".to_owned()),
             () = cancel.cancelled() => Some("cancelled".to_owned()),
         };
-        // Once and at once: later its number may be another group's.
+        // At once, because later another group may have its number.
         end_group(group);
         over.cancel();
         failure
@@ -88,18 +88,18 @@ fn failure_of(program: &str, status: io::Result<ExitStatus>) -> Option<String> {
 
 fn end_group(group: Option<Pid>) {
     if let Some(group) = group {
-        // Gone already when nothing was left behind.
+        // Fails if no process of the group is left.
         let _ = kill_process_group(group, Signal::KILL);
     }
 }
 
-/// Ends when it is too late for output of a program that is over.
+/// Waits until [`LAST_OUTPUT`] after the program has ended.
 async fn late(over: &CancellationToken) {
     over.cancelled().await;
     tokio::time::sleep(LAST_OUTPUT).await;
 }
 
-/// Reads to the end, or until it is too late; keeps the beginning.
+/// Reads to the end of the stream or until `late` ends; keeps the beginning.
 async fn read(stream: Option<impl AsyncRead + Unpin>, late: impl Future<Output = ()>) -> String {
     let Some(mut stream) = stream else {
         return String::new();
@@ -151,14 +151,14 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_program_that_takes_too_long_is_ended() {
+    async fn a_program_past_its_time_limit_is_killed() {
         let limit = Duration::from_millis(200);
         let ended = run_words(&["sleep", "600"], limit).await;
         assert_eq!(ended.failure.as_deref(), Some("timed out"));
     }
 
     #[tokio::test]
-    async fn a_program_that_is_ended_dies_with_its_children() {
+    async fn a_cancelled_program_dies_with_its_children() {
         let marker = format!("{}.{}", 1_000_000 + std::process::id(), 25);
         let script = format!("echo begun; sleep {marker} & sleep {marker}");
         let words = ["sh", "-c", &script].map(str::to_owned);
@@ -174,22 +174,22 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_left_the_group_does_not_keep_the_caller_waiting_either() {
+    async fn a_process_that_left_the_group_does_not_keep_the_caller_waiting() {
         let script = "exec 3>&1; echo $(setsid sh -c 'sleep 60 >&3 2>&3 & echo $!')";
         let ended = run_words(&["sh", "-c", script], Duration::from_secs(20)).await;
         assert_eq!(ended.failure, None);
         let left = Pid::from_raw(ended.output.trim().parse().unwrap()).unwrap();
-        // It was still there, with the output open.
+        // It was still running, with the output open.
         kill_process(left, Signal::KILL).unwrap();
     }
 
     #[tokio::test]
-    async fn what_a_program_leaves_running_dies_and_does_not_keep_the_caller_waiting() {
+    async fn a_background_child_dies_with_its_program_and_does_not_keep_the_caller_waiting() {
         let limit = Duration::from_secs(600);
         let ended = run_words(&["sh", "-c", "sleep 600 & echo $!"], limit).await;
         assert_eq!(ended.failure, None);
         let left = Path::new("/proc").join(ended.output.trim()).join("cmdline");
-        // Of a process that is dead but not waited for it is empty.
+        // Empty for a zombie.
         let is_gone = || std::fs::read(&left).unwrap_or_default().is_empty();
         wait_for(is_gone, "a child outlived its program").await;
     }

@@ -1,64 +1,63 @@
-//! What a webhook asks to be run, decided from its metadata alone: nothing is started here.
+//! Decides which job a webhook asks for, from its metadata alone. Nothing is started here.
 
 use std::sync::Arc;
 
 use super::payload::Payload;
-use super::policy::TargetPolicy;
-use crate::command::{self, Asked, UsageError};
-use crate::plan::{Origin, Plan, Proxies};
+use crate::command::{self, Parsed, UsageError};
+use crate::plan::{Origin, Plan, Proxies, TargetPolicy};
 
-/// Something to run.
+/// A load test or a program to run.
 #[derive(Clone, Debug)]
 pub(crate) enum Job {
-    /// A load, run natively.
+    /// A load test inside this process.
     Load(Arc<Plan>),
     /// A program that `--allow-exec` names, with its arguments.
     Program {
         /// Program and arguments.
         words: Vec<String>,
-        /// Whether the caller waits for the end (types other than `cmd`).
+        /// True if the caller waits for the end (types other than `cmd`).
         awaited: bool,
     },
 }
 
-/// A webhook that asks for nothing that can be run; answered with 400 and this text.
+/// Reasons why a webhook asks for no job that can run. The response is 400 with this text.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum BadJob {
-    /// Flagger's words.
+    /// Flagger's text.
     #[error("metadata not found in payload")]
     NoMetadata,
-    /// Flagger's words.
+    /// Flagger's text.
     #[error("cmd not found in metadata")]
     NoCommand,
-    /// A type this server knows of but does not do.
+    /// A type of Flagger's load tester that this server does not run.
     #[error("type `{0}` is not run by this load tester: {1}")]
     TypeNotRun(String, &'static str),
-    /// No type of Flagger's load tester.
+    /// Not a type of Flagger's load tester.
     #[error("unknown type `{0}`: this load tester runs type cmd")]
     UnknownType(String),
-    /// A load command that cannot be run.
+    /// A command that cannot be run.
     #[error("cannot run `{0}`: {1}")]
     Refused(String, UsageError),
-    /// Another load generator, and the command that does the same here.
-    #[error("`{0}` is not run here: write `{1}`, which is run natively")]
+    /// Another load generator; the second text is the equivalent command of hey.
+    #[error("`{0}` is not run here: write `{1}`, which this load tester runs itself")]
     OtherGenerator(String, String),
-    /// A generator of gRPC calls.
+    /// A generator of gRPC load.
     #[error(
-        "`ghz` is not run here, and gRPC calls have no equivalent: allow it with --allow-exec ghz"
+        "`ghz` is not run here, and there is no equivalent for gRPC: allow it with --allow-exec ghz"
     )]
     Grpc,
-    /// A program nobody allowed.
-    #[error("`{0}` is not run here: only hey is, and programs named with --allow-exec")]
+    /// A program that is not allowed.
+    #[error("`{0}` is not run here: only hey and programs named with --allow-exec are")]
     ProgramNotAllowed(String),
-    /// A condition that nothing would ever hold against figures.
-    #[error("failOn judges the load of a hey command; `{0}` is judged by its exit code alone")]
+    /// Conditions for a program, which has no figures to check.
+    #[error("failOn works only with a hey command: `{0}` has nothing but an exit code")]
     Unjudged(String),
 }
 
-/// What decides whether a job may run.
+/// Rules that decide if a job may run.
 #[derive(Clone, Debug)]
 pub(crate) struct Rules {
-    /// Hosts that may be loaded.
+    /// Hosts that load may go to.
     pub targets: Arc<TargetPolicy>,
     /// Programs that may be started.
     pub programs: Vec<String>,
@@ -126,8 +125,8 @@ impl Rules {
 
     fn load(&self, payload: &Payload, words: &[String]) -> Result<Job, UsageError> {
         let mut typed = match command::parse(words)? {
-            Asked::Run(typed) => typed,
-            Asked::Help => return Err(UsageError("-h asks for help, not for load".to_owned())),
+            Parsed::Run(typed) => typed,
+            Parsed::Help => return Err(UsageError("-h prints help and sends no load".to_owned())),
         };
         if let Some(conditions) = payload.get("failOn") {
             typed.fail_on = Some(conditions.to_owned());
@@ -156,7 +155,7 @@ impl Rules {
     }
 }
 
-/// The command of hey that does what another generator's does, as far as wrk's and wrk2's flags tell.
+/// The command of hey that is equivalent to another generator's, as far as the flags of wrk and wrk2 say.
 fn native_equivalent(words: &[String]) -> String {
     let value = |flag: &str| {
         let at = words.iter().position(|word| word.starts_with(flag))?;
@@ -169,7 +168,7 @@ fn native_equivalent(words: &[String]) -> String {
     };
     let url = words.iter().rev().find(|word| word.contains("://"));
     let rate = value("-R").map_or_else(String::new, |rate| format!(" --rate {rate}"));
-    // wrk takes seconds without a unit too.
+    // wrk also accepts seconds without a unit.
     let duration = value("-d").map(|time| match time.parse::<u64>() {
         Ok(seconds) => format!("{seconds}s"),
         Err(_) => time.to_owned(),
@@ -182,28 +181,28 @@ fn native_equivalent(words: &[String]) -> String {
     )
 }
 
-/// Words that mean something to a shell.
+/// Words that are operators in a shell.
 const OPERATORS: [&str; 9] = ["&&", "||", "|", ";", "&", ">", ">>", "<", "2>&1"];
 
-/// Splits as a shell would, and refuses what only a shell could do.
+/// Splits the words as in a shell, and refuses operators that need a shell.
 fn split(command: &str) -> Result<Vec<String>, UsageError> {
     let words = command::split_words(command)
-        .ok_or_else(|| UsageError("its quotes are unbalanced".to_owned()))?;
+        .ok_or_else(|| UsageError("the quotes are unbalanced".to_owned()))?;
     let unquoted = without_quoted(command);
-    // What stands in a comment is none of the words.
-    let means_something = |operator: &&&str| {
+    // An operator in a comment is not among the words.
+    let is_used = |operator: &&&str| {
         let is_it = |word: &str| word == **operator;
         unquoted.split([' ', '\t', '\n']).any(is_it) && words.iter().any(|word| is_it(word))
     };
-    match OPERATORS.iter().find(means_something) {
+    match OPERATORS.iter().find(is_used) {
         Some(operator) => Err(UsageError(format!(
-            "no shell runs it, so `{operator}` means nothing: quote it if it is an argument"
+            "no shell runs the command, so `{operator}` has no meaning: quote it if it is an argument"
         ))),
         None => Ok(words),
     }
 }
 
-/// The command with a mark in place of all that is quoted or follows a backslash, for in there an operator is text.
+/// The command with a mark in place of quoted and escaped text, in which an operator is plain text.
 fn without_quoted(command: &str) -> String {
     const QUOTED: char = '_';
     let mut unquoted = String::new();
@@ -212,7 +211,7 @@ fn without_quoted(command: &str) -> String {
     while let Some(c) = rest.next() {
         let escapes = c == '\\' && quote != Some('\'');
         if escapes {
-            // A line that goes on in the next is no text.
+            // A backslash before a line end joins two lines.
             if rest.next() != Some('\n') {
                 unquoted.push(QUOTED);
             }
@@ -256,7 +255,7 @@ mod tests {
     }
 
     #[test]
-    fn the_canarys_command_becomes_a_load_whatever_the_type_is_called() {
+    fn the_command_of_the_canary_becomes_a_load_test_with_every_spelling_of_the_type() {
         let command = (
             "cmd",
             "hey -z 2m -q 1000 -c 2 http://simple-app-canary.default:80/",
@@ -274,7 +273,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_run_is_refused_in_words_that_help() {
+    fn a_refusal_names_the_reason_and_the_fix() {
         for (metadata, part) in [
             (&[][..], "cmd not found in metadata"),
             (&[("cmd", "  ")], "cmd not found in metadata"),
@@ -325,7 +324,7 @@ mod tests {
     }
 
     #[test]
-    fn a_program_runs_only_if_named_and_keeps_its_quoted_words() {
+    fn a_program_runs_only_if_it_is_allowed_and_keeps_its_quoted_words() {
         let words = |job| match job {
             Ok(Job::Program { words, awaited }) => (words.join("|"), awaited),
             other => panic!("{other:?}"),
@@ -346,7 +345,7 @@ mod tests {
     }
 
     #[test]
-    fn what_means_something_to_a_shell_is_text_when_quoted() {
+    fn shell_operators_are_text_when_quoted() {
         for (command, last) in [
             ("curl -d '|'", "|"),
             ("curl -d \";\"", ";"),
@@ -381,7 +380,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn any_command_gets_an_answer_and_never_a_program(command in "[ -~]{0,60}") {
+        fn no_command_starts_a_program_that_is_not_allowed(command in "[ -~]{0,60}") {
             let is_program = matches!(job(&[("cmd", &command)], &[]), Ok(Job::Program { .. }));
             prop_assert!(!is_program, "{}", command);
         }

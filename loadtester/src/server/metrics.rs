@@ -8,18 +8,18 @@ use crate::recorder::Totals;
 #[derive(Clone)]
 pub(crate) struct Metrics {
     registry: Registry,
-    /// Webhooks by answer.
+    /// Webhooks by status code of the response.
     pub webhooks: IntCounterVec,
-    /// Tasks running now.
+    /// Running tasks.
     pub tasks_running: IntGauge,
-    /// Tasks that ended, by how.
+    /// Ended tasks by result.
     pub tasks: IntCounterVec,
-    /// Requests of loads that ended, by status code or `error`.
+    /// Requests of ended load tests, by status code or `error`.
     pub requests: IntCounterVec,
 }
 
 impl Metrics {
-    /// All at zero.
+    /// Metrics with all counters at zero.
     ///
     /// # Errors
     /// A name is registered twice.
@@ -32,16 +32,16 @@ impl Metrics {
         };
         let webhooks = counters(
             "loadtester_webhooks_total",
-            "Webhooks by status code answered",
+            "Webhooks by status code of the response",
             "code",
         )?;
-        let tasks = counters("loadtester_tasks_total", "Tasks that ended, by how", "end")?;
+        let tasks = counters("loadtester_tasks_total", "Ended tasks by result", "end")?;
         let requests = counters(
             "loadtester_requests_total",
-            "Requests of loads that ended, by result",
+            "Requests of ended load tests, by status code or error",
             "result",
         )?;
-        let tasks_running = IntGauge::new("loadtester_tasks_running", "Tasks running now")?;
+        let tasks_running = IntGauge::new("loadtester_tasks_running", "Running tasks")?;
         registry.register(Box::new(tasks_running.clone()))?;
         Ok(Self {
             registry,
@@ -52,7 +52,7 @@ impl Metrics {
         })
     }
 
-    /// Adds what a finished load saw.
+    /// Adds the requests of an ended load test.
     pub(super) fn count_requests(&self, totals: &Totals) {
         for (status, count) in totals.statuses() {
             self.requests
@@ -63,7 +63,7 @@ impl Metrics {
         self.requests.with_label_values(&["error"]).inc_by(errors);
     }
 
-    /// Everything, in Prometheus' text form.
+    /// All metrics in Prometheus' text format.
     ///
     /// # Errors
     /// A metric cannot be encoded.

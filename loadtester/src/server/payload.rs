@@ -1,37 +1,37 @@
-//! The body of a webhook, as Flagger sends it.
+//! The body of a webhook of Flagger.
 
 use std::collections::BTreeMap;
 
 use serde::Deserialize;
 
-/// One call. Fields that are not used here are passed over.
+/// One webhook. Unknown fields are ignored.
 #[derive(Clone, Debug, Deserialize, PartialEq, Eq)]
 pub(crate) struct Payload {
     /// Name of the canary.
     pub name: String,
     /// Namespace of the canary.
     pub namespace: String,
-    /// Phase the canary is in.
+    /// Phase of the canary.
     #[serde(default)]
     pub phase: String,
-    /// Stands for the revision under analysis.
+    /// Identifies the revision under analysis.
     #[serde(default)]
     pub checksum: String,
-    /// What the webhook's author wrote.
+    /// `metadata` of the webhook in the Canary.
     #[serde(default)]
     pub metadata: Option<BTreeMap<String, String>>,
 }
 
-/// A body that is no payload.
+/// The body is not a payload.
 #[derive(Debug, thiserror::Error)]
-#[error("the body is no webhook payload (name, namespace, metadata of text values): {0}")]
+#[error("the body is not a webhook payload (name, namespace, metadata with text values): {0}")]
 pub(crate) struct BadPayload(#[from] serde_json::Error);
 
 impl Payload {
-    /// Reads a body.
+    /// Parses a body.
     ///
     /// # Errors
-    /// It is no JSON object of this form.
+    /// The body is not a JSON object with these fields.
     pub(crate) fn parse(body: &[u8]) -> Result<Self, BadPayload> {
         Ok(serde_json::from_slice(body)?)
     }
@@ -46,14 +46,14 @@ impl Payload {
         self.metadata.as_ref()?.get(key).map(String::as_str)
     }
 
-    /// What `cmd` is: Flagger's `type`, which is `cmd` unless it says otherwise.
+    /// Flagger's `type`, which says how `cmd` is read; the default is `cmd`.
     pub(crate) fn kind(&self) -> &str {
         self.get("type")
             .filter(|kind| !kind.is_empty())
             .unwrap_or("cmd")
     }
 
-    /// Whether a value of the metadata is `true`.
+    /// True if a value of the metadata is `true`.
     pub(crate) fn is_set(&self, key: &str) -> bool {
         self.get(key)
             .is_some_and(|value| value.eq_ignore_ascii_case("true"))
@@ -67,7 +67,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn flaggers_payload_is_read() {
+    fn the_payload_of_flagger_is_parsed() {
         let body = br#"{"name":"simple-app","namespace":"default","phase":"Progressing",
             "checksum":"85d557f47b","metadata":{"type":"cmd","cmd":"hey http://a/","logCmdOutput":"true"}}"#;
         let payload = Payload::parse(body).unwrap();
@@ -94,12 +94,12 @@ mod tests {
 
     proptest! {
         #[test]
-        fn any_bytes_get_an_answer(bytes in proptest::collection::vec(any::<u8>(), 0..100)) {
+        fn any_bytes_are_handled(bytes in proptest::collection::vec(any::<u8>(), 0..100)) {
             let _ = Payload::parse(&bytes);
         }
 
         #[test]
-        fn every_payload_survives_the_wire(
+        fn every_payload_survives_encoding_and_parsing(
             name in "[a-z-]{1,20}", namespace in "[a-z-]{1,20}",
             metadata in proptest::collection::btree_map("\\PC{0,10}", "\\PC{0,40}", 0..4),
         ) {

@@ -1,4 +1,4 @@
-//! Every path, with the answers of Flagger's load tester where it has them.
+//! The HTTP paths. Where Flagger's load tester has the same path, the response is the same.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -22,35 +22,35 @@ use super::metrics::Metrics;
 use super::payload::Payload;
 use super::tasks::{Rejected, Tasks, one_line, unix_seconds};
 
-/// A webhook's body is a few hundred bytes.
+/// Maximum size of a webhook's body, which usually has a few hundred bytes.
 const LARGEST_BODY: usize = 64 * 1024;
-/// Time in which a body must arrive.
+/// Time limit for a body.
 const BODY_TIME: Duration = Duration::from_secs(5);
 
-/// What the handlers share.
+/// State that the handlers share.
 pub(crate) struct Service {
-    /// Running loads.
+    /// Tasks.
     pub tasks: Arc<Tasks>,
     /// Gates.
     pub gates: Gates,
-    /// What may be run.
+    /// Rules for jobs.
     pub rules: Rules,
     /// The server's metrics.
     pub metrics: Metrics,
-    /// Namespaces whose canaries may ask for something.
+    /// Namespaces whose canaries may call; `None` allows all.
     pub namespaces: Option<Regex>,
-    /// Secret that callers must know.
+    /// Secret that callers must send.
     pub token: Option<String>,
 }
 
 type Shared = State<Arc<Service>>;
 
-/// An answer that is not a success.
+/// An error response.
 struct Refused(StatusCode, String);
 
 impl IntoResponse for Refused {
     fn into_response(self) -> Response {
-        // The caller sees the text once; whoever runs the server looks here.
+        // The caller gets the text once; the log keeps it for the operator.
         warn!(status = self.0.as_u16(), "{}", one_line(&self.1));
         (self.0, self.1).into_response()
     }
@@ -72,7 +72,7 @@ impl From<Rejected> for Refused {
     }
 }
 
-/// All routes. As in Flagger's load tester, any path that is no other takes a task, with any method.
+/// All routes. As in Flagger's load tester, any other path accepts a task, with any method.
 pub(crate) fn routes(service: Arc<Service>) -> Router {
     Router::new()
         .route("/gate/approve", any(async || "OK"))
@@ -100,16 +100,16 @@ pub(crate) fn routes(service: Arc<Service>) -> Router {
 }
 
 async fn run_task(State(service): Shared, request: Request) -> Response {
-    let answer = match submit(&service, request).await {
+    let response = match submit(&service, request).await {
         Ok(response) => response,
         Err(refused) => refused.into_response(),
     };
     service
         .metrics
         .webhooks
-        .with_label_values(&[answer.status().as_str()])
+        .with_label_values(&[response.status().as_str()])
         .inc();
-    answer
+    response
 }
 
 async fn submit(service: &Service, request: Request) -> Result<Response, Refused> {
@@ -156,7 +156,7 @@ async fn submit(service: &Service, request: Request) -> Result<Response, Refused
     Ok(output.into_response())
 }
 
-/// Reads the body within its bounds and holds the namespace against the expression.
+/// Reads a body within its limits and checks its namespace.
 async fn read_payload(service: &Service, body: Body) -> Result<Payload, Refused> {
     let read = tokio::time::timeout(BODY_TIME, axum::body::to_bytes(body, LARGEST_BODY));
     let body = match read.await {
@@ -305,8 +305,7 @@ async fn scrape(State(service): Shared) -> Result<Response, Refused> {
     Ok(([(header::CONTENT_TYPE, prometheus::TEXT_FORMAT)], text).into_response())
 }
 
-/// Who calls: the address, and before it the name that basic authentication gives, which with a token anybody who
-/// knows the token may choose.
+/// The caller: its address, after the name from basic authentication. With a token, anybody who knows it may choose any name.
 struct Caller(String);
 
 impl<S: Sync> FromRequestParts<S> for Caller {
@@ -344,8 +343,8 @@ async fn authenticate(State(service): Shared, request: Request, next: Next) -> R
     next.run(request).await
 }
 
-/// Whether the headers carry the token: as a bearer token, or as the password of basic authentication, which is
-/// what Flagger sends for a webhook URL such as `http://token:SECRET@flagger-loadtester.default/`.
+/// True if the headers contain the token, as bearer token or as password of basic authentication. Flagger sends the latter for
+/// a webhook URL such as `http://token:SECRET@flagger-loadtester.default/`.
 fn presents(headers: &HeaderMap, token: &str) -> bool {
     let value = headers.get(header::AUTHORIZATION);
     let bearer = value
@@ -364,12 +363,12 @@ fn basic_credentials(headers: &HeaderMap) -> Option<(String, String)> {
         .ok()?;
     let text = String::from_utf8(decoded).ok()?;
     let (name, password) = text.split_once(':')?;
-    // It is shown to people: what could pass for a line of its own is left out.
+    // People read the name, so it must not begin a new line.
     let name = name.chars().filter(|c| !c.is_control()).take(100).collect();
     Some((name, password.to_owned()))
 }
 
-/// Compares in a time that does not tell how much is right.
+/// Compares in a time that does not depend on how many bytes are equal.
 fn same(given: &str, expected: &str) -> bool {
     let differences = given
         .bytes()

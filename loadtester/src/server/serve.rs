@@ -1,4 +1,4 @@
-//! Listens, serves, stops.
+//! The server's life: listening, serving, stopping.
 
 use std::io::IsTerminal as _;
 use std::net::SocketAddr;
@@ -21,28 +21,27 @@ use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::layer::{Layer as _, SubscriberExt as _};
 use tracing_subscriber::util::SubscriberInitExt as _;
 
-use super::Config;
+use super::config::Config;
 use super::gates::{ApiServer, ConfigMap, Gates};
 use super::job::Rules;
 use super::metrics::Metrics;
-use super::policy::TargetPolicy;
 use super::router::{Service, routes};
 use super::tasks::{Limits, Tasks};
-use crate::plan::Proxies;
+use crate::plan::{Proxies, TargetPolicy};
 
-/// Bytes a request's head may take.
+/// Maximum size of a request's head, in bytes.
 const LARGEST_HEAD: usize = 16 * 1024;
-/// Connections at the same time; more wait in the backlog.
+/// Maximum number of open connections; more wait in the backlog.
 const CONNECTIONS: usize = 1024;
-/// Time that answers and cancelled loads get when the server stops.
+/// Time limit for open requests and cancelled load tests when the server stops.
 const STOP_TIME: Duration = Duration::from_secs(5);
-/// Time that what has not ended by then gets: a load may be stuck in a name lookup, which nothing interrupts.
+/// Time limit for threads that are still busy after that. A name lookup can block one, and nothing interrupts it.
 const LAST_TIME: Duration = Duration::from_secs(1);
 
-/// Serves until SIGTERM or SIGINT; running loads are then cut short.
+/// Serves until SIGTERM or SIGINT, then cancels the running tasks.
 ///
 /// # Errors
-/// The port is taken, the gates cannot be read, or the runtime cannot start.
+/// The port is in use, the gates cannot be read, or the runtime cannot start.
 pub(crate) fn run(config: Config) -> anyhow::Result<()> {
     crate::engine::raise_descriptor_limit();
     let lines = tracing_subscriber::fmt::layer()
@@ -58,15 +57,15 @@ pub(crate) fn run(config: Config) -> anyhow::Result<()> {
     run_on(runtime, serve(config))
 }
 
-/// Runs `work` to its end. What it left running is not waited for, as dropping the runtime would do.
+/// Runs `work` to its end. Threads that are busy after [`LAST_TIME`] are abandoned; dropping the runtime would wait for them.
 fn run_on<T>(runtime: Runtime, work: impl Future<Output = T>) -> T {
     let result = runtime.block_on(work);
     runtime.shutdown_timeout(LAST_TIME);
     result
 }
 
-/// `RUST_LOG`, such as `debug` or `info,loadtester=debug`. The simpler of the two filters there are: the other one
-/// brings a regular expression engine with it.
+/// The filter in `RUST_LOG`, such as `debug` or `info,loadtester=debug`. `EnvFilter` would add a regular expression engine to
+/// the program.
 fn log_filter() -> anyhow::Result<Targets> {
     match std::env::var("RUST_LOG") {
         Ok(text) if !text.is_empty() => text
@@ -117,8 +116,8 @@ async fn serve(config: Config) -> anyhow::Result<()> {
         _ = interrupt.recv() => {}
     }
     drop(listener);
-    let ended = tasks.stop();
-    info!("stopping; {ended} running tasks are cut short");
+    let cancelled = tasks.stop();
+    info!("stopping, cancelling {cancelled} running tasks");
     let stopped = async {
         connections.shutdown().await;
         while tasks.running() > 0 {
@@ -126,20 +125,20 @@ async fn serve(config: Config) -> anyhow::Result<()> {
         }
     };
     if tokio::time::timeout(STOP_TIME, stopped).await.is_err() {
-        warn!("not everything ended within {STOP_TIME:?}");
+        warn!("some requests or tasks did not end within {STOP_TIME:?}");
     }
     Ok(())
 }
 
-/// The gates where they are to be kept.
+/// The gates, in the place that the settings name.
 async fn gates(config: &Config) -> anyhow::Result<Gates> {
     if let Some(name) = &config.gates_configmap {
         let api_server = ApiServer::of_pod(config.service_account_dir.clone())
             .context("--gates-configmap needs the API server")?;
         let gates = Gates::ConfigMap(ConfigMap::new(api_server, name.clone()));
-        // Loads can be run all the same, and by the time a gate is asked for it may be there.
+        // Load tests can run without gates, and the ConfigMap may exist by the time a gate is checked.
         if let Err(error) = gates.all().await {
-            warn!("gates cannot be checked yet: {error}");
+            warn!("cannot read the gates yet: {error}");
         }
         return Ok(gates);
     }
@@ -149,7 +148,8 @@ async fn gates(config: &Config) -> anyhow::Result<Gates> {
     }
 }
 
-/// Accepts for ever. Heads are bounded in time and size, so that no client holds a connection by sending slowly.
+/// Accepts connections without end. The head of a request is limited in time and size, so that no client keeps a
+/// connection by sending slowly.
 async fn accept(
     listener: &TcpListener,
     routes: &Router,
@@ -166,7 +166,7 @@ async fn accept(
         let (stream, from) = match listener.accept().await {
             Ok(accepted) => accepted,
             Err(error) => {
-                // Out of descriptors, as a rule: others must end first.
+                // Mostly the process is out of descriptors, and other connections must end first.
                 warn!("cannot accept a connection: {error}");
                 tokio::time::sleep(Duration::from_millis(100)).await;
                 continue;
@@ -192,8 +192,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_stuck_does_not_keep_the_server_from_ending() {
-        let (let_go, stuck) = mpsc::channel::<()>();
+    fn a_blocked_thread_does_not_keep_the_server_from_stopping() {
+        let (unblock, blocked) = mpsc::channel::<()>();
         let (ended, end) = mpsc::channel();
         std::thread::spawn(move || {
             let runtime = Runtime::new().unwrap();
@@ -201,14 +201,14 @@ mod tests {
                 let (started, start) = tokio::sync::oneshot::channel();
                 tokio::task::spawn_blocking(move || {
                     let _ = started.send(());
-                    let _ = stuck.recv();
+                    let _ = blocked.recv();
                 });
                 start.await
             });
             ended.send(result).unwrap();
         });
         let result = end.recv_timeout(Duration::from_secs(30));
-        drop(let_go);
+        drop(unblock);
         assert_eq!(result, Ok(Ok(())));
     }
 }

@@ -1,4 +1,4 @@
-//! Running jobs: at most one for a canary and command, bounded in number, rate and time, open to inspection.
+//! Runs jobs as tasks: at most one per canary and command, limited in number, rate and time, listed for inspection.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -21,69 +21,69 @@ use crate::report::json::Report;
 use crate::report::text;
 use crate::report::thresholds::Breach;
 
-/// How often a running load is looked at; figures shown are at most this old.
-const LOOK_EVERY: Duration = Duration::from_millis(500);
-/// Ended tasks that are remembered.
-const REMEMBERED: usize = 50;
-/// Fewer requests than this say nothing about a running load.
+/// Running load tests refresh their figures this often.
+const REFRESH_EVERY: Duration = Duration::from_millis(500);
+/// Maximum number of ended tasks in the list.
+const MOST_ENDED: usize = 50;
+/// A running load test is judged only after this many requests.
 const ENOUGH_REQUESTS: u64 = 100;
 
-/// Bounds.
+/// Limits of the tasks.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Limits {
-    /// Tasks at the same time.
+    /// Maximum number of running tasks.
     pub tasks: usize,
-    /// Requests per second of all tasks together; with it, a load without a rate is refused.
+    /// Maximum requests per second of all tasks together. If it is set, a load test without a rate is refused.
     pub rate: Option<f64>,
-    /// Workers of one load.
+    /// Maximum number of workers of one load test.
     pub workers: usize,
-    /// Time after which a task is ended.
+    /// Time limit of a task.
     pub timeout: Duration,
 }
 
-/// A job that may not start now; answered with 429, or with 503 by a server that stops.
+/// Reasons why a job may not start now. The response is 429, or 503 if the server is stopping.
 #[derive(Debug, PartialEq, thiserror::Error)]
 pub(crate) enum Rejected {
-    /// The server stops.
-    #[error(
-        "this load tester is stopping and starts nothing more: call again when the next one runs"
-    )]
+    /// The server is stopping.
+    #[error("this load tester is stopping and starts no more tasks: call again after the restart")]
     Stopping,
     /// Too many tasks.
-    #[error("{0} tasks are running, which is as many as --max-tasks allows")]
+    #[error("{0} tasks are running, the maximum of --max-tasks")]
     Tasks(usize),
     /// Too high a rate.
-    #[error("{asked}/s on top of the {running}/s running is more than the {most}/s of --max-rate")]
+    #[error(
+        "{asked}/s in addition to {running}/s of running tasks is above the {most}/s of --max-rate"
+    )]
     Rate {
-        /// Asked for.
+        /// Rate of the job.
         asked: f64,
-        /// Of running tasks.
+        /// Rate of all running tasks.
         running: f64,
-        /// Allowed.
+        /// Maximum.
         most: f64,
     },
-    /// No rate given.
+    /// The job has no rate.
     #[error(
-        "a load without a rate may take any, and --max-rate allows {0}/s: give it one with -q or --rate"
+        "a load test without a rate has no limit, but --max-rate allows {0}/s: add -q or --rate"
     )]
     NoRate(f64),
     /// Too many workers.
-    #[error("{0} workers are more than the {1} of --max-workers")]
+    #[error("{0} workers are above the {1} of --max-workers")]
     Workers(usize, usize),
 }
 
-/// What became of a submitted job.
+/// Result of submitting a job.
 #[derive(Debug)]
 pub(crate) struct Submitted {
-    /// The task that runs it.
+    /// Number of the task that runs it.
     pub id: u64,
-    /// How it ended, once it has; none if it had been running before this call.
+    /// Receives the end of the task; `None` if the task was already running.
     pub end: Option<oneshot::Receiver<End>>,
-    /// Why the load does not meet its conditions: the one running, or the one that ended before.
+    /// Conditions that the running load test, or the one before it, does not meet.
     pub verdict: Option<String>,
 }
 
-/// One task as shown by `GET /tasks`.
+/// One task in the response to `GET /tasks`.
 #[derive(Clone, Debug, Serialize)]
 pub(crate) struct TaskView {
     id: u64,
@@ -92,16 +92,16 @@ pub(crate) struct TaskView {
     phase: String,
     /// Seconds since 1970.
     started_at: u64,
-    /// Seconds it has run.
+    /// Run time in seconds.
     age: f64,
     state: String,
-    /// Figures so far, or of the whole run.
+    /// Figures of the run, or so far.
     report: Option<Report>,
 }
 
 struct Running {
     key: Key,
-    /// Stands for the revision that the task is about.
+    /// Identifies the revision that the task belongs to.
     checksum: String,
     view: TaskView,
     began: Instant,
@@ -112,7 +112,7 @@ struct Running {
 
 #[derive(Default)]
 struct State {
-    /// Whether nothing may start any more.
+    /// True if no more tasks may start.
     stopping: bool,
     last_id: u64,
     /// By number.
@@ -129,7 +129,7 @@ pub(crate) struct Tasks {
 }
 
 impl Tasks {
-    /// No tasks yet.
+    /// Without any task yet.
     pub(crate) fn new(limits: Limits, metrics: Metrics) -> Arc<Self> {
         Arc::new(Self {
             limits,
@@ -142,11 +142,11 @@ impl Tasks {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Starts the job unless the same command runs for the same canary already. A load that runs for another revision
-    /// makes way.
+    /// Starts the job, unless the same command already runs for the same canary. A load test of another revision is
+    /// cancelled and replaced.
     ///
     /// # Errors
-    /// A bound is reached, or the server stops.
+    /// A limit is reached, or the server is stopping.
     pub(crate) fn submit(
         self: &Arc<Self>,
         payload: &Payload,
@@ -174,7 +174,7 @@ impl Tasks {
         let rate = self.admit(&state, &job, superseded)?;
         if let Some(running) = superseded {
             let task = running.view.id;
-            info!(canary, task, "task makes way for another revision");
+            info!(canary, task, "task cancelled for another revision");
             running.cancel.cancel();
         }
         let verdict = state.verdicts.take(&key, &payload.checksum);
@@ -225,7 +225,7 @@ impl Tasks {
                 info!(canary, "{}", end.output);
             }
             tasks.finish(id, end.clone());
-            // Only some callers wait for it.
+            // Fails if the caller does not wait for the end.
             let _ = ended.send(end);
         });
         Ok(Submitted {
@@ -235,7 +235,7 @@ impl Tasks {
         })
     }
 
-    /// Holds the job against the bounds, without what it supersedes; its rate if it has one.
+    /// Checks the limits, without the task that the job supersedes. Returns the rate of the job.
     fn admit(
         &self,
         state: &State,
@@ -257,7 +257,7 @@ impl Tasks {
         let asked = plan.pacing.total_rate(plan.workers);
         if let Some(most) = self.limits.rate {
             let asked = asked.ok_or(Rejected::NoRate(most))?;
-            // Of none it would be -0.
+            // The sum of no floats is -0.
             let running = 0.0 + others().filter_map(|running| running.rate).sum::<f64>();
             if running + asked > most {
                 return Err(Rejected::Rate {
@@ -279,14 +279,14 @@ impl Tasks {
         let threads = Arc::clone(&plan);
         let watched = Arc::clone(&control);
         let mut run = tokio::task::spawn_blocking(move || engine::run(&threads, &watched, None));
-        let mut looks = tokio::time::interval(LOOK_EVERY);
+        let mut refresh = tokio::time::interval(REFRESH_EVERY);
         let timeout = tokio::time::sleep(self.limits.timeout);
         tokio::pin!(timeout);
         let mut stopped = None;
         let result = loop {
             tokio::select! {
                 result = &mut run => break result,
-                _ = looks.tick() => control.ask(),
+                _ = refresh.tick() => control.refresh(),
                 () = &mut timeout, if stopped.is_none() => {
                     stopped = Some("timed out");
                     control.cancel();
@@ -301,12 +301,14 @@ impl Tasks {
             Ok(Ok(outcome)) => outcome,
             Ok(Err(error)) => return End::failed(error.to_string()),
             Err(_) => {
-                return End::failed("the load broke off by a defect of this program".to_owned());
+                return End::failed(
+                    "the load stopped because of a defect in this program".to_owned(),
+                );
             }
         };
         self.metrics.count_requests(&outcome.totals);
         let report = Report::new(&outcome.totals, outcome.elapsed, &plan.thresholds);
-        // Whoever ends a load early has not seen it fail.
+        // A load test that was stopped early has not failed.
         let verdict = match stopped {
             None => sentence(&plan.thresholds.breaches(&outcome.totals, outcome.elapsed)),
             Some(_) => None,
@@ -336,7 +338,7 @@ impl Tasks {
         self.metrics.tasks_running.dec();
         self.metrics.tasks.with_label_values(&[end.label()]).inc();
         let age = running.began.elapsed().as_secs_f64();
-        if state.ended.len() == REMEMBERED {
+        if state.ended.len() == MOST_ENDED {
             state.ended.pop_front();
         }
         state.ended.push_back(TaskView {
@@ -345,7 +347,7 @@ impl Tasks {
             report: end.report,
             ..running.view
         });
-        // It may have finished just when another revision took its place.
+        // The load test may have finished just when another revision replaced it.
         if let Some(sentence) = end.verdict
             && !running.cancel.is_cancelled()
         {
@@ -354,21 +356,21 @@ impl Tasks {
         }
     }
 
-    /// All running tasks with figures so far, then those that ended lately, newest first.
+    /// All running tasks with their figures so far, then recently ended tasks, newest first.
     pub(crate) fn list(&self) -> Vec<TaskView> {
         let state = self.lock();
         let running = state.running.values().map(Running::view_now);
         running.chain(state.ended.iter().rev().cloned()).collect()
     }
 
-    /// Ends a running task; false if there is none of this number.
+    /// Cancels a running task; false if no task has this number.
     pub(crate) fn cancel(&self, id: u64) -> bool {
         let state = self.lock();
         let found = state.running.get(&id);
         found.inspect(|running| running.cancel.cancel()).is_some()
     }
 
-    /// Ends all tasks and lets no other start: a webhook may still be on its way in. Tells how many it ends.
+    /// Cancels all tasks and refuses new ones, because a webhook may still arrive. Returns the number of cancelled tasks.
     pub(crate) fn stop(&self) -> usize {
         let mut state = self.lock();
         state.stopping = true;
@@ -385,7 +387,7 @@ impl Tasks {
 }
 
 impl State {
-    /// The task that runs for this key. One that was told to end does not count, so there is at most one.
+    /// The task that runs for this key. A cancelled one does not count, so there is at most one.
     fn running_for(&self, key: &Key) -> Option<&Running> {
         let runs = |running: &&Running| running.key == *key && !running.cancel.is_cancelled();
         self.running.values().find(runs)
@@ -393,16 +395,16 @@ impl State {
 }
 
 impl Running {
-    /// Whether it is a load meant for another revision, which says nothing about the payload's. Programs are left to
-    /// end: half of what they do may be worse than none.
+    /// True for a load test of another revision, whose figures say nothing about the payload's. Programs are not interrupted,
+    /// because half of their work may be worse than none.
     fn is_superseded_by(&self, payload: &Payload) -> bool {
         self.load.is_some() && self.checksum != payload.checksum
     }
 
     fn view_now(&self) -> TaskView {
-        let look = self.load.as_ref().and_then(|(_, plan)| self.look(plan));
+        let figures = self.load.as_ref().and_then(|(_, plan)| self.figures(plan));
         let report =
-            look.map(|(totals, elapsed, breaches)| Report::so_far(&totals, elapsed, &breaches));
+            figures.map(|(totals, elapsed, breaches)| Report::so_far(&totals, elapsed, &breaches));
         TaskView {
             age: self.began.elapsed().as_secs_f64(),
             report,
@@ -410,10 +412,10 @@ impl Running {
         }
     }
 
-    /// Figures of a running load, and which of the plan's conditions it already breaks.
-    fn look(&self, plan: &Plan) -> Option<(Totals, Duration, Vec<Breach>)> {
+    /// Figures of a running load test, and the conditions of the plan that it already breaks.
+    fn figures(&self, plan: &Plan) -> Option<(Totals, Duration, Vec<Breach>)> {
         let (control, _) = self.load.as_ref()?;
-        let (totals, elapsed) = control.look()?;
+        let (totals, elapsed) = control.snapshot()?;
         let breaches = if totals.requests() < ENOUGH_REQUESTS {
             Vec::new()
         } else {
@@ -422,12 +424,12 @@ impl Running {
         Some((totals, elapsed, breaches))
     }
 
-    /// The conditions are those of the call, for the one that started the load may have had others.
+    /// Checks the conditions of this webhook; the webhook that started the load test may have had others.
     fn verdict_so_far(&self, job: &Job) -> Option<String> {
         let Job::Load(plan) = job else {
             return None;
         };
-        let (_, _, breaches) = self.look(plan)?;
+        let (_, _, breaches) = self.figures(plan)?;
         sentence(&breaches)
     }
 }
@@ -437,7 +439,7 @@ impl Running {
 pub(crate) struct End {
     /// `finished`, `cancelled`, `timed out`, or the reason it failed.
     pub state: String,
-    /// Report of a load, output of a program.
+    /// Report of a load test, or output of a program.
     pub output: String,
     report: Option<Report>,
     verdict: Option<String>,
@@ -464,12 +466,12 @@ impl End {
         }
     }
 
-    /// Whether the task ran to its own end without failing.
+    /// True if the task finished by itself and did not fail.
     pub(crate) fn is_success(&self) -> bool {
         self.state == "finished"
     }
 
-    /// One of few words, for a metric.
+    /// The value of the metric's label.
     fn label(&self) -> &'static str {
         match self.state.as_str() {
             "finished" => "finished",
@@ -485,7 +487,7 @@ fn sentence(breaches: &[Breach]) -> Option<String> {
     (!sentences.is_empty()).then(|| sentences.join("; "))
 }
 
-/// For a log in which a line is an entry: text of the network cannot begin one.
+/// Replaces control characters, so that text from the network cannot begin a line of the log.
 pub(super) fn one_line(text: &str) -> String {
     text.replace(char::is_control, " ")
 }

@@ -1,13 +1,13 @@
-//! What loads that missed their conditions leave for the next call about the same revision.
+//! Verdicts: broken conditions of ended load tests, kept for the next webhook of the same revision.
 
 use std::collections::VecDeque;
 
 use super::payload::Payload;
 
-/// Verdicts that are kept. A revision whose verdict is dropped passes once, so they are far more than tasks.
+/// Maximum number of verdicts. A revision whose verdict is dropped passes once, so there are many more than tasks.
 const KEPT: usize = 500;
 
-/// What runs once at a time.
+/// Identifies tasks of which only one runs at a time.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Key {
     pub(super) canary: String,
@@ -25,7 +25,7 @@ impl Key {
     }
 }
 
-/// At most one for a key, the oldest first.
+/// At most one verdict per key, the oldest first.
 #[derive(Default)]
 pub(super) struct Verdicts(VecDeque<Verdict>);
 
@@ -36,7 +36,7 @@ struct Verdict {
 }
 
 impl Verdicts {
-    /// Keeps a condition that did not hold for the revision of this checksum.
+    /// Keeps a broken condition of the revision with this checksum.
     pub(super) fn keep(&mut self, key: Key, checksum: String, sentence: String) {
         self.0.retain(|verdict| verdict.key != key);
         if self.0.len() == KEPT {
@@ -49,7 +49,7 @@ impl Verdicts {
         });
     }
 
-    /// Takes the one of this key. Of another revision it says nothing, and is dropped.
+    /// Removes the verdict of this key and returns it if it is about the same revision.
     pub(super) fn take(&mut self, key: &Key, checksum: &str) -> Option<String> {
         let at = self.0.iter().position(|verdict| verdict.key == *key)?;
         let verdict = self.0.remove(at)?;
@@ -71,7 +71,7 @@ mod tests {
     }
 
     #[test]
-    fn a_verdict_is_told_once_and_only_to_its_revision() {
+    fn a_verdict_is_returned_once_and_only_for_its_revision() {
         let mut verdicts = Verdicts::default();
         let hey = key("cmd", "hey");
         verdicts.keep(hey.clone(), "a1".into(), "old".into());
@@ -85,7 +85,7 @@ mod tests {
     }
 
     #[test]
-    fn the_oldest_verdicts_make_room() {
+    fn the_oldest_verdicts_are_dropped() {
         let mut verdicts = Verdicts::default();
         for command in 0..KEPT + 2 {
             let key = key("cmd", &command.to_string());

@@ -1,9 +1,9 @@
-//! Loads that miss their conditions.
+//! Load tests that break their conditions.
 
 use super::*;
 
 #[test]
-fn a_load_that_misses_its_conditions_fails_the_next_webhook_of_the_same_revision() {
+fn a_load_test_that_breaks_its_conditions_fails_the_next_webhook_of_the_same_revision() {
     let healthy = Arc::new(AtomicBool::new(false));
     let target = {
         let healthy = Arc::clone(&healthy);
@@ -11,7 +11,7 @@ fn a_load_that_misses_its_conditions_fails_the_next_webhook_of_the_same_revision
             if healthy.load(Ordering::SeqCst) {
                 ok("")
             } else {
-                answer("500 Oops", "", "")
+                response("500 Oops", "", "")
             }
         })
     };
@@ -32,7 +32,7 @@ fn a_load_that_misses_its_conditions_fails_the_next_webhook_of_the_same_revision
         (500, "errors<1% does not hold: 100.00% failed")
     );
     ended(2);
-    // A new revision is not judged by what the old one did.
+    // A new revision is not judged by the old one.
     hook["checksum"] = "b2".into();
     assert_eq!(server.post("/", &hook).0, 202);
     ended(3);
@@ -43,22 +43,22 @@ fn a_load_that_misses_its_conditions_fails_the_next_webhook_of_the_same_revision
 }
 
 #[test]
-fn a_running_load_is_judged_as_it_goes() {
-    let target = Server::start(|_| answer("503 Busy", "", ""));
+fn a_running_load_test_is_judged() {
+    let target = Server::start(|_| response("503 Busy", "", ""));
     let server = LoadTester::start(&[], &[]);
     let mut hook = webhook(&format!("hey -z 2m -q 500 -c 2 {}", target.url()));
-    // Whoever asks says what must hold, whether or not the one that started the load did.
+    // The conditions of this webhook count, not those of the webhook that started the load test.
     assert_eq!(server.post("/", &hook).0, 202);
     hook["metadata"]["failOn"] = "errors<1%".into();
-    wait_until("the running load fails its condition", || {
+    wait_until("the running load test breaks its condition", || {
         server.post("/", &hook).0 == 500
     });
     assert_eq!(server.running(), 1);
 }
 
 #[test]
-fn a_new_revision_is_not_judged_by_the_load_of_the_old_one_but_by_its_own() {
-    let target = Server::start(|_| answer("503 Busy", "", ""));
+fn a_new_revision_is_judged_by_its_own_load_test() {
+    let target = Server::start(|_| response("503 Busy", "", ""));
     let server = LoadTester::start(&["--max-tasks", "1", "--max-rate", "1000"], &[]);
     let mut hook = webhook(&format!("hey -z 2m -q 500 -c 2 {}", target.url()));
     hook["metadata"]["failOn"] = "errors<1%".into();
@@ -68,7 +68,7 @@ fn a_new_revision_is_not_judged_by_the_load_of_the_old_one_but_by_its_own() {
     });
     hook["checksum"] = "b2".into();
     assert_eq!(server.post("/", &hook), (202, String::new()));
-    wait_until("the old load has made way", || server.running() == 1);
+    wait_until("the old load test is cancelled", || server.running() == 1);
     let tasks = server.tasks();
     let states: Vec<_> = tasks
         .iter()
@@ -84,23 +84,23 @@ fn a_new_revision_is_not_judged_by_the_load_of_the_old_one_but_by_its_own() {
     wait_until("the new revision fails by itself", || {
         server.post("/", &hook).0 == 500
     });
-    assert_eq!(server.tasks().len(), 2, "its load goes on");
+    assert_eq!(server.tasks().len(), 2, "its load test continues");
 
-    // People who use curl give no checksum.
+    // Calls with curl have no checksum.
     hook["checksum"] = "".into();
     hook["name"] = "by-hand".into();
     assert_eq!(call(server.address, "DELETE", "/tasks/2", "", "").0, 202);
     wait_until("there is room", || server.running() == 0);
     assert_eq!(server.post("/", &hook).0, 202);
-    wait_until("the load by hand fails", || {
+    wait_until("the load test by hand fails", || {
         server.post("/", &hook).0 == 500
     });
-    assert_eq!(server.tasks().len(), 3, "there is one load by hand");
+    assert_eq!(server.tasks().len(), 3, "there is one load test by hand");
 }
 
 #[test]
-fn a_running_load_is_shown_with_the_conditions_that_it_breaks_for_certain() {
-    let target = Server::start(|_| answer("503 Busy", "", ""));
+fn the_report_of_a_running_load_test_has_the_conditions_that_it_already_breaks() {
+    let target = Server::start(|_| response("503 Busy", "", ""));
     let server = LoadTester::start(&[], &[]);
     let mut hook = webhook(&format!("hey -z 2m -q 500 -c 2 {}", target.url()));
     hook["metadata"]["failOn"] = "rate>100000,errors<1%,requests>100000".into();

@@ -1,9 +1,9 @@
-//! How the server ends.
+//! Stopping the server.
 
 use super::*;
 
 #[test]
-fn told_to_stop_it_ends_its_loads_and_itself() {
+fn sigterm_ends_the_load_tests_and_the_server() {
     let target = Server::start(|_| ok(""));
     let mut server = LoadTester::start(&[], &[]);
     assert_eq!(
@@ -16,11 +16,11 @@ fn told_to_stop_it_ends_its_loads_and_itself() {
         202
     );
     server.terminate();
-    assert!(server.ends_well());
+    assert!(server.stops_with_success());
 }
 
 #[test]
-fn a_webhook_that_arrives_while_it_stops_starts_nothing() {
+fn a_webhook_that_arrives_while_the_server_stops_starts_nothing() {
     let target = Server::start(|_| ok(""));
     let mut server = LoadTester::start(&[], &[]);
     let body = webhook(&format!("hey -z 1h -c 2 -q 10 {}", target.url())).to_string();
@@ -31,18 +31,18 @@ fn a_webhook_that_arrives_while_it_stops_starts_nothing() {
         body.len()
     );
     stream.write_all(head.as_bytes()).unwrap();
-    let mut answer = BufReader::new(stream.try_clone().unwrap());
+    let mut reader = BufReader::new(stream.try_clone().unwrap());
     let mut line = String::new();
-    answer.read_line(&mut line).unwrap();
+    reader.read_line(&mut line).unwrap();
     assert_eq!(line, "HTTP/1.1 100 Continue\r\n");
 
     server.terminate();
     server.wait_until_logged("stopping");
     stream.write_all(body.as_bytes()).unwrap();
     let mut text = String::new();
-    answer.read_to_string(&mut text).unwrap();
+    reader.read_to_string(&mut text).unwrap();
     assert!(text.contains("HTTP/1.1 503 "), "{text}");
     assert!(text.contains("is stopping"), "{text}");
-    assert!(server.ends_well());
+    assert!(server.stops_with_success());
     assert_eq!(target.count(), 0);
 }

@@ -9,6 +9,7 @@
 //! - `registry`: the kinds that are served and the rules for their objects.
 //! - `schema`: structure of the kinds: decoding, pruning, defaulting, validation, merging.
 //! - `patch`: the patch formats, as pure functions on values.
+//! - `status`: errors as clients see them.
 //! - `api`: HTTP, from a request to the verb that answers it.
 //! - [`admission`]: for tests only: quotas, denying webhooks, enforced owners, slow and failing answers, as
 //!   other API servers have them. All of it is off, and no program of the project switches it on.
@@ -18,12 +19,14 @@
 //!
 //! - A write is acknowledged when it survives the end of the process.
 //! - A watch shows every write after its start exactly once and in order, or says that it cannot.
+//! - A CustomResourceDefinition is accepted or refused as by Kubernetes, with its messages.
 //! - What a client sends and this server does not understand or do is refused or warned about.
 //!
 //! # Caveats
 //!
-//! CEL rules of CustomResourceDefinitions, conversion webhooks, real admission webhooks and quotas, exec, attach and
-//! port-forward are not offered. Owned objects are collected by the garbage collector of the controllers,
+//! Conversion webhooks, real admission webhooks and quotas, exec, attach and port-forward are not offered. CEL rules
+//! of CustomResourceDefinitions that call functions this server does not have are named by a warning and skipped.
+//! Owned objects are collected by the garbage collector of the controllers,
 //! and namespaces are emptied by theirs.
 
 pub mod admission;
@@ -33,12 +36,14 @@ mod clock;
 mod error;
 mod files;
 pub mod kubeconfig;
+mod names;
 mod object;
 mod patch;
 pub mod pki;
 mod registry;
 mod schema;
 mod serve;
+mod status;
 pub mod store;
 mod tokens;
 
@@ -99,7 +104,7 @@ impl ApiServer {
             source,
         })?;
         let server = Arc::new(Server::new(store, &config, tokens)?);
-        registry::bootstrap::ensure(&server).await?;
+        registry::bootstrap::ensure(&server.catalog(), &server.store, &server.clock).await?;
         Ok(Self { server })
     }
 

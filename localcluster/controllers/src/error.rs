@@ -1,12 +1,13 @@
 //! What can go wrong in a round of a controller.
 
+use api_failure::ApiFailure;
 use kube::{Resource, ResourceExt};
 
 /// An error of a controller. The round is tried again.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// A request was refused or did not arrive.
-    #[error("cannot {action} {kind} {name}: {source}")]
+    #[error("cannot {action} {kind} {name}: {why}")]
     Request {
         /// What was to be done.
         action: &'static str,
@@ -15,7 +16,7 @@ pub enum Error {
         /// `namespace/name` or name.
         name: String,
         /// The answer.
-        source: Box<kube::Error>,
+        why: ApiFailure,
     },
     /// The world changed while this round ran; the next one starts at once.
     #[error("changed meanwhile")]
@@ -27,40 +28,38 @@ pub enum Error {
 
 impl Error {
     /// Wrap a failed request about `object`.
-    pub(crate) fn on<K: Resource<DynamicType = ()>>(
+    pub(crate) fn on<K: Resource<DynamicType = ()>, E: Into<ApiFailure>>(
         object: &K,
         action: &'static str,
-    ) -> impl FnOnce(kube::Error) -> Self {
+    ) -> impl FnOnce(E) -> Self {
         let kind = K::kind(&()).into_owned();
         let name = match object.namespace() {
             Some(namespace) => format!("{namespace}/{}", object.name_any()),
             None => object.name_any(),
         };
-        move |source| Self::request(source, action, kind, name)
+        move |why: E| Self::request(why.into(), action, kind, name)
     }
 
     /// Wrap a failed request about the named object.
-    pub(crate) fn about(
+    pub(crate) fn about<E: Into<ApiFailure>>(
         kind: &str,
         name: &str,
         action: &'static str,
-    ) -> impl FnOnce(kube::Error) -> Self {
+    ) -> impl FnOnce(E) -> Self {
         let (kind, name) = (kind.to_owned(), name.to_owned());
-        move |source| Self::request(source, action, kind, name)
+        move |why: E| Self::request(why.into(), action, kind, name)
     }
 
-    fn request(source: kube::Error, action: &'static str, kind: String, name: String) -> Self {
-        match source {
-            // Somebody else wrote first: normal life, seen again through the watch.
-            kube::Error::Api(status) if status.is_conflict() && status.reason == "Conflict" => {
-                Self::Again
-            }
-            source => Self::Request {
-                action,
-                kind,
-                name,
-                source: Box::new(source),
-            },
+    fn request(why: ApiFailure, action: &'static str, kind: String, name: String) -> Self {
+        // Somebody else wrote first: normal life, seen again through the watch.
+        if why.is_conflict() && !why.is_already_exists() {
+            return Self::Again;
+        }
+        Self::Request {
+            action,
+            kind,
+            name,
+            why,
         }
     }
 
@@ -68,17 +67,4 @@ impl Error {
     pub(crate) fn is_notable(&self) -> bool {
         !matches!(self, Self::Again)
     }
-}
-
-/// Whether a create was refused because the namespace is going away. Not worth an event or another
-/// attempt: everything in it goes too.
-pub(crate) fn is_namespace_going(error: &kube::Error) -> bool {
-    let kube::Error::Api(status) = error else {
-        return false;
-    };
-    let causes = status.details.iter().flat_map(|details| &details.causes);
-    status.is_forbidden()
-        && causes
-            .into_iter()
-            .any(|cause| cause.reason == "NamespaceTerminating")
 }

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 
+use api_failure::ApiFailure;
 use futures::StreamExt;
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use kube::{
@@ -117,8 +118,8 @@ impl Catalog {
                     // Several definitions are usually applied together.
                     while self.wake.try_recv().is_ok() {}
                 }
-                Err(error) => {
-                    tracing::warn!(%error, "cannot discover the kinds of objects; trying again");
+                Err(failure) => {
+                    tracing::warn!(%failure, "cannot discover the kinds of objects; trying again");
                     sleep(RETRY).await;
                 }
             }
@@ -126,7 +127,7 @@ impl Catalog {
     }
 }
 
-async fn discover(client: &Client) -> Result<Vec<Kind>, kube::Error> {
+async fn discover(client: &Client) -> Result<Vec<Kind>, ApiFailure> {
     let discovery = Discovery::new(client.clone()).run().await?;
     let mut kinds = Vec::new();
     for (resource, capabilities) in discovery

@@ -18,7 +18,7 @@ use kube::{
     api::{DeleteParams, ListParams, Patch, PatchParams, PostParams},
     core::{ApiResource, DynamicObject, GroupVersionKind},
 };
-use localcluster_apiserver::{ApiServer, Config};
+use localcluster_apiserver::{ApiServer, Config, admission::Quota};
 use serde_json::{Value, json};
 use tokio::time::{Instant, sleep};
 use tokio_util::sync::{CancellationToken, DropGuard};
@@ -27,10 +27,14 @@ const DEADLINE: Duration = Duration::from_secs(30);
 
 async fn start() -> (Client, DropGuard) {
     let server = ApiServer::open(Config::default()).await.unwrap();
+    (server.client(), start_on(&server))
+}
+
+fn start_on(server: &ApiServer) -> DropGuard {
     let shutdown = CancellationToken::new();
     let (client, stop) = (server.client(), shutdown.clone());
     tokio::spawn(async move { localcluster_controllers::run(client, stop).await.unwrap() });
-    (server.client(), shutdown.drop_guard())
+    shutdown.drop_guard()
 }
 
 async fn until<T>(what: &str, ask: impl AsyncFn() -> Result<T, String>) -> T {
@@ -213,6 +217,42 @@ async fn a_deleted_pod_is_replaced_exactly_once() {
         .map(|event| event.count.unwrap())
         .sum();
     assert_eq!(created, 3 + 5);
+}
+
+#[tokio::test]
+async fn what_a_quota_refuses_is_quoted_once() {
+    let server = ApiServer::open(Config::default()).await.unwrap();
+    let (client, _stop) = (server.client(), start_on(&server));
+    server
+        .admission()
+        .set_quotas([Quota::new("default", "pods", 0)]);
+    create::<Deployment>(&client, deployment("default")).await;
+    let sets = Api::<ReplicaSet>::namespaced(client.clone(), "default");
+    let condition = until("the condition ReplicaFailure", async || {
+        let found = sets.list(&ListParams::default()).await.unwrap().items;
+        let mut statuses = found.iter().filter_map(|set| set.status.as_ref());
+        let mut conditions = statuses.find_map(|status| status.conditions.clone());
+        let condition = conditions.as_mut().and_then(Vec::pop);
+        condition.ok_or_else(|| format!("{found:?}"))
+    })
+    .await;
+    let message = condition.message.unwrap();
+    let (start, pod) = (
+        "Error creating: pods \"",
+        message.split('"').nth(1).unwrap(),
+    );
+    let sentence = "is forbidden: exceeded quota: objects, requested: count/pods=1, used: count/pods=0, limited: \
+                    count/pods=0";
+    assert_eq!(message, format!("{start}{pod}\" {sentence}"));
+    let events = Api::<Event>::namespaced(client, "default");
+    let failed = ListParams::default().fields("reason=FailedCreate");
+    until("the event", async || {
+        let found = events.list(&failed).await.unwrap().items;
+        let mut messages = found.iter().filter_map(|event| event.message.as_deref());
+        let is_there = messages.any(|message| message.ends_with(sentence));
+        is_there.then_some(()).ok_or_else(|| format!("{found:?}"))
+    })
+    .await;
 }
 
 #[tokio::test]

@@ -33,6 +33,7 @@ pub use image::ImageStore;
 
 use std::sync::Arc;
 
+use api_failure::ApiFailure;
 use k8s_openapi::api::core::v1::Pod;
 use kube::{Api, Client};
 use localcluster_shared::{events::Recorder, feed::Feed};
@@ -49,12 +50,12 @@ pub enum Error {
     #[error(transparent)]
     Images(#[from] image::Error),
     /// The Node could not be made.
-    #[error("cannot register node {node}: {source}")]
+    #[error("cannot register node {node}: {why}")]
     Register {
         /// Name of the Node.
         node: String,
         /// The API's answer.
-        source: Box<kube::Error>,
+        why: ApiFailure,
     },
 }
 

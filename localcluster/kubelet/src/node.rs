@@ -2,6 +2,7 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
+use api_failure::ApiFailure;
 use jiff::Timestamp;
 use k8s_openapi::{
     api::{
@@ -60,9 +61,9 @@ fn architecture() -> &'static str {
 pub(crate) async fn register(host: &Host) -> Result<Node, Error> {
     let name = &host.config.node_name;
     let nodes: Api<Node> = Api::all(host.client.clone());
-    let failed = |source| Error::Register {
+    let failed = |why| Error::Register {
         node: name.clone(),
-        source: Box::new(source),
+        why,
     };
     let node = Node {
         metadata: ObjectMeta {
@@ -72,21 +73,27 @@ pub(crate) async fn register(host: &Host) -> Result<Node, Error> {
         },
         ..Node::default()
     };
-    match nodes.create(&PostParams::default(), &node).await {
+    match nodes
+        .create(&PostParams::default(), &node)
+        .await
+        .map_err(ApiFailure::from)
+    {
         Ok(_) => {}
-        Err(kube::Error::Api(status)) if status.is_already_exists() => {
+        Err(failure) if failure.is_already_exists() => {
             let patch = json!({"metadata": {"labels": labels(name)}});
             nodes
                 .patch(name, &PatchParams::default(), &Patch::Merge(patch))
                 .await
+                .map_err(ApiFailure::from)
                 .map_err(failed)?;
         }
-        Err(error) => return Err(failed(error)),
+        Err(failure) => return Err(failed(failure)),
     }
     let status = Patch::Merge(json!({"status": status(host)}));
     let node = nodes
         .patch_status(name, &PatchParams::default(), &status)
         .await
+        .map_err(ApiFailure::from)
         .map_err(failed)?;
     renew(host, &node).await.map_err(failed)?;
     Ok(node)
@@ -188,22 +195,23 @@ pub(crate) async fn keep_lease(host: &Host, node: &Node) {
         .emit_on(node, Occurrence::normal("Starting", "Starting kubelet."));
     loop {
         tokio::time::sleep(RENEW).await;
-        if let Err(error) = renew(host, node).await {
-            tracing::warn!(node = node.name_any(), %error, "cannot renew the lease");
+        if let Err(failure) = renew(host, node).await {
+            tracing::warn!(node = node.name_any(), %failure, "cannot renew the lease");
         }
     }
 }
 
-async fn renew(host: &Host, node: &Node) -> Result<(), kube::Error> {
+async fn renew(host: &Host, node: &Node) -> Result<(), ApiFailure> {
     let leases: Api<Lease> = Api::namespaced(host.client.clone(), LEASES);
     let (name, now) = (node.name_any(), MicroTime(Timestamp::now()));
     let patch = json!({"spec": {"holderIdentity": name, "leaseDurationSeconds": LEASE_SECONDS, "renewTime": now}});
     match leases
         .patch(&name, &PatchParams::default(), &Patch::Merge(patch))
         .await
+        .map_err(ApiFailure::from)
     {
-        Err(kube::Error::Api(status)) if status.is_not_found() => {}
-        other => return other.map(|_| ()),
+        Err(failure) if failure.is_not_found() => {}
+        other => return other.map(drop),
     }
     let lease = Lease {
         metadata: ObjectMeta {
@@ -219,8 +227,6 @@ async fn renew(host: &Host, node: &Node) -> Result<(), kube::Error> {
             ..LeaseSpec::default()
         }),
     };
-    leases
-        .create(&PostParams::default(), &lease)
-        .await
-        .map(|_| ())
+    leases.create(&PostParams::default(), &lease).await?;
+    Ok(())
 }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use api_failure::ApiFailure;
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{NodeSelectorRequirement, NodeSelectorTerm, Pod, PodSpec};
 use kube::{
@@ -51,10 +52,10 @@ pub(crate) async fn bind(host: &Host, pod: &Pod) -> bool {
         pods.patch_status(&name, &params, &Patch::Merge(patch))
             .await
     };
-    match result {
-        Err(kube::Error::Api(status)) if status.is_not_found() || status.is_conflict() => true,
-        Err(error) => {
-            tracing::warn!(pod = name, %error, "cannot bind; trying again");
+    match result.map_err(ApiFailure::from) {
+        Err(failure) if failure.is_not_found() || failure.is_conflict() => true,
+        Err(failure) => {
+            tracing::warn!(pod = name, %failure, "cannot bind; trying again");
             false
         }
         Ok(_) => true,

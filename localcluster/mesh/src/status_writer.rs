@@ -5,6 +5,7 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
+use api_failure::ApiFailure;
 use jiff::Timestamp;
 use kube::{
     Api, Client, ResourceExt,
@@ -120,17 +121,17 @@ async fn work(client: Client, mut receiver: watch::Receiver<Vec<Write>>) {
                 match perform(&client, write).await {
                     Ok(()) => done.extend(version),
                     // The object was changed or deleted. The watch will report it and start the next attempt.
-                    Err(kube::Error::Api(status)) if [404, 409].contains(&status.code) => {
-                        tracing::debug!(%status, "status not written: the object has changed");
+                    Err(failure) if failure.is_not_found() || failure.is_conflict() => {
+                        tracing::debug!(%failure, "status not written: the object has changed");
                     }
                     // The API server would reject the same write again.
-                    Err(kube::Error::Api(status)) if (400..500).contains(&status.code) => {
-                        tracing::warn!(%status, "cannot write a status");
+                    Err(failure) if failure.is_refusal() => {
+                        tracing::warn!(%failure, "cannot write a status");
                         done.extend(version);
                     }
-                    Err(error) => {
+                    Err(failure) => {
                         failed = true;
-                        tracing::warn!(%error, "cannot write a status; retrying");
+                        tracing::warn!(%failure, "cannot write a status; retrying");
                     }
                 }
             }
@@ -150,7 +151,7 @@ fn version(write: &Write) -> Option<(String, String)> {
     }
 }
 
-async fn perform(client: &Client, write: &Write) -> kube::Result<()> {
+async fn perform(client: &Client, write: &Write) -> Result<(), ApiFailure> {
     let parameters = PostParams {
         field_manager: Some(MANAGER.into()),
         ..PostParams::default()
@@ -162,14 +163,14 @@ async fn perform(client: &Client, write: &Write) -> kube::Result<()> {
                 None => Api::all_with(client.clone(), kind),
             };
             let name = object.name_any();
-            let written = api.replace_status(&name, &parameters, object).await;
-            written.map(drop)
+            api.replace_status(&name, &parameters, object).await?;
         }
         Write::Class(class) => {
             let api: Api<GatewayClass> = Api::all(client.clone());
-            api.create(&parameters, class).await.map(drop)
+            api.create(&parameters, class).await?;
         }
     }
+    Ok(())
 }
 
 /// The status to write, or `None` if it equals the `present` one.

@@ -2,8 +2,9 @@
 
 use std::{net::SocketAddr, time::Duration};
 
+use api_failure::ApiFailure;
 use kube::{
-    Api, Client, Error,
+    Api, Client,
     api::{ApiResource, DynamicObject, Patch, PatchParams, PostParams},
     core::GroupVersionKind,
 };
@@ -49,16 +50,16 @@ pub(crate) fn objects(address: SocketAddr) -> [Value; 3] {
 pub(crate) async fn publish(client: Client, address: SocketAddr) {
     for object in objects(address) {
         let mut wait = Duration::from_millis(100);
-        while let Err(error) = put(&client, &object).await {
+        while let Err(failure) = put(&client, &object).await {
             let kind = object["kind"].as_str().unwrap_or_default();
-            tracing::warn!(kind, %error, "cannot write the Service of Prometheus; retrying");
+            tracing::warn!(kind, %failure, "cannot write the Service of Prometheus; retrying");
             sleep(wait).await;
             wait = (wait * 2).min(Duration::from_secs(5));
         }
     }
 }
 
-async fn put(client: &Client, object: &Value) -> Result<(), Error> {
+async fn put(client: &Client, object: &Value) -> Result<(), ApiFailure> {
     let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
     let (api_version, kind) = (text(&object["apiVersion"]), text(&object["kind"]));
     let (group, version) = api_version.split_once('/').unwrap_or(("", &api_version));
@@ -67,14 +68,17 @@ async fn put(client: &Client, object: &Value) -> Result<(), Error> {
         Some(namespace) => Api::namespaced_with(client.clone(), namespace, &resource),
         None => Api::all_with(client.clone(), &resource),
     };
-    let parsed = serde_json::from_value(object.clone()).map_err(Error::SerdeError)?;
-    match api.create(&PostParams::default(), &parsed).await {
-        Err(Error::Api(status)) if status.code == 409 => {
+    let parsed = serde_json::from_value(object.clone())?;
+    match api
+        .create(&PostParams::default(), &parsed)
+        .await
+        .map_err(ApiFailure::from)
+    {
+        Err(failure) if failure.is_already_exists() => {
             let name = text(&object["metadata"]["name"]);
             let patch = Patch::Merge(object);
-            api.patch(&name, &PatchParams::default(), &patch)
-                .await
-                .map(drop)
+            api.patch(&name, &PatchParams::default(), &patch).await?;
+            Ok(())
         }
         created => created.map(drop),
     }

@@ -2,6 +2,7 @@
 
 use std::{fmt::Debug, hash::Hash, time::Duration};
 
+use api_failure::ApiFailure;
 use futures::{Stream, StreamExt, future};
 use kube::{
     Api, Resource,
@@ -60,10 +61,10 @@ where
                     Some(event)
                 }
                 Err(error) => {
-                    let error = error.to_string();
-                    if error != last {
-                        tracing::warn!(kind, %error, "cannot watch; retrying");
-                        last = error;
+                    let failure = ApiFailure::from(error).to_string();
+                    if failure != last {
+                        tracing::warn!(kind, failure, "cannot watch; retrying");
+                        last = failure;
                     }
                     None
                 }

@@ -1,4 +1,4 @@
-//! Metrics of the app, in the text that Python's Prometheus client prints.
+//! Metrics of the app, in the text format of Prometheus' Python client.
 
 mod process;
 mod summary;
@@ -20,10 +20,10 @@ pub struct Metrics {
 }
 
 impl Metrics {
-    /// Registers the request summary, which prints zeros from the start, and the process metrics.
+    /// Registers the request summary, which is zero at the start, and the process metrics.
     ///
     /// # Errors
-    /// A name is registered twice or is no metric name.
+    /// A name is registered twice or is not a metric name.
     pub fn new() -> prometheus::Result<Self> {
         let registry = Registry::new();
         let request_processing = Summary::new(
@@ -38,7 +38,7 @@ impl Metrics {
         })
     }
 
-    /// Everything registered, as text.
+    /// All registered metrics as text.
     ///
     /// # Errors
     /// A metric cannot be encoded.

@@ -1,4 +1,4 @@
-//! The process metrics of Python's client, read from `/proc`; elsewhere than on Linux there are none.
+//! The process metrics of the Python client, read from `/proc`. On systems other than Linux there are none.
 
 use std::collections::HashMap;
 use std::fs;
@@ -8,7 +8,7 @@ use prometheus::proto::MetricFamily;
 
 use super::text::{counter, gauge};
 
-/// The unit of times in `/proc`, which Linux fixes at 100 a second for programs.
+/// The unit of times in `/proc`, which Linux fixes at 100 per second for programs.
 const TICKS_PER_SECOND: f64 = 100.0;
 
 const VIRTUAL: (&str, &str) = (
@@ -33,7 +33,7 @@ const MOST: (&str, &str) = (
     "Maximum number of open file descriptors.",
 );
 
-/// Reads `/proc` at each scrape; a figure that cannot be read is left out.
+/// Reads `/proc` at each scrape. A metric that cannot be read is left out.
 pub(super) struct ProcessCollector {
     descs: Vec<Desc>,
 }
@@ -77,7 +77,7 @@ impl Collector for ProcessCollector {
     }
 }
 
-/// A line such as `VmRSS:     5032 kB`, in bytes.
+/// The value of a line such as `VmRSS:     5032 kB`, in bytes.
 fn kibibytes(status: &str, key: &str) -> Option<f64> {
     let value = status.lines().find_map(|line| line.strip_prefix(key))?;
     value
@@ -88,7 +88,7 @@ fn kibibytes(status: &str, key: &str) -> Option<f64> {
         .map(|kib| kib * 1024.0)
 }
 
-/// Field `number` of proc_pid_stat(5), counted from 1; the name in field 2 may itself hold blanks and brackets.
+/// Field `number` of proc_pid_stat(5), counted from 1. The name in field 2 may contain spaces and parentheses.
 fn stat_field(stat: &str, number: usize) -> Option<f64> {
     let (_, after_name) = stat.rsplit_once(')')?;
     after_name.split_whitespace().nth(number - 3)?.parse().ok()
@@ -119,7 +119,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_fields_of_stat_are_found_behind_a_name_with_blanks_and_brackets() {
+    fn the_fields_of_stat_are_found_after_a_name_with_spaces_and_parentheses() {
         let stat = "7 (a (b) c) S 1 7 7 0 -1 4 1 2 3 4 250 50 0 0 20 0 1 0 4242 1000 20";
         assert_eq!(cpu_seconds(stat), Some(3.0));
         assert_eq!(stat_field(stat, 22), Some(4242.0));
@@ -127,7 +127,7 @@ mod tests {
     }
 
     #[test]
-    fn memory_is_given_in_bytes() {
+    fn memory_is_in_bytes() {
         assert_eq!(
             kibibytes("VmPeak:\t9 kB\nVmRSS:\t    12 kB\n", "VmRSS:"),
             Some(12288.0)

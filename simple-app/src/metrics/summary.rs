@@ -1,6 +1,6 @@
-//! A summary without quantiles, as Python's client has it: a count, a sum, the time it was created.
+//! A summary without quantiles, as in the Python client: a count, a sum and the time of creation.
 //!
-//! The `prometheus` crate can encode summaries but has no metric that makes one.
+//! The `prometheus` crate can encode summaries but has no metric of that type.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -13,7 +13,7 @@ use super::text::{family, gauge};
 
 /// Count and sum of observed durations, in seconds; both only grow.
 ///
-/// Observing is two atomic additions: the sum is kept in whole nanoseconds, which last 584 years.
+/// An observation is two atomic additions. The sum is in nanoseconds, which overflow after 584 years.
 #[derive(Clone)]
 pub struct Summary {
     name: String,
@@ -30,10 +30,10 @@ struct Totals {
 }
 
 impl Summary {
-    /// A summary that has seen nothing yet.
+    /// A summary without observations.
     ///
     /// # Errors
-    /// `name` is no metric name or `help` is empty.
+    /// `name` is not a metric name or `help` is empty.
     pub fn new(name: &str, help: &str) -> prometheus::Result<Self> {
         let desc = |name: String| {
             Desc::new(
@@ -47,7 +47,7 @@ impl Summary {
             name: name.into(),
             help: help.into(),
             descs: Arc::new([desc(name.into())?, desc(format!("{name}_created"))?]),
-            // A clock before 1970 is as good as 1970.
+            // A clock before 1970 counts as 1970.
             created: SystemTime::now()
                 .duration_since(UNIX_EPOCH)
                 .map_or(0.0, |since| since.as_secs_f64()),

@@ -1,14 +1,14 @@
-//! The text of metrics exactly as Python's client prints it.
+//! Text format of metrics, exactly as the Python client prints it.
 //!
-//! The encoder of the `prometheus` crate differs where a reader of raw text notices: it prints `0` for
-//! `0.0`, the sum before the count, and large numbers in full.
+//! The encoder of the `prometheus` crate differs in ways that readers of the text notice: it prints `0` for `0.0`, the sum
+//! before the count, and large numbers without exponent.
 
 use std::io::Write;
 
 use prometheus::proto::{Counter, Gauge, Metric, MetricFamily, MetricType};
 use prometheus::{Encoder, Result, TEXT_FORMAT};
 
-/// Encodes counters, gauges and summaries that have no labels, which is all this app has.
+/// Encodes counters, gauges and summaries without labels; the app has no others.
 pub struct PythonTextEncoder;
 
 impl Encoder for PythonTextEncoder {
@@ -29,7 +29,7 @@ impl Encoder for PythonTextEncoder {
                 match family.get_field_type() {
                     MetricType::SUMMARY => {
                         let summary = metric.get_summary();
-                        // Counts are far below 2^53, where a float would round.
+                        // Counts are far below 2^53, from which on a float would round.
                         let count = python_float(summary.sample_count() as f64);
                         let sum = python_float(summary.sample_sum());
                         writeln!(out, "{name}_count {count}\n{name}_sum {sum}")?;
@@ -57,8 +57,8 @@ impl Encoder for PythonTextEncoder {
     }
 }
 
-/// A number as Python's client writes it: the shortest digits that read back the same; from a million up
-/// with an exponent of at least two digits (`1.7954008e+09`).
+/// A number as the Python client prints it: the shortest digits that parse to the same number, and from a million up an exponent
+/// of at least two digits (`1.7954008e+09`).
 fn python_float(value: f64) -> String {
     if !value.is_finite() {
         return if value.is_nan() {
@@ -93,7 +93,7 @@ fn python_float(value: f64) -> String {
     }
 }
 
-/// A family of one metric.
+/// A family with one metric.
 pub(super) fn family(name: &str, help: &str, kind: MetricType, metric: Metric) -> MetricFamily {
     let mut family = MetricFamily::default();
     family.set_name(name.into());
@@ -103,7 +103,7 @@ pub(super) fn family(name: &str, help: &str, kind: MetricType, metric: Metric) -
     family
 }
 
-/// A gauge family of one value.
+/// A gauge family with one value.
 pub(super) fn gauge(name: &str, help: &str, value: f64) -> MetricFamily {
     let mut gauge = Gauge::default();
     gauge.set_value(value);
@@ -112,7 +112,7 @@ pub(super) fn gauge(name: &str, help: &str, value: f64) -> MetricFamily {
     family(name, help, MetricType::GAUGE, metric)
 }
 
-/// A counter family of one value.
+/// A counter family with one value.
 pub(super) fn counter(name: &str, help: &str, value: f64) -> MetricFamily {
     let mut counter = Counter::default();
     counter.set_value(value);
@@ -126,8 +126,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn numbers_read_as_pythons_client_prints_them() {
-        // The right column was printed by prometheus_client.utils.floatToGoString.
+    fn numbers_are_printed_as_by_the_python_client() {
+        // The right column is the output of prometheus_client.utils.floatToGoString.
         for (value, text) in [
             (0.0, "0.0"),
             (2.0, "2.0"),

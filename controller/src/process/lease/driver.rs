@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use api_failure::{ApiFailure, if_present};
 use jiff::Timestamp;
 use k8s_openapi::{
     api::coordination::v1::{Lease, LeaseSpec},
@@ -81,10 +82,12 @@ impl Elector {
             match tokio::time::timeout(self.times.longest_try(), self.step(started)).await {
                 Ok(Ok(())) => went_well = true,
                 // Somebody wrote first, or deleted it.
-                Ok(Err(error)) if is_race(&error) => self.current = None,
-                Ok(Err(error)) => {
+                Ok(Err(failure)) if failure.is_conflict() || failure.is_not_found() => {
+                    self.current = None;
+                }
+                Ok(Err(failure)) => {
                     self.unanswered = true;
-                    warn!(lease = NAME, namespace = self.namespace, %error, "cannot use the lease");
+                    warn!(lease = NAME, namespace = self.namespace, %failure, "cannot use the lease");
                 }
                 Err(_) => {
                     self.unanswered = true;
@@ -108,9 +111,9 @@ impl Elector {
     }
 
     /// Reads the Lease if needed, and writes it if that is decided.
-    async fn step(&mut self, started: Instant) -> Result<(), kube::Error> {
+    async fn step(&mut self, started: Instant) -> Result<(), ApiFailure> {
         if !self.holds() || self.current.is_none() {
-            self.current = self.api.get_opt(NAME).await?;
+            self.current = if_present(self.api.get(NAME).await)?;
             self.note(Instant::now());
             if self.taker().is_some() {
                 return Ok(());
@@ -244,14 +247,14 @@ impl Elector {
             spec.renew_time = Some(self.now());
         }
         let params = PostParams::default();
-        let write = self.api.replace(NAME, &params, &lease);
+        let write = async { Ok::<_, ApiFailure>(self.api.replace(NAME, &params, &lease).await?) };
         match tokio::time::timeout(Duration::from_secs(2), write).await {
             Ok(Ok(_)) => info!(
                 lease = NAME,
                 namespace = self.namespace,
                 "gave the lease back"
             ),
-            Ok(Err(error)) => warn!(%error, "could not give the lease back"),
+            Ok(Err(failure)) => warn!(%failure, "could not give the lease back"),
             Err(_) => warn!("could not give the lease back in time"),
         }
     }
@@ -304,8 +307,4 @@ fn record_of(lease: &Lease) -> Record {
         duration: Duration::from_secs(u64::try_from(seconds).unwrap_or(15)),
         resource_version: lease.metadata.resource_version.clone().unwrap_or_default(),
     }
-}
-
-fn is_race(error: &kube::Error) -> bool {
-    matches!(error, kube::Error::Api(status) if matches!(status.code, 404 | 409))
 }

@@ -24,27 +24,17 @@ use super::{
 use crate::{
     api::{CanarySpec, CanaryStatus},
     cluster::labels::SelectorLabel,
-    cluster::{Cluster, Kind, Object, json_of},
+    cluster::{Kind, Object, json_of},
     process::settings::Settings,
     routing,
 };
 
-/// What validation may look at besides the Canary itself.
+/// Finds the objects that a Canary refers to.
 pub trait Lookup {
     /// One object.
     fn find(&self, kind: Kind, namespace: &str, name: &str) -> Option<Arc<Object>>;
-    /// Every Canary.
-    fn canaries(&self) -> Vec<Arc<Object>>;
-}
-
-impl Lookup for Cluster {
-    fn find(&self, kind: Kind, namespace: &str, name: &str) -> Option<Arc<Object>> {
-        self.get(kind, namespace, name)
-    }
-
-    fn canaries(&self) -> Vec<Arc<Object>> {
-        self.list(Kind::Canary)
-    }
+    /// The Canaries of a namespace that may have the same target or the same Service.
+    fn rivals(&self, namespace: &str, target: &str, service: &str) -> Vec<Arc<Object>>;
 }
 
 /// Collects problems on the way through a spec.
@@ -306,9 +296,9 @@ impl Check<'_> {
 
     /// Two canaries that share a target or a Service would undo each other's work: the older one keeps it.
     fn refuse_rivals(&mut self, object: &Object, target: &str, service_name: &str) {
-        for other in self.lookup.canaries() {
-            if other.namespace().unwrap_or_default() != self.namespace || !is_older(&other, object)
-            {
+        let rivals = self.lookup.rivals(&self.namespace, target, service_name);
+        for other in rivals {
+            if !is_older(&other, object) {
                 continue;
             }
             let spec = &other.data["spec"];

@@ -30,8 +30,10 @@ impl Lookup for World {
         found.map(|(_, object)| Arc::new(object.clone()))
     }
 
-    fn canaries(&self) -> Vec<Arc<Object>> {
-        let canaries = self.0.iter().filter(|(kind, _)| *kind == Kind::Canary);
+    fn rivals(&self, namespace: &str, _: &str, _: &str) -> Vec<Arc<Object>> {
+        let canaries = self.0.iter().filter(|(kind, object)| {
+            *kind == Kind::Canary && object.namespace().as_deref() == Some(namespace)
+        });
         canaries
             .map(|(_, object)| Arc::new(object.clone()))
             .collect()

@@ -16,6 +16,7 @@ use super::{Queries, Route, Router, given, has_any};
 use crate::{
     api::ServiceSpec,
     cluster::{Cluster, Kind, WriteError, json_of},
+    objects::ownership::Claim,
     release::{Release, problem::Problem},
 };
 
@@ -78,6 +79,15 @@ impl Router for GatewayApi {
             ("trafficPolicy", spec.traffic_policy.is_some()),
             ("retries", spec.retries.is_some()),
         ])
+    }
+
+    fn names(&self, release: &Release) -> Vec<(Kind, String)> {
+        vec![(Kind::HttpRoute, release.service_name.clone())]
+    }
+
+    fn claim(&self, release: &Release, _: Kind, _: &str, existing: &Value) -> Claim {
+        let owner = release.owner();
+        wanted(release, &owner).claim(existing)
     }
 
     fn queries(&self) -> &'static Queries {

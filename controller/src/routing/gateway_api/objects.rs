@@ -15,6 +15,7 @@ use crate::api::ServiceSpec;
 use crate::{
     objects::{
         json::{object_at, set_or_remove},
+        ownership::Claim,
         services::Role,
     },
     routing::merge,
@@ -73,6 +74,18 @@ impl Wanted<'_> {
         let rules = merge::place(existing, rule, is_ours, takes_everything);
         spec.insert("rules".to_owned(), Value::Array(rules));
         object
+    }
+
+    /// Whose an HTTPRoute is that nobody owns: ours if it is exactly as it is made, weights aside. One that was taken
+    /// over remembers what it was.
+    #[must_use]
+    pub(super) fn claim(&self, existing: &Value) -> Claim {
+        let made =
+            weights(self.service_name, existing).map(|weights| self.http_route(None, weights));
+        match made {
+            Some(made) if merge::is_made(&made, existing) => Claim::Ours,
+            _ => Claim::Users,
+        }
     }
 
     /// The canary's rule, based on the one that exists.

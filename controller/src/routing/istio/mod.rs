@@ -12,7 +12,7 @@ use super::{Queries, Route, Router, given, has_any};
 use crate::{
     api::ServiceSpec,
     cluster::{Cluster, Kind, WriteError, json_of},
-    objects::services::Role,
+    objects::{ownership::Claim, services::Role},
     release::{Release, problem::Problem},
 };
 
@@ -52,6 +52,27 @@ impl Router for Istio {
             ("gatewayRefs", has_any(spec.gateway_refs.as_ref())),
             ("backendTimeout", spec.backend_timeout.is_some()),
         ])
+    }
+
+    fn names(&self, release: &Release) -> Vec<(Kind, String)> {
+        let service = &release.service_name;
+        let rule = |role: Role| (Kind::DestinationRule, role.name(service));
+        vec![
+            rule(Role::Canary),
+            rule(Role::Primary),
+            (Kind::VirtualService, service.clone()),
+        ]
+    }
+
+    fn claim(&self, release: &Release, kind: Kind, name: &str, existing: &Value) -> Claim {
+        let owner = release.owner();
+        let wanted = wanted(release, &owner);
+        let of_role = |role: &Role| role.name(&release.service_name) == name;
+        let role = [Role::Canary, Role::Primary].into_iter().find(of_role);
+        match role.filter(|_| kind == Kind::DestinationRule) {
+            Some(role) => wanted.claim_rule(role, existing),
+            None => wanted.claim_service(existing),
+        }
     }
 
     fn queries(&self) -> &'static Queries {

@@ -8,6 +8,7 @@ use crate::api::ServiceSpec;
 use crate::{
     objects::{
         json::{object_at, set_or_remove},
+        ownership::{self, Claim},
         services::Role,
     },
     routing::merge,
@@ -87,6 +88,35 @@ impl Wanted<'_> {
                 .map(Value::Array),
         );
         service
+    }
+
+    /// Whose a VirtualService is that nobody owns: ours if it is exactly as it is made, weights aside. One that was
+    /// taken over remembers what it was.
+    #[must_use]
+    pub(super) fn claim_service(&self, existing: &Value) -> Claim {
+        let made =
+            weights(self.service_name, existing).map(|weights| self.virtual_service(None, weights));
+        match made {
+            Some(made) if merge::is_made(&made, existing) => Claim::Ours,
+            _ => Claim::Users,
+        }
+    }
+
+    /// Whose a DestinationRule is that nobody owns: ours if it says nothing but what ours says.
+    #[must_use]
+    pub(super) fn claim_rule(&self, role: Role, existing: &Value) -> Claim {
+        if let Some(tool) = ownership::applied_with(existing) {
+            return Claim::Foreign(format!("it was applied with {tool}"));
+        }
+        let (name, host) = (role.name(self.service_name), &existing["spec"]["host"]);
+        if *host != name.as_str() {
+            return Claim::Foreign(format!("its host is {host}, and not \"{name}\""));
+        }
+        let mut fields = existing["spec"].as_object().into_iter().flatten();
+        match fields.find(|(field, _)| !["host", "trafficPolicy"].contains(&field.as_str())) {
+            Some((field, _)) => Claim::Foreign(format!("a canary's has no spec.{field}")),
+            None => Claim::Ours,
+        }
     }
 
     /// Routes with this canary's in place.

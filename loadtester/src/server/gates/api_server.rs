@@ -1,6 +1,6 @@
-//! The API server of the cluster that the load tester runs in, for the few requests that gates need.
+//! Client of the API server of the load tester's own cluster, for the few requests that gates need.
 //!
-//! A whole Kubernetes client would be most of this program.
+//! A complete Kubernetes client would be larger than the rest of the program.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -21,12 +21,12 @@ use tokio_util::task::AbortOnDropHandle;
 
 use crate::client::{connect, tls};
 
-/// Whole requests take no longer.
+/// Time limit of a whole request.
 const TIMEOUT: Duration = Duration::from_secs(5);
-/// No ConfigMap is larger than 1 MiB, which JSON may double.
-const LARGEST_ANSWER: usize = 4 * 1024 * 1024;
+/// Maximum size of a response. A ConfigMap has at most 1 MiB, which JSON may double.
+const LARGEST_RESPONSE: usize = 4 * 1024 * 1024;
 
-/// Where it is and how to be let in, as the kubelet tells every pod.
+/// Address and credentials of the API server, as the kubelet gives them to every pod.
 #[derive(Debug)]
 pub(crate) struct ApiServer {
     host: String,
@@ -37,40 +37,56 @@ pub(crate) struct ApiServer {
     tls: Arc<ClientConfig>,
 }
 
-/// What it said.
-pub(crate) struct Answer {
+/// A response of the API server.
+pub(crate) struct Response {
     /// Status code.
     pub(crate) status: StatusCode,
-    /// Whole body.
+    /// The whole body.
     pub(crate) body: Bytes,
 }
 
-impl Answer {
-    /// Why it is no success: the message of the `Status` object that the body then holds.
+/// The `Status` of a failed request.
+#[derive(Deserialize)]
+struct Failure {
+    message: String,
+    #[serde(default)]
+    reason: String,
+}
+
+impl Response {
+    /// The reason of an error: the message of the `Status` object in the body.
     pub(crate) fn message(&self) -> String {
-        #[derive(Deserialize)]
-        struct Status {
-            message: String,
+        match self.failure() {
+            Some(failure) => failure.message,
+            None => {
+                let text = String::from_utf8_lossy(&self.body);
+                text.trim().chars().take(200).collect()
+            }
         }
-        match serde_json::from_slice::<Status>(&self.body) {
-            Ok(status) => status.message,
-            Err(_) => String::from_utf8_lossy(&self.body)
-                .chars()
-                .take(200)
-                .collect(),
-        }
+    }
+
+    /// Whether the API server said that the object does not exist. `404 page not found` in plain text does not: a
+    /// server in its first moments answers so about everything.
+    pub(crate) fn is_not_found(&self) -> bool {
+        self.failure()
+            .is_some_and(|failure| failure.reason == "NotFound")
+    }
+
+    fn failure(&self) -> Option<Failure> {
+        serde_json::from_slice(&self.body).ok()
     }
 }
 
 impl ApiServer {
-    /// The API server of the pod this runs in, with the folder of the pod's ServiceAccount.
+    /// The API server for the pod that this process runs in. `service_account` is the folder of the pod's ServiceAccount.
     ///
     /// # Errors
-    /// This is no pod, or one without a token.
+    /// The process does not run in a pod, or the pod has no token.
     pub(crate) fn of_pod(service_account: PathBuf) -> anyhow::Result<Self> {
         let variable = |name| {
-            std::env::var(name)
-                .with_context(|| format!("{name} is not set: this does not run in a pod"))
+            std::env::var(name).with_context(|| {
+                format!("{name} is not set, so this process does not run in a pod")
+            })
         };
         let namespace = read(&service_account.join("namespace"))?;
         let tls = tls::settings(Some(&service_account.join("ca.crt")), false);
@@ -78,7 +94,7 @@ impl ApiServer {
             host: variable("KUBERNETES_SERVICE_HOST")?,
             port: variable("KUBERNETES_SERVICE_PORT")?
                 .parse()
-                .context("KUBERNETES_SERVICE_PORT is no port")?,
+                .context("KUBERNETES_SERVICE_PORT is not a port")?,
             namespace,
             tls: tls.map_err(anyhow::Error::msg)?,
             service_account,
@@ -90,25 +106,30 @@ impl ApiServer {
         &self.namespace
     }
 
-    /// Sends one request on a connection of its own; a body is a merge patch.
+    /// Sends one request over a new connection. The body is a merge patch.
     ///
     /// # Errors
-    /// There is no whole answer.
+    /// There is no complete response.
     pub(crate) async fn call(
         &self,
         method: Method,
         path: &str,
         body: Vec<u8>,
-    ) -> anyhow::Result<Answer> {
+    ) -> anyhow::Result<Response> {
         let (host, port) = (&self.host, self.port);
-        let answer = tokio::time::timeout(TIMEOUT, self.exchange(method, path, body)).await;
-        answer
-            .unwrap_or_else(|_| Err(anyhow::anyhow!("no answer within {TIMEOUT:?}")))
-            .with_context(|| format!("the API server at {host}:{port} cannot be asked"))
+        let response = tokio::time::timeout(TIMEOUT, self.exchange(method, path, body)).await;
+        response
+            .unwrap_or_else(|_| Err(anyhow::anyhow!("no response within {TIMEOUT:?}")))
+            .with_context(|| format!("cannot reach the API server at {host}:{port}"))
     }
 
-    async fn exchange(&self, method: Method, path: &str, body: Vec<u8>) -> anyhow::Result<Answer> {
-        // The kubelet renews it.
+    async fn exchange(
+        &self,
+        method: Method,
+        path: &str,
+        body: Vec<u8>,
+    ) -> anyhow::Result<Response> {
+        // Read each time, because the kubelet renews it.
         let token = read(&self.service_account.join("token"))?;
         let request = Request::builder()
             .method(method)
@@ -120,13 +141,13 @@ impl ApiServer {
             .body(Full::new(Bytes::from(body)))?;
         let stream = Box::new(TcpStream::connect((self.host.as_str(), self.port)).await?);
         let name = ServerName::try_from(self.host.clone())?;
-        let (stream, _) = connect::secure(stream, name, &self.tls).await?;
+        let (stream, _) = connect::start_tls(stream, name, &self.tls).await?;
         let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
         let _connection = AbortOnDropHandle::new(tokio::spawn(connection));
         let (head, body) = sender.send_request(request).await?.into_parts();
-        Ok(Answer {
+        Ok(Response {
             status: head.status,
-            body: axum::body::to_bytes(Body::new(body), LARGEST_ANSWER).await?,
+            body: axum::body::to_bytes(Body::new(body), LARGEST_RESPONSE).await?,
         })
     }
 }
@@ -134,7 +155,7 @@ impl ApiServer {
 fn read(path: &Path) -> anyhow::Result<String> {
     let text = std::fs::read_to_string(path).with_context(|| {
         format!(
-            "cannot read {}: has the pod a ServiceAccount's token?",
+            "cannot read {}: does the pod have a ServiceAccount token?",
             path.display()
         )
     })?;

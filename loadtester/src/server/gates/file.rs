@@ -1,27 +1,29 @@
-//! Gates in a file that replicas may share (on a volume that several pods may write).
+//! Gates in a file. Replicas may share it on a volume that several pods can write.
 
 use std::fs::{File, TryLockError};
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use super::{Gate, GateError, Table};
+use super::gate::{Gate, GateError, Table};
 
-/// Nobody holds the lock for longer than it takes to write a small file, unless it hangs.
+/// A replica holds the lock only while it writes a small file, so after this time it hangs.
 const LOCK_TIME: Duration = Duration::from_secs(5);
 const LOCK_PAUSE: Duration = Duration::from_millis(10);
 
-/// A file that holds all gates as JSON. It is read again at every check and replaced as a whole at every change.
+/// A file with all gates as JSON. Every check reads it again, and every change replaces it as a whole.
 #[derive(Clone, Debug)]
 pub(crate) struct GatesFile {
     path: PathBuf,
 }
 
 impl GatesFile {
+    /// Opens the file, which need not exist yet.
+    ///
     /// # Errors
     /// The file exists and cannot be read, or its folder does not exist.
     pub(super) fn open(path: PathBuf) -> Result<Self, GateError> {
-        // A link is followed now: to replace it at a change would cut it off.
+        // A link is followed now, because a change would replace the link itself.
         let path = std::fs::canonicalize(&path).unwrap_or(path);
         let file = Self { path };
         file.read()?;
@@ -30,20 +32,20 @@ impl GatesFile {
         Ok(file)
     }
 
-    /// All gates. The folder may be on another machine, so no thread of the runtime waits for it.
+    /// All gates. The folder may be on another machine, so a thread outside the runtime reads it.
     ///
     /// # Errors
-    /// The file exists and cannot be read, or holds something else.
+    /// The file exists and cannot be read, or does not contain gates.
     pub(super) async fn all(&self) -> Result<Table, GateError> {
         let file = self.clone();
         let read = tokio::task::spawn_blocking(move || file.read()).await;
         read.unwrap_or_else(|error| Err(GateError::Read(self.path.clone(), error.into())))
     }
 
-    /// Changes a gate. Another replica may hold the lock, so no thread of the runtime waits for it.
+    /// Changes a gate. Another replica may hold the lock, so a thread outside the runtime waits for it.
     ///
     /// # Errors
-    /// The file cannot be read or written; the gate is then as before.
+    /// The file cannot be read or written; the gate is then unchanged.
     pub(super) async fn change(&self, key: &str, gate: Gate) -> Result<(), GateError> {
         let (file, key) = (self.clone(), key.to_owned());
         let set = tokio::task::spawn_blocking(move || file.set(&key, gate)).await;
@@ -60,7 +62,7 @@ impl GatesFile {
     }
 
     fn set(&self, key: &str, gate: Gate) -> Result<(), GateError> {
-        let _alone = self.lock_out_others()?;
+        let _alone = self.lock()?;
         let mut table = self.read()?;
         table.insert(key.to_owned(), gate);
         self.write(&table)
@@ -73,8 +75,8 @@ impl GatesFile {
         }
     }
 
-    /// Holds off other requests and replicas, by a lock on the folder, until the result is dropped.
-    fn lock_out_others(&self) -> Result<File, GateError> {
+    /// Locks the folder against other requests and replicas until the result is dropped.
+    fn lock(&self) -> Result<File, GateError> {
         let failed = |error| GateError::Write(self.path.clone(), error);
         let folder = File::open(self.folder()).map_err(failed)?;
         let begun = Instant::now();
@@ -84,7 +86,7 @@ impl GatesFile {
                 Err(TryLockError::Error(error)) => return Err(failed(error)),
                 Err(TryLockError::WouldBlock) if begun.elapsed() > LOCK_TIME => {
                     let why = format!(
-                        "another process has held the lock on its folder for {LOCK_TIME:?}"
+                        "another process has held the lock on the folder for {LOCK_TIME:?}"
                     );
                     return Err(failed(io::Error::other(why)));
                 }
@@ -93,7 +95,7 @@ impl GatesFile {
         }
     }
 
-    /// Writes beside the file and renames, so that nobody ever reads half of it.
+    /// Writes a new file and renames it, so that nobody reads half of it.
     fn write(&self, table: &Table) -> Result<(), GateError> {
         let failed = |error| GateError::Write(self.path.clone(), error);
         let text = serde_json::to_vec_pretty(table).map_err(|error| failed(error.into()))?;
@@ -108,7 +110,7 @@ impl GatesFile {
     }
 }
 
-/// The path with `.new` added, which is another one whatever the file is called.
+/// The path of the new file: `.new` is appended, so that it differs from any name of the file itself.
 fn beside(path: &Path) -> PathBuf {
     let mut path = path.as_os_str().to_owned();
     path.push(".new");
@@ -131,7 +133,7 @@ mod tests {
     }
 
     #[test]
-    fn gates_survive_a_restart_and_are_the_same_for_every_replica() {
+    fn gates_survive_a_restart_and_replicas_share_them() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("gates.json");
         let first = GatesFile::open(path.clone()).unwrap();
@@ -163,7 +165,7 @@ mod tests {
     }
 
     #[test]
-    fn a_link_to_the_file_stays_one_and_a_folder_that_is_not_there_is_told() {
+    fn a_link_to_the_file_stays_a_link_and_a_missing_folder_is_an_error() {
         let folder = tempfile::tempdir().unwrap();
         let (path, link) = (folder.path().join("gates.json"), folder.path().join("link"));
         GatesFile::open(path.clone())
@@ -181,7 +183,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_is_replaced_and_never_written_into_whatever_it_is_called() {
+    fn a_file_of_any_name_is_replaced_and_never_written_into() {
         let folder = tempfile::tempdir().unwrap();
         for name in ["gates.new", "gates", "gates.json"] {
             let path = folder.path().join(name);
@@ -199,31 +201,31 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_lock_that_another_replica_holds_keeps_only_its_own_caller_waiting() {
+    async fn a_lock_of_another_replica_blocks_only_the_caller_that_needs_it() {
         let folder = tempfile::tempdir().unwrap();
         let file = GatesFile::open(folder.path().join("gates.json")).unwrap();
-        let lock = file.lock_out_others().unwrap();
-        let (let_go, told) = mpsc::channel::<()>();
+        let lock = file.lock().unwrap();
+        let (release, released) = mpsc::channel::<()>();
         let replica = std::thread::spawn(move || {
-            let _ = told.recv_timeout(Duration::from_secs(10));
+            let _ = released.recv_timeout(Duration::from_secs(10));
             drop(lock);
         });
         let changing = tokio::spawn({
             let file = file.clone();
             async move { file.change("a.b", open()).await }
         });
-        // The only thread of this runtime has begun it, and goes on.
+        // The only thread of this runtime has started the change and is free again.
         tokio::task::yield_now().await;
         assert!(!changing.is_finished());
         assert!(file.all().await.unwrap().is_empty());
-        let_go.send(()).unwrap();
+        release.send(()).unwrap();
         changing.await.unwrap().unwrap();
         assert!(file.all().await.unwrap()["a.b"].open);
         replica.join().unwrap();
     }
 
     #[test]
-    fn a_file_that_holds_something_else_is_refused_and_kept() {
+    fn a_file_with_other_content_is_refused_and_kept() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("gates.json");
         std::fs::write(&path, "precious").unwrap();

@@ -1,60 +1,28 @@
-//! Gates that people open and close and that webhooks check; all are closed until opened.
+//! Gates that people open and close and that webhooks check. All are closed until opened.
 //!
-//! Kept in memory they are lost with the process. In a file or in a ConfigMap they survive it, and replicas agree:
-//! both are read again at every check.
+//! Gates in memory are lost with the process. Gates in a file or a ConfigMap survive it, and replicas share them, because
+//! every check reads them again.
 
 mod api_server;
 mod config_map;
 mod file;
+mod gate;
+mod name;
 
-use std::collections::BTreeMap;
-use std::io;
 use std::path::PathBuf;
 use std::sync::{Mutex, PoisonError};
 
-use serde::{Deserialize, Serialize};
-
 pub(crate) use api_server::ApiServer;
-pub(crate) use config_map::{ConfigMap, ConfigMapName};
+pub(crate) use config_map::ConfigMap;
 use file::GatesFile;
+use gate::Table;
+pub(crate) use gate::{Gate, GateError};
+pub(crate) use name::ConfigMapName;
 
-/// A gate somebody has opened or closed.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct Gate {
-    /// Whether checks pass.
-    pub open: bool,
-    /// Address of whoever changed it last, with a name if one was given.
-    pub changed_by: String,
-    /// When, in seconds since 1970; unknown of what a person wrote into the ConfigMap.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub changed_at: Option<u64>,
-}
-
-/// By key: `name.namespace`, and `rollback.name.namespace` for rollbacks.
-pub(crate) type Table = BTreeMap<String, Gate>;
-
-/// Gates that cannot be read or changed.
-#[derive(Debug, thiserror::Error)]
-pub(crate) enum GateError {
-    /// Reading the file failed.
-    #[error("cannot read the gates from {0}: {1}")]
-    Read(PathBuf, io::Error),
-    /// The file holds something else.
-    #[error("{0} does not hold gates: {1} (delete it to close all gates)")]
-    Parse(PathBuf, serde_json::Error),
-    /// Writing the file failed; the gate is as before.
-    #[error("cannot write the gates to {0}: {1}")]
-    Write(PathBuf, io::Error),
-    /// The ConfigMap cannot be read or written; a gate that was to be changed is as before, unless the API server was
-    /// lost in between.
-    #[error("ConfigMap {0}: {1}")]
-    ConfigMap(ConfigMapName, String),
-}
-
-/// All gates, wherever they are kept.
+/// All gates, in the place where they are kept.
 #[derive(Debug)]
 pub(crate) enum Gates {
-    /// Closed again when the process ends.
+    /// In memory; closed again when the process ends.
     Memory(Mutex<Table>),
     /// In a file.
     File(GatesFile),
@@ -63,7 +31,7 @@ pub(crate) enum Gates {
 }
 
 impl Gates {
-    /// Gates of this process.
+    /// Gates in memory.
     pub(crate) fn in_memory() -> Self {
         Self::Memory(Mutex::default())
     }
@@ -76,10 +44,10 @@ impl Gates {
         Ok(Self::File(GatesFile::open(path)?))
     }
 
-    /// Whether the gate is open.
+    /// True if the gate is open.
     ///
     /// # Errors
-    /// The gates cannot be read: an unknown gate is not taken for a closed one.
+    /// The gates cannot be read. A gate in an unknown state is not taken for a closed one.
     pub(crate) async fn is_open(&self, key: &str) -> Result<bool, GateError> {
         let gate = match self {
             Self::ConfigMap(config_map) => config_map.gate(key).await?,
@@ -88,7 +56,7 @@ impl Gates {
         Ok(gate.is_some_and(|gate| gate.open))
     }
 
-    /// Every gate anybody has changed.
+    /// All gates that were ever changed.
     ///
     /// # Errors
     /// The gates cannot be read.
@@ -106,7 +74,7 @@ impl Gates {
     /// Changes a gate.
     ///
     /// # Errors
-    /// The gates cannot be read or written; the gate is then as before.
+    /// The gates cannot be read or written; the gate is then unchanged.
     pub(crate) async fn set(&self, key: &str, gate: Gate) -> Result<(), GateError> {
         match self {
             Self::Memory(table) => {

@@ -1,12 +1,11 @@
 //! Slow and failing answers.
 
+use crate::status::ApiError;
 use std::time::Duration;
 
 use axum::response::{IntoResponse, Response};
 use http::StatusCode;
 use http::header::CONTENT_TYPE;
-
-use crate::api::ApiError;
 
 /// A rule for the answers to some requests.
 #[derive(Debug, Clone, PartialEq, Eq)]

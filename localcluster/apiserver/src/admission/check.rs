@@ -1,7 +1,8 @@
 //! The checks of one write.
 
 use super::{Write, owners};
-use crate::api::{ApiError, Server};
+use crate::api::Server;
+use crate::status::ApiError;
 
 /// Refuses a write that one of the switches forbids.
 pub(crate) fn check(server: &Server, write: &Write<'_>) -> Result<(), ApiError> {

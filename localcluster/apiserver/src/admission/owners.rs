@@ -8,10 +8,11 @@
 //!   the `finalizers` of the owner's resource; whoever has it on every resource need not be asked about each.
 //! - The status of pods is exempt.
 
+use crate::status::ApiError;
 use serde_json::Value;
 
 use crate::admission::{Operation, Write};
-use crate::api::{Action, ApiError, Server};
+use crate::api::{Action, Server};
 use crate::object;
 
 /// Why the authorizer did not allow it, and its error, as Go prints them: RBAC gives neither.

@@ -1,7 +1,7 @@
 //! Quotas of objects, as ResourceQuota's `count/RESOURCE.GROUP`.
 
 use crate::admission::{Operation, Write};
-use crate::api::ApiError;
+use crate::status::{ApiError, Named};
 use crate::store::Store;
 
 /// A limit of objects in one namespace.

@@ -1,9 +1,9 @@
 //! Refusals by others: validating webhooks and Pod Security.
 
+use crate::status::{ApiError, Named};
 use http::StatusCode;
 
 use crate::admission::{Operation, Write};
-use crate::api::ApiError;
 
 /// A rule that refuses some writes.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -1,8 +1,9 @@
 //! A write as admission sees it.
 
+use crate::status::ApiError;
 use serde_json::Value;
 
-use crate::api::{ApiError, User};
+use crate::api::User;
 use crate::object;
 use crate::registry::Kind;
 

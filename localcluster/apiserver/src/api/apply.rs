@@ -7,11 +7,12 @@ use serde_json::{Value, json};
 use super::managers::{self, MAX_MANAGER, Ownership};
 use super::request::ResourceRequest;
 use super::server::Call;
-use super::{ApiError, Cause, body, create, render, update};
+use super::{body, create, render, update};
 use crate::object;
 use crate::patch::managers::{ApplyError, Conflict, Manager, Write};
 use crate::registry::{Behaviour, Kind};
 use crate::schema::conform;
+use crate::status::{ApiError, Cause};
 
 /// Answers a `patch` of the apply type.
 pub(crate) async fn apply(

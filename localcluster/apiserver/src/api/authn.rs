@@ -8,10 +8,10 @@ use axum::response::{IntoResponse, Response};
 use http::StatusCode;
 use http::header::AUTHORIZATION;
 
-use super::ApiError;
 use super::server::Server;
 use super::user::User;
 use crate::object;
+use crate::status::ApiError;
 
 /// Paths that answer without credentials.
 const PUBLIC: [&str; 4] = ["/healthz", "/livez", "/readyz", "/version"];

@@ -3,12 +3,12 @@
 use http::StatusCode;
 use serde_json::{Value, json};
 
-use super::ApiError;
 use super::request::ResourceRequest;
 use super::server::Server;
 use super::user::User;
 use crate::object;
 use crate::registry::select;
+use crate::status::ApiError;
 
 /// Members of this group may do anything.
 const MASTERS: &str = "system:masters";

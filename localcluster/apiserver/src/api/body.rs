@@ -4,7 +4,6 @@ use http::header::CONTENT_TYPE;
 use http::{HeaderMap, StatusCode};
 use serde_json::Value;
 
-use super::ApiError;
 use super::parse::{self, Parsed};
 use super::protobuf;
 use super::request::ResourceRequest;
@@ -12,6 +11,7 @@ use super::server::Call;
 use crate::object;
 use crate::registry::{Behaviour, Kind, events};
 use crate::schema::conform::{self, Misfits};
+use crate::status::ApiError;
 
 /// The media type of the body without parameters, JSON when none is named.
 pub(crate) fn media_type(headers: &HeaderMap) -> String {

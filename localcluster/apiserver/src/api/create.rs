@@ -7,10 +7,11 @@ use serde_json::{Value, json};
 use super::managers::{self, Ownership};
 use super::request::ResourceRequest;
 use super::server::Call;
-use super::{ApiError, body, definitions, render};
+use super::{body, definitions, render};
 use crate::admission::{self, Write};
 use crate::object;
 use crate::registry::{Kind, meta, notices, prepare};
+use crate::status::ApiError;
 use crate::store::Expect;
 
 /// Answers `create`.
@@ -48,12 +49,17 @@ pub(crate) async fn create_object(
     }
     meta::initialise(kind, &mut object, &call.server.clock);
     body::to_stored(kind, &mut object);
-    prepare(&call.server, kind, &mut object, None)?;
+    prepare(
+        (&call.server.store, &call.server.clock),
+        kind,
+        &mut object,
+        None,
+    )?;
     if ownership == Ownership::Recorded {
         object::metadata(&mut object).remove("managedFields");
         managers::record_update(call, kind, "", &json!({}), &mut object)?;
     }
-    notices(kind, &object)
+    notices(kind, &object, None)
         .into_iter()
         .for_each(|text| call.warn(text));
     let name = object::name(&object).to_owned();
@@ -90,7 +96,7 @@ fn check_namespace(call: &Call, kind: &Kind, object: &Value) -> Result<(), ApiEr
         .server
         .store
         .get(&namespaces.key("", namespace))
-        .ok_or_else(|| ApiError::not_found(&namespaces, namespace))?;
+        .ok_or_else(|| ApiError::not_found(&*namespaces, namespace))?;
     if object::is_deleting(&record.value) {
         let mut error = ApiError::forbidden(
             kind,

@@ -1,8 +1,8 @@
 //! The end of CustomResourceDefinitions: their objects go first.
 
+use crate::status::ApiError;
 use serde_json::Value;
 
-use super::ApiError;
 use super::server::{Server, WriteError};
 use crate::object;
 use crate::registry::{Kind, custom};

@@ -8,11 +8,11 @@ use serde_json::{Value, json};
 use super::request::ResourceRequest;
 use super::server::Call;
 use super::update::may_go;
-use super::{ApiError, body, definitions, render};
+use super::{body, definitions, render};
 use crate::admission::{self, Write};
 use crate::object;
 use crate::registry::Kind;
-use crate::registry::select::Selection;
+use crate::status::{ApiError, Cause};
 use crate::store::Expect;
 
 /// `DeleteOptions`, from the body or the query.
@@ -62,7 +62,7 @@ impl Options {
             Some("Foreground") => Propagation::Foreground,
             Some("Orphan") => Propagation::Orphan,
             Some(other) => {
-                let cause = super::Cause::not_supported(
+                let cause = Cause::not_supported(
                     "propagationPolicy",
                     &json!(other),
                     &["Foreground", "Background", "Orphan"],
@@ -152,7 +152,7 @@ pub(crate) async fn delete_collection(
     request: &ResourceRequest,
 ) -> Result<Response, ApiError> {
     let options = Options::read(call)?;
-    let selection = Selection::parse(&call.query, kind)?;
+    let selection = call.selection(kind)?;
     let page = call
         .server
         .store

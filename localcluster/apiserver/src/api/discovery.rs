@@ -6,8 +6,9 @@ use http::{HeaderMap, StatusCode};
 use serde_json::{Value, json};
 
 use super::server::Call;
-use super::{ApiError, aggregated, render};
+use super::{aggregated, render};
 use crate::registry::{Behaviour, Catalog, Kind};
+use crate::status::ApiError;
 
 const OPENAPI_V2_PROTOBUF: &str = "application/com.github.proto-openapi.spec.v2.v1.0+protobuf";
 

@@ -1,5 +1,6 @@
 //! The one entry point of all requests: authenticates, authorizes, and hands each to its verb.
 
+use crate::status::ApiError;
 use std::sync::Arc;
 
 use axum::Router;
@@ -15,8 +16,8 @@ use super::request::{Query, ResourceRequest, Target, Verb};
 use super::server::{Call, Server};
 use super::user::User;
 use super::{
-    ApiError, authn, body, create, delete, discovery, impersonate, logs, patch, read, review,
-    scale, token, update, watch,
+    authn, body, create, delete, discovery, impersonate, logs, patch, read, review, scale, token,
+    update, watch,
 };
 use crate::admission::Answer;
 use crate::registry::Kind;

@@ -2,10 +2,10 @@
 
 use http::{HeaderMap, HeaderName};
 
-use super::ApiError;
 use super::authz::{self, Action};
 use super::server::Server;
 use super::user::User;
+use crate::status::ApiError;
 
 const USER: HeaderName = HeaderName::from_static("impersonate-user");
 const GROUP: HeaderName = HeaderName::from_static("impersonate-group");

@@ -15,11 +15,11 @@ use tokio::io::{AsyncReadExt, AsyncSeekExt};
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 
-use super::ApiError;
 use super::request::ResourceRequest;
 use super::server::{Call, Server};
 use crate::object;
 use crate::registry::Kind;
+use crate::status::ApiError;
 
 /// How often a followed file is looked at for new lines.
 const POLL: Duration = Duration::from_millis(100);

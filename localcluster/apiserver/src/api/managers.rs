@@ -1,9 +1,9 @@
 //! `metadata.managedFields`: who has set which fields.
 
+use crate::status::ApiError;
 use http::header::USER_AGENT;
 use serde_json::Value;
 
-use super::ApiError;
 use super::server::Call;
 use crate::patch::managers::{Manager, Managers, Write};
 use crate::registry::Kind;

@@ -25,7 +25,6 @@ mod requests;
 mod review;
 mod scale;
 mod server;
-mod status;
 mod token;
 mod update;
 mod user;
@@ -33,7 +32,5 @@ mod watch;
 
 pub(crate) use authz::Action;
 pub(crate) use dispatch::{authenticating_router, router};
-pub(crate) use request::Query;
 pub(crate) use server::Server;
-pub(crate) use status::{ApiError, Cause};
 pub(crate) use user::User;

@@ -7,9 +7,10 @@ use serde_json::Value;
 use super::managers::Ownership;
 use super::request::ResourceRequest;
 use super::server::Call;
-use super::{ApiError, Cause, apply, body, render, update};
+use super::{apply, body, render, update};
 use crate::patch::{self, PatchError};
 use crate::registry::{Behaviour, Kind};
+use crate::status::{ApiError, Cause};
 
 const JSON: &str = "application/json-patch+json";
 const MERGE: &str = "application/merge-patch+json";

@@ -6,12 +6,12 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use http::StatusCode;
 use serde_json::{Value, json};
 
+use super::render;
 use super::represent::Form;
 use super::request::ResourceRequest;
 use super::server::Call;
-use super::{ApiError, render};
 use crate::registry::Kind;
-use crate::registry::select::Selection;
+use crate::status::ApiError;
 
 /// Answers `get`.
 pub(crate) fn get(
@@ -39,7 +39,7 @@ pub(crate) fn list(
     request: &ResourceRequest,
 ) -> Result<Response, ApiError> {
     let form = Form::negotiate(call)?;
-    let selection = Selection::parse(&call.query, kind)?;
+    let selection = call.selection(kind)?;
     let limit = usize::try_from(call.query.number("limit")?.unwrap_or(0)).unwrap_or(usize::MAX);
     let position = match call.query.get("continue") {
         Some(token) => Some(Continue::decode(token)?),

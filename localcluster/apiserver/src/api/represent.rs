@@ -5,10 +5,10 @@ use http::header::ACCEPT;
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
-use super::ApiError;
 use super::request::Query;
 use super::server::Call;
 use crate::registry::{Kind, columns};
+use crate::status::ApiError;
 
 /// A form of answers.
 #[derive(Debug, Clone, PartialEq, Eq)]

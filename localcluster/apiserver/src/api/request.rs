@@ -3,7 +3,7 @@
 
 use http::{Method, Uri};
 
-use super::status::ApiError;
+use crate::status::ApiError;
 
 /// The verbs of authorization.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

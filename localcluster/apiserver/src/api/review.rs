@@ -8,9 +8,10 @@ use super::authz::Action;
 use super::request::ResourceRequest;
 use super::server::Call;
 use super::user::User;
-use super::{ApiError, body, render};
+use super::{body, render};
 use crate::object;
 use crate::registry::Kind;
+use crate::status::ApiError;
 
 /// Answers `create` of a review.
 pub(crate) fn create(

@@ -7,11 +7,12 @@ use serde_json::{Value, json};
 use super::managers::Ownership;
 use super::request::{ResourceRequest, Verb};
 use super::server::Call;
-use super::{ApiError, Cause, body, render, update};
+use super::{body, render, update};
 use crate::object;
 use crate::patch;
 use crate::registry::{Kind, ScalePaths};
 use crate::schema::{builtin, conform};
+use crate::status::{ApiError, Cause};
 
 /// Answers `get`, `update` and `patch`.
 pub(crate) async fn answer(

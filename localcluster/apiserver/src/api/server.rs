@@ -10,13 +10,14 @@ use http::{HeaderMap, HeaderValue};
 use jiff::Timestamp;
 use serde_json::Value;
 
-use super::ApiError;
 use super::request::Query;
 use super::requests::RequestCounter;
 use super::user::User;
 use crate::admission::Admission;
 use crate::clock::Clock;
+use crate::registry::select::Selection;
 use crate::registry::{Catalog, Kind, custom};
+use crate::status::ApiError;
 use crate::store::disk::DiskError;
 use crate::store::{Expect, LogError, Record, Store};
 use crate::tokens::Tokens;
@@ -140,6 +141,12 @@ pub(crate) struct Call {
 }
 
 impl Call {
+    /// The objects of a kind that the query selects.
+    pub(crate) fn selection(&self, kind: &Kind) -> Result<Selection, ApiError> {
+        let text = |key: &str| self.query.get(key).unwrap_or_default();
+        Selection::parse(text("labelSelector"), text("fieldSelector"), kind)
+    }
+
     pub(super) fn new(
         server: Arc<Server>,
         user: User,

@@ -7,9 +7,10 @@ use serde_json::{Value, json};
 
 use super::request::ResourceRequest;
 use super::server::Call;
-use super::{ApiError, Cause, body, render};
+use super::{body, render};
 use crate::object;
 use crate::registry::Kind;
+use crate::status::{ApiError, Cause};
 use crate::tokens::{Bound, Claims, ISSUER, Reference};
 
 /// Lifetime of a token when none is asked for, in seconds.
@@ -118,14 +119,14 @@ fn bound_pod(
         .server
         .store
         .get(&pods.key(&request.namespace, name))
-        .ok_or_else(|| ApiError::not_found(&pods, name))?;
+        .ok_or_else(|| ApiError::not_found(&*pods, name))?;
     let uid = object::uid(&pod.value).to_owned();
     if reference["uid"]
         .as_str()
         .is_some_and(|wanted| !wanted.is_empty() && wanted != uid)
     {
         return Err(ApiError::conflict(
-            &pods,
+            &*pods,
             name,
             "the UID in the bound object reference does not match",
         ));

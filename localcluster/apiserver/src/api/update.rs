@@ -7,10 +7,11 @@ use serde_json::{Value, json};
 use super::managers::{self, Ownership};
 use super::request::ResourceRequest;
 use super::server::Call;
-use super::{ApiError, Cause, body, create, render};
+use super::{body, create, render};
 use crate::admission::{self, Write};
 use crate::object;
 use crate::registry::{Behaviour, Kind, meta, notices, prepare};
+use crate::status::{ApiError, Cause};
 use crate::store::Expect;
 
 /// Answers `update`.
@@ -75,13 +76,18 @@ pub(crate) async fn change(
         body::to_stored(kind, &mut new);
         check_preconditions(kind, request, old, &new)?;
         settle(kind, &request.subresource, old, &mut new)?;
-        prepare(&call.server, kind, &mut new, Some(old))?;
+        prepare(
+            (&call.server.store, &call.server.clock),
+            kind,
+            &mut new,
+            Some(old),
+        )?;
         meta::count_generation(kind, old, &mut new);
         if ownership == Ownership::Recorded {
             managers::record_update(call, kind, &request.subresource, old, &mut new)?;
         }
         if request.subresource.is_empty() {
-            notices(kind, &new)
+            notices(kind, &new, Some(old))
                 .into_iter()
                 .for_each(|text| call.warn(text));
         }

@@ -15,7 +15,6 @@ use tokio::sync::mpsc;
 use tokio::time::{Instant, MissedTickBehavior, interval_at, sleep_until};
 use tokio_stream::wrappers::ReceiverStream;
 
-use super::ApiError;
 use super::read::resource_version;
 use super::represent::Form;
 use super::request::ResourceRequest;
@@ -23,6 +22,7 @@ use super::server::Call;
 use crate::clock::Clock;
 use crate::registry::Kind;
 use crate::registry::select::Selection;
+use crate::status::{ApiError, Cause};
 use crate::store::{Change, LogError, Record, Store, Watch};
 
 /// Time between bookmarks.
@@ -65,7 +65,7 @@ pub(crate) fn watch(
     kind: &Kind,
     request: &ResourceRequest,
 ) -> Result<Response, ApiError> {
-    let mut selection = Selection::parse(&call.query, kind)?;
+    let mut selection = call.selection(kind)?;
     if !request.name.is_empty() {
         selection.require_name(&request.name);
     }
@@ -158,7 +158,7 @@ fn begin(call: &Call, kind: &Kind, request: &ResourceRequest) -> Result<Start, A
 }
 
 fn invalid_options(field: &str, message: &str) -> ApiError {
-    let cause = super::Cause {
+    let cause = Cause {
         reason: "FieldValueForbidden",
         field: field.to_owned(),
         message: message.to_owned(),

@@ -2,16 +2,19 @@
 
 use serde_json::{Value, json};
 
+use super::{Catalog, meta, roles};
 use crate::Error;
-use crate::api::Server;
+use crate::clock::Clock;
 use crate::object;
-use crate::registry::{meta, roles};
-use crate::store::{Expect, LogError};
+use crate::store::{Expect, LogError, Store};
 
 const NAMESPACES: [&str; 4] = ["default", "kube-node-lease", "kube-public", "kube-system"];
 
 /// Creates what is missing.
-pub(crate) async fn ensure(server: &Server) -> Result<(), Error> {
+pub(crate) async fn ensure(catalog: &Catalog, store: &Store, clock: &Clock) -> Result<(), Error> {
+    let put_if_absent = |group, version, plural, object| {
+        put_if_absent(catalog, store, clock, (group, version, plural), object)
+    };
     let mut revision = 0;
     for namespace in NAMESPACES {
         let object = json!({
@@ -24,30 +27,24 @@ pub(crate) async fn ensure(server: &Server) -> Result<(), Error> {
             "spec": { "finalizers": ["kubernetes"] },
             "status": { "phase": "Active" },
         });
-        revision = revision.max(put_if_absent(server, "", "v1", "namespaces", object)?);
+        revision = revision.max(put_if_absent("", "v1", "namespaces", object)?);
     }
     let rbac = "rbac.authorization.k8s.io";
     for role in roles::cluster_roles() {
-        revision = revision.max(put_if_absent(server, rbac, "v1", "clusterroles", role)?);
+        revision = revision.max(put_if_absent(rbac, "v1", "clusterroles", role)?);
     }
     for binding in roles::cluster_role_bindings() {
-        revision = revision.max(put_if_absent(
-            server,
-            rbac,
-            "v1",
-            "clusterrolebindings",
-            binding,
-        )?);
+        revision = revision.max(put_if_absent(rbac, "v1", "clusterrolebindings", binding)?);
     }
-    Ok(server.store.durable(revision).await?)
+    Ok(store.durable(revision).await?)
 }
 
 /// Returns the revision at which the object was written, zero if it was there.
 fn put_if_absent(
-    server: &Server,
-    group: &str,
-    version: &str,
-    plural: &str,
+    catalog: &Catalog,
+    store: &Store,
+    clock: &Clock,
+    (group, version, plural): (&str, &str, &str),
     mut object: Value,
 ) -> Result<u64, Error> {
     let name = object::name(&object).to_owned();
@@ -55,12 +52,11 @@ fn put_if_absent(
         object: format!("{plural}/{name}"),
         reason,
     };
-    let kind = server
-        .catalog()
+    let kind = catalog
         .find(group, version, plural)
         .map_err(|error| failed(error.message))?;
-    meta::initialise(&kind, &mut object, &server.clock);
-    match server.store.put(
+    meta::initialise(&kind, &mut object, clock);
+    match store.put(
         &kind.key(object::namespace(&object), &name),
         object,
         Expect::Absent,

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use serde_json::{Value, json};
 
 use super::columns::CustomColumn;
-use super::notices::{CEL, has_cel};
+use super::notices::skipped_rules;
 use super::{Behaviour, Catalog, Kind, ScalePaths};
 use crate::clock::Clock;
 use crate::object;
@@ -104,9 +104,20 @@ pub(crate) fn complete_names(definition: &mut Value) {
     let kind = object::text(definition, "/spec/names/kind").to_owned();
     let spec = object::child(object::fields(definition), "spec");
     let names = object::child(spec, "names");
-    object::set_default(names, "singular", kind.to_lowercase());
-    object::set_default(names, "listKind", format!("{kind}List"));
-    object::set_default(object::child(spec, "conversion"), "strategy", "None");
+    let empty = |names: &object::Fields, key: &str| {
+        names
+            .get(key)
+            .and_then(Value::as_str)
+            .unwrap_or_default()
+            .is_empty()
+    };
+    if !kind.is_empty() && empty(names, "singular") {
+        names.insert("singular".to_owned(), kind.to_lowercase().into());
+    }
+    if !kind.is_empty() && empty(names, "listKind") {
+        names.insert("listKind".to_owned(), format!("{kind}List").into());
+    }
+    object::set_default(spec, "conversion", json!({ "strategy": "None" }));
 }
 
 /// Sets the status of a definition: its names are accepted unless another definition has them, and with
@@ -153,12 +164,13 @@ pub(crate) fn accept(definition: &mut Value, others: &[Value], clock: &Clock) {
             ),
         ],
     };
-    if has_cel(definition) {
+    let skipped = skipped_rules(definition);
+    if !skipped.is_empty() {
         conditions.push(condition(
             "ValidationRulesEvaluated",
             false,
             "NotSupported",
-            CEL,
+            &skipped.join("; "),
         ));
     }
     if object::is_deleting(definition) {

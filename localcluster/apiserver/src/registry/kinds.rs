@@ -373,3 +373,17 @@ impl Builtin {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::schema::builtin::{DOCUMENTS, definition_name};
+
+    #[test]
+    fn every_builtin_kind_has_a_definition() {
+        for kind in BUILTIN {
+            let name = definition_name(kind.group, kind.version, kind.kind);
+            assert!(DOCUMENTS.contains_key(&name), "{name}");
+        }
+    }
+}

@@ -3,9 +3,9 @@
 use serde_json::{Value, json};
 
 use super::Kind;
-use crate::api::Cause;
 use crate::clock::Clock;
 use crate::object;
+use crate::status::Cause;
 
 /// Longest generated name before its random suffix.
 const MAX_GENERATED_BASE: usize = 58;

@@ -23,8 +23,8 @@ use std::sync::{Arc, OnceLock};
 
 use serde_json::Value;
 
-use crate::api::ApiError;
 use crate::schema::{self, Schema};
+use crate::status::{ApiError, Named};
 
 /// A resource in one version.
 #[derive(Debug, Clone)]
@@ -69,6 +69,20 @@ pub(crate) enum Behaviour {
     Custom(Arc<custom::Custom>),
 }
 
+impl Named for Kind {
+    fn group(&self) -> &str {
+        &self.group
+    }
+
+    fn kind(&self) -> &str {
+        &self.kind
+    }
+
+    fn plural(&self) -> &str {
+        &self.plural
+    }
+}
+
 impl Kind {
     /// Structure of objects.
     pub(crate) fn schema(&self) -> &Schema {
@@ -95,15 +109,6 @@ impl Kind {
             self.version.clone()
         } else {
             format!("{}/{}", self.group, self.version)
-        }
-    }
-
-    /// `deployments.apps`, as in messages.
-    pub(crate) fn qualified_resource(&self) -> String {
-        if self.group.is_empty() {
-            self.plural.clone()
-        } else {
-            format!("{}.{}", self.plural, self.group)
         }
     }
 

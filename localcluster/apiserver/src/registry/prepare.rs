@@ -4,26 +4,28 @@ use serde_json::{Value, json};
 
 use super::defaults::{self, ClusterAddresses};
 use super::{Kind, custom, validation};
-use crate::api::{ApiError, Server};
+use crate::clock::Clock;
 use crate::object;
+use crate::status::ApiError;
+use crate::store::Store;
 
 /// Makes `new` complete and checks it. `old` is the object that it replaces.
 pub(crate) fn prepare(
-    server: &Server,
+    (store, clock): (&Store, &Clock),
     kind: &Kind,
     new: &mut Value,
     old: Option<&Value>,
 ) -> Result<(), ApiError> {
     defaults::apply(kind, new);
     match (kind.group.as_str(), kind.plural.as_str()) {
-        ("", "services") => addresses(server, kind, new, old)?,
+        ("", "services") => addresses(store, kind, new, old)?,
         ("", "namespaces") if old.is_none() => {
             let fields = object::fields(new);
             fields.insert("spec".to_owned(), json!({ "finalizers": ["kubernetes"] }));
             fields.insert("status".to_owned(), json!({ "phase": "Active" }));
         }
         ("apiextensions.k8s.io", "customresourcedefinitions") => {
-            custom::accept(new, &custom::definitions(&server.store), &server.clock);
+            custom::accept(new, &custom::definitions(store), clock);
         }
         _ => {}
     }
@@ -37,12 +39,12 @@ pub(crate) fn prepare(
 
 /// Gives a service its addresses, unless it keeps those it has.
 fn addresses(
-    server: &Server,
+    store: &Store,
     kind: &Kind,
     new: &mut Value,
     old: Option<&Value>,
 ) -> Result<(), ApiError> {
-    let services = server.store.scan(&kind.prefix(""));
+    let services = store.scan(&kind.prefix(""));
     let used = ClusterAddresses::used_by(services.iter().map(|record| &*record.value));
     if defaults::allocate(new, old, used) {
         Ok(())

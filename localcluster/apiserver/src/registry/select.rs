@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use super::Kind;
-use crate::api::{ApiError, Query};
+use crate::status::ApiError;
 
 /// What a list or watch selects.
 #[derive(Debug, Clone, Default)]
@@ -37,12 +37,11 @@ struct FieldRequirement {
 
 impl Selection {
     /// Reads `labelSelector` and `fieldSelector`.
-    pub(crate) fn parse(query: &Query, kind: &Kind) -> Result<Self, ApiError> {
-        let labels =
-            parse_labels(query.get("labelSelector").unwrap_or_default()).map_err(|reason| {
-                ApiError::bad_request(format!("unable to parse requirement: {reason}"))
-            })?;
-        let fields = parse_fields(query.get("fieldSelector").unwrap_or_default(), kind)?;
+    pub(crate) fn parse(labels: &str, fields: &str, kind: &Kind) -> Result<Self, ApiError> {
+        let labels = parse_labels(labels).map_err(|reason| {
+            ApiError::bad_request(format!("unable to parse requirement: {reason}"))
+        })?;
+        let fields = parse_fields(fields, kind)?;
         Ok(Self { labels, fields })
     }
 

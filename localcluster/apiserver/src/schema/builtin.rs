@@ -176,17 +176,12 @@ fn annotate(name: &str, document: &mut Value) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::registry::kinds::BUILTIN;
     use crate::schema::ListType;
 
     #[test]
-    fn every_definition_compiles_and_every_builtin_kind_has_one() {
+    fn every_definition_compiles() {
         for document in DOCUMENTS.values() {
             Schema::compile(document).unwrap();
-        }
-        for kind in BUILTIN {
-            let name = definition_name(kind.group, kind.version, kind.kind);
-            assert!(DOCUMENTS.contains_key(&name), "{name}");
         }
     }
 

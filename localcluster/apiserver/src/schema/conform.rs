@@ -32,6 +32,11 @@ pub(crate) fn prune(schema: &Schema, object: &mut Value) -> Misfits {
     misfits
 }
 
+/// As [`prune`], for a value inside an object.
+pub(super) fn prune_part(schema: &Schema, value: &mut Value, embedded: bool) {
+    prune_value(schema, value, "", embedded, &mut Misfits::default());
+}
+
 fn join(path: &str, field: &str) -> String {
     if path.is_empty() {
         field.to_owned()
@@ -139,6 +144,7 @@ fn undecodable(value: &Value, path: &str, wanted: &str) -> String {
     format!("json: cannot unmarshal {found} into Go struct field {path} of type {wanted}")
 }
 
+/// Drops what a part of a structural schema does not know; `embedded` values are objects of their own.
 fn prune_value(
     schema: &Schema,
     value: &mut Value,

@@ -2,13 +2,16 @@
 
 use serde_json::Value;
 
-use super::Schema;
+use super::{Schema, Type};
 
 /// Fills in missing fields that have a default, also inside defaults. A null where null is not allowed
-/// counts as missing if there is a default.
+/// counts as missing: it gives way to the default, or goes.
 pub(crate) fn apply(schema: &Schema, value: &mut Value) {
     match value {
         Value::Object(fields) => {
+            fields.retain(|name, value| {
+                !value.is_null() || schema.field(name).is_none_or(may_be_null)
+            });
             for (name, property) in &schema.properties {
                 let missing = match fields.get(name) {
                     None => true,
@@ -33,6 +36,12 @@ pub(crate) fn apply(schema: &Schema, value: &mut Value) {
     }
 }
 
+/// Whether a null is kept: it is allowed, is replaced by a default, or its field may hold anything.
+fn may_be_null(schema: &Schema) -> bool {
+    let free = schema.kind == Type::Any && !schema.preserve_unknown;
+    schema.nullable || schema.default.is_some() || free
+}
+
 #[cfg(test)]
 mod tests {
     use serde_json::json;
@@ -47,6 +56,8 @@ mod tests {
                 "spec": { "type": "object", "default": {}, "properties": {
                     "n": { "type": "integer", "default": 3 },
                     "s": { "type": "string", "nullable": true, "default": "x" },
+                    "plain": { "type": "string" },
+                    "free": { "type": "object", "additionalProperties": true },
                     "list": { "type": "array", "items": { "type": "object", "properties": {
                         "p": { "type": "string", "default": "TCP" },
                     } } },
@@ -57,11 +68,15 @@ mod tests {
         let mut empty = json!({});
         apply(&schema, &mut empty);
         assert_eq!(empty, json!({ "spec": { "n": 3, "s": "x" } }));
-        let mut some = json!({ "spec": { "n": null, "s": null, "list": [{}] } });
+        let mut some = json!({ "spec": {
+            "n": null, "s": null, "list": [{}], "plain": null, "free": { "x": null },
+        } });
         apply(&schema, &mut some);
         assert_eq!(
             some,
-            json!({ "spec": { "n": 3, "s": null, "list": [{ "p": "TCP" }] } })
+            json!({ "spec": {
+                "n": 3, "s": null, "list": [{ "p": "TCP" }], "free": { "x": null },
+            } })
         );
     }
 }

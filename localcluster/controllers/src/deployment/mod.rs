@@ -14,6 +14,7 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
+use api_failure::ApiFailure;
 use jiff::Timestamp;
 use k8s_openapi::api::{
     apps::v1::{Deployment, DeploymentStatus, ReplicaSet},
@@ -34,7 +35,7 @@ use localcluster_shared::{
 };
 use serde_json::json;
 
-use crate::{Error, availability::is_finished, error::is_namespace_going, requeue};
+use crate::{Error, availability::is_finished, requeue};
 use round::{Plan, View, Write};
 
 /// Everything a round needs.
@@ -215,8 +216,9 @@ async fn carry_out(
                 match sets
                     .delete(name, &DeleteParams::background().preconditions(exactly))
                     .await
+                    .map_err(ApiFailure::from)
                 {
-                    Err(kube::Error::Api(status)) if status.is_not_found() => {}
+                    Err(failure) if failure.is_not_found() => {}
                     other => drop(other.map_err(Error::about("ReplicaSet", name, "delete"))?),
                 }
             }
@@ -253,12 +255,16 @@ async fn create(
     let namespace = deployment.namespace().unwrap_or_default();
     let sets: Api<ReplicaSet> = Api::namespaced(context.client.clone(), &namespace);
     let deployments: Api<Deployment> = Api::namespaced(context.client.clone(), &namespace);
-    let error = match sets.create(&PostParams::default(), set).await {
+    let failure = match sets
+        .create(&PostParams::default(), set)
+        .await
+        .map_err(ApiFailure::from)
+    {
         Ok(_) => {
             context.set_create_error(uid, None);
             return Ok(());
         }
-        Err(kube::Error::Api(status)) if status.is_already_exists() => {
+        Err(failure) if failure.is_already_exists() => {
             let existing = sets
                 .get(&set.name_any())
                 .await
@@ -283,11 +289,12 @@ async fn create(
             write_status(&deployments, deployment, &status).await?;
             return Err(Error::Again);
         }
-        Err(error) if is_namespace_going(&error) => return Ok(()),
-        Err(error) => error,
+        // Not worth an event or another attempt: everything in the namespace goes too.
+        Err(failure) if failure.is_namespace_terminating() => return Ok(()),
+        Err(failure) => failure,
     };
     let message = format!(
-        "Failed to create new replica set \"{}\": {error}",
+        "Failed to create new replica set \"{}\": {failure}",
         set.name_any()
     );
     context.set_create_error(uid, Some(message.clone()));
@@ -301,7 +308,7 @@ async fn create(
     if let Some(status) = &plan.status {
         write_status(&deployments, deployment, status).await?;
     }
-    Err(Error::on(set, "create")(error))
+    Err(Error::on(set, "create")(failure))
 }
 
 /// Write what a plan may change of a ReplicaSet. The resource version makes a decision that was
@@ -340,8 +347,9 @@ async fn write_status(
             &Patch::Merge(patch),
         )
         .await
+        .map_err(ApiFailure::from)
     {
-        Err(kube::Error::Api(gone)) if gone.is_not_found() => Ok(()),
+        Err(failure) if failure.is_not_found() => Ok(()),
         other => other
             .map(|_| ())
             .map_err(Error::on(deployment, "update the status of")),

@@ -4,6 +4,7 @@ mod desired;
 
 use std::sync::Arc;
 
+use api_failure::ApiFailure;
 use k8s_openapi::api::{
     core::v1::{Endpoints, Pod, Service},
     discovery::v1::EndpointSlice,
@@ -136,9 +137,13 @@ async fn write_slices(
             .find(|old| old.name_any() == slice.name_any());
         match same_name {
             None => {
-                match api.create(&PostParams::default(), &slice).await {
+                match api
+                    .create(&PostParams::default(), &slice)
+                    .await
+                    .map_err(ApiFailure::from)
+                {
                     // Made in an earlier round that the local copy does not show yet.
-                    Err(kube::Error::Api(status)) if status.is_already_exists() => {
+                    Err(failure) if failure.is_already_exists() => {
                         return Err(Error::Again);
                     }
                     other => drop(other.map_err(Error::on(&slice, "create"))?),
@@ -159,8 +164,12 @@ async fn write_slices(
             .iter()
             .any(|slice| slice.name_any() == old.name_any())
     }) {
-        match api.delete(&old.name_any(), &DeleteParams::default()).await {
-            Err(kube::Error::Api(status)) if status.is_not_found() => {}
+        match api
+            .delete(&old.name_any(), &DeleteParams::default())
+            .await
+            .map_err(ApiFailure::from)
+        {
+            Err(failure) if failure.is_not_found() => {}
             other => drop(other.map_err(Error::on(&**old, "delete"))?),
         }
     }
@@ -182,8 +191,12 @@ async fn write_endpoints(
         &service.namespace().unwrap_or_default(),
     );
     match context.endpoints.get(&ObjectRef::from_obj(&desired)) {
-        None => match api.create(&PostParams::default(), &desired).await {
-            Err(kube::Error::Api(status)) if status.is_already_exists() => Err(Error::Again),
+        None => match api
+            .create(&PostParams::default(), &desired)
+            .await
+            .map_err(ApiFailure::from)
+        {
+            Err(failure) if failure.is_already_exists() => Err(Error::Again),
             other => other
                 .map(|_| ())
                 .map_err(Error::on(service, "create Endpoints of")),

@@ -4,6 +4,7 @@ mod graph;
 
 use std::{collections::VecDeque, time::Duration};
 
+use api_failure::{ApiFailure, if_present};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 use kube::{
     Api, Client, ResourceExt,
@@ -115,15 +116,15 @@ impl Collector {
     async fn work(&mut self) {
         while let Some(uid) = self.queue.pop_front() {
             for action in self.graph.decide(&uid) {
-                if let Err(error) = self.carry_out(&uid, action).await {
-                    tracing::debug!(uid, %error, "collecting; trying again");
+                if let Err(failure) = self.carry_out(&uid, action).await {
+                    tracing::debug!(uid, %failure, "collecting; trying again");
                     self.later.push_back((Instant::now() + RETRY, uid.clone()));
                 }
             }
         }
     }
 
-    async fn carry_out(&mut self, looked_at: &str, action: Action) -> Result<(), kube::Error> {
+    async fn carry_out(&mut self, looked_at: &str, action: Action) -> Result<(), ApiFailure> {
         match action {
             Action::Verify(owners) => {
                 for owner in owners {
@@ -158,7 +159,7 @@ impl Collector {
         &self,
         dependent: &str,
         owner: &OwnerReference,
-    ) -> Result<Option<bool>, kube::Error> {
+    ) -> Result<Option<bool>, ApiFailure> {
         let group = owner
             .api_version
             .split_once('/')
@@ -169,13 +170,13 @@ impl Collector {
             return Ok(None);
         };
         let api: Api<Meta> = kind.api(&self.client, node.namespace.as_deref());
-        let found = api.get_metadata_opt(&owner.name).await?;
+        let found = if_present(api.get_metadata(&owner.name).await)?;
         Ok(Some(found.is_some_and(|found| {
             found.uid().as_ref() == Some(&owner.uid)
         })))
     }
 
-    async fn delete(&self, uid: &str, policy: Policy) -> Result<(), kube::Error> {
+    async fn delete(&self, uid: &str, policy: Policy) -> Result<(), ApiFailure> {
         let Some(node) = self.graph.get(uid) else {
             return Ok(());
         };
@@ -195,9 +196,13 @@ impl Collector {
             preconditions: Some(exactly),
             ..DeleteParams::default()
         };
-        match api.delete(&node.name, &params).await {
-            Err(kube::Error::Api(status)) if status.is_not_found() => Ok(()),
-            other => other.map(|_| ()),
+        match api
+            .delete(&node.name, &params)
+            .await
+            .map_err(ApiFailure::from)
+        {
+            Err(failure) if failure.is_not_found() => Ok(()),
+            other => other.map(drop),
         }
     }
 
@@ -206,7 +211,7 @@ impl Collector {
         uid: &str,
         field: &str,
         value: serde_json::Value,
-    ) -> Result<(), kube::Error> {
+    ) -> Result<(), ApiFailure> {
         let Some(node) = self.graph.get(uid) else {
             return Ok(());
         };
@@ -215,9 +220,10 @@ impl Collector {
         match api
             .patch(&node.name, &PatchParams::default(), &Patch::Merge(patch))
             .await
+            .map_err(ApiFailure::from)
         {
-            Err(kube::Error::Api(status)) if status.is_not_found() => Ok(()),
-            other => other.map(|_| ()),
+            Err(failure) if failure.is_not_found() => Ok(()),
+            other => other.map(drop),
         }
     }
 }

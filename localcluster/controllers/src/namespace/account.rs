@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use api_failure::ApiFailure;
 use k8s_openapi::api::core::v1::{Namespace, ServiceAccount};
 use kube::{
     Api, Client, ResourceExt,
@@ -70,10 +71,16 @@ pub(crate) async fn reconcile(
         ..ServiceAccount::default()
     };
     let accounts: Api<ServiceAccount> = Api::namespaced(context.client.clone(), &name);
-    match accounts.create(&PostParams::default(), &account).await {
-        // Made by somebody else, or the namespace has just begun to go.
-        Err(kube::Error::Api(status))
-            if status.is_already_exists() || status.is_forbidden() || status.is_not_found() => {}
+    match accounts
+        .create(&PostParams::default(), &account)
+        .await
+        .map_err(ApiFailure::from)
+    {
+        // Made by somebody else, or the namespace goes away or is gone.
+        Err(failure)
+            if failure.is_already_exists()
+                || failure.is_namespace_terminating()
+                || failure.is_not_found() => {}
         other => drop(other.map_err(Error::on(&account, "create"))?),
     }
     Ok(Action::await_change())

@@ -2,6 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
+use api_failure::ApiFailure;
 use k8s_openapi::api::core::v1::Namespace;
 use kube::{
     Api, Client, ResourceExt,
@@ -64,9 +65,13 @@ pub(crate) async fn reconcile(
     for kind in kinds.iter().filter(|kind| kind.namespaced) {
         let of_kind = kind.resource.plural.as_str();
         let metadata: Api<Meta> = kind.api(&context.client, Some(&name));
-        let found = match metadata.list_metadata(&ListParams::default()).await {
+        let found = match metadata
+            .list_metadata(&ListParams::default())
+            .await
+            .map_err(ApiFailure::from)
+        {
             // The kind went away with its definition.
-            Err(kube::Error::Api(status)) if status.is_not_found() => continue,
+            Err(failure) if failure.is_not_found() => continue,
             other => other.map_err(Error::about(of_kind, &name, "list"))?.items,
         };
         left += found.len();
@@ -78,8 +83,9 @@ pub(crate) async fn reconcile(
             match objects
                 .delete(&object.name_any(), &DeleteParams::background())
                 .await
+                .map_err(ApiFailure::from)
             {
-                Err(kube::Error::Api(status)) if status.is_not_found() => {}
+                Err(failure) if failure.is_not_found() => {}
                 other => {
                     drop(other.map_err(Error::about(of_kind, &object.name_any(), "delete"))?);
                 }
@@ -111,8 +117,9 @@ async fn finalize(namespace: &Namespace, context: &Context) -> Result<(), Error>
             &freed,
         )
         .await
+        .map_err(ApiFailure::from)
     {
-        Err(kube::Error::Api(status)) if status.is_not_found() => Ok(()),
+        Err(failure) if failure.is_not_found() => Ok(()),
         other => other
             .map(|_: Namespace| ())
             .map_err(Error::on(namespace, "finalize")),

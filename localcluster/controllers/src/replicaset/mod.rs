@@ -8,6 +8,7 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
+use api_failure::ApiFailure;
 use jiff::Timestamp;
 use k8s_openapi::api::{apps::v1::ReplicaSet, core::v1::Pod};
 use kube::{
@@ -25,7 +26,7 @@ use localcluster_shared::{
 };
 use serde_json::json;
 
-use crate::{Error, error::is_namespace_going, requeue};
+use crate::{Error, requeue};
 use expect::Expectations;
 use plan::{Failure, Plan, View};
 
@@ -186,8 +187,9 @@ async fn carry_out(
                 &Patch::Merge(patch),
             )
             .await
+            .map_err(ApiFailure::from)
         {
-            Err(kube::Error::Api(gone)) if gone.is_not_found() => return Ok(()),
+            Err(failure) if failure.is_not_found() => return Ok(()),
             other => other.map_err(Error::on(set, "update the status of"))?,
         };
     }
@@ -218,8 +220,12 @@ async fn carry_out(
 
 async fn patch_owners(pods: &Api<Pod>, name: &str, owners: serde_json::Value) -> Result<(), Error> {
     let patch = Patch::Merge(json!({"metadata": {"ownerReferences": owners}}));
-    match pods.patch(name, &PatchParams::default(), &patch).await {
-        Err(kube::Error::Api(status)) if status.is_not_found() => Ok(()),
+    match pods
+        .patch(name, &PatchParams::default(), &patch)
+        .await
+        .map_err(ApiFailure::from)
+    {
+        Err(failure) if failure.is_not_found() => Ok(()),
         other => other
             .map(|_| ())
             .map_err(Error::about("Pod", name, "change the owner of")),
@@ -241,18 +247,20 @@ async fn change_pods(
         let pod = plan::new_pod(set, &suffix);
         let name = pod.name_any();
         context.expectations.creating(uid, &name);
-        if let Err(error) = pods.create(&PostParams::default(), &pod).await {
+        let created = pods.create(&PostParams::default(), &pod).await;
+        if let Err(failure) = created.map_err(ApiFailure::from) {
             context.expectations.not_created(uid, &name);
-            if is_namespace_going(&error) {
+            // Not worth an event or another attempt: everything in the namespace goes too.
+            if failure.is_namespace_terminating() {
                 return Ok(());
             }
-            let message = format!("Error creating: {error}");
+            let message = format!("Error creating: {failure}");
             return Err((
                 Failure {
                     reason: "FailedCreate",
                     message,
                 },
-                Error::about("Pod", &name, "create")(error),
+                Error::about("Pod", &name, "create")(failure),
             ));
         }
         context
@@ -278,19 +286,20 @@ async fn change_pods(
         match pods
             .delete(name, &DeleteParams::default().preconditions(exactly))
             .await
+            .map_err(ApiFailure::from)
         {
-            Err(kube::Error::Api(status)) if status.is_not_found() || status.is_conflict() => {
+            Err(failure) if failure.is_not_found() || failure.is_conflict() => {
                 context.expectations.not_deleted(uid, &pod_uid);
             }
-            Err(error) => {
+            Err(failure) => {
                 context.expectations.not_deleted(uid, &pod_uid);
-                let message = format!("Error deleting: {error}");
+                let message = format!("Error deleting: {failure}");
                 return Err((
                     Failure {
                         reason: "FailedDelete",
                         message,
                     },
-                    Error::about("Pod", name, "delete")(error),
+                    Error::about("Pod", name, "delete")(failure),
                 ));
             }
             Ok(_) => {

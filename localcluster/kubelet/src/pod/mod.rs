@@ -14,6 +14,7 @@ pub(crate) use container::log_folder;
 
 use std::{sync::Arc, time::Duration};
 
+use api_failure::ApiFailure;
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{Container, ContainerStatus, Pod, PodSpec, PodStatus};
 use kube::{
@@ -281,13 +282,17 @@ impl PodTask {
             .grace_period(0)
             .preconditions(exactly);
         loop {
-            match pods.delete(&self.pod.name_any(), &now).await {
+            match pods
+                .delete(&self.pod.name_any(), &now)
+                .await
+                .map_err(ApiFailure::from)
+            {
                 Ok(_) => return true,
-                Err(kube::Error::Api(status)) if status.is_not_found() || status.is_conflict() => {
+                Err(failure) if failure.is_not_found() || failure.is_conflict() => {
                     return true;
                 }
-                Err(error) => {
-                    tracing::warn!(pod = self.pod.name_any(), %error, "cannot delete; trying again");
+                Err(failure) => {
+                    tracing::warn!(pod = self.pod.name_any(), %failure, "cannot delete; trying again");
                 }
             }
             tokio::select! {
@@ -318,11 +323,12 @@ impl PodTask {
                 &Patch::Merge(patch),
             )
             .await
+            .map_err(ApiFailure::from)
         {
             Ok(_) => self.written = Some(status),
-            Err(kube::Error::Api(answer)) if answer.is_not_found() || answer.is_conflict() => {}
-            Err(error) => {
-                tracing::warn!(pod = self.pod.name_any(), %error, "cannot write the status; trying again");
+            Err(failure) if failure.is_not_found() || failure.is_conflict() => {}
+            Err(failure) => {
+                tracing::warn!(pod = self.pod.name_any(), %failure, "cannot write the status; trying again");
                 let shared = self.shared.clone();
                 tokio::spawn(async move {
                     sleep(STATUS_RETRY).await;

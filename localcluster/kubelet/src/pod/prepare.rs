@@ -2,6 +2,7 @@
 
 use std::{fs, io, os::unix::fs::OpenOptionsExt, path::Path, time::Duration};
 
+use api_failure::{ApiFailure, if_present};
 use base64::Engine;
 use jiff::Timestamp;
 use k8s_openapi::api::{
@@ -111,13 +112,13 @@ async fn sources(host: &Host, pod: &Pod, container: &Container) -> Result<Source
     let config_maps: Api<ConfigMap> = Api::namespaced(host.client.clone(), &namespace);
     let secrets: Api<Secret> = Api::namespaced(host.client.clone(), &namespace);
     let mut sources = Sources::default();
-    let failed = |error: kube::Error| Unprepared::config(error.to_string());
+    let failed = |failure: ApiFailure| Unprepared::config(failure.to_string());
     for name in references.config_maps {
-        let found = config_maps.get_opt(&name).await.map_err(failed)?;
+        let found = if_present(config_maps.get(&name).await).map_err(failed)?;
         sources.config_maps.insert(name, found);
     }
     for name in references.secrets {
-        let found = secrets.get_opt(&name).await.map_err(failed)?;
+        let found = if_present(secrets.get(&name).await).map_err(failed)?;
         sources.secrets.insert(name, found);
     }
     Ok(sources)
@@ -155,10 +156,8 @@ pub(crate) async fn pod(
         .filter(|name| !name.is_empty())
         .unwrap_or_else(|| "default".into());
     let accounts: Api<ServiceAccount> = Api::namespaced(host.client.clone(), &namespace);
-    let account = accounts
-        .get_opt(&name)
-        .await
-        .map_err(|error| Unprepared::config(error.to_string()))?;
+    let account = if_present(accounts.get(&name).await)
+        .map_err(|failure| Unprepared::config(failure.to_string()))?;
     let Some(account) = account else {
         return Err(Unprepared::config(format!(
             "serviceaccount \"{name}\" not found"
@@ -217,7 +216,10 @@ pub(crate) async fn renew_token(
     let answer = accounts
         .create_token_request(account, &PostParams::default(), &request)
         .await
-        .map_err(|error| Unprepared::config(format!("failed to fetch token: {error}")))?;
+        .map_err(|error| {
+            let failure = ApiFailure::from(error);
+            Unprepared::config(format!("failed to fetch token: {failure}"))
+        })?;
     let status = answer
         .status
         .ok_or_else(|| Unprepared::config("failed to fetch token: the answer has none"))?;

@@ -113,7 +113,11 @@ async fn each_alert_fires_for_its_state_and_no_other() {
             &[leads, succeeded, stands][..],
             &[][..],
         ),
-        ("no replica leads", &[waits], &["CanaryControllerWithoutLeader"]),
+        (
+            "no replica leads",
+            &[waits],
+            &["CanaryControllerWithoutLeader"],
+        ),
         (
             "a release failed",
             &[leads, failed, stands],

@@ -5,6 +5,7 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
+use api_failure::ApiFailure;
 use k8s_openapi::{
     api::core::v1::{Event, ObjectReference},
     apimachinery::pkg::apis::meta::v1::Time,
@@ -55,9 +56,9 @@ impl Recorder {
     /// Records that `occurrence` happened to `object`, which must carry its uid.
     pub async fn record(&self, object: &ObjectReference, occurrence: Occurrence) {
         let reason = occurrence.reason;
-        if let Err(error) = self.write(object, occurrence).await {
+        if let Err(failure) = self.write(object, occurrence).await {
             let name = object.name.as_deref().unwrap_or_default();
-            tracing::debug!(%error, reason, name, "cannot write an event");
+            tracing::debug!(%failure, reason, name, "cannot write an event");
         }
     }
 
@@ -65,7 +66,7 @@ impl Recorder {
         &self,
         object: &ObjectReference,
         occurrence: Occurrence,
-    ) -> Result<(), kube::Error> {
+    ) -> Result<(), ApiFailure> {
         let events: Api<Event> = Api::namespaced(self.client.clone(), &namespace_of(object));
         let now = jiff::Timestamp::now();
         let identity = object
@@ -86,19 +87,19 @@ impl Recorder {
             match events
                 .patch(&known.name, &PatchParams::default(), &Patch::Merge(patch))
                 .await
+                .map_err(ApiFailure::from)
             {
-                Err(kube::Error::Api(status)) if status.is_not_found() => {}
-                other => return other.map(|_| ()),
+                Err(failure) if failure.is_not_found() => {}
+                other => return other.map(drop),
             }
         }
         let (_, occurrence) = key;
         let event = event(known.name, object, &occurrence, self.component, &self.host);
-        match events.create(&PostParams::default(), &event).await {
+        let created = events.create(&PostParams::default(), &event).await;
+        match created.map_err(ApiFailure::from) {
             // The namespace is being deleted, together with its events.
-            Err(kube::Error::Api(status)) if status.is_forbidden() || status.is_not_found() => {
-                Ok(())
-            }
-            other => other.map(|_| ()),
+            Err(failure) if failure.is_namespace_terminating() || failure.is_not_found() => Ok(()),
+            other => other.map(drop),
         }
     }
 

@@ -6,8 +6,9 @@ use std::{
     time::Duration,
 };
 
+use api_failure::ApiFailure;
 use k8s_openapi::api::core::v1::{Event, ObjectReference};
-use kube::{Api, Client, Error, api::PostParams};
+use kube::{Api, Client, api::PostParams};
 use tokio::{
     sync::mpsc,
     time::{Instant, sleep},
@@ -81,13 +82,16 @@ async fn write(client: &Client, component: &str, problem: &Problem) {
     let api: Api<Event> = Api::namespaced(client.clone(), &namespace_of(&object));
     let mut wait = Duration::from_millis(100);
     for _ in 0..ATTEMPTS {
-        match api.create(&PostParams::default(), &event).await {
+        let created = api.create(&PostParams::default(), &event).await;
+        match created.map_err(ApiFailure::from) {
             Ok(_) => return,
             // An earlier process wrote it, or the object or its namespace was deleted.
-            Err(Error::Api(status)) if [403, 404, 409].contains(&status.code) => {
-                return tracing::debug!(object = %problem.object, %status, "event not written");
+            Err(failure) if failure.is_refusal() || failure.is_conflict() => {
+                return tracing::debug!(object = %problem.object, %failure, "event not written");
             }
-            Err(error) => tracing::warn!(object = %problem.object, %error, "cannot write an event"),
+            Err(failure) => {
+                tracing::warn!(object = %problem.object, %failure, "cannot write an event");
+            }
         }
         sleep(wait).await;
         wait *= 2;

@@ -10,7 +10,7 @@ mod workload;
 use serde_json::Value;
 
 use super::{Behaviour, Kind};
-use crate::api::Cause;
+use crate::status::Cause;
 use crate::{object, schema};
 
 /// Everything wrong with an object that is to be stored, in place of `old` if there is one.
@@ -21,9 +21,11 @@ pub(crate) fn check(kind: &Kind, new: &Value, old: Option<&Value>) -> Vec<Cause>
         let mut rest = new.clone();
         // The schema says nothing about metadata but what its name may be.
         object::fields(&mut rest).remove("metadata");
-        causes
-            .0
-            .extend(schema::validate::validate(&custom.schema, &rest, ""));
+        let found = &mut causes.0;
+        found.extend(schema::embedded::check(&custom.schema, &rest, ""));
+        found.extend(schema::validate::validate(&custom.schema, &rest, ""));
+        let rules = schema::cel::check(&custom.schema, new, old, found);
+        found.extend(rules);
         return causes.0;
     }
     match (kind.group.as_str(), kind.plural.as_str()) {

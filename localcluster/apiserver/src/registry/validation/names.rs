@@ -12,20 +12,12 @@ use crate::registry::{Behaviour, Kind};
 /// Checks a text; the error says what is wrong.
 pub(super) type Rule = fn(&str) -> Result<(), &'static str>;
 
-const SUBDOMAIN: &str = "a lowercase RFC 1123 subdomain must consist of lower case alphanumeric characters, '-' or '.', and must start and end with an alphanumeric character (e.g. 'example.com', regex used for validation is '[a-z0-9]([-a-z0-9]*[a-z0-9])?(\\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*')";
-const LABEL: &str = "a lowercase RFC 1123 label must consist of lower case alphanumeric characters or '-', and must start and end with an alphanumeric character (e.g. 'my-name',  or '123-abc', regex used for validation is '[a-z0-9]([-a-z0-9]*[a-z0-9])?')";
-const LABEL_1035: &str = "a DNS-1035 label must consist of lower case alphanumeric characters or '-', start with an alphabetic character, and end with an alphanumeric character (e.g. 'my-name',  or 'abc-123', regex used for validation is '[a-z]([-a-z0-9]*[a-z0-9])?')";
 const LABEL_VALUE: &str = "a valid label must be an empty string or consist of alphanumeric characters, '-', '_' or '.', and must start and end with an alphanumeric character (e.g. 'MyValue',  or 'my_value',  or '12345', regex used for validation is '(([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9])?')";
 const QUALIFIED_NAME: &str = "name part must consist of alphanumeric characters, '-', '_' or '.', and must start and end with an alphanumeric character (e.g. 'MyName',  or 'my.name',  or '123-abc', regex used for validation is '([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]')";
 
 /// Largest sum of annotation keys and values, as upstream.
 const MAX_ANNOTATIONS: usize = 256 * 1024;
 
-static SUBDOMAIN_PATTERN: LazyLock<Option<Regex>> = LazyLock::new(|| {
-    Regex::new(r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$").ok()
-});
-static LABEL_PATTERN: LazyLock<Option<Regex>> =
-    LazyLock::new(|| Regex::new(r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$").ok());
 static VALUE_PATTERN: LazyLock<Option<Regex>> =
     LazyLock::new(|| Regex::new(r"^(([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9])?$").ok());
 
@@ -41,21 +33,17 @@ fn checked(holds: bool, detail: &'static str) -> Result<(), &'static str> {
 
 /// `example.com`
 pub(super) fn subdomain(text: &str) -> Result<(), &'static str> {
-    checked(text.len() <= 253, "must be no more than 253 characters")?;
-    checked(fits(&SUBDOMAIN_PATTERN, text), SUBDOMAIN)
+    crate::names::subdomain(text).map_err(|problems| problems[0])
 }
 
 /// `my-name`, `1-name`
 pub(super) fn label(text: &str) -> Result<(), &'static str> {
-    checked(text.len() <= 63, "must be no more than 63 characters")?;
-    checked(fits(&LABEL_PATTERN, text), LABEL)
+    crate::names::label(text).map_err(|problems| problems[0])
 }
 
 /// `my-name`, but not `1-name`
 pub(super) fn label_1035(text: &str) -> Result<(), &'static str> {
-    checked(text.len() <= 63, "must be no more than 63 characters")?;
-    let alphabetic = text.starts_with(|first: char| first.is_ascii_lowercase());
-    checked(alphabetic && fits(&LABEL_PATTERN, text), LABEL_1035)
+    crate::names::label_1035(text).map_err(|problems| problems[0])
 }
 
 /// Anything that can stand between slashes in a path.
@@ -166,7 +154,7 @@ pub(super) fn metadata(kind: &Kind, object: &Value, causes: &mut Causes) {
         }
     }
     if size > MAX_ANNOTATIONS {
-        causes.0.push(crate::api::Cause {
+        causes.0.push(crate::status::Cause {
             reason: "FieldValueTooLong",
             field: "metadata.annotations".to_owned(),
             message: format!("Too long: may not be more than {MAX_ANNOTATIONS} bytes"),

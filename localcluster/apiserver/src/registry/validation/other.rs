@@ -35,7 +35,7 @@ fn data(new: &Value, parts: &[&str], old: Option<&Value>, causes: &mut Causes) {
         }
     }
     if size > MAX_DATA {
-        causes.0.push(crate::api::Cause {
+        causes.0.push(crate::status::Cause {
             reason: "FieldValueTooLong",
             field: String::new(),
             message: format!("Too long: may not be more than {MAX_DATA} bytes"),

@@ -128,7 +128,7 @@ fn container(container: &Value, path: &str, volumes: &[Value], causes: &mut Caus
             causes.required(format!("{path}.mountPath"), "");
         }
         if !volumes.contains(&mount["name"]) {
-            causes.0.push(crate::api::Cause {
+            causes.0.push(crate::status::Cause {
                 reason: "FieldValueNotFound",
                 field: format!("{path}.name"),
                 message: format!("Not found: {}", mount["name"]),

@@ -1,0 +1,233 @@
+//! Who refused a request. Nearly all of them answer with 403, so it is read from the API server's sentence.
+
+/// Who refused, and what is missing.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Refusal {
+    /// The account lacks a permission: RBAC, or another authorizer of the cluster.
+    Permission {
+        /// Verb.
+        verb: String,
+        /// Resource with its group, such as `deployments.apps`, or a path.
+        resource: String,
+        /// Namespace; `None` for the whole cluster.
+        namespace: Option<String>,
+    },
+    /// A `ResourceQuota` is used up.
+    Quota(String),
+    /// Pod Security, with the level and version that the namespace enforces.
+    PodSecurity(String),
+    /// An admission webhook.
+    Webhook(String),
+    /// A `ValidatingAdmissionPolicy`.
+    Policy(String),
+    /// `OwnerReferencesPermissionEnforcement`: who sets the owners of an object needs `delete` on the object.
+    OwnerReferences,
+    /// `OwnerReferencesPermissionEnforcement`: who sets `blockOwnerDeletion` needs `update` on the owner's finalizers.
+    BlockOwnerDeletion,
+}
+
+impl Refusal {
+    /// From code and message of a `Status`.
+    pub(crate) fn parse(code: u16, message: &str) -> Option<Self> {
+        // A webhook may put anything into its words, so its name comes first.
+        if let Some(rest) = after(message, "admission webhook \"")
+            && rest.contains("\" denied the request")
+        {
+            return Some(Self::Webhook(until(rest, "\"")));
+        }
+        if let Some(rest) = after(message, "ValidatingAdmissionPolicy '")
+            && rest.contains("denied request")
+        {
+            return Some(Self::Policy(until(rest, "'")));
+        }
+        if code != 403 {
+            return None;
+        }
+        if let Some(rest) = after(message, "exceeded quota: ") {
+            return Some(Self::Quota(until(rest, ",")));
+        }
+        if let Some(rest) = after(message, "violates PodSecurity \"") {
+            return Some(Self::PodSecurity(until(rest, "\"")));
+        }
+        if message.contains("cannot set an ownerRef on a resource you can't delete") {
+            return Some(Self::OwnerReferences);
+        }
+        if message.contains("cannot set blockOwnerDeletion") && message.contains("finalizers on") {
+            return Some(Self::BlockOwnerDeletion);
+        }
+        permission(message)
+    }
+
+    /// The next step for whoever may change the cluster.
+    #[must_use]
+    pub fn advice(&self) -> String {
+        match self {
+            Self::Permission {
+                verb,
+                resource,
+                namespace: Some(namespace),
+            } => format!("grant \"{verb}\" on {resource} in namespace {namespace} by RBAC"),
+            Self::Permission { verb, resource, .. } => {
+                format!("grant \"{verb}\" on {resource} in the whole cluster by RBAC")
+            }
+            Self::Quota(name) => {
+                format!("raise ResourceQuota \"{name}\", or delete what is no longer needed")
+            }
+            Self::PodSecurity(policy) => format!(
+                "change the pods so that they keep to \"{policy}\", or the namespace's label \
+                 pod-security.kubernetes.io/enforce"
+            ),
+            Self::Webhook(name) => format!(
+                "do what admission webhook \"{name}\" asks for, or exempt this object from it"
+            ),
+            Self::Policy(name) => format!(
+                "do what ValidatingAdmissionPolicy \"{name}\" asks for, or exempt this object from it"
+            ),
+            Self::OwnerReferences => {
+                "OwnerReferencesPermissionEnforcement asks for \"delete\" on the object whose owner is set: grant it \
+                 by RBAC"
+                    .to_owned()
+            }
+            Self::BlockOwnerDeletion => {
+                "OwnerReferencesPermissionEnforcement asks for \"update\" on the finalizers of the owner: grant it \
+                 by RBAC"
+                    .to_owned()
+            }
+        }
+    }
+}
+
+/// `User "…" cannot create resource "deployments" in API group "apps" in the namespace "…"`, or `cannot get path "…"`.
+fn permission(message: &str) -> Option<Refusal> {
+    let rest = after(message, "User \"")?;
+    let rest = after(rest, "\" cannot ")?;
+    let verb = rest.split(' ').next()?.to_owned();
+    if let Some(path) = after(rest, " path \"") {
+        return Some(Refusal::Permission {
+            verb,
+            resource: until(path, "\""),
+            namespace: None,
+        });
+    }
+    let rest = after(rest, " resource \"")?;
+    let plural = until(rest, "\"");
+    let group = after(rest, " in API group \"").map(|rest| until(rest, "\""));
+    let resource = match (group.as_deref(), plural.split_once('/')) {
+        (None | Some(""), _) => plural,
+        (Some(group), Some((plural, sub))) => format!("{plural}.{group}/{sub}"),
+        (Some(group), None) => format!("{plural}.{group}"),
+    };
+    Some(Refusal::Permission {
+        verb,
+        resource,
+        namespace: after(rest, " in the namespace \"").map(|rest| until(rest, "\"")),
+    })
+}
+
+fn after<'a>(text: &'a str, mark: &str) -> Option<&'a str> {
+    text.split_once(mark).map(|(_, rest)| rest)
+}
+
+fn until(text: &str, end: &str) -> String {
+    text.split(end).next().unwrap_or_default().trim().to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn advice(code: u16, message: &str) -> Option<String> {
+        Refusal::parse(code, message).map(|refusal| refusal.advice())
+    }
+
+    #[test]
+    fn only_the_authorizers_sentence_leads_to_rbac() {
+        let user = "User \"system:serviceaccount:istio-system:canary-controller\"";
+        let sentence = format!(
+            "deployments.apps is forbidden: {user} cannot create resource \"deployments\" in API group \"apps\" in the \
+             namespace \"shop\""
+        );
+        assert_eq!(
+            advice(403, &sentence).unwrap(),
+            "grant \"create\" on deployments.apps in namespace shop by RBAC"
+        );
+        let sentence = format!(
+            "canaries.flagger.app \"a\" is forbidden: {user} cannot patch resource \"canaries/status\" in API group \
+             \"flagger.app\" in the namespace \"shop\": RBAC: role.rbac.authorization.k8s.io \"x\" not found"
+        );
+        assert_eq!(
+            advice(403, &sentence).unwrap(),
+            "grant \"patch\" on canaries.flagger.app/status in namespace shop by RBAC"
+        );
+        let sentence = format!(
+            "secrets is forbidden: {user} cannot list resource \"secrets\" in API group \"\" at the cluster scope"
+        );
+        assert_eq!(
+            advice(403, &sentence).unwrap(),
+            "grant \"list\" on secrets in the whole cluster by RBAC"
+        );
+    }
+
+    #[test]
+    fn others_who_refuse_are_named() {
+        let cases = [
+            (
+                403,
+                "deployments.apps \"app-primary\" is forbidden: exceeded quota: objects, requested: \
+                 count/deployments.apps=1, used: count/deployments.apps=2, limited: count/deployments.apps=2",
+                "ResourceQuota \"objects\"",
+            ),
+            (
+                403,
+                "pods \"app\" is forbidden: violates PodSecurity \"restricted:latest\": allowPrivilegeEscalation != false",
+                "\"restricted:latest\"",
+            ),
+            (
+                403,
+                "admission webhook \"deny.example.com\" denied the request: exceeded quota: yours",
+                "webhook \"deny.example.com\"",
+            ),
+            (
+                400,
+                "admission webhook \"deny.example.com\" denied the request without explanation",
+                "webhook \"deny.example.com\"",
+            ),
+            (
+                422,
+                "deployments.apps \"app\" is forbidden: ValidatingAdmissionPolicy 'limits' with binding 'all' denied \
+                 request: too many replicas",
+                "ValidatingAdmissionPolicy \"limits\"",
+            ),
+            (
+                403,
+                "services \"app\" is forbidden: cannot set an ownerRef on a resource you can't delete: , <nil>",
+                "\"delete\" on the object",
+            ),
+            (
+                403,
+                "services \"app\" is forbidden: cannot set blockOwnerDeletion if an ownerReference refers to a resource \
+                 you can't set finalizers on: , <nil>",
+                "\"update\" on the finalizers",
+            ),
+        ];
+        for (code, message, part) in cases {
+            let advice = advice(code, message).unwrap();
+            assert!(advice.contains(part), "{message}: {advice}");
+        }
+    }
+
+    #[test]
+    fn nothing_is_advised_about_what_is_not_known() {
+        assert_eq!(
+            advice(
+                403,
+                "namespaces \"shop\" is forbidden: because it is being terminated"
+            ),
+            None
+        );
+        assert_eq!(
+            advice(422, "Service \"a\" is invalid: spec.ports: Required value"),
+            None
+        );
+    }
+}

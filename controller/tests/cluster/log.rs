@@ -1,0 +1,46 @@
+//! The log of all tests of this program, read for dumps of answers of the API server.
+
+use std::{
+    io::{self, Write},
+    sync::{Mutex, Once, PoisonError},
+};
+
+use controller::cli::args::LogLevel;
+use tracing_subscriber::EnvFilter;
+
+/// Parts of the texts that kube's errors and Rust's debug format have, and no sentence for people.
+pub const DUMPS: [&str; 5] = ["ApiError", "ServiceError", "Status {", "Some(", "None,"];
+
+static FOUND: Mutex<Vec<String>> = Mutex::new(Vec::new());
+
+/// Reads the log from here on, as it is written without further settings.
+pub fn watch() {
+    static START: Once = Once::new();
+    START.call_once(|| {
+        let filter = EnvFilter::new(LogLevel::Info.filter());
+        let log = tracing_subscriber::fmt().with_env_filter(filter);
+        log.with_ansi(false).with_writer(|| Reader).init();
+    });
+}
+
+/// The lines with dumps that have been written so far.
+pub fn dumps() -> Vec<String> {
+    FOUND.lock().unwrap_or_else(PoisonError::into_inner).clone()
+}
+
+struct Reader;
+
+impl Write for Reader {
+    fn write(&mut self, line: &[u8]) -> io::Result<usize> {
+        let text = String::from_utf8_lossy(line);
+        if DUMPS.iter().any(|dump| text.contains(dump)) {
+            let mut found = FOUND.lock().unwrap_or_else(PoisonError::into_inner);
+            found.push(text.into_owned());
+        }
+        Ok(line.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}

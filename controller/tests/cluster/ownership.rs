@@ -1,0 +1,511 @@
+//! Whose the generated objects are: what was orphaned is owned again, what is a stranger's is refused, and all of it
+//! where the API server enforces who may change owners.
+
+use controller::cluster::Kind;
+use kube::{
+    Api,
+    api::{DynamicObject, PostParams},
+    core::{ApiResource, GroupVersionKind},
+};
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use crate::{
+    adoption::{Left, effects, taken_over},
+    gateway_api::{Gateways, gateway_canary},
+    release::{TRANSCRIPT, image},
+    world::{Running, World, canary, deployment, template},
+};
+
+/// All that a canary generates with Istio.
+const GENERATED: [(Kind, &str); 7] = [
+    (Kind::Service, "simple-app-canary"),
+    (Kind::Service, "simple-app-primary"),
+    (Kind::Service, "simple-app"),
+    (Kind::Deployment, "simple-app-primary"),
+    (Kind::DestinationRule, "simple-app-canary"),
+    (Kind::DestinationRule, "simple-app-primary"),
+    (Kind::VirtualService, "simple-app"),
+];
+const COPY: (Kind, &str) = (Kind::ConfigMap, "settings-primary");
+
+fn settings(value: &str) -> Value {
+    json!({ "apiVersion": "v1", "kind": "ConfigMap", "metadata": { "name": "settings" }, "data": { "key": value } })
+}
+
+/// The article's Deployment, which reads a ConfigMap.
+fn configured() -> Value {
+    let mut target = deployment("1.0.0");
+    target["spec"]["template"]["spec"]["containers"][0]["envFrom"] =
+        json!([{ "configMapRef": { "name": "settings" } }]);
+    target
+}
+
+async fn initialize(world: &World) {
+    world.apply(Kind::ConfigMap, &settings("one")).await;
+    world.apply(Kind::MetricTemplate, &template()).await;
+    world.apply(Kind::Deployment, &configured()).await;
+    world.apply(Kind::Canary, &canary()).await;
+    world.phase("simple-app", "Initialized").await;
+}
+
+/// What `kubectl delete canary --cascade=orphan` leaves, and the Canary created again.
+async fn orphan(world: &World, running: Running, objects: &[(Kind, &str)], canary: &Value) {
+    drop(running);
+    for (kind, name) in objects {
+        let nobody = json!({ "metadata": { "ownerReferences": null } });
+        world.merge(*kind, name, &nobody).await;
+    }
+    let canaries = world.api(Kind::Canary);
+    let name = canary["metadata"]["name"].as_str().unwrap();
+    canaries.delete(name, &Default::default()).await.unwrap();
+    world.apply(Kind::Canary, canary).await;
+}
+
+async fn owners(world: &World, (kind, name): (Kind, &str)) -> Value {
+    world.get(kind, name).await["metadata"]["ownerReferences"].clone()
+}
+
+async fn is_owned(world: &World, object: (Kind, &str)) -> bool {
+    let uid = world.get(Kind::Canary, "simple-app").await["metadata"]["uid"].clone();
+    owners(world, object).await[0]["uid"] == uid
+}
+
+/// Grants what docs/rights.md says: whoever may change owners may delete.
+async fn allow_owning(world: &World) {
+    let page = include_str!("../../../docs/rights.md");
+    let (_, yaml) = page.split_once("```yaml\n").unwrap();
+    let (yaml, _) = yaml.split_once("```").unwrap();
+    for document in serde_yaml::Deserializer::from_str(yaml) {
+        let object: DynamicObject =
+            serde_json::from_value(Value::deserialize(document).unwrap()).unwrap();
+        let kind = object.types.as_ref().unwrap().kind.clone();
+        let version = GroupVersionKind::gvk("rbac.authorization.k8s.io", "v1", &kind);
+        let api: Api<DynamicObject> =
+            Api::all_with(world.client.clone(), &ApiResource::from_gvk(&version));
+        api.create(&PostParams::default(), &object).await.unwrap();
+    }
+}
+
+/// Adoption, a release of code and configuration, and one of code alone.
+async fn release_twice(world: &World, content: &str) {
+    world.apply(Kind::ConfigMap, &settings(content)).await;
+    world.set_image("1.0.1").await;
+    world.phase("simple-app", "Progressing").await;
+    world.phase("simple-app", "Succeeded").await;
+    world.set_image("1.0.2").await;
+    world.phase("simple-app", "Progressing").await;
+    world.phase("simple-app", "Succeeded").await;
+    let primary = world.get(Kind::Deployment, "simple-app-primary").await;
+    assert_eq!(image(&primary), "simple-app:1.0.2");
+    let copy = world.get(COPY.0, COPY.1).await;
+    assert_eq!(copy["data"]["key"], content);
+}
+
+#[tokio::test(start_paused = true)]
+async fn releases_go_on_where_owners_are_enforced_and_what_cannot_be_owned_is_named_once() {
+    let world = World::new().await;
+    world.server.admission().set_enforces_owners(true);
+    let running = world.start();
+    initialize(&world).await;
+    let all = [&GENERATED[..], &[COPY]].concat();
+    for object in &all {
+        assert!(is_owned(&world, *object).await, "{object:?}");
+    }
+    release_twice(&world, "two").await;
+    let events = world.events("simple-app").await;
+    assert!(
+        events.ends_with(&TRANSCRIPT.map(String::from)),
+        "{events:#?}"
+    );
+
+    orphan(&world, running, &all, &canary()).await;
+    let running = world.start();
+    world.phase("simple-app", "Initialized").await;
+    let before = world.events("simple-app").await.len();
+    release_twice(&world, "three").await;
+    let events = world.events("simple-app").await;
+    let about: Vec<_> = events
+        .iter()
+        .filter(|event| event.contains("will stay when Canary simple-app.default is deleted"))
+        .collect();
+    let [warning] = about.as_slice() else {
+        panic!("{events:#?}")
+    };
+    for (kind, name) in &all {
+        assert!(warning.contains(&format!("{kind} {name}")), "{warning}");
+        assert_eq!(owners(&world, (*kind, name)).await, Value::Null, "{name}");
+    }
+    assert!(
+        warning.contains("cannot set an ownerRef on a resource you can't delete"),
+        "{warning}"
+    );
+    let warnings = events[before..]
+        .iter()
+        .filter(|event| event.starts_with("Warning"));
+    assert_eq!(warnings.count(), 0, "{events:#?}");
+    assert_eq!(world.status("simple-app").await["waiting"], Value::Null);
+
+    // With the right that the page names they are owned again.
+    drop(running);
+    allow_owning(&world).await;
+    let _running = world.start();
+    for object in &all {
+        world
+            .until(&format!("{object:?} is owned"), async || {
+                is_owned(&world, *object).await
+            })
+            .await;
+    }
+}
+
+/// A second app that reads the same ConfigMap.
+#[tokio::test(start_paused = true)]
+async fn a_copy_that_two_canaries_use_is_owned_by_both_or_its_end_is_announced() {
+    for enforced in [false, true] {
+        let world = World::new().await;
+        world.server.admission().set_enforces_owners(enforced);
+        let _running = world.start();
+        initialize(&world).await;
+        let mut target = configured();
+        for name in [
+            "/metadata/name",
+            "/metadata/labels/app",
+            "/spec/selector/matchLabels/app",
+            "/spec/template/metadata/labels/app",
+        ] {
+            if let Some(name) = target.pointer_mut(name) {
+                *name = json!("other");
+            }
+        }
+        world.apply(Kind::Deployment, &target).await;
+        let mut second = canary();
+        second["metadata"]["name"] = json!("other");
+        second["spec"]["targetRef"]["name"] = json!("other");
+        second["spec"]["service"]["hosts"] = Value::Null;
+        world.apply(Kind::Canary, &second).await;
+        world.phase("other", "Initialized").await;
+        let owners = owners(&world, COPY).await;
+        let names: Vec<_> = owners
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|owner| (owner["name"].as_str().unwrap(), owner["controller"] == true))
+            .collect();
+        let events = world.events("other").await;
+        let announced = events.iter().any(|event| {
+            event.contains("ConfigMap settings-primary will go with the Canary that owns it")
+        });
+        if enforced {
+            assert_eq!(names, [("simple-app", true)]);
+        } else {
+            assert_eq!(names, [("simple-app", true), ("other", false)]);
+        }
+        assert_eq!(announced, enforced, "{events:#?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_was_orphaned_is_owned_again() {
+    let world = World::new().await;
+    let running = world.start();
+    initialize(&world).await;
+    let all = [&GENERATED[..], &[COPY]].concat();
+    let before = effects(&world).await;
+    orphan(&world, running, &all, &canary()).await;
+    let running = world.start();
+    for object in &all {
+        world
+            .until(&format!("{object:?} is owned"), async || {
+                is_owned(&world, *object).await
+            })
+            .await;
+        let owners = owners(&world, *object).await;
+        assert_eq!(owners.as_array().unwrap().len(), 1, "{owners}");
+        assert_eq!(owners[0]["controller"], true);
+    }
+    world.phase("simple-app", "Initialized").await;
+    assert_eq!(
+        effects(&world).await["simple-app-primary"],
+        before["simple-app-primary"]
+    );
+    let writes = running.recorder.writes();
+    tokio::time::sleep(std::time::Duration::from_secs(600)).await;
+    assert_eq!(running.recorder.writes(), writes, "once");
+
+    // The owners of an earlier Canary of this name, as a backup brings them back, are replaced.
+    drop(running);
+    let stale = json!({ "metadata": { "ownerReferences": [{ "apiVersion": "flagger.app/v1beta1", "kind": "Canary",
+        "name": "simple-app", "uid": "00000000-0000-0000-0000-000000000000", "controller": true }] } });
+    for (kind, name) in &all {
+        world.merge(*kind, name, &stale).await;
+    }
+    let _running = world.start();
+    for object in &all {
+        world
+            .until(&format!("{object:?} is owned"), async || {
+                is_owned(&world, *object).await
+            })
+            .await;
+        assert_eq!(owners(&world, *object).await.as_array().unwrap().len(), 1);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_flagger_made_and_was_orphaned_is_owned_again_and_nothing_else_changes() {
+    let world = World::new().await;
+    Left::idle("Succeeded").put_into(&world, &canary()).await;
+    for (kind, name) in GENERATED {
+        let nobody = json!({ "metadata": { "ownerReferences": null } });
+        world.merge(kind, name, &nobody).await;
+    }
+    let before = effects(&world).await;
+    let _running = world.start();
+    taken_over(&world).await;
+    for object in GENERATED {
+        world
+            .until(&format!("{object:?} is owned"), async || {
+                is_owned(&world, object).await
+            })
+            .await;
+    }
+    assert_eq!(effects(&world).await, before);
+    assert_eq!(world.events("simple-app").await, [""; 0]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_orphaned_http_route_is_owned_again() {
+    let world = World::new().await;
+    let _gateways = Gateways::start(&world);
+    let running = world.start();
+    world.initialize(&gateway_canary()).await;
+    let route = (Kind::HttpRoute, "simple-app");
+    orphan(&world, running, &[route], &gateway_canary()).await;
+    let _running = world.start();
+    world
+        .until("it is owned", async || is_owned(&world, route).await)
+        .await;
+}
+
+/// A user's Service and route of the app, which are taken over and never owned.
+#[tokio::test(start_paused = true)]
+async fn a_users_own_service_and_route_are_taken_over_and_not_owned() {
+    let world = World::new().await;
+    let running = world.start();
+    let service = json!({ "apiVersion": "v1", "kind": "Service",
+        "metadata": { "name": "simple-app", "labels": { "app": "simple-app" } },
+        "spec": { "selector": { "app": "simple-app" }, "ports": [{ "name": "http", "port": 80, "targetPort": 8080 }] } });
+    let route = json!({ "apiVersion": "networking.istio.io/v1beta1", "kind": "VirtualService",
+        "metadata": { "name": "simple-app" },
+        "spec": { "hosts": ["simple-app"], "http": [{ "route": [{ "destination": { "host": "simple-app" } }] }] } });
+    world.apply(Kind::Service, &service).await;
+    world.apply(Kind::VirtualService, &route).await;
+    world.initialize(&canary()).await;
+    world.set_image("1.0.1").await;
+    world.phase("simple-app", "Succeeded").await;
+    for (kind, name) in GENERATED {
+        let users = [Kind::Service, Kind::VirtualService].contains(&kind) && name == "simple-app";
+        assert_eq!(
+            is_owned(&world, (kind, name)).await,
+            !users,
+            "{kind} {name}"
+        );
+    }
+    // Nor are they after the Canary was created again.
+    let made: Vec<_> = GENERATED
+        .into_iter()
+        .filter(|(_, name)| *name != "simple-app")
+        .collect();
+    orphan(&world, running, &made, &canary()).await;
+    let _running = world.start();
+    world.phase("simple-app", "Initialized").await;
+    for object in made {
+        world
+            .until(&format!("{object:?} is owned"), async || {
+                is_owned(&world, object).await
+            })
+            .await;
+    }
+    for kind in [Kind::Service, Kind::VirtualService] {
+        assert_eq!(owners(&world, (kind, "simple-app")).await, Value::Null);
+    }
+}
+
+/// Kind, name, object of a stranger, and the words of the refusal.
+fn strangers() -> Vec<(Kind, &'static str, Value, &'static str)> {
+    let named = |kind: Kind, name: &str, rest: Value| {
+        let mut object = json!({ "apiVersion": kind.api_version(), "kind": kind.name(), "metadata": { "name": name } });
+        json_patch::merge(&mut object, &rest);
+        object
+    };
+    let other = |labels: Value| {
+        let mut other = deployment("7.0.0");
+        other["metadata"] = json!({ "name": "simple-app-primary", "labels": labels });
+        other["spec"]["selector"]["matchLabels"] = labels.clone();
+        other["spec"]["template"]["metadata"]["labels"] = labels;
+        other
+    };
+    let selecting =
+        |labels: Value| json!({ "spec": { "selector": labels, "ports": [{ "port": 80 }] } });
+    let owned = json!({ "metadata": { "ownerReferences": [{ "apiVersion": "example.com/v1", "kind": "Shop",
+        "name": "shop", "uid": "1", "controller": true }] } });
+    let mut service_of_another = selecting(json!({ "app": "simple-app" }));
+    json_patch::merge(&mut service_of_another, &owned);
+    vec![
+        (
+            Kind::Deployment,
+            "simple-app-primary",
+            other(json!({ "app": "db" })),
+            "it selects its pods by app=db, and a primary by app=simple-app-primary",
+        ),
+        (
+            Kind::Deployment,
+            "simple-app-primary",
+            other(json!({ "app": "simple-app-primary" })),
+            "its pods lack the annotation flagger-id",
+        ),
+        (
+            Kind::Service,
+            "simple-app-primary",
+            named(
+                Kind::Service,
+                "simple-app-primary",
+                selecting(json!({ "app": "db" })),
+            ),
+            r#"it selects pods by {"app":"db"}, and not by {"app":"simple-app-primary"}"#,
+        ),
+        (
+            Kind::Service,
+            "simple-app-canary",
+            named(
+                Kind::Service,
+                "simple-app-canary",
+                selecting(json!({ "app": "simple-app" })),
+            ),
+            "it lacks the label app or the annotation kustomize.toolkit.fluxcd.io/reconcile",
+        ),
+        (
+            Kind::Service,
+            "simple-app-canary",
+            named(Kind::Service, "simple-app-canary", service_of_another),
+            "Shop shop owns it",
+        ),
+        (
+            Kind::DestinationRule,
+            "simple-app-canary",
+            named(
+                Kind::DestinationRule,
+                "simple-app-canary",
+                json!({ "spec": { "host": "other" } }),
+            ),
+            r#"its host is "other", and not "simple-app-canary""#,
+        ),
+        (
+            Kind::DestinationRule,
+            "simple-app-primary",
+            named(
+                Kind::DestinationRule,
+                "simple-app-primary",
+                json!({ "spec": { "host": "simple-app-primary", "subsets": [{ "name": "v1", "labels": { "v": "1" } }] } }),
+            ),
+            "a canary's has no spec.subsets",
+        ),
+        (
+            Kind::ConfigMap,
+            "settings-primary",
+            named(
+                Kind::ConfigMap,
+                "settings-primary",
+                json!({ "data": { "key": "theirs" } }),
+            ),
+            r#"it has other content than ConfigMap "settings" and the primary does not use it"#,
+        ),
+    ]
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_strangers_object_is_refused_by_name_and_nothing_is_written() {
+    for (kind, name, stranger, why) in strangers() {
+        let world = World::new().await;
+        let running = world.start();
+        world.apply(Kind::ConfigMap, &settings("one")).await;
+        world.apply(Kind::MetricTemplate, &template()).await;
+        world.apply(Kind::Deployment, &configured()).await;
+        world.apply(kind, &stranger).await;
+        let before = world.get(kind, name).await;
+        world.apply(Kind::Canary, &canary()).await;
+        world
+            .until("the refusal", async || {
+                world.status("simple-app").await["waiting"]["reason"] == "Invalid"
+            })
+            .await;
+        tokio::time::sleep(std::time::Duration::from_secs(300)).await;
+        let events = world.events("simple-app").await;
+        let [event] = events.as_slice() else {
+            panic!("{events:#?}")
+        };
+        let words =
+            format!("{kind} \"{name}\" exists and does not belong to Canary \"simple-app\": {why}");
+        assert!(event.contains(&words), "{words}\n{event}");
+        let uid = |object: &Value| object["metadata"]["uid"].clone();
+        let found = world.get(kind, name).await;
+        assert_eq!(
+            (uid(&found), &found["spec"], &found["data"]),
+            (uid(&before), &before["spec"], &before["data"])
+        );
+        assert_eq!(
+            owners(&world, (kind, name)).await,
+            before["metadata"]["ownerReferences"]
+        );
+        for (other, generated) in [&GENERATED[..], &[COPY]].concat() {
+            if (other, generated) != (kind, name) {
+                assert_eq!(
+                    world.get(other, generated).await,
+                    Value::Null,
+                    "{generated}"
+                );
+            }
+        }
+        let target = world.get(Kind::Deployment, "simple-app").await;
+        assert_eq!(target["spec"]["replicas"], 1);
+        // An event and the status.
+        assert_eq!(running.recorder.writes() - running.recorder.tried(), 2);
+
+        world
+            .api(kind)
+            .delete(name, &Default::default())
+            .await
+            .unwrap();
+        world.phase("simple-app", "Initialized").await;
+        assert_eq!(world.status("simple-app").await["waiting"], Value::Null);
+    }
+}
+
+/// A copy is made for every release, so a stranger's is seen at each.
+#[tokio::test(start_paused = true)]
+async fn a_new_config_map_does_not_overwrite_a_strangers_copy() {
+    let world = World::new().await;
+    let _running = world.start();
+    world.initialize(&canary()).await;
+    let theirs = json!({ "apiVersion": "v1", "kind": "ConfigMap", "metadata": { "name": "settings-primary" },
+        "data": { "key": "theirs" } });
+    world.apply(Kind::ConfigMap, &theirs).await;
+    world.apply(Kind::ConfigMap, &settings("one")).await;
+    let mut target = configured();
+    target["spec"]["replicas"] = Value::Null;
+    world.merge(Kind::Deployment, "simple-app", &target).await;
+    world
+        .until("the refusal", async || {
+            let waiting = world.status("simple-app").await["waiting"].clone();
+            let message = waiting["message"].as_str().unwrap_or_default();
+            message.contains("ConfigMap \"settings-primary\" exists and does not belong")
+        })
+        .await;
+    assert_eq!(world.get(COPY.0, COPY.1).await["data"]["key"], "theirs");
+    let api = world.api(Kind::ConfigMap);
+    api.delete("settings-primary", &Default::default())
+        .await
+        .unwrap();
+    world.phase("simple-app", "Succeeded").await;
+    assert_eq!(world.get(COPY.0, COPY.1).await["data"]["key"], "one");
+}

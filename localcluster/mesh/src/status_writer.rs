@@ -1,7 +1,7 @@
-//! Writes the status of the Gateway API's objects, and makes the classes that exist wherever Istio is.
+//! Writes the status of Gateway API objects, and creates the GatewayClasses that Istio installs.
 //!
-//! A status is written only when it says something new: a write wakes up the loop that asked for
-//! it, and then there is nothing more to say.
+//! A status is written only if it differs from the stored one. Each write wakes the loop that requested it, so
+//! unconditional writes would never end.
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -21,22 +21,22 @@ use crate::{
     render::{CLASSES, Status, Verdict},
 };
 
-/// Who writes, among the managers of fields.
+/// The field manager of the writes.
 const MANAGER: &str = "localcluster-mesh";
-/// Time between tries when the API server does not answer.
-const AGAIN: Duration = Duration::from_secs(1);
+/// Delay between attempts while the API server does not respond.
+const RETRY_INTERVAL: Duration = Duration::from_secs(1);
 
-/// Copies of the objects that are answered.
+/// Copies of the objects whose status is written.
 #[derive(Clone, Debug)]
-pub(crate) struct Answered {
+pub(crate) struct StatusStores {
     pub(crate) http_routes: Store<DynamicObject>,
     pub(crate) gateways: Store<DynamicObject>,
     pub(crate) classes: Store<DynamicObject>,
 }
 
-/// Writes statuses one after the other in a task that ends with it.
+/// Writes statuses one after the other in a background task, which ends with this value.
 #[derive(Debug)]
-pub(crate) struct Answers {
+pub(crate) struct StatusWriter {
     sender: watch::Sender<Vec<Write>>,
 }
 
@@ -46,15 +46,16 @@ enum Write {
     Class(GatewayClass),
 }
 
-impl Answers {
+impl StatusWriter {
     pub(crate) fn new(client: Client) -> Self {
         let (sender, receiver) = watch::channel(Vec::new());
         tokio::spawn(work(client, receiver));
         Self { sender }
     }
 
-    /// Tell objects what they do not say yet; takes the place of what was not written so far.
-    pub(crate) fn answer(&self, objects: &Answered, statuses: &BTreeMap<ObjectId, Status>) {
+    /// Schedules a write for every status that differs from the stored one. Replaces the writes that are still
+    /// pending.
+    pub(crate) fn write(&self, objects: &StatusStores, statuses: &BTreeMap<ObjectId, Status>) {
         let now = Timestamp::now();
         let mut writes = missing_classes(&objects.classes);
         for (kind, store) in [
@@ -68,17 +69,17 @@ impl Answers {
                     continue;
                 };
                 let present = object.data.get("status");
-                if let Some(new) = news(status, present, id.generation, now) {
+                if let Some(new) = changed(status, present, id.generation, now) {
                     let mut object = DynamicObject::clone(&object);
                     object.data["status"] = new;
                     writes.push(Write::Status(kind.clone(), object));
                 }
             }
         }
-        self.sender.send_if_modified(|waiting| {
-            let is_news = !(waiting.is_empty() && writes.is_empty());
-            *waiting = writes;
-            is_news
+        self.sender.send_if_modified(|pending| {
+            let is_modified = !(pending.is_empty() && writes.is_empty());
+            *pending = writes;
+            is_modified
         });
     }
 }
@@ -101,48 +102,48 @@ fn missing_classes(present: &Store<DynamicObject>) -> Vec<Write> {
 }
 
 async fn work(client: Client, mut receiver: watch::Receiver<Vec<Write>>) {
-    // By uid, the version that was answered last: for a moment the copy is older than the answer.
-    let mut answered: BTreeMap<String, String> = BTreeMap::new();
+    // The version last written over, by uid: the local copy lags behind the write for a moment.
+    let mut done: BTreeMap<String, String> = BTreeMap::new();
     while receiver.changed().await.is_ok() {
         loop {
             let writes = receiver.borrow_and_update().clone();
-            let waiting: BTreeMap<String, String> = writes.iter().filter_map(version).collect();
-            answered.retain(|uid, version| waiting.get(uid) == Some(version));
+            let pending: BTreeMap<String, String> = writes.iter().filter_map(version).collect();
+            done.retain(|uid, version| pending.get(uid) == Some(version));
             let mut failed = false;
             for write in &writes {
                 let version = version(write);
                 if version
                     .as_ref()
-                    .is_some_and(|(uid, _)| answered.contains_key(uid))
+                    .is_some_and(|(uid, _)| done.contains_key(uid))
                 {
                     continue;
                 }
                 match perform(&client, write).await {
-                    Ok(()) => answered.extend(version),
-                    // Changed or gone since: the watch tells, and then there is a new answer.
+                    Ok(()) => done.extend(version),
+                    // The object was changed or deleted. The watch will report it and start the next attempt.
                     Err(failure) if failure.is_not_found() || failure.is_conflict() => {
-                        tracing::debug!(%failure, "not answered");
+                        tracing::debug!(%failure, "status not written: the object has changed");
                     }
-                    // The same would be refused again.
+                    // The API server would reject the same write again.
                     Err(failure) if failure.is_refusal() => {
                         tracing::warn!(%failure, "cannot write a status");
-                        answered.extend(version);
+                        done.extend(version);
                     }
                     Err(failure) => {
                         failed = true;
-                        tracing::warn!(%failure, "cannot write a status; trying again");
+                        tracing::warn!(%failure, "cannot write a status; retrying");
                     }
                 }
             }
             if !failed {
                 break;
             }
-            sleep(AGAIN).await;
+            sleep(RETRY_INTERVAL).await;
         }
     }
 }
 
-/// Uid and version of the object that is answered.
+/// Uid and resourceVersion of the object whose status is written.
 fn version(write: &Write) -> Option<(String, String)> {
     match write {
         Write::Status(_, object) => Some((object.uid()?, object.resource_version()?)),
@@ -172,8 +173,8 @@ async fn perform(client: &Client, write: &Write) -> Result<(), ApiFailure> {
     Ok(())
 }
 
-/// The status to write, `None` when the `present` one says it all.
-fn news(
+/// The status to write, or `None` if it equals the `present` one.
+fn changed(
     status: &Status,
     present: Option<&Value>,
     generation: i64,
@@ -202,7 +203,7 @@ fn news(
                     })
                 })
                 .collect();
-            // The order among controllers is nobody's, so it makes no difference.
+            // The order of entries of different controllers has no meaning, so compare only our own.
             if before.iter().filter(is_own).eq(own.iter()) {
                 return None;
             }
@@ -242,14 +243,14 @@ fn list(value: &Value) -> &[Value] {
     value.as_array().map(Vec::as_slice).unwrap_or_default()
 }
 
-/// What is added to a verdict to make a condition of it.
+/// The fields that turn a verdict into a condition.
 struct Times {
     generation: i64,
     now: String,
 }
 
 impl Times {
-    /// Conditions that keep the time of the `old` ones where the status is the same.
+    /// Conditions of `verdicts`. A condition whose status has not changed keeps the time of the `old` one.
     fn conditions(&self, verdicts: &[Verdict], old: Option<&Value>) -> Value {
         let old = old.map(list).unwrap_or_default();
         let conditions = verdicts.iter().map(|verdict| {
@@ -294,45 +295,52 @@ mod tests {
     }
 
     #[test]
-    fn what_was_said_is_not_said_again() {
+    fn an_unchanged_status_is_not_written_again() {
         let gateway = Status::Gateway {
             address: Some("127.0.0.1".into()),
             conditions: vec![],
             listeners: vec![],
         };
         for status in [route("True", "fine"), Status::Route(vec![]), gateway] {
-            let said = news(&status, None, 1, time(1)).unwrap_or_else(|| json!({}));
-            assert_eq!(news(&status, Some(&said), 1, time(2)), None, "{status:?}");
+            let stored = changed(&status, None, 1, time(1)).unwrap_or_else(|| json!({}));
+            assert_eq!(
+                changed(&status, Some(&stored), 1, time(2)),
+                None,
+                "{status:?}"
+            );
         }
     }
 
     #[test]
-    fn a_new_generation_is_news_and_a_status_keeps_its_time_until_it_changes() {
-        let first = news(&route("True", "fine"), None, 1, time(1)).unwrap();
-        let second = news(&route("True", "fine"), Some(&first), 2, time(2)).unwrap();
-        let third = news(&route("False", "wrong"), Some(&second), 2, time(3)).unwrap();
-        let told = |status: &Value| {
+    fn a_new_generation_is_written_and_the_transition_time_changes_only_with_the_status() {
+        let first = changed(&route("True", "fine"), None, 1, time(1)).unwrap();
+        let second = changed(&route("True", "fine"), Some(&first), 2, time(2)).unwrap();
+        let third = changed(&route("False", "wrong"), Some(&second), 2, time(3)).unwrap();
+        let accepted = |status: &Value| {
             let accepted = &status["parents"][0]["conditions"][0];
             let time = accepted["lastTransitionTime"].as_str().unwrap().to_owned();
             (time, accepted["observedGeneration"].as_i64().unwrap())
         };
-        assert_eq!(told(&first), ("1970-01-01T00:00:01Z".into(), 1));
-        assert_eq!(told(&second), ("1970-01-01T00:00:01Z".into(), 2));
-        assert_eq!(told(&third), ("1970-01-01T00:00:03Z".into(), 2));
+        assert_eq!(accepted(&first), ("1970-01-01T00:00:01Z".into(), 1));
+        assert_eq!(accepted(&second), ("1970-01-01T00:00:01Z".into(), 2));
+        assert_eq!(accepted(&third), ("1970-01-01T00:00:03Z".into(), 2));
         let resolved = &third["parents"][0]["conditions"][1]["lastTransitionTime"];
         assert_eq!(resolved, "1970-01-01T00:00:01Z");
     }
 
     #[test]
-    fn what_another_controller_says_stays_where_it_is() {
+    fn entries_of_other_controllers_are_kept() {
         let other = json!({ "controllerName": "example.com/other", "parentRef": { "name": "x" } });
         let present = json!({ "parents": [other] });
-        let said = news(&route("True", ""), Some(&present), 1, time(1)).unwrap();
-        assert_eq!(said["parents"][0], other);
-        assert_eq!(said["parents"][1]["controllerName"], GATEWAY_CONTROLLER);
-        let swapped = json!({ "parents": [said["parents"][1], other] });
-        assert_eq!(news(&route("True", ""), Some(&swapped), 1, time(2)), None);
-        let gone = news(&Status::Route(vec![]), Some(&said), 1, time(2)).unwrap();
-        assert_eq!(gone, present);
+        let stored = changed(&route("True", ""), Some(&present), 1, time(1)).unwrap();
+        assert_eq!(stored["parents"][0], other);
+        assert_eq!(stored["parents"][1]["controllerName"], GATEWAY_CONTROLLER);
+        let swapped = json!({ "parents": [stored["parents"][1], other] });
+        assert_eq!(
+            changed(&route("True", ""), Some(&swapped), 1, time(2)),
+            None
+        );
+        let removed = changed(&Status::Route(vec![]), Some(&stored), 1, time(2)).unwrap();
+        assert_eq!(removed, present);
     }
 }

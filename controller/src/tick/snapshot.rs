@@ -213,8 +213,8 @@ fn router(release: &Release, ctx: &Context) -> Result<&'static dyn Router, Probl
     match missing {
         None => Ok(found),
         Some(why) => {
-            let mend = "the cluster is asked again at least once a minute";
-            Err(Problem::new("spec.provider", why, mend))
+            let fix = "the cluster is asked again at least once a minute";
+            Err(Problem::new("spec.provider", why, fix))
         }
     }
 }

@@ -55,7 +55,7 @@ pub fn cases() -> Vec<(&'static str, Value, &'static str, &'static str)> {
             "/spec/analysis/metrics/0/thresholdRange",
             json!({ "min": 5, "max": 3 }),
             "spec.analysis.metrics[0].thresholdRange",
-            "exchange the two",
+            "swap min and max",
         ),
         (
             "/spec/analysis/metrics/0/templateRef/name",
@@ -109,7 +109,7 @@ pub fn cases() -> Vec<(&'static str, Value, &'static str, &'static str)> {
             "/spec/targetRef/kind",
             json!("DaemonSet"),
             "spec.targetRef.kind",
-            "name a Deployment",
+            "use a Deployment",
         ),
         (
             "/spec/service/port",

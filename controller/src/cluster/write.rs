@@ -195,11 +195,11 @@ impl Cluster {
             .live(kind, namespace, name)
             .await?
             .map(|object| json_of(&object));
-        let wanted = build(existing.as_ref());
-        if existing.as_ref() == Some(&wanted) {
+        let desired = build(existing.as_ref());
+        if existing.as_ref() == Some(&desired) {
             return Ok(());
         }
-        let object: Object = serde_json::from_value(wanted)
+        let object: Object = serde_json::from_value(desired)
             .map_err(|why| error("build", kind, namespace, name, why.into()))?;
         let written = if existing.is_some() {
             self.replace(kind, namespace, &object).await

@@ -209,20 +209,20 @@ fn condition(
     kind: TargetKind,
     now: Timestamp,
 ) -> Option<Condition> {
-    let wanted = condition::promoted(new, kind)?;
+    let desired = condition::promoted(new, kind)?;
     let before = old
         .conditions
         .iter()
         .flatten()
         .find(|condition| condition.type_ == condition::PROMOTED);
-    let same_status = before.filter(|before| before.status == wanted.status);
-    let same_reason = same_status.filter(|before| before.reason == wanted.reason);
+    let same_status = before.filter(|before| before.status == desired.status);
+    let same_reason = same_status.filter(|before| before.reason == desired.reason);
     let now = seconds(now);
     Some(Condition {
         type_: condition::PROMOTED.to_owned(),
-        status: wanted.status.to_owned(),
-        reason: wanted.reason.to_owned(),
-        message: wanted.message,
+        status: desired.status.to_owned(),
+        reason: desired.reason.to_owned(),
+        message: desired.message,
         last_update_time: same_reason
             .map_or_else(|| now.clone(), |before| before.last_update_time.clone()),
         last_transition_time: same_status.map_or(now, |before| before.last_transition_time.clone()),

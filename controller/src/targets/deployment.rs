@@ -365,8 +365,7 @@ mod tests {
     }
 
     #[test]
-    fn a_target_scaled_to_zero_gives_a_new_primary_one_replica_and_does_not_scale_an_existing_one()
-    {
+    fn a_target_scaled_to_zero_creates_one_primary_replica_and_keeps_the_scale_on_promotion() {
         let created = with_source(&target(), "sha256:1", "aa", |s| s.create(&owner()));
         assert_eq!(created["spec"]["replicas"], 1);
         let mut running = created;

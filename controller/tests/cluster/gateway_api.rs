@@ -223,7 +223,7 @@ async fn a_target_serves_until_its_route_is_accepted() {
         .await;
     tokio::time::sleep(Duration::from_secs(120)).await;
     let events = world.events("simple-app").await;
-    let told = |event: &&String| event.contains("no parent has taken it up");
+    let told = |event: &&String| event.contains("no parent has reported a status");
     assert_eq!(events.iter().filter(told).count(), 1, "{events:#?}");
     let target = world.get(Kind::Deployment, "simple-app").await;
     assert_eq!(target["spec"]["replicas"], 1);

@@ -53,9 +53,9 @@ impl WriteError {
         let namespace = &self.namespace;
         Some(match (self.why.refusal()?, self.kind, self.verb) {
             (Refusal::Permission { .. }, Kind::Secret, "create" | "update") => format!(
-                "Role canary-controller-secret-copies is missing there: kubectl apply --namespace {namespace} -k \
-                 manifests/secret-copies (or annotate Secret {} with flagger.app/config-tracking: disabled, and it is \
-                 shared instead of copied)",
+                "Role canary-controller-secret-copies is missing in this namespace: run kubectl apply --namespace \
+                 {namespace} -k manifests/secret-copies, or annotate Secret {} with flagger.app/config-tracking: \
+                 disabled to share it instead of copying it",
                 self.name.strip_suffix("-primary").unwrap_or(&self.name)
             ),
             (permission @ Refusal::Permission { .. }, ..) => {
@@ -65,14 +65,14 @@ impl WriteError {
                 )
             }
             (Refusal::OwnerReferences, kind, _) => format!(
-                "OwnerReferencesPermissionEnforcement is on, so the owner can be set only by an account with \"delete\" \
-                 on {} in namespace {namespace}: grant it by RBAC",
+                "OwnerReferencesPermissionEnforcement is enabled, so setting the owner requires \"delete\" on {} in \
+                 namespace {namespace}: grant it by RBAC",
                 kind.qualified()
             ),
             // The owner of all generated objects is the Canary.
             (Refusal::BlockOwnerDeletion, ..) => format!(
-                "OwnerReferencesPermissionEnforcement is on, so the owner can be set only by an account with \"update\" \
-                 on {}/finalizers in namespace {namespace}: grant it by RBAC",
+                "OwnerReferencesPermissionEnforcement is enabled, so setting the owner requires \"update\" on \
+                 {}/finalizers in namespace {namespace}: grant it by RBAC",
                 Kind::Canary.qualified()
             ),
             (other, ..) => other.advice(),

@@ -1,4 +1,4 @@
-//! The component that refused a request. Nearly all of them respond with 403, so the message of the API server is parsed.
+//! The component that refused a request. Nearly all of them respond with 403, so the API server's message is parsed.
 
 /// The component that refused a request, and the reason.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -22,7 +22,7 @@ pub enum Refusal {
     Policy(String),
     /// `OwnerReferencesPermissionEnforcement`: setting the owners of an object requires `delete` on the object.
     OwnerReferences,
-    /// `OwnerReferencesPermissionEnforcement`: setting `blockOwnerDeletion` requires `update` on the owner's finalizers.
+    /// `OwnerReferencesPermissionEnforcement`: `blockOwnerDeletion` requires `update` on the owner's finalizers.
     BlockOwnerDeletion,
 }
 

@@ -14,9 +14,9 @@ const NO_STATUS: &str = "Failed to parse error data";
 pub(crate) fn of(error: &kube::Error) -> String {
     match error {
         kube::Error::Api(status) => cut(&of_status(status)),
-        kube::Error::SerdeError(why) => {
-            cut(&format!("cannot parse the response of the API server: {why}"))
-        }
+        kube::Error::SerdeError(why) => cut(&format!(
+            "cannot parse the response of the API server: {why}"
+        )),
         kube::Error::FromUtf8(_) => "the response of the API server is not valid UTF-8".to_owned(),
         kube::Error::Discovery(why) => cut(&format!("discovery: {why}")),
         kube::Error::BuildRequest(_) | kube::Error::HttpError(_) => {

@@ -1,7 +1,7 @@
 //! Detection of kinds that the cluster lacks. Only some routers need these kinds.
 //!
 //! A list that fails with 404 or 403 is not sufficient evidence: an API server that has just started returns these for
-//! all resources until its CustomResourceDefinitions and roles are loaded. Canaries must not be refused for that reason.
+//! all resources until its CustomResourceDefinitions and roles are loaded. Canaries must not be refused for that.
 
 use std::time::Duration;
 
@@ -82,7 +82,10 @@ pub(super) fn describe(kind: Kind, failure: &ApiFailure) -> String {
 }
 
 fn not_served(kind: Kind) -> String {
-    format!("{} is not served; apply its CustomResourceDefinition", kind.qualified())
+    format!(
+        "{} is not served; apply its CustomResourceDefinition",
+        kind.qualified()
+    )
 }
 
 /// Whether discovery succeeded and does not list the kind.

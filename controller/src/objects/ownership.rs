@@ -1,9 +1,9 @@
 //! Ownership of existing objects whose name is that of a generated object. The rules are the same for all kinds:
 //!
 //! 1. An object that the Canary owns is repaired, whatever its content.
-//! 2. An object without an owner and with the shape that this controller and Flagger generate is an orphan of the Canary
-//!    (`kubectl delete canary --cascade=orphan`, a restored backup). The Canary becomes its owner again, so that it is
-//!    deleted with the Canary. The same applies to an object whose owner is a Canary that no longer exists.
+//! 2. An object without an owner and with the shape that this controller and Flagger generate is an orphan of the
+//!    Canary (`kubectl delete canary --cascade=orphan`, a restored backup). The Canary becomes its owner again, so that
+//!    it is deleted with the Canary. The same applies to an object whose owner is a Canary that no longer exists.
 //! 3. The apex Service and the route object can belong to a user. They are adopted, as Flagger does, but never owned,
 //!    because they existed before the Canary.
 //! 4. A copy of a ConfigMap or Secret can belong to several canaries.

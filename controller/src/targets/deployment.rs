@@ -36,9 +36,7 @@ pub fn claim(selector: &SelectorLabel, existing: &Value) -> Claim {
     let wanted = labels(&json!({ &selector.key: selector.primary_value() }));
     let selected = labels(&existing["spec"]["selector"]["matchLabels"]);
     if wanted != selected {
-        return Claim::Foreign(format!(
-            "its selector is {selected}, not {wanted}"
-        ));
+        return Claim::Foreign(format!("its selector is {selected}, not {wanted}"));
     }
     if existing["spec"]["template"]["metadata"]["annotations"][ID_ANNOTATION].is_null() {
         return Claim::Foreign(format!(

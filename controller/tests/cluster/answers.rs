@@ -293,6 +293,7 @@ async fn a_kind_that_discovery_does_not_have_is_missing_however_the_404_reads() 
         })
         .await;
     let events = world.events("other").await;
-    let words = format!("spec.provider: {resource} is not served; apply its CustomResourceDefinition");
+    let words =
+        format!("spec.provider: {resource} is not served; apply its CustomResourceDefinition");
     assert!(events[0].contains(&words), "{events:#?}");
 }

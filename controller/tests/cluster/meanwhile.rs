@@ -135,8 +135,8 @@ async fn a_canary_whose_pods_die_during_a_check_gets_no_more_traffic() {
 async fn what_was_written_for_another_canary_is_not_waited_for() {
     let world = World::new().await;
     let watches = CancellationToken::new();
-    let tell: Notify = Arc::new(|_| {});
-    let cluster = Cluster::watch(world.client.clone(), None, &tell, &watches);
+    let notify: Notify = Arc::new(|_| {});
+    let cluster = Cluster::watch(world.client.clone(), None, &notify, &watches);
     world
         .until("the first copies", async || cluster.unready().is_empty())
         .await;

@@ -138,7 +138,7 @@ impl Check<'_> {
         Ok(spec)
     }
 
-    /// The accepted range. A metric without limits is refused: Flagger compares it with 0, so every healthy value fails.
+    /// The accepted range. A metric without limits is refused. Flagger compares it with 0, so healthy values fail.
     fn range(&mut self, field: &str, spec: &MetricSpec, kind: MetricKind) -> Range {
         let range = match (spec.threshold_range, spec.threshold) {
             (Some(range), _) => Range {

@@ -21,11 +21,7 @@ impl Check<'_> {
         };
         if !(1..=65535).contains(&spec.port) {
             let message = format!("{} is not a port", spec.port);
-            self.problem(
-                "spec.service.port",
-                message,
-                "use a number from 1 to 65535",
-            );
+            self.problem("spec.service.port", message, "use a number from 1 to 65535");
         }
         if let Some(router) = routing::find(provider) {
             self.problems.extend(router.problems(spec));

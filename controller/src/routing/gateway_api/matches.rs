@@ -45,11 +45,7 @@ fn one(given: &Value, field: &str, problems: &mut Vec<Unmappable>) -> Value {
             // Istio uses the name only in logs and statistics.
             "name" => continue,
             "ignoreUriCase" if condition == false => continue,
-            _ => (
-                name.as_str(),
-                None,
-                "the Gateway API has no such condition",
-            ),
+            _ => (name.as_str(), None, "the Gateway API has no such condition"),
         };
         match value {
             Some(value) => drop(mapped.insert(target.to_owned(), value)),

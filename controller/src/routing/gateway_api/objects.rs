@@ -75,8 +75,8 @@ impl Wanted<'_> {
         object
     }
 
-    /// The claim on an HTTPRoute without an owner: ours if it equals the generated one, regardless of weights. An adopted
-    /// one never does, because an annotation holds its original spec.
+    /// The claim on an HTTPRoute without an owner: ours if it equals the generated one, regardless of weights. An
+    /// adopted one never does, because an annotation holds its original spec.
     #[must_use]
     pub(super) fn claim(&self, existing: &Value) -> Claim {
         let generated =
@@ -130,8 +130,8 @@ pub(super) fn weights(service_name: &str, http_route: &Value) -> Option<Weights>
 /// Why the current HTTPRoute may not be in effect yet; `None` if every parent in its status has accepted the current
 /// generation.
 ///
-/// The message is Flagger's. Flagger checks this only with `gatewayapi:v1`, and considers a route without parents in its
-/// status ready.
+/// The message is Flagger's. Flagger checks this only with `gatewayapi:v1`, and considers a route without parents in
+/// its status ready.
 #[must_use]
 pub(super) fn pending(http_route: &Value) -> Option<String> {
     let metadata = &http_route["metadata"];

@@ -250,8 +250,8 @@ impl Wanted<'_> {
     }
 }
 
-/// The weights of a VirtualService: those of its last route to `<service>-canary`. Weights that do not add up to 100 are
-/// scaled.
+/// The weights of a VirtualService: those of its last route to `<service>-canary`. Weights that do not add up to 100
+/// are scaled.
 #[must_use]
 pub(super) fn weights(service_name: &str, virtual_service: &Value) -> Option<Weights> {
     let spec = &virtual_service["spec"];

@@ -7,8 +7,8 @@ pub(super) const QUERIES: Queries = Queries {
     duration: DURATION,
 };
 
-/// If all requests fail, there is no series of successful ones. `or vector(0)` turns this into a rate of 0 instead of no
-/// value.
+/// If all requests fail, there is no series of successful ones. `or vector(0)` turns this into a rate of 0 instead of
+/// no value.
 const SUCCESS_RATE: &str = r#"
 (sum(rate(istio_requests_total{
   reporter="destination",

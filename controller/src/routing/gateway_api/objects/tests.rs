@@ -95,10 +95,7 @@ fn adoption_replaces_the_rule_to_the_service_and_keeps_the_rest() {
     let adopted = with_wanted(&plain(), |w| w.http_route(Some(&existing), START));
     insta::assert_yaml_snapshot!(adopted);
     let again = with_wanted(&plain(), |w| w.http_route(Some(&adopted), START));
-    assert_eq!(
-        again, adopted,
-        "the original spec is saved only once"
-    );
+    assert_eq!(again, adopted, "the original spec is saved only once");
 }
 
 #[test]

@@ -134,7 +134,7 @@ pub fn tracked(
                         reference.kind,
                         reference.name
                     ),
-                    mend: "create it, or mark the reference as optional".to_owned(),
+                    fix: "create it, or mark the reference as optional".to_owned(),
                 });
             }
         }

@@ -56,7 +56,7 @@ pub fn cases() -> Vec<(&'static str, Value, &'static str, &'static str)> {
             "/spec/analysis/metrics/0/thresholdRange",
             json!({ "min": 5, "max": 3 }),
             "spec.analysis.metrics[0].thresholdRange",
-            "exchange the two",
+            "swap min and max",
         ),
         (
             "/spec/analysis/metrics/0/templateRef/name",
@@ -110,7 +110,7 @@ pub fn cases() -> Vec<(&'static str, Value, &'static str, &'static str)> {
             "/spec/targetRef/kind",
             json!("DaemonSet"),
             "spec.targetRef.kind",
-            "name a Deployment",
+            "use a Deployment",
         ),
         (
             "/spec/service/port",

@@ -1,4 +1,4 @@
-//! The composition root: builds everything and runs it until the end.
+//! The composition root: builds all parts and runs them until shutdown.
 
 use std::{sync::Arc, time::Duration};
 
@@ -22,28 +22,28 @@ use crate::{
     views::page::{self, Feed},
 };
 
-/// How long ticks and calls under way may take to finish when the process is asked to end.
-const FINISH: Duration = Duration::from_secs(8);
+/// How long ticks and calls in progress may take to finish at shutdown.
+const GRACE: Duration = Duration::from_secs(8);
 
-/// What a controller is made of; tests put in their own parts.
+/// The parts of a controller, which tests replace.
 pub struct Parts {
     /// Client of the cluster.
     pub client: Client,
-    /// Namespace to watch; all when `None`.
+    /// Namespace to watch; `None` for all namespaces.
     pub namespace: Option<String>,
     /// Settings for all canaries.
     pub settings: Settings,
-    /// The time of day.
+    /// Source of the time of day.
     pub clock: Clock,
-    /// Outgoing calls.
+    /// Sends outgoing requests.
     pub transport: Arc<dyn Transport>,
     /// Identity of this process, in events and in the Lease.
     pub instance: String,
-    /// Namespace and times of the Lease; `None` runs without election.
+    /// Namespace and timing of the Lease; `None` disables leader election.
     pub election: Option<(String, Times)>,
 }
 
-/// A controller that is built and about to run.
+/// A controller that is ready to run.
 pub struct Controller {
     ctx: Arc<Context>,
     touched: mpsc::UnboundedReceiver<Touched>,
@@ -57,12 +57,12 @@ impl Controller {
     /// Builds a controller and starts its watches.
     ///
     /// # Errors
-    /// When its metrics cannot be registered; a defect.
+    /// If the metrics cannot be registered, which is a bug.
     pub fn build(parts: Parts) -> Result<Self, prometheus::Error> {
         let (to_work, touched) = mpsc::unbounded_channel();
         let (to_page, seen) = mpsc::unbounded_channel();
         let watches = CancellationToken::new();
-        // A receiver that is gone has no more use for it.
+        // An error means that the receiver was dropped at shutdown.
         let notify: Notify = Arc::new(move |touched: Touched| {
             drop(to_page.send(touched.clone()));
             drop(to_work.send(touched));
@@ -119,7 +119,7 @@ impl Controller {
         })
     }
 
-    /// Its endpoints, for machines and for people; streams end with `shutdown`.
+    /// Returns the routes of the metrics, health and rollout endpoints. Streams end at `shutdown`.
     pub fn endpoints(&self, shutdown: CancellationToken) -> Router {
         let admin = Admin {
             metrics: self.ctx.metrics.clone(),
@@ -129,10 +129,10 @@ impl Controller {
         endpoints::router(admin).merge(page::router(self.feed.clone(), shutdown))
     }
 
-    /// Runs until `shutdown`, finishes what is under way, and gives the Lease back.
+    /// Runs until `shutdown`, then finishes the work in progress and releases the Lease.
     ///
     /// # Errors
-    /// When the Lease is lost.
+    /// If the Lease is lost.
     pub async fn run(self, shutdown: CancellationToken) -> Result<(), LeaseError> {
         let end_of_election = CancellationToken::new();
         let election = async {
@@ -147,7 +147,7 @@ impl Controller {
         let mut fence = self.ctx.fence.clone();
         let (ctx, mut touched, lanes) = (self.ctx, self.touched, self.lanes);
         let work = async {
-            // A process that stands by follows the cluster too; it looks at everything once it leads.
+            // A standby discards the changes that it sees: it reconciles every canary once it leads.
             let stand_by = async {
                 while touched.recv().await.is_some() {}
                 std::future::pending::<()>().await;
@@ -160,7 +160,7 @@ impl Controller {
             if leads {
                 let finish = async {
                     shutdown.cancelled().await;
-                    tokio::time::sleep(FINISH).await;
+                    tokio::time::sleep(GRACE).await;
                 };
                 tokio::select! {
                     () = wake::run(ctx, touched, shutdown.clone()) => {}
@@ -169,8 +169,8 @@ impl Controller {
             } else {
                 drop((ctx, touched));
             }
-            // Every context is gone now, so the lanes end when their jobs are done.
-            lanes.drain(FINISH).await;
+            // Every context is dropped by now, so the lanes end when their jobs are done.
+            lanes.drain(GRACE).await;
             end_of_election.cancel();
         };
         let watches = self.watches.drop_guard();

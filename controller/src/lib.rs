@@ -1,18 +1,17 @@
-//! Canary controller that speaks Flagger's API on Istio and the Gateway API.
+//! A canary controller that implements Flagger's API for Istio and the Gateway API.
 //!
 //! # Layout
-//! Each module needs only modules below it in this list:
-//! - [`cli`]: the command line, one file per verb; [`Controller`] puts everything together
-//! - [`views`]: a canary as people see it, at a terminal and in a browser
-//! - [`tick`]: the pipeline of one tick of one canary, a file per step
-//! - [`metrics`], [`webhooks`], [`alerts`]: metrics servers that are asked, webhooks that are called, chats that are
-//!   notified
+//! Each module depends only on modules below it in this list:
+//! - [`cli`]: the command line, one file per subcommand; [`Controller`] wires everything together
+//! - [`views`]: views of a canary for people, in a terminal and in a browser
+//! - [`tick`]: the pipeline of one tick of one canary, one file per step
+//! - [`metrics`], [`webhooks`], [`alerts`]: clients of metrics servers, webhooks and chat services
 //! - [`release`]: validation, from the custom resource to a [`release::Release`]
 //! - [`routing`], [`targets`]: one folder per traffic provider, one file per kind of target
-//! - [`objects`]: what is generated whatever the router and the target
+//! - [`objects`]: generated objects that do not depend on the router or the target
 //! - [`process`]: leader election, endpoints, settings and the other parts of a running process
-//! - [`cluster`]: local copies kept by watches, and writes
-//! - [`api`]: the custom resources as people write them
+//! - [`cluster`]: local copies, kept by watches, and writes
+//! - [`api`]: the custom resources
 
 pub mod alerts;
 pub mod api;

@@ -1,4 +1,4 @@
-//! Canary controller that speaks Flagger's API on Istio.
+//! A canary controller that implements Flagger's API for Istio and the Gateway API.
 
 use std::process::ExitCode;
 
@@ -24,7 +24,7 @@ fn main() -> ExitCode {
 }
 
 fn execute(cli: Cli) -> anyhow::Result<ExitCode> {
-    // One provider in the whole tree; an error means that it is installed already.
+    // An error means that the provider is already installed.
     let _ = rustls::crypto::ring::default_provider().install_default();
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()

@@ -1,4 +1,4 @@
-//! The objects: what people apply, and what a Deployment controller and kubelets would say about it.
+//! The cluster's objects, and a simulated Deployment controller and kubelet.
 
 use std::{
     fs,
@@ -25,12 +25,12 @@ use crate::web;
 
 const NAMESPACE: &str = "default";
 const ACCOUNT: (&str, &str) = ("istio-system", "canary-controller");
-/// Writes of this program that are under way at a time.
+/// Maximum number of concurrent writes of this program.
 const AT_ONCE: usize = 16;
-/// Longer than any release here should take.
-const PATIENCE: Duration = Duration::from_secs(900);
+/// Longer than any release should take here.
+const TIMEOUT: Duration = Duration::from_secs(900);
 
-/// A cluster in which pods become ready without being run.
+/// A cluster in which pods become ready without running.
 pub(crate) struct Cluster {
     client: Client,
     kubeconfig: Kubeconfig,
@@ -46,7 +46,7 @@ impl Drop for Cluster {
 }
 
 impl Cluster {
-    /// The cluster of a kubeconfig, with all definitions and rights, and no canary yet.
+    /// Connects to the cluster of a kubeconfig, and creates all definitions and RBAC objects.
     pub(crate) async fn connect(kubeconfig: &Path, interval: u64) -> Self {
         let _ = rustls::crypto::ring::default_provider().install_default();
         let kubeconfig = Kubeconfig::read_from(kubeconfig).unwrap();
@@ -116,7 +116,7 @@ impl Cluster {
             .unwrap();
     }
 
-    /// A kubeconfig with the rights that the manifests give to the controller.
+    /// Writes a kubeconfig with the permissions that the manifests grant to the controller.
     pub(crate) async fn kubeconfig_of_the_controller(&self, folder: &Path) -> PathBuf {
         let accounts: Api<ServiceAccount> = Api::namespaced(self.client.clone(), ACCOUNT.0);
         let request = TokenRequest {
@@ -169,7 +169,7 @@ impl Cluster {
     pub(crate) async fn all_in_phase(&self, phase: &str, canaries: usize) {
         let api: Api<Object> =
             Api::namespaced_with(self.client.clone(), NAMESPACE, &Kind::Canary.resource());
-        let deadline = Instant::now() + PATIENCE;
+        let deadline = Instant::now() + TIMEOUT;
         loop {
             let list = api.list(&ListParams::default()).await.unwrap();
             let phases = list.items.iter().map(|one| &one.data["status"]["phase"]);
@@ -180,14 +180,14 @@ impl Cluster {
             assert!(
                 Instant::now() < deadline,
                 "{there} of {canaries} are {phase} after {} s; one is {:?}",
-                PATIENCE.as_secs(),
+                TIMEOUT.as_secs(),
                 phases.clone().find(|found| *found != phase)
             );
             tokio::time::sleep(Duration::from_millis(200)).await;
         }
     }
 
-    /// Requests of the controller so far as the API server counts them, watches aside.
+    /// Number of requests of the controller so far, without watches, from the API server's metrics.
     pub(crate) async fn requests_of_the_controller(&self) -> u64 {
         let request = http::Request::get("/metrics").body(Vec::new()).unwrap();
         let text = self.client.request_text(request).await.unwrap();
@@ -200,7 +200,7 @@ impl Cluster {
     }
 }
 
-/// Says that the pods of every Deployment are as it wants them, as soon as it wants them.
+/// Marks the pods of every Deployment as ready at once.
 async fn make_ready(client: Client) {
     let api: Api<Object> = Api::all_with(client.clone(), &Kind::Deployment.resource());
     let changes = watcher(api, watcher::Config::default())
@@ -226,7 +226,7 @@ async fn make_ready(client: Client) {
                 &Kind::Deployment.resource(),
             );
             let patch = Patch::Merge(json!({ "status": status }));
-            // One that fails is followed by another change, or by the end of the measurement.
+            // A failed patch is followed by another change, or by the end of the measurement.
             let _ = api
                 .patch_status(&deployment.name_any(), &PatchParams::default(), &patch)
                 .await;
@@ -246,7 +246,7 @@ fn resource(api_version: &str, kind: &str, plural: &str) -> ApiResource {
 }
 
 fn deployment(name: &str, version: &str) -> Value {
-    // No `replicas`: those are the controller's.
+    // No `replicas`, because the controller sets them.
     json!({
         "metadata": { "name": name, "labels": { "app": name } },
         "spec": {

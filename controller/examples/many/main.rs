@@ -1,19 +1,19 @@
-//! How one controller does with many canaries, as a table.
+//! Measures one controller with many canaries, and prints a table.
 //!
-//! For each number of canaries: a fresh API server and a controller, each a process of its own, with the rights of
-//! `manifests/controller`; all canaries are initialized at once, left alone for a while, and released at once. Pods are
-//! not run: this program says that they are ready, as it answers for Prometheus and for the webhooks.
+//! For each number of canaries, it starts an API server and a controller with the permissions of `manifests/controller`,
+//! each in its own process. All canaries are initialized at once, idle for a while, and are released at once. Pods do not
+//! run: this program marks them as ready, and it responds as Prometheus and as the webhooks.
 //!
 //! ```sh
 //! cargo build --release --bins && cargo run --release -p controller --example many -- --canaries 1,100,300
 //! ```
 //!
-//! `late` is how much longer the slowest release took than its steps need. Nothing here decides about pass or fail:
-//! the numbers are for comparing two versions on one machine.
+//! `late` is the time that the slowest release took beyond the minimum for its steps. There is no pass or fail: the
+//! numbers are for comparing two versions on one machine.
 #![allow(
     clippy::unwrap_used,
     clippy::panic,
-    reason = "a measurement that cannot be made ends with the reason"
+    reason = "a measurement that fails ends with the reason"
 )]
 
 mod cluster;
@@ -26,21 +26,21 @@ use clap::Parser;
 
 use crate::{cluster::Cluster, process::Process};
 
-/// Measure one controller with many canaries.
+/// Measures one controller with many canaries.
 #[derive(Debug, Parser)]
 struct Args {
-    /// Numbers of canaries, one row group each
+    /// Numbers of canaries, one group of rows each
     #[arg(long, value_delimiter = ',', default_value = "1,100,300")]
     canaries: Vec<usize>,
-    /// Seconds between two steps of a release
+    /// Analysis interval in seconds
     #[arg(long, default_value_t = 10)]
     interval: u64,
-    /// Seconds to look at the controller while nothing is released
+    /// Duration of the idle part in seconds
     #[arg(long, default_value_t = 30)]
     idle: u64,
 }
 
-/// What one part of the run cost.
+/// The cost of one part of the run.
 struct Row {
     canaries: usize,
     what: &'static str,
@@ -51,7 +51,7 @@ struct Row {
     late: Option<Duration>,
 }
 
-/// Intervals of a release: from the first weight to the other four, to copying, routing and the end.
+/// Intervals of a release: four to reach the last weight, then copying, routing and finalising.
 const STEPS: u32 = 7;
 
 #[tokio::main]
@@ -94,7 +94,7 @@ async fn measure(args: &Args, canaries: usize) -> Vec<Row> {
     rows
 }
 
-/// A part of the run that is being measured.
+/// A part of the run, being measured.
 struct Part<'a> {
     cluster: &'a Cluster,
     controller: &'a Process,

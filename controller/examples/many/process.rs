@@ -1,4 +1,4 @@
-//! The programs that are measured, and what they have used so far.
+//! The measured processes, and their resource usage.
 
 use std::{
     fs,
@@ -8,17 +8,17 @@ use std::{
     time::Duration,
 };
 
-/// Kernel's unit of CPU times in `/proc`: 100 a second on every Linux of today.
+/// Unit of CPU times in `/proc`, `USER_HZ`: 100 per second on all common Linux systems.
 const TICKS_PER_SECOND: f64 = 100.0;
 
-/// A program that runs until it is dropped.
+/// A process, which is killed when dropped.
 pub(crate) struct Process {
     child: Child,
     state: PathBuf,
 }
 
 impl Process {
-    /// `localcluster apiserver` with its state in `folder`.
+    /// Starts `localcluster apiserver` with its state in `folder`.
     pub(crate) fn api_server(folder: &Path) -> Self {
         let state = folder.join("state");
         let mut command = Command::new(program("localcluster"));
@@ -30,7 +30,7 @@ impl Process {
         Self::start(command, state)
     }
 
-    /// `canary-controller run` as the owner of a kubeconfig.
+    /// Starts `canary-controller run` with a kubeconfig.
     pub(crate) fn controller(kubeconfig: &Path, prometheus: &str) -> Self {
         let mut command = Command::new(program("canary-controller"));
         command
@@ -47,26 +47,26 @@ impl Process {
         Self { child, state }
     }
 
-    /// Where the kubeconfig of the administrator is, once the server answers.
+    /// Waits until the API server is ready, and returns the path of the administrator's kubeconfig.
     pub(crate) async fn kubeconfig(&mut self) -> PathBuf {
         let output = self.child.stdout.take().unwrap();
         let line = tokio::task::spawn_blocking(move || BufReader::new(output).lines().next());
         let line = line.await.unwrap();
-        assert!(line.is_some(), "the API server ended before it answered");
+        assert!(line.is_some(), "the API server exited before it was ready");
         self.state.join("kubeconfig")
     }
 
-    /// CPU time so far, of all its threads.
+    /// CPU time of all threads so far.
     pub(crate) fn cpu(&self) -> Duration {
         let text = fs::read_to_string(self.proc("stat")).unwrap();
-        // The name in parentheses may hold blanks; after it, user and system time are fields 12 and 13.
+        // The name in parentheses may contain spaces. After it, user and system time are fields 12 and 13.
         let (_, fields) = text.rsplit_once(')').unwrap();
         let ticks = fields.split_whitespace().skip(11).take(2);
         let ticks: f64 = ticks.map(|field| field.parse::<f64>().unwrap()).sum();
         Duration::from_secs_f64(ticks / TICKS_PER_SECOND)
     }
 
-    /// The most memory it has had so far, in bytes.
+    /// Peak resident memory in bytes.
     pub(crate) fn peak_memory(&self) -> u64 {
         let text = fs::read_to_string(self.proc("status")).unwrap();
         let line = text.lines().find_map(|line| line.strip_prefix("VmHWM:"));
@@ -81,13 +81,13 @@ impl Process {
 
 impl Drop for Process {
     fn drop(&mut self) {
-        // It may have ended by itself.
+        // It may have exited already.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
 }
 
-/// A program of this workspace, built with the same profile.
+/// Path of a program of this workspace, built with the same profile.
 fn program(name: &str) -> PathBuf {
     let this = std::env::current_exe().unwrap();
     let path = this.ancestors().nth(2).unwrap().join(name);

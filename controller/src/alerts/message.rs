@@ -1,27 +1,27 @@
-//! The message of an alert, whoever receives it.
+//! The message of an alert, independent of the chat service.
 
 use canary_engine::action::{Alert, Severity};
 
 use crate::{process::settings::Settings, release::Release};
 
-/// Everything that a receiver can show.
+/// The data that receivers can show.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Message {
     /// `CANARY.NAMESPACE`
     pub title: String,
-    /// What happened.
+    /// Message of the alert.
     pub text: String,
-    /// Further fields, in order.
+    /// Additional fields, in order.
     pub fields: Vec<(String, String)>,
-    /// Whether it is bad news.
+    /// Severity `error`.
     pub is_error: bool,
     /// Channel.
     pub channel: String,
-    /// User shown.
+    /// Display name of the sender.
     pub username: String,
 }
 
-/// The message of an alert.
+/// Builds the message of an alert.
 #[must_use]
 pub fn of_alert(release: &Release, alert: &Alert, settings: &Settings) -> Message {
     let mut fields = Vec::new();

@@ -1,7 +1,7 @@
-//! Alerts to chat services.
+//! Sends alerts to chat services.
 //!
-//! - [`message`]: the message of an alert, whoever receives it
-//! - [`receivers`]: the chat services, one file each
+//! - [`message`]: the message of an alert
+//! - [`receivers`]: chat services, one file each
 
 pub mod message;
 pub mod receivers;
@@ -16,10 +16,10 @@ use crate::{
 };
 use message::Message;
 
-/// The call that sends a message to an AlertProvider, with the values of its Secret.
+/// Builds the request that sends a message to an AlertProvider. `secret` has the values of its Secret.
 ///
 /// # Errors
-/// When there is no address, in words.
+/// A message if the address is missing or the type is unknown.
 pub fn request(
     provider: &AlertProviderSpec,
     secret: &BTreeMap<String, String>,
@@ -58,11 +58,15 @@ pub fn request(
     })
 }
 
-/// Sends an alert; trouble is logged, without the address, which is a secret.
+/// Sends an alert and logs failures. The log has no address, because it is a secret.
 pub async fn send(transport: &dyn Transport, canary: &str, request: Request) {
     match transport.send(request).await {
         Ok(response) if response.is_success() => {}
-        Ok(response) => warn!(canary, status = response.status_text(), "alert was refused"),
+        Ok(response) => warn!(
+            canary,
+            status = response.status_text(),
+            "alert was rejected"
+        ),
         Err(_) => warn!(canary, "alert could not be sent"),
     }
 }

@@ -16,7 +16,7 @@ fn news(is_error: bool) -> Message {
 }
 
 #[test]
-fn the_payload_of_every_service() {
+fn every_receiver_has_its_payload() {
     let bodies: BTreeMap<_, _> = receivers::names()
         .into_iter()
         .map(|name| {
@@ -28,7 +28,7 @@ fn the_payload_of_every_service() {
 }
 
 #[test]
-fn a_secret_beats_the_address_and_brings_the_token() {
+fn the_secret_overrides_the_address_and_provides_the_token() {
     let provider = AlertProviderSpec {
         type_: "slack".to_owned(),
         address: Some("http://plain".to_owned()),
@@ -54,7 +54,7 @@ fn a_secret_beats_the_address_and_brings_the_token() {
 }
 
 #[test]
-fn a_secret_without_address_and_a_provider_without_anything_are_errors() {
+fn a_missing_address_is_an_error() {
     let mut provider = AlertProviderSpec {
         type_: "discord".to_owned(),
         ..AlertProviderSpec::default()
@@ -75,7 +75,7 @@ fn a_secret_without_address_and_a_provider_without_anything_are_errors() {
 }
 
 #[test]
-fn discord_is_called_at_its_slack_address() {
+fn discord_uses_its_slack_compatible_address() {
     let provider = AlertProviderSpec {
         type_: "discord".to_owned(),
         address: Some("http://d/webhook".to_owned()),

@@ -1,4 +1,4 @@
-//! The command line: what was typed.
+//! Command-line arguments.
 
 use std::{ffi::OsString, net::IpAddr, path::PathBuf, time::Duration};
 
@@ -10,7 +10,7 @@ use crate::{
     process::settings::{Notifier, Settings},
 };
 
-/// Releases new versions step by step, judged by metrics, and takes bad ones back.
+/// Releases new versions step by step, checks their metrics, and rolls back bad ones.
 #[derive(Debug, Parser)]
 #[command(
     name = "canary-controller",
@@ -21,43 +21,43 @@ use crate::{
         canary-controller --metrics-server http://prometheus.monitoring:9090 --enable-leader-election\n  \
         canary-controller crd | kubectl apply -f -\n  \
         canary-controller status simple-app --watch\n\n\
-        Flags of Flagger's own manifests are accepted with one dash too (-metrics-server=…)."
+        The flags of Flagger's manifests also work with a single dash (-metrics-server=…)."
 )]
 pub struct Cli {
-    /// What to do; `run` when absent.
+    /// Subcommand; `run` by default.
     #[command(subcommand)]
     pub command: Option<Command>,
-    /// Flags of `run`, which may be given without naming it.
+    /// Flags of `run` without the subcommand.
     #[command(flatten)]
     pub run: RunArgs,
 }
 
-/// What to do.
+/// Subcommands.
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Run the controller
     Run(Box<RunArgs>),
     /// Print the CustomResourceDefinitions as YAML
     Crd,
-    /// Show canaries: phase, weight, checks and latest events
+    /// Show canaries: phase, weight, checks and recent events
     Status(StatusArgs),
 }
 
 /// Flags of `run`.
 #[derive(Debug, Clone, Args)]
 pub struct RunArgs {
-    /// Prometheus server of built-in and inline queries
+    /// Prometheus server for built-in and inline queries
     #[arg(long, value_name = "URL", default_value = "http://prometheus:9090")]
     pub metrics_server: String,
-    /// Traffic provider of canaries that name none
+    /// Traffic provider of canaries without spec.provider
     ///
-    /// `istio`, or `gatewayapi:v1`: one HTTPRoute for each canary, under the parents in spec.service.gatewayRefs.
+    /// `istio`, or `gatewayapi:v1`: one HTTPRoute per canary, attached to the parents in spec.service.gatewayRefs.
     #[arg(long, value_name = "NAME", default_value = "istio")]
     pub mesh_provider: String,
-    /// Namespace to watch; all when empty
+    /// Namespace to watch; all namespaces if empty
     #[arg(long, value_name = "NAMESPACE", default_value = "")]
     pub namespace: String,
-    /// Labels by which targets may select their pods, in order of preference
+    /// Keys of labels that may select the pods of a target, in order of preference
     #[arg(
         long,
         value_name = "KEYS",
@@ -65,10 +65,10 @@ pub struct RunArgs {
         default_value = "app,name,app.kubernetes.io/name"
     )]
     pub selector_labels: Vec<String>,
-    /// Prefixes of labels that are copied to generated objects, comma separated; * for all
+    /// Prefixes of labels to copy to generated objects, separated by commas; * for all labels
     #[arg(long, value_name = "PREFIXES", default_value = "")]
     pub include_label_prefix: String,
-    /// Address that is called with every event
+    /// URL that receives every event
     #[arg(
         long,
         env = "EVENT_WEBHOOK_URL",
@@ -76,19 +76,19 @@ pub struct RunArgs {
         hide_env_values = true
     )]
     pub event_webhook: Option<String>,
-    /// Refuse references to objects in other namespaces
+    /// Refuse references to metric templates and alert providers in other namespaces
     #[arg(long, num_args = 0..=1, require_equals = true, default_value_t = false, default_missing_value = "true")]
     pub no_cross_namespace_refs: bool,
-    /// Follow ConfigMaps and Secrets of targets
+    /// Track the ConfigMaps and Secrets of targets
     #[arg(long, num_args = 0..=1, require_equals = true, default_value_t = true, default_missing_value = "true", action = clap::ArgAction::Set)]
     pub enable_config_tracking: bool,
-    /// Shortest analysis interval that is accepted
+    /// Minimum analysis interval
     #[arg(long, value_name = "DURATION", default_value = "10s", value_parser = duration)]
     pub min_interval: Duration,
-    /// Least important messages that are logged
+    /// Minimum level of log messages
     #[arg(long, value_enum, default_value = "info")]
     pub log_level: LogLevel,
-    /// Form of the log
+    /// Format of the log
     #[arg(
         long,
         visible_alias = "zap-encoding",
@@ -96,14 +96,16 @@ pub struct RunArgs {
         default_value = "json"
     )]
     pub log_format: LogFormat,
-    /// Act only while holding a Lease, so that several replicas can run
+    /// Enable leader election, so that several replicas can run
     #[arg(long, num_args = 0..=1, require_equals = true, default_value_t = false, default_missing_value = "true")]
     pub enable_leader_election: bool,
-    /// Namespace of the Lease; --namespace when that is given
+    /// Namespace of the Lease; overridden by --namespace
     #[arg(long, value_name = "NAMESPACE", default_value = "kube-system")]
     pub leader_election_namespace: String,
-    /// How long a Lease that is not renewed counts, in whole seconds. Another replica takes over after two thirds to nine
-    /// eighths of it. The holder writes the Lease three times in it
+    /// Duration of the Lease, in whole seconds
+    ///
+    /// If the leader dies, another replica takes over after two thirds to nine eighths of this duration. The leader
+    /// renews the Lease three times per duration.
     #[arg(long, value_name = "DURATION", default_value = "4s", value_parser = lease_duration)]
     pub leader_election_duration: Duration,
     /// Port of the rollout page, /metrics, /healthz and /readyz
@@ -117,16 +119,16 @@ pub struct RunArgs {
         default_value = "127.0.0.1"
     )]
     pub bind: IpAddr,
-    /// kubeconfig of the cluster; that of the pod or of kubectl when absent
+    /// Path of the kubeconfig; by default that of the pod or of kubectl
     #[arg(long, value_name = "FILE")]
     pub kubeconfig: Option<PathBuf>,
-    /// Name of the cluster, sent with alerts
+    /// Cluster name in alerts
     #[arg(long, value_name = "NAME")]
     pub cluster_name: Option<String>,
-    /// Slack address that alerts are sent to
+    /// Slack webhook URL for alerts
     #[arg(long, env = "SLACK_URL", value_name = "URL", hide_env_values = true)]
     pub slack_url: Option<String>,
-    /// Bearer token of the Slack address
+    /// Bearer token for Slack
     #[arg(
         long,
         env = "SLACK_TOKEN",
@@ -134,13 +136,13 @@ pub struct RunArgs {
         hide_env_values = true
     )]
     pub slack_token: Option<String>,
-    /// User shown in Slack
+    /// Slack user name
     #[arg(long, value_name = "NAME", default_value = "flagger")]
     pub slack_user: String,
-    /// Channel in Slack
+    /// Slack channel
     #[arg(long, value_name = "NAME", default_value = "general")]
     pub slack_channel: String,
-    /// Microsoft Teams address that alerts are sent to; used instead of Slack
+    /// Microsoft Teams webhook URL for alerts; overrides Slack
     #[arg(long, env = "MSTEAMS_URL", value_name = "URL", hide_env_values = true)]
     pub msteams_url: Option<String>,
 }
@@ -148,49 +150,49 @@ pub struct RunArgs {
 /// Flags of `status`.
 #[derive(Debug, Clone, Args)]
 pub struct StatusArgs {
-    /// Name of the Canary; all when absent
+    /// Name of the Canary; all of the namespace by default
     pub name: Option<String>,
-    /// Namespace
+    /// Namespace of the Canary
     #[arg(long, short, default_value = "default")]
     pub namespace: String,
-    /// Keep showing
+    /// Keep the view up to date until interrupted
     #[arg(long, short)]
     pub watch: bool,
-    /// End with the release: exit 0 when it was promoted, 2 when it was rolled back
+    /// Wait for the end of the release; exit with 0 if it was promoted, with 2 if it was rolled back
     #[arg(long, requires = "name")]
     pub until_done: bool,
     /// How long --until-done waits for the controller to notice a change of the target
     #[arg(long, value_name = "DURATION", value_parser = duration, default_value = "60s")]
     pub start_within: Duration,
-    /// kubeconfig of the cluster
+    /// Path of the kubeconfig; by default that of the pod or of kubectl
     #[arg(long, value_name = "FILE")]
     pub kubeconfig: Option<PathBuf>,
 }
 
-/// Levels of the log, as Flagger names them.
+/// Log levels. Flagger's names are accepted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum LogLevel {
-    /// Everything.
+    /// Details for debugging.
     Debug,
-    /// Progress.
+    /// Normal operation.
     Info,
-    /// What someone should look at.
+    /// Problems that need attention.
     #[value(alias = "warning")]
     Warn,
-    /// What failed.
+    /// Failures.
     #[value(alias = "fatal", alias = "panic")]
     Error,
 }
 
 impl LogLevel {
-    /// The filter of the log.
+    /// Returns the filter of the log.
     #[must_use]
     pub fn filter(self) -> &'static str {
         match self {
             LogLevel::Debug => {
                 "debug,hyper=info,hyper_util=info,tower=info,kube_client=info,rustls=info,reqwest=info"
             }
-            // Failed watches are logged by `cluster`; the library logs them as a dump of the answer.
+            // `cluster` logs failed watches. kube-runtime would log them again, as a dump of the response.
             LogLevel::Info => "info,kube_runtime::watcher=error",
             LogLevel::Warn => "warn,kube_runtime::watcher=error",
             LogLevel::Error => "error",
@@ -198,7 +200,7 @@ impl LogLevel {
     }
 }
 
-/// Form of the log.
+/// Log formats.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum LogFormat {
     /// One JSON object per line.
@@ -209,7 +211,7 @@ pub enum LogFormat {
 }
 
 impl RunArgs {
-    /// What the flags mean for canaries.
+    /// Converts the flags to settings.
     #[must_use]
     pub fn settings(&self) -> Settings {
         let given = |text: &Option<String>| text.clone().filter(|text| !text.is_empty());
@@ -247,15 +249,15 @@ impl RunArgs {
         }
     }
 
-    /// The namespace to watch; `None` means all.
+    /// Returns the namespace to watch; `None` for all namespaces.
     #[must_use]
     pub fn watched_namespace(&self) -> Option<&str> {
         Some(self.namespace.as_str()).filter(|namespace| !namespace.is_empty())
     }
 }
 
-/// Makes two dashes of the single one that Go programs take: `-metrics-server=…`. Short flags of one letter and
-/// negative numbers are left alone.
+/// Adds the second dash to long flags with a single one, which Go programs accept: `-metrics-server=…`. Flags of one
+/// letter and negative numbers are unchanged.
 pub fn with_two_dashes(args: impl IntoIterator<Item = OsString>) -> Vec<OsString> {
     let convert = |arg: OsString| match arg.to_str().and_then(|text| text.strip_prefix('-')) {
         Some(rest) => {
@@ -272,18 +274,18 @@ pub fn with_two_dashes(args: impl IntoIterator<Item = OsString>) -> Vec<OsString
     args.into_iter().map(convert).collect()
 }
 
-/// The API server keeps whole seconds, and renewals need their time.
+/// Parses the duration of the Lease. A Lease has whole seconds, and shorter ones would leave no time for renewals.
 fn lease_duration(text: &str) -> Result<Duration, String> {
     let given = duration(text)?;
     if given.subsec_nanos() != 0 || !(3..=60).contains(&given.as_secs()) {
-        return Err("give whole seconds, from 3s to 60s".to_owned());
+        return Err("use whole seconds, from 3s to 60s".to_owned());
     }
     Ok(given)
 }
 
 fn duration(text: &str) -> Result<Duration, String> {
     crate::release::duration::parse(text)
-        .ok_or_else(|| "write a number and a unit (ms, s, m or h), such as 10s".to_owned())
+        .ok_or_else(|| "use a number and a unit (ms, s, m or h), such as 10s".to_owned())
 }
 
 #[cfg(test)]
@@ -299,7 +301,7 @@ mod tests {
     }
 
     #[test]
-    fn the_command_line_is_well_formed() {
+    fn the_definition_of_the_command_line_is_valid() {
         use clap::CommandFactory;
         Cli::command().debug_assert();
     }
@@ -328,7 +330,7 @@ mod tests {
     }
 
     #[test]
-    fn the_duration_of_the_lease_is_in_whole_seconds_and_long_enough_to_be_renewed() {
+    fn the_lease_duration_has_whole_seconds_within_limits() {
         assert_eq!(parse(&[]).run.leader_election_duration, DURATION);
         let given = |text: &str| lease_duration(text).map(|given| given.as_secs());
         assert_eq!(given("15s"), Ok(15));
@@ -338,7 +340,7 @@ mod tests {
     }
 
     #[test]
-    fn switches_need_no_value_and_short_flags_stay_short() {
+    fn switches_need_no_value_and_short_flags_work() {
         let cli = parse(&[
             "run",
             "--enable-leader-election",
@@ -361,7 +363,7 @@ mod tests {
     }
 
     #[test]
-    fn teams_beats_slack() {
+    fn teams_overrides_slack() {
         let cli = parse(&["--slack-url=http://s", "--msteams-url=http://t"]);
         let notifier = cli.run.settings().notifier;
         let provider = notifier.unwrap().provider;

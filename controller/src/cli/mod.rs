@@ -1,4 +1,4 @@
-//! The command line: one file per verb.
+//! The command line: one file per subcommand.
 
 pub mod args;
 pub mod run;

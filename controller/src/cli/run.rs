@@ -1,4 +1,4 @@
-//! `canary-controller run`: runs the controller until the process is asked to end.
+//! `canary-controller run`: runs the controller until SIGINT or SIGTERM.
 
 use std::{sync::Arc, time::Duration};
 
@@ -15,10 +15,10 @@ use crate::{
     routing,
 };
 
-/// Runs the controller as the command line says, until it is told to end.
+/// Runs the controller until SIGINT or SIGTERM.
 ///
 /// # Errors
-/// When it cannot start, or when the Lease is lost.
+/// If it cannot start, or if the Lease is lost.
 pub async fn run(args: RunArgs) -> anyhow::Result<()> {
     let settings = args.settings();
     if !routing::is_known(&settings.mesh_provider) {
@@ -61,7 +61,7 @@ pub async fn run(args: RunArgs) -> anyhow::Result<()> {
             .then(|| (election_namespace, Times::of(args.leader_election_duration))),
     })?;
     let address = listener.local_addr()?;
-    info!(version = env!("CARGO_PKG_VERSION"), %address, "canary-controller starts");
+    info!(version = env!("CARGO_PKG_VERSION"), %address, "starting canary-controller");
 
     let shutdown = CancellationToken::new();
     let endpoints = controller.endpoints(shutdown.clone());
@@ -69,20 +69,20 @@ pub async fn run(args: RunArgs) -> anyhow::Result<()> {
         let shutdown = shutdown.clone();
         tokio::spawn(async move {
             if let Err(error) = serve(listener, endpoints, shutdown).await {
-                error!(%error, "endpoints ended");
+                error!(%error, "the HTTP server failed");
             }
         })
     };
     tokio::spawn({
         let shutdown = shutdown.clone();
         async move {
-            told_to_end().await;
-            info!("ending");
+            termination_signal().await;
+            info!("shutting down");
             shutdown.cancel();
         }
     });
     controller.run(shutdown.clone()).await?;
-    // Answers under way are short and streams have ended; whoever does not read must not hold this up.
+    // Streams have ended and other responses are short, but a client that does not read must not delay the exit.
     if tokio::time::timeout(Duration::from_secs(1), &mut served)
         .await
         .is_err()
@@ -92,7 +92,8 @@ pub async fn run(args: RunArgs) -> anyhow::Result<()> {
     Ok(())
 }
 
-async fn told_to_end() {
+/// Waits for SIGINT or SIGTERM.
+async fn termination_signal() {
     let interrupt = tokio::signal::ctrl_c();
     let terminate = async {
         match tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate()) {

@@ -1,4 +1,4 @@
-//! `canary-controller status`: canaries as people want to see them.
+//! `canary-controller status`: shows canaries in the terminal.
 
 use std::{
     io::{IsTerminal, Write, stdout},
@@ -18,34 +18,33 @@ use crate::{
         fetch::Fetch,
         model::View,
         outcome::{Outcome, events_of_release, outcome},
-        terminal as render,
+        terminal,
     },
 };
 
-/// Time between two looks.
+/// Interval between two reads.
 const PERIOD: Duration = Duration::from_millis(500);
-/// Looks that may fail in a row while a release is followed.
-const LONGEST_OUTAGE: u32 = 120;
+/// Reads that may fail in a row after the first one has succeeded.
+const MAX_FAILURES: u32 = 120;
 
-/// Shows one canary or all of a namespace, once, or until it ends.
+/// Shows one canary, or all of a namespace: once, continuously, or until the release ends.
 ///
 /// # Errors
-/// When the cluster cannot be reached or has no such Canary.
+/// If the cluster cannot be read or the Canary does not exist.
 pub async fn show(args: StatusArgs) -> anyhow::Result<ExitCode> {
     let client = client(args.kubeconfig.as_deref()).await?;
     let fetch = Fetch::new(client, &args.namespace);
     let clock = Clock::system();
     let mut screen = Screen::new(args.watch || args.until_done);
     let started = Instant::now();
-    // Failures in a row since the last answer; none before the first.
+    // Failures in a row; `None` until a read has succeeded.
     let mut failures: Option<u32> = None;
     loop {
         let views = match fetch.views(args.name.as_deref()).await {
             Ok(views) => views,
-            // The API server may be restarted while a release is followed.
+            // The API server may restart in the meantime.
             Err(failure)
-                if failures.is_some_and(|count| count < LONGEST_OUTAGE)
-                    && !failure.is_refusal() =>
+                if failures.is_some_and(|count| count < MAX_FAILURES) && !failure.is_refusal() =>
             {
                 failures = failures.map(|count| count + 1);
                 tokio::time::sleep(PERIOD).await;
@@ -66,17 +65,17 @@ pub async fn show(args: StatusArgs) -> anyhow::Result<ExitCode> {
         }
         if let (true, Some(view)) = (args.until_done, views.first()) {
             match outcome(view) {
-                Outcome::Promoted(words) => {
-                    screen.say(&words)?;
+                Outcome::Promoted(message) => {
+                    screen.print(&message)?;
                     return Ok(ExitCode::SUCCESS);
                 }
-                Outcome::RolledBack(words) => {
-                    screen.say(&words)?;
+                Outcome::RolledBack(message) => {
+                    screen.print(&message)?;
                     return Ok(ExitCode::from(2));
                 }
-                Outcome::Refused(words) => bail!(words),
+                Outcome::Refused(message) => bail!(message),
                 Outcome::NotNoticed if started.elapsed() > args.start_within => bail!(
-                    "the change of the target was not noticed within {} s; does the controller run?",
+                    "the controller has not noticed the change of the target within {} s; check that it is running",
                     args.start_within.as_secs()
                 ),
                 Outcome::NotNoticed | Outcome::Running => {}
@@ -86,24 +85,25 @@ pub async fn show(args: StatusArgs) -> anyhow::Result<ExitCode> {
     }
 }
 
-/// The error that ends the command, with the next step where one is known.
+/// Builds the final error, with advice if there is any.
 fn unreadable(failure: &ApiFailure) -> anyhow::Error {
     match failure.advice() {
         Some(advice) => anyhow!("cannot read the cluster: {failure}; {advice}"),
         None if failure.is_unserved_path() => anyhow!(
-            "cannot read the cluster: {failure}; apply the definition of canaries, or try again if the API server \
+            "cannot read the cluster: {failure}; apply the CustomResourceDefinitions, or try again if the API server \
              has just started"
         ),
         None => anyhow!("cannot read the cluster: {failure}"),
     }
 }
 
-/// Where it is shown: a terminal is redrawn, anything else gets one line for each event.
+/// Standard output. When following, a terminal is redrawn, and anything else gets one line per event.
 struct Screen {
     follows: bool,
     redraws: bool,
     lines: u16,
-    told: Vec<String>,
+    /// Names of the printed events.
+    printed: Vec<String>,
 }
 
 impl Screen {
@@ -112,21 +112,21 @@ impl Screen {
             follows,
             redraws: follows && stdout().is_terminal(),
             lines: 0,
-            told: Vec::new(),
+            printed: Vec::new(),
         }
     }
 
     fn show(&mut self, views: &[View], now: jiff::Timestamp) -> std::io::Result<()> {
         if self.follows && !self.redraws {
-            return self.tell_events(views);
+            return self.print_events(views);
         }
         let size = rustix::termios::tcgetwinsize(stdout())
             .ok()
             .filter(|size| size.ws_col > 0);
         let (width, height) = size.map_or((u16::MAX, u16::MAX), |size| (size.ws_col, size.ws_row));
-        let mut text = render::render(views, now);
+        let mut text = terminal::render(views, now);
         if views.is_empty() {
-            "No canaries.\n".clone_into(&mut text);
+            "No canaries found.\n".clone_into(&mut text);
         }
         let lines: Vec<String> = text
             .lines()
@@ -144,18 +144,18 @@ impl Screen {
         out.flush()
     }
 
-    fn tell_events(&mut self, views: &[View]) -> std::io::Result<()> {
+    fn print_events(&mut self, views: &[View]) -> std::io::Result<()> {
         let mut out = stdout().lock();
         for event in views.iter().flat_map(events_of_release) {
-            if !self.told.contains(&event.name) {
-                self.told.push(event.name.clone());
-                writeln!(out, "{}", render::event_line(event))?;
+            if !self.printed.contains(&event.name) {
+                self.printed.push(event.name.clone());
+                writeln!(out, "{}", terminal::event_line(event))?;
             }
         }
         out.flush()
     }
 
-    fn say(&self, words: &str) -> std::io::Result<()> {
-        writeln!(stdout().lock(), "{words}")
+    fn print(&self, message: &str) -> std::io::Result<()> {
+        writeln!(stdout().lock(), "{message}")
     }
 }

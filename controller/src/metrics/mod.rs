@@ -1,6 +1,6 @@
-//! From a metric of the analysis to its values.
+//! Queries the metrics of an analysis.
 //!
-//! - [`providers`]: the metrics servers, one file each
+//! - [`providers`]: metrics servers, one file each
 //! - [`template`]: queries with placeholders
 
 pub mod providers;
@@ -20,7 +20,7 @@ use crate::{
 };
 use providers::{Access, QueryError};
 
-/// Measures the metric at `index`. Trouble becomes an answer with Flagger's words.
+/// Queries the metric at `index`. Failures become answers with Flagger's messages.
 pub async fn measure(
     release: &Release,
     index: usize,
@@ -100,7 +100,7 @@ pub async fn measure(
     }
 }
 
-/// The controller's own Prometheus, or that of the Canary: no credentials.
+/// Access to the Prometheus server of the controller or of the Canary, without credentials.
 fn plain_access(release: &Release, transport: &Arc<dyn Transport>) -> Access {
     Access {
         transport: Arc::clone(transport),
@@ -113,7 +113,7 @@ fn plain_access(release: &Release, transport: &Arc<dyn Transport>) -> Access {
     }
 }
 
-/// The server of a template, with the credentials of its Secret, read when they are needed.
+/// Access to the server of a template. Credentials are read from its Secret for each query.
 async fn template_access(
     namespace: &str,
     spec: &MetricTemplateSpec,
@@ -132,10 +132,10 @@ async fn template_access(
     })
 }
 
-/// The values of a Secret as text.
+/// Reads the values of a Secret as text.
 ///
 /// # Errors
-/// When it does not exist or cannot be read, in words.
+/// A message if the Secret does not exist or cannot be read.
 pub async fn read_secret(
     cluster: &Cluster,
     namespace: &str,

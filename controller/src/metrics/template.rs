@@ -1,4 +1,4 @@
-//! Rendering of queries: `{{ namespace }}`, `{{ variables.KEY }}` and the like.
+//! Renders query templates: `{{ namespace }}`, `{{ variables.KEY }}` and so on.
 
 use std::{
     collections::BTreeMap,
@@ -10,15 +10,15 @@ use minijinja::{AutoEscape, Environment, UndefinedBehavior, context};
 
 use crate::release::QueryNames;
 
-/// Steps that a template may take, and bytes that it may grow to. A query fills in some names; one that went on without
-/// end would stop the controller for every canary.
+/// Limits on the steps of a template and on the bytes of its output. A template only fills in some names; an endless one
+/// would block the controller for every canary.
 const MOST_STEPS: u64 = 10_000;
 const LONGEST_QUERY: usize = 64 * 1024;
 
 /// Renders a query.
 ///
 /// # Errors
-/// When the text is no template, names something that is not given or does not end soon, in words.
+/// A message if the template is invalid, uses an undefined name, or exceeds a limit.
 pub fn render(
     text: &str,
     names: &QueryNames,
@@ -44,19 +44,19 @@ pub fn render(
         .template_from_named_str("query", text)
         .and_then(|template| template.render_captured_to(values, &mut query).map(drop))
         .map_err(|error| {
-            let mut words = error.to_string();
+            let mut message = error.to_string();
             let mut cause = error.source();
             while let Some(deeper) = cause {
-                words.push_str(": ");
-                words.push_str(&deeper.to_string());
+                message.push_str(": ");
+                message.push_str(&deeper.to_string());
                 cause = deeper.source();
             }
-            words
+            message
         })?;
     String::from_utf8(query.0).map_err(|error| error.to_string())
 }
 
-/// A query while it is written.
+/// The output of a template, limited to [`LONGEST_QUERY`].
 struct Query(Vec<u8>);
 
 impl Write for Query {
@@ -100,7 +100,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_given_is_an_error_that_names_it() {
+    fn undefined_names_and_invalid_syntax_are_errors() {
         for text in [
             "{{ variables.missing }}",
             "{{ nonsense }}",
@@ -113,7 +113,7 @@ mod tests {
     }
 
     #[test]
-    fn a_template_that_would_not_end_is_an_error() {
+    fn a_template_that_exceeds_a_limit_is_an_error() {
         for text in [
             "{% for a in range(99999) %}{% for b in range(99999) %}x{% endfor %}{% endfor %}",
             &format!(
@@ -130,7 +130,7 @@ mod tests {
     }
 
     #[test]
-    fn a_query_without_templates_is_left_alone() {
+    fn a_query_without_placeholders_is_unchanged() {
         let query = "request_processing_seconds_sum / request_processing_seconds_count";
         assert_eq!(
             render(query, &names(), "5s", &BTreeMap::new()).unwrap(),

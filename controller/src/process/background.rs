@@ -1,7 +1,7 @@
-//! Work that must not hold up a tick: event webhooks and alerts.
+//! Jobs that must not block a tick: event webhooks and alerts.
 //!
-//! Jobs of one canary run in order, in one of several lanes, so that a dead endpoint delays only its own lane.
-//! Lanes are bounded: when one is full, the job is dropped and counted, never waited for.
+//! Each canary is assigned to one of several lanes. The jobs of a lane run in order, so a dead endpoint delays only its
+//! own lane. Lanes are bounded: if a lane is full, the job is dropped and a warning is logged.
 
 use std::{
     hash::{DefaultHasher, Hash, Hasher},
@@ -15,7 +15,7 @@ use tracing::warn;
 const LANES: usize = 8;
 const JOBS_PER_LANE: usize = 64;
 
-/// Takes jobs.
+/// Queues jobs.
 #[derive(Debug, Clone)]
 pub struct Background {
     lanes: Vec<mpsc::Sender<BoxFuture<'static, ()>>>,
@@ -44,7 +44,7 @@ impl Background {
         (Self { lanes }, Lanes(running))
     }
 
-    /// Queues a job of `owner`; false if its lane is full.
+    /// Queues a job of `owner`. Returns `false` if its lane is full.
     pub fn submit(&self, owner: &str, job: BoxFuture<'static, ()>) -> bool {
         let mut hasher = DefaultHasher::new();
         owner.hash(&mut hasher);
@@ -54,18 +54,21 @@ impl Background {
             .get(lane)
             .is_some_and(|lane| lane.try_send(job).is_ok());
         if !accepted {
-            warn!(canary = owner, "too many calls under way, one was dropped");
+            warn!(
+                canary = owner,
+                "too many webhook and alert calls in progress; dropped one"
+            );
         }
         accepted
     }
 }
 
 impl Lanes {
-    /// Waits for the jobs that are queued, at most so long, once every [`Background`] is gone.
+    /// Waits up to `at_most` for the queued jobs to finish. Every [`Background`] must be dropped before.
     pub async fn drain(mut self, at_most: Duration) {
         let finished = async { while self.0.join_next().await.is_some() {} };
         if tokio::time::timeout(at_most, finished).await.is_err() {
-            warn!("calls still under way were given up");
+            warn!("aborted webhook and alert calls that were still in progress");
         }
     }
 }

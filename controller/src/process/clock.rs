@@ -1,5 +1,5 @@
-//! Where the time of day comes from. Everything that stamps or compares times asks this clock, so that tests
-//! can run hours in milliseconds.
+//! The source of the time of day. Everything that writes or compares timestamps uses this clock, so that tests can run
+//! hours in milliseconds.
 
 use std::{fmt, sync::Arc};
 
@@ -10,13 +10,13 @@ use jiff::Timestamp;
 pub struct Clock(Arc<dyn Fn() -> Timestamp + Send + Sync>);
 
 impl Clock {
-    /// The system's clock.
+    /// Returns the system clock.
     #[must_use]
     pub fn system() -> Self {
         Self(Arc::new(Timestamp::now))
     }
 
-    /// A clock that starts at `start` and moves with tokio's clock, which tests can pause.
+    /// Returns a clock that starts at `start` and advances with tokio's clock, which tests can pause.
     #[must_use]
     pub fn virtual_from(start: Timestamp) -> Self {
         let origin = tokio::time::Instant::now();
@@ -27,13 +27,13 @@ impl Clock {
         }))
     }
 
-    /// The time now.
+    /// Returns the current time.
     #[must_use]
     pub fn now(&self) -> Timestamp {
         (self.0)()
     }
 
-    /// The time now in whole seconds, as Kubernetes writes `metav1.Time`.
+    /// Returns the current time in whole seconds, in the format of `metav1.Time`.
     #[must_use]
     pub fn now_text(&self) -> String {
         seconds(self.now())
@@ -46,7 +46,7 @@ impl fmt::Debug for Clock {
     }
 }
 
-/// `time` in whole seconds, as Kubernetes writes `metav1.Time`.
+/// Formats `time` in whole seconds, in the format of `metav1.Time`.
 #[must_use]
 pub fn seconds(time: Timestamp) -> String {
     format!("{time:.0}")

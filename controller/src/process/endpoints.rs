@@ -7,18 +7,18 @@ use axum::{Router, extract::State, http::StatusCode, response::IntoResponse, rou
 use super::{lease::Fence, metrics::Metrics};
 use crate::cluster::Cluster;
 
-/// What the endpoints tell.
+/// The data that the endpoints serve.
 #[derive(Clone)]
 pub struct Admin {
     /// The controller's own metrics.
     pub metrics: Metrics,
-    /// Its local copies.
+    /// The controller's local copies.
     pub cluster: Arc<Cluster>,
-    /// Whether it may act.
+    /// Leadership of this process.
     pub fence: Fence,
 }
 
-/// The routes.
+/// Returns the routes.
 pub fn router(admin: Admin) -> Router {
     Router::new()
         .route("/metrics", get(metrics))
@@ -34,7 +34,7 @@ async fn metrics(State(admin): State<Admin>) -> impl IntoResponse {
     }
 }
 
-/// Ready when every local copy is complete; a process that stands by is ready too.
+/// Ready when every local copy is complete. A standby replica is ready too.
 async fn ready(State(admin): State<Admin>) -> (StatusCode, String) {
     let unready = admin.cluster.unready();
     if unready.is_empty() {

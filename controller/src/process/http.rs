@@ -1,31 +1,30 @@
-//! Outgoing HTTP calls: webhooks, queries, alerts. The transport is a seam, so that tests can answer in process
-//! and under a paused clock.
+//! Outgoing HTTP requests: webhooks, queries, alerts. [`Transport`] lets tests respond in-process, under a paused clock.
 
 use std::{collections::HashMap, error::Error, sync::Mutex, sync::PoisonError, time::Duration};
 
 use futures::future::BoxFuture;
 
-/// Answers are read up to this size; what is longer is an error, not a reason to run out of memory.
-const LONGEST_ANSWER: usize = 8 << 20;
+/// Maximum size of a response body. A longer one is an error, so that a server cannot exhaust the memory.
+const LONGEST_BODY: usize = 8 << 20;
 
-/// One call.
+/// A request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Request {
     /// `GET` or `POST`.
     pub method: Method,
-    /// Address, query string included.
+    /// URL, including the query string.
     pub url: String,
     /// Headers.
     pub headers: Vec<(String, String)>,
     /// JSON body of a `POST`.
     pub body: Option<String>,
-    /// Time for the whole call.
+    /// Timeout of the whole request.
     pub timeout: Duration,
-    /// How the connection is made.
+    /// Connection settings.
     pub connection: Connection,
 }
 
-/// The methods in use.
+/// Supported methods.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Method {
     /// `GET`
@@ -34,16 +33,16 @@ pub enum Method {
     Post,
 }
 
-/// How a connection is made.
+/// Connection settings. Requests with equal settings share a connection pool.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
 pub struct Connection {
-    /// Skips the check of the server's certificate.
+    /// Skips verification of the server's certificate.
     pub insecure: bool,
-    /// Proxy, instead of the one that the environment names.
+    /// Proxy URL; overrides the environment.
     pub proxy: Option<String>,
 }
 
-/// An answer.
+/// A response.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Response {
     /// Status code.
@@ -55,13 +54,13 @@ pub struct Response {
 }
 
 impl Response {
-    /// Whether the status is 2xx.
+    /// Reports whether the status is 2xx.
     #[must_use]
     pub fn is_success(&self) -> bool {
         (200..300).contains(&self.status)
     }
 
-    /// The status as `404 Not Found`.
+    /// Returns the status as `404 Not Found`.
     #[must_use]
     pub fn status_text(&self) -> String {
         match http::StatusCode::from_u16(self.status) {
@@ -71,21 +70,21 @@ impl Response {
     }
 }
 
-/// A call that got no answer, with all its causes in words.
+/// A request without a response. The message includes all causes.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
 pub struct HttpError(pub String);
 
-/// Makes calls.
+/// Sends requests.
 pub trait Transport: Send + Sync {
-    /// Makes one call.
+    /// Sends a request.
     fn send(&self, request: Request) -> BoxFuture<'_, Result<Response, HttpError>>;
 }
 
-/// Calls over the network; honours `HTTP_PROXY`, `HTTPS_PROXY` and `NO_PROXY`.
+/// Sends requests over the network; honours `HTTP_PROXY`, `HTTPS_PROXY` and `NO_PROXY`.
 #[derive(Debug, Default)]
 pub struct Network {
-    /// One client, with its pool of connections, for each way of connecting.
+    /// One client, with its own connection pool, per connection settings.
     clients: Mutex<HashMap<Connection, reqwest::Client>>,
 }
 
@@ -129,9 +128,9 @@ impl Network {
             .and_then(|value| value.to_str().ok()?.parse().ok());
         let mut body = Vec::new();
         while let Some(chunk) = response.chunk().await.map_err(describe)? {
-            if body.len() + chunk.len() > LONGEST_ANSWER {
+            if body.len() + chunk.len() > LONGEST_BODY {
                 return Err(HttpError(format!(
-                    "answer longer than {LONGEST_ANSWER} bytes"
+                    "response is longer than {LONGEST_BODY} bytes"
                 )));
             }
             body.extend_from_slice(&chunk);
@@ -150,17 +149,17 @@ impl Transport for Network {
     }
 }
 
-/// The client's own text leaves out why; the causes say it.
+/// Formats an error with its causes, which reqwest's own message leaves out.
 fn describe(error: reqwest::Error) -> HttpError {
-    // Its URL may hold a token, and this is logged.
+    // The URL may contain a token, and the message is logged.
     let error = error.without_url();
     let mut text = error.to_string();
     let mut cause = error.source();
     while let Some(deeper) = cause {
-        let words = deeper.to_string();
-        if !text.contains(&words) {
+        let message = deeper.to_string();
+        if !text.contains(&message) {
             text.push_str(": ");
-            text.push_str(&words);
+            text.push_str(&message);
         }
         cause = deeper.source();
     }

@@ -1,10 +1,10 @@
-//! The log.
+//! Logging.
 
 use tracing_subscriber::{EnvFilter, fmt};
 
 use crate::cli::args::{LogFormat, LogLevel};
 
-/// Starts logging to standard error; `RUST_LOG` beats the level.
+/// Starts logging to standard error. `RUST_LOG` overrides `level`.
 pub fn start(level: LogLevel, format: LogFormat) {
     let filter =
         EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(level.filter()));

@@ -1,4 +1,4 @@
-//! The controller's own metrics: Flagger's, with its names and labels, and two that it does not have.
+//! The controller's own metrics: those of Flagger, with its names and labels, and two additions.
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
@@ -17,7 +17,7 @@ use prometheus::{
 
 use crate::{cluster::Object, release::Release};
 
-/// The controller's own metrics. Series of canaries that are deleted are removed.
+/// The controller's own metrics. The series of deleted canaries are removed.
 #[derive(Clone)]
 pub struct Metrics {
     registry: Registry,
@@ -45,7 +45,7 @@ impl Metrics {
     /// Registers the metrics.
     ///
     /// # Errors
-    /// When two have one name; a defect.
+    /// If two metrics have the same name, which is a bug.
     pub fn new(mesh_provider: &str) -> Result<Self, prometheus::Error> {
         let registry = Registry::new();
         let gauge =
@@ -76,7 +76,7 @@ impl Metrics {
             )?,
             status: gauge(
                 "flagger_canary_status",
-                "Last known status: 0 running, 1 successful, 2 failed",
+                "Last known status: 0 = running, 1 = successful, 2 = failed",
                 &["name", "namespace"],
             )?,
             weight: gauge(
@@ -86,27 +86,24 @@ impl Metrics {
             )?,
             analysis: gauge(
                 "flagger_canary_metric_analysis",
-                "Last measured value; durations in seconds",
+                "Last value of the metric; durations in seconds",
                 &["name", "namespace", "metric"],
             )?,
             duration: register(
                 &registry,
                 HistogramVec::new(
-                    HistogramOpts::new("flagger_canary_duration_seconds", "Time of one tick"),
+                    HistogramOpts::new("flagger_canary_duration_seconds", "Duration of a tick"),
                     &["name", "namespace"],
                 )?,
             )?,
-            successes: counter(
-                "flagger_canary_successes_total",
-                "Releases that were promoted",
-            )?,
-            failures: counter("flagger_canary_failures_total", "Releases that failed")?,
+            successes: counter("flagger_canary_successes_total", "Promoted releases")?,
+            failures: counter("flagger_canary_failures_total", "Failed releases")?,
             measurements: register(
                 &registry,
                 CounterVec::new(
                     Opts::new(
                         "canary_controller_measurements_total",
-                        "Queries of metric checks by result: value, no_data or error",
+                        "Metric queries by result: value, no_data or error",
                     ),
                     &["name", "namespace", "metric", "result"],
                 )?,
@@ -115,7 +112,7 @@ impl Metrics {
                 &registry,
                 Gauge::new(
                     "canary_controller_leader",
-                    "Whether this process acts (1) or stands by (0)",
+                    "1 if this process is the leader, 0 if it is on standby",
                 )?,
             )?,
             series: Arc::default(),
@@ -123,21 +120,21 @@ impl Metrics {
         })
     }
 
-    /// The metrics as text; `leads` says whether this process may act at this moment.
+    /// Encodes the metrics as text. `leads` is the value of `canary_controller_leader`.
     ///
     /// # Errors
-    /// When they cannot be written as text; a defect.
+    /// If the metrics cannot be encoded, which is a bug.
     pub fn text(&self, leads: bool) -> Result<String, prometheus::Error> {
         self.leader.set(f64::from(u8::from(leads)));
         TextEncoder::new().encode_to_string(&self.registry.gather())
     }
 
-    /// Sets status and weight of a canary.
+    /// Sets the status and weight of a canary.
     pub fn observed(&self, release: &Release, status: &Status) {
         let (target, namespace) = (release.target(), release.namespace());
         self.remember(release, None);
-        // Flagger counts every phase but Progressing and Failed as successful; a run that waits or promotes is
-        // still running.
+        // Unlike Flagger, which counts every phase but Progressing and Failed as successful: a run that waits or promotes
+        // is still running.
         let code = match status.phase {
             Phase::Failed => 2.0,
             Phase::Initialized | Phase::Succeeded => 1.0,
@@ -155,7 +152,7 @@ impl Metrics {
             .set(100.0 - weight);
     }
 
-    /// Counts a query of the analysis and sets the value of its metric: the largest of its series.
+    /// Counts a metric query and sets the metric's value: the largest of its series.
     pub fn measured(&self, release: &Release, index: usize, answer: &MetricAnswer) {
         let Some(metric) = release.canary.analysis.metrics.get(index) else {
             return;
@@ -198,7 +195,7 @@ impl Metrics {
             .inc();
     }
 
-    /// Records how long a tick took.
+    /// Records the duration of a tick.
     pub fn ticked(&self, object: &Object, took: SignedDuration) {
         let target = object.data["spec"]["targetRef"]["name"]
             .as_str()
@@ -228,7 +225,7 @@ impl Metrics {
         }
     }
 
-    /// Removes the series of a canary that was deleted.
+    /// Removes the series of a deleted canary.
     pub fn forget(&self, namespace: &str, name: &str) {
         let key = (namespace.to_owned(), name.to_owned());
         let mut series = self.lock();
@@ -237,7 +234,7 @@ impl Metrics {
         }
     }
 
-    /// Counts the canaries that exist and removes the series of those that do not.
+    /// Sets the number of canaries per namespace, and removes the series of all other canaries.
     pub fn known(&self, canaries: &[Arc<Object>]) {
         let mut count = BTreeMap::new();
         let mut alive = BTreeSet::new();
@@ -261,7 +258,7 @@ impl Metrics {
     }
 
     fn remove(&self, namespace: &str, series: &Series) {
-        // A series that was never set cannot be removed, which is as good.
+        // Removal fails for a series that was never set, which is fine.
         let target = series.target.as_str();
         let _ = self.status.remove_label_values(&[target, namespace]);
         let _ = self.duration.remove_label_values(&[target, namespace]);

@@ -1,4 +1,4 @@
-//! The parts of a running process that know nothing of releases.
+//! The parts of a running process that are independent of releases.
 
 pub mod background;
 pub mod clock;

@@ -15,13 +15,13 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-/// How long a client may take nothing of what is sent to it.
-const PATIENCE: Duration = Duration::from_secs(20);
+/// How long a write may stall before the connection is closed.
+const WRITE_TIMEOUT: Duration = Duration::from_secs(20);
 
-/// Serves `router` until `shutdown`, and then answers the requests under way.
+/// Serves `router` until `shutdown`, then finishes the requests in progress.
 ///
 /// # Errors
-/// When the listener fails.
+/// If the listener fails.
 pub async fn serve<L>(listener: L, router: Router, shutdown: CancellationToken) -> io::Result<()>
 where
     L: Listener,
@@ -32,8 +32,8 @@ where
         .await
 }
 
-/// A listener whose connections are closed when the other side stops reading. A stream to such a client would
-/// otherwise keep its place until the network gives the client up, which may be never.
+/// A listener that closes connections whose client stops reading. Otherwise a stream to such a client would keep its
+/// place until TCP times out, which may be never.
 struct Limited<L>(L);
 
 impl<L: Listener> Listener for Limited<L> {
@@ -52,7 +52,7 @@ impl<L: Listener> Listener for Limited<L> {
 
 struct Connection<S> {
     io: S,
-    /// Ends when a write that waits has waited too long.
+    /// Fires when the pending write has stalled for [`WRITE_TIMEOUT`].
     stalled: Option<Pin<Box<Sleep>>>,
 }
 
@@ -68,7 +68,7 @@ impl<S> Connection<S> {
         }
         let stalled = self
             .stalled
-            .get_or_insert_with(|| Box::pin(sleep(PATIENCE)));
+            .get_or_insert_with(|| Box::pin(sleep(WRITE_TIMEOUT)));
         ready!(stalled.as_mut().poll(cx));
         Poll::Ready(Err(io::ErrorKind::TimedOut.into()))
     }
@@ -124,7 +124,7 @@ mod tests {
     use super::*;
 
     #[tokio::test(start_paused = true)]
-    async fn a_client_that_stops_reading_is_given_up_and_a_slow_one_is_not() {
+    async fn only_a_client_that_stops_reading_is_disconnected() {
         let (server, mut client) = tokio::io::duplex(8);
         let mut connection = Connection {
             io: server,
@@ -133,10 +133,10 @@ mod tests {
         let writer = tokio::spawn(async move { connection.write_all(&[1; 64]).await });
         let mut some = [0; 8];
         for _ in 0..4 {
-            sleep(PATIENCE * 3 / 4).await;
+            sleep(WRITE_TIMEOUT * 3 / 4).await;
             client.read_exact(&mut some).await.unwrap();
         }
-        sleep(PATIENCE * 2).await;
+        sleep(WRITE_TIMEOUT * 2).await;
         let error = writer.await.unwrap().unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::TimedOut);
     }

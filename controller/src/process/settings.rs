@@ -1,4 +1,4 @@
-//! What the controller was told when it was started, resolved.
+//! Settings of the controller.
 
 use std::time::Duration;
 
@@ -7,34 +7,34 @@ use crate::{api::AlertProviderSpec, cluster::labels::LabelPrefixes};
 /// Settings that apply to every canary.
 #[derive(Debug, Clone)]
 pub struct Settings {
-    /// Prometheus server of built-in and inline queries, unless the Canary names one.
+    /// Prometheus server for built-in and inline queries, unless the Canary names one.
     pub metrics_server: String,
     /// Traffic provider, unless the Canary names one.
     pub mesh_provider: String,
-    /// Keys of labels by which a target may select its pods, in order of preference.
+    /// Keys of labels that may select the pods of a target, in order of preference.
     pub selector_labels: Vec<String>,
     /// Labels that are copied to generated objects.
     pub label_prefixes: LabelPrefixes,
-    /// Called with every event of a canary that has no webhook of type `event`.
+    /// URL that receives every event of a canary without a webhook of type `event`.
     pub event_webhook: Option<String>,
-    /// Refuses references to templates and alert providers in other namespaces.
+    /// Refuses references to metric templates and alert providers in other namespaces.
     pub no_cross_namespace_refs: bool,
-    /// Follows ConfigMaps and Secrets of the target.
+    /// Tracks the ConfigMaps and Secrets of targets.
     pub config_tracking: bool,
-    /// Shortest analysis interval that is accepted.
+    /// Minimum analysis interval.
     pub min_interval: Duration,
-    /// Sent with alerts.
+    /// Cluster name in alerts.
     pub cluster_name: Option<String>,
-    /// Where alerts of canaries without a list of their own are sent.
+    /// Receiver of the alerts of canaries that configure none.
     pub notifier: Option<Notifier>,
 }
 
-/// Where alerts of canaries without a list of their own are sent.
+/// Receiver of the alerts of canaries that configure none.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Notifier {
     /// Chat service, address, channel and user.
     pub provider: AlertProviderSpec,
-    /// Bearer token, if the address needs one.
+    /// Bearer token, if the receiver needs one.
     pub token: Option<String>,
 }
 

@@ -1,4 +1,4 @@
-//! What is shown, read from the cluster.
+//! Reads views from the API server.
 
 use api_failure::{ApiFailure, if_present};
 use kube::{
@@ -9,7 +9,7 @@ use kube::{
 use super::model::{EventView, View};
 use crate::cluster::{Kind, Object};
 
-/// Reads canaries with all that is shown about them.
+/// Reads canaries with their workloads and events.
 pub(crate) struct Fetch {
     canaries: Api<Object>,
     deployments: Api<Object>,
@@ -33,7 +33,7 @@ impl Fetch {
         }
     }
 
-    /// One canary, or all of the namespace.
+    /// Returns the canary `name`, or every canary of the namespace. Empty if there is none.
     pub(crate) async fn views(&self, name: Option<&str>) -> Result<Vec<View>, ApiFailure> {
         let canaries = match name {
             Some(name) => if_present(self.canaries.get(name).await)?

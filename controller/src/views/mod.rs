@@ -1,8 +1,8 @@
-//! A canary as people see it.
+//! Views of a canary for people.
 //!
-//! - [`model`]: the one reading of a Canary, whoever shows it
-//! - [`terminal`]: for people at a terminal
-//! - [`page`]: for people at a browser
+//! - [`model`]: the data that every view shows
+//! - [`terminal`]: text for a terminal
+//! - [`page`]: HTML and JSON for a browser
 
 pub(crate) mod fetch;
 pub(crate) mod model;

@@ -1,5 +1,5 @@
-//! One canary as people see it, made from objects wherever they were read: by `status` from the API server, by the
-//! page from local copies.
+//! The data of one canary that views show. It is built from plain objects: `status` reads them from the API server,
+//! the page from local copies.
 
 use canary_engine::strategy::Strategy;
 use jiff::Timestamp;
@@ -12,26 +12,26 @@ use crate::{
     release::{status, validation},
 };
 
-/// One canary as shown.
+/// One canary.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub(crate) struct View {
     pub(crate) name: String,
     pub(crate) namespace: String,
-    /// `spec` of the Canary; `None` when it cannot be read, in which case it was refused.
+    /// `spec` of the Canary; `None` if it cannot be parsed, in which case the Canary was refused.
     pub(crate) spec: Option<CanarySpec>,
     /// `status` of the Canary.
     pub(crate) status: CanaryStatus,
-    /// Revision that the target has now.
+    /// Current revision of the target.
     pub(crate) revision: Option<String>,
-    /// Images of the target.
+    /// Container images of the target.
     pub(crate) target_images: Vec<String>,
-    /// Images of the primary.
+    /// Container images of the primary.
     pub(crate) primary_images: Vec<String>,
     /// Events, oldest first.
     pub(crate) events: Vec<EventView>,
 }
 
-/// One event as shown.
+/// One event of a canary.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(crate) struct EventView {
     pub(crate) name: String,
@@ -41,7 +41,7 @@ pub(crate) struct EventView {
 }
 
 impl View {
-    /// The view of a Canary, its target and its primary; without events.
+    /// Builds the view of a Canary, its target and its primary, without events.
     pub(crate) fn of(canary: &Object, target: Option<&Object>, primary: Option<&Object>) -> Self {
         let target = target.map(json_of);
         Self {
@@ -58,7 +58,7 @@ impl View {
         }
     }
 
-    /// Names of the target and of the primary that belong to a Canary.
+    /// Returns the names of a Canary's target and primary.
     pub(crate) fn workloads(canary: &Object) -> (String, String) {
         let target = spec(canary).map(|spec| spec.target_ref.name);
         let target = target.unwrap_or_default();
@@ -66,7 +66,7 @@ impl View {
         (target, primary)
     }
 
-    /// Kind and name of the target; empty when the spec cannot be read.
+    /// Kind and name of the target; empty if the spec cannot be parsed.
     pub(crate) fn target(&self) -> String {
         let spec = self.spec.as_ref();
         spec.map(|spec| format!("{} {}", spec.target_ref.kind, spec.target_ref.name))
@@ -77,24 +77,24 @@ impl View {
         self.spec.as_ref()?.analysis()
     }
 
-    /// Failed checks before the release is rolled back.
+    /// Number of failed checks at which a release is rolled back.
     pub(crate) fn threshold(&self) -> u32 {
         self.analysis().map_or(1, validation::threshold)
     }
 
-    /// Time between two checks, as written.
+    /// Interval between checks, as written in the spec.
     pub(crate) fn interval(&self) -> &str {
         let given = self.analysis().and_then(|spec| spec.interval.as_deref());
         given.unwrap_or("60s")
     }
 
-    /// Whether nothing is done until somebody lifts the suspension.
+    /// Reports whether `spec.suspend` is set.
     pub(crate) fn is_suspended(&self) -> bool {
         let spec = self.spec.as_ref();
         spec.is_some_and(|spec| spec.suspend == Some(true))
     }
 
-    /// How the run goes on; `None` when there is no analysis, or when it was refused.
+    /// The strategy of the analysis; `None` if there is no analysis or if it is invalid.
     pub(crate) fn strategy(&self) -> Option<Strategy> {
         let skipped = self.spec.as_ref()?.skip_analysis == Some(true);
         let (strategy, problems) = validation::strategy(self.analysis()?);
@@ -106,7 +106,7 @@ fn spec(canary: &Object) -> Option<CanarySpec> {
     serde_json::from_value(canary.data["spec"].clone()).ok()
 }
 
-/// A measured value in few digits: averages in seconds are often far below a thousandth.
+/// Formats a measured value. Small values use scientific notation: averages in seconds are often far below 0.001.
 pub(crate) fn number(value: f64) -> String {
     if value != 0.0 && value.abs() < 0.001 {
         format!("{value:.2e}")
@@ -131,7 +131,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_small_value_is_not_shown_as_none() {
+    fn a_small_value_is_not_shown_as_zero() {
         let shown = [0.0, 0.0000392, -0.0005, 0.001, 1.25, 99.5].map(number);
         assert_eq!(
             shown,
@@ -140,7 +140,7 @@ mod tests {
     }
 
     #[test]
-    fn a_canary_without_steps_that_make_sense_has_no_strategy() {
+    fn a_canary_without_valid_steps_has_no_strategy() {
         let strategy = |rest: Value| {
             let mut spec = json!({ "targetRef": { "apiVersion": "apps/v1", "kind": "Deployment", "name": "app" } });
             json_patch::merge(&mut spec, &rest);

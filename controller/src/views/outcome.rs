@@ -1,31 +1,33 @@
-//! Whether the release of what the target holds is over, and how it ended.
+//! The outcome of the release of the target's current revision.
 
 use jiff::Timestamp;
 
 use super::model::{EventView, View};
 use crate::release::status::INVALID;
 
-/// Where a release stands.
+/// The state of a release. The texts are for people.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Outcome {
-    /// The primary runs what the target holds.
+    /// The primary runs the target's revision.
     Promoted(String),
-    /// What the target holds was rolled back.
+    /// The target's revision was rolled back.
     RolledBack(String),
     /// The Canary was refused.
     Refused(String),
-    /// The target has changed and nothing has happened yet.
+    /// The target has changed, but the controller has not reacted yet.
     NotNoticed,
-    /// Something is under way.
+    /// The release is in progress.
     Running,
 }
 
-/// Words with which every run begins.
+/// Prefix of the first event of every run.
 const BEGINNING: &str = "New revision detected!";
 
-/// The events of the release of what the target holds, oldest first; none before it is noticed. Events know their
-/// time to the second only, so the comparison does too; in the second in which the run began, its first words tell
-/// it from the end of the one before.
+/// Returns the events of the release of the target's current revision, oldest first; none before the controller has
+/// noticed the revision.
+///
+/// Event times have a resolution of one second. Within the second in which the run began, its first event marks where
+/// the events of the previous run end.
 pub(crate) fn events_of_release(view: &View) -> impl Iterator<Item = &EventView> {
     let noticed = outcome(view) != Outcome::NotNoticed;
     let started = view.status.run_started.as_deref();
@@ -41,7 +43,7 @@ pub(crate) fn events_of_release(view: &View) -> impl Iterator<Item = &EventView>
     view.events.iter().skip(first).filter(belongs)
 }
 
-/// Where the release of what the target holds stands.
+/// Returns the state of the release of the target's current revision.
 pub(crate) fn outcome(view: &View) -> Outcome {
     let status = &view.status;
     if let Some(waiting) = status
@@ -77,7 +79,7 @@ pub(crate) fn outcome(view: &View) -> Outcome {
             ))
         }
         "Failed" if is_promoted => Outcome::Promoted(format!(
-            "{}.{}: the primary runs {images} already; nothing is released.",
+            "{}.{}: the primary already runs {images}; there is nothing to release.",
             view.name, view.namespace
         )),
         "Succeeded" | "Initialized" | "Failed" | "" => Outcome::NotNoticed,
@@ -85,7 +87,7 @@ pub(crate) fn outcome(view: &View) -> Outcome {
     }
 }
 
-/// Events at the end of a failed release only say that it ended; those before say why.
+/// Reports whether a warning gives the cause of a rollback. The last events of a failed release only report its end.
 fn is_cause(message: &str) -> bool {
     message.starts_with("Halt ")
         || message.starts_with("Metric ")
@@ -120,7 +122,7 @@ mod tests {
     }
 
     #[test]
-    fn only_the_release_of_what_the_target_holds_counts() {
+    fn only_the_release_of_the_current_revision_counts() {
         assert_eq!(
             outcome(&view("Succeeded", "a", "a", "b")),
             Outcome::NotNoticed
@@ -145,7 +147,7 @@ mod tests {
     }
 
     #[test]
-    fn events_of_earlier_releases_are_not_told_again() {
+    fn events_of_earlier_releases_are_left_out() {
         let event = |time: &str, message: &str| EventView {
             time: time.parse().ok(),
             message: message.to_owned(),
@@ -153,32 +155,29 @@ mod tests {
         };
         let mut view = view("Succeeded", "a", "a", "b");
         view.events = vec![
-            event("2026-01-01T00:00:09Z", "of the release before"),
-            event("2026-01-01T00:00:10Z", "the end of the release before"),
+            event("2026-01-01T00:00:09Z", "previous release"),
+            event("2026-01-01T00:00:10Z", "end of the previous release"),
             event(
                 "2026-01-01T00:00:10Z",
                 "New revision detected! Scaling up app.ns",
             ),
-            event("2026-01-01T00:00:11Z", "of this release"),
+            event("2026-01-01T00:00:11Z", "this release"),
         ];
         view.status.run_started = Some("2026-01-01T00:00:10.4Z".to_owned());
         assert_eq!(events_of_release(&view).count(), 0, "not noticed yet");
         "Progressing".clone_into(&mut view.status.phase);
         view.status.last_applied_spec = Some("b".to_owned());
-        let told: Vec<_> = events_of_release(&view)
+        let messages: Vec<_> = events_of_release(&view)
             .map(|event| &event.message)
             .collect();
         assert_eq!(
-            told,
-            [
-                "New revision detected! Scaling up app.ns",
-                "of this release"
-            ]
+            messages,
+            ["New revision detected! Scaling up app.ns", "this release"]
         );
     }
 
     #[test]
-    fn a_rollback_says_why() {
+    fn a_rollback_names_its_cause() {
         let mut failed = view("Failed", "b", "a", "b");
         let event = |message: &str| EventView {
             warning: true,

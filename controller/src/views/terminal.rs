@@ -1,4 +1,4 @@
-//! The view as text: pure, so that it is tested as text.
+//! Renders views as text. Pure: tests compare the text.
 
 use std::fmt::Write;
 
@@ -10,13 +10,13 @@ const BAR: usize = 40;
 const CHECKS: usize = 6;
 const EVENTS: usize = 10;
 
-/// Several canaries, one below the other.
+/// Renders canaries one below the other.
 pub(crate) fn render(views: &[View], now: Timestamp) -> String {
     let one = |view: &View| canary(view, now);
     views.iter().map(one).collect::<Vec<_>>().join("\n")
 }
 
-/// One event as a line.
+/// Formats an event as one line.
 pub(crate) fn event_line(event: &EventView) -> String {
     let kind = if event.warning { "Warning" } else { "Normal " };
     format!("{}  {kind}  {}", clock(event.time), event.message)

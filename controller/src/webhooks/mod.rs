@@ -1,4 +1,4 @@
-//! Webhooks: what is sent, how often it is tried, and what counts as success.
+//! Calls webhooks: payload, retries and success criteria.
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -12,24 +12,24 @@ use crate::{
     release::{HookCall, Release},
 };
 
-/// Body of a webhook call.
+/// Body of a webhook request.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Payload {
     /// Name of the Canary.
     pub name: String,
     /// Its namespace.
     pub namespace: String,
-    /// Phase that the call is about.
+    /// Phase of the Canary.
     pub phase: String,
-    /// Changes with the revision that is being released.
+    /// Digest that changes with the revision being released.
     pub checksum: String,
-    /// As specified.
+    /// `metadata` of the webhook.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub metadata: BTreeMap<String, String>,
 }
 
 impl Payload {
-    /// The body for a call about `phase`.
+    /// Builds the body of a request for `phase`.
     #[must_use]
     pub fn new(
         release: &Release,
@@ -51,7 +51,7 @@ impl Payload {
     }
 }
 
-/// Calls a webhook and tries again after temporary failures, as often as it says. Any 2xx passes.
+/// Calls a webhook, with the retries of its spec after temporary failures. Any 2xx status passes.
 pub async fn call(transport: &dyn Transport, hook: &HookCall, payload: &Payload) -> HookAnswer {
     let request = Request {
         method: Method::Post,
@@ -83,9 +83,9 @@ pub async fn call(transport: &dyn Transport, hook: &HookCall, payload: &Payload)
                 )
             });
         }
-        // A server may ask for patience, but not for more than the longest wait.
-        let asked = retry_after.map_or(wait, Duration::from_secs);
-        tokio::time::sleep(asked.min(LONGEST_WAIT)).await;
+        // `Retry-After` is honoured up to the limit.
+        let pause = retry_after.map_or(wait, Duration::from_secs);
+        tokio::time::sleep(pause.min(LONGEST_WAIT)).await;
         wait = (wait * 2).min(LONGEST_WAIT);
     }
     HookAnswer::Refused("not called".to_owned())
@@ -97,7 +97,7 @@ fn is_temporary(response: &Response) -> bool {
     response.status == 429 || (response.status >= 500 && response.status != 501)
 }
 
-/// What the server said, or its status when it said nothing.
+/// The body of a response, or its status if the body is empty.
 fn words(response: &Response) -> String {
     let body: String = response.body.trim().chars().take(500).collect();
     if body.is_empty() {
@@ -120,7 +120,7 @@ mod tests {
     use super::*;
     use crate::{api::Webhook, process::http::HttpError};
 
-    /// Gives the answers in order, the last one for ever.
+    /// Returns the responses in order, and repeats the last one.
     struct Script(Mutex<Vec<Result<Response, HttpError>>>);
 
     impl Transport for Script {
@@ -179,7 +179,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_refusal_is_told_in_the_servers_words_and_not_tried_again() {
+    async fn a_refusal_quotes_the_server_and_is_not_retried() {
         let answers = vec![answer(403, "Forbidden"), answer(200, "")];
         assert_eq!(call_with(3, answers).await, refused("Forbidden"));
         assert_eq!(
@@ -193,7 +193,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn temporary_failures_are_tried_again_with_growing_pauses() {
+    async fn temporary_failures_are_retried_with_backoff() {
         let started = Instant::now();
         let lost = Err(HttpError("connection refused".to_owned()));
         let answers = vec![answer(500, "x"), lost, answer(429, "y"), answer(200, "")];
@@ -202,7 +202,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn the_body_of_the_last_failure_is_kept() {
+    async fn the_message_has_the_body_of_the_last_failure() {
         let words = "POST http://w giving up after 3 attempt(s): status 500 Internal Server Error: tests failed";
         assert_eq!(
             call_with(2, vec![answer(500, "tests failed\n")]).await,
@@ -211,7 +211,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_server_may_ask_for_a_longer_pause_within_limits() {
+    async fn retry_after_is_honoured_within_limits() {
         let started = Instant::now();
         let busy = |seconds| {
             Ok(Response {

@@ -1,4 +1,4 @@
-//! Taking over from Flagger: its objects and status as it leaves them in every phase, and no pod that restarts.
+//! Adoption from Flagger, in every phase that Flagger can leave behind. No pod may restart.
 
 use std::time::Duration;
 
@@ -12,20 +12,20 @@ use crate::{
     world::{World, canary, deployment, template},
 };
 
-/// What Flagger's status says at the moment it is stopped.
+/// The state that Flagger leaves behind when it is stopped.
 pub struct Left {
     phase: &'static str,
     /// Condition `Promoted`: status and message.
     promoted: (&'static str, &'static str),
-    /// Version of the target, and how many of its pods there are.
+    /// Version of the target, and its number of replicas.
     target: (&'static str, u64),
     primary: &'static str,
     /// Live weight of the canary.
     weight: u64,
     /// Weight in the status, which Flagger sets to 0 in some phases.
-    noted: u64,
+    status_weight: u64,
     failed_checks: u64,
-    /// Hashes of the last applied and the last promoted template, in Flagger's own form.
+    /// Hashes of the last applied and the last promoted template, in Flagger's format.
     hashes: (&'static str, &'static str),
 }
 
@@ -43,26 +43,26 @@ impl Left {
             target: ("1.0.0", 0),
             primary: "1.0.0",
             weight: 0,
-            noted: 0,
+            status_weight: 0,
             failed_checks: 0,
             hashes: (PROMOTED, PROMOTED),
         }
     }
 
-    /// In the middle of the release of 1.0.1.
+    /// During the release of 1.0.1.
     fn under_way(phase: &'static str, weight: u64) -> Self {
         Self {
             phase,
             promoted: ("Unknown", UNDER_WAY),
             target: ("1.0.1", 1),
             weight,
-            noted: weight,
+            status_weight: weight,
             hashes: (APPLIED, PROMOTED),
             ..Self::idle(phase)
         }
     }
 
-    /// Creates everything as Flagger leaves it.
+    /// Creates the objects and the status that Flagger leaves behind.
     pub async fn put_into(&self, world: &World, canary: &Value) {
         world.apply(Kind::Canary, canary).await;
         let owner = json!([{ "apiVersion": "flagger.app/v1beta1", "kind": "Canary", "name": "simple-app",
@@ -100,7 +100,7 @@ impl Left {
         world.apply(Kind::VirtualService, &route).await;
         let when = "2023-11-14T22:00:00Z";
         let status = json!({ "status": {
-            "phase": self.phase, "canaryWeight": self.noted, "failedChecks": self.failed_checks,
+            "phase": self.phase, "canaryWeight": self.status_weight, "failedChecks": self.failed_checks,
             "iterations": 0, "lastAppliedSpec": self.hashes.0, "lastPromotedSpec": self.hashes.1,
             "lastTransitionTime": when, "trackedConfigs": {},
             "conditions": [{ "type": "Promoted", "status": self.promoted.0, "reason": self.phase,
@@ -121,7 +121,7 @@ impl Left {
     }
 }
 
-/// The primary as Flagger makes it; the annotation is a random number that it draws for each promotion.
+/// The primary as Flagger creates it. Flagger sets the annotation to a new random value for each promotion.
 fn primary(version: &str, owner: &Value) -> Value {
     let mut primary = deployment(version);
     primary["metadata"] = json!({ "name": "simple-app-primary", "namespace": "default",
@@ -146,7 +146,7 @@ fn not_for_flux() -> Value {
     json!({ "kustomize.toolkit.fluxcd.io/reconcile": "disabled", "helm.toolkit.fluxcd.io/driftDetection": "disabled" })
 }
 
-/// All that would restart a pod or move traffic if it changed.
+/// Everything that would restart a pod or shift traffic if it changed.
 pub async fn effects(world: &World) -> Value {
     let mut seen = json!({});
     for name in ["simple-app", "simple-app-primary"] {
@@ -164,10 +164,10 @@ pub async fn effects(world: &World) -> Value {
     seen
 }
 
-/// Waits until the controller has written the revision in its own form, which is when it has taken over.
+/// Waits until the controller has adopted the canary: it has written the revision in its own format.
 pub async fn taken_over(world: &World) {
     world
-        .until("the status is the controller's own", async || {
+        .until("the controller has adopted the canary", async || {
             let status = world.status("simple-app").await;
             let revision = status["lastAppliedSpec"].as_str().unwrap_or_default();
             revision.starts_with("sha256:")
@@ -176,7 +176,7 @@ pub async fn taken_over(world: &World) {
 }
 
 #[tokio::test(start_paused = true)]
-async fn between_two_releases_nothing_changes_but_the_status() {
+async fn adoption_between_releases_changes_only_the_status() {
     for left in [
         Left::idle("Initialized"),
         Left::idle("Succeeded"),
@@ -200,7 +200,7 @@ async fn between_two_releases_nothing_changes_but_the_status() {
         assert_eq!(world.status("simple-app").await["phase"], left.phase);
         assert_eq!(world.events("simple-app").await, [""; 0], "{}", left.phase);
 
-        // And the next revision is released as ever.
+        // The next revision is released as usual.
         world.set_image("1.0.3").await;
         world.phase("simple-app", "Progressing").await;
         world.phase("simple-app", "Succeeded").await;
@@ -210,7 +210,7 @@ async fn between_two_releases_nothing_changes_but_the_status() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_release_goes_on_from_the_live_weight() {
+async fn an_adopted_release_continues_from_the_live_weight() {
     for (left, first) in [
         (
             Left {
@@ -221,7 +221,7 @@ async fn a_release_goes_on_from_the_live_weight() {
         ),
         (
             Left {
-                noted: 0,
+                status_weight: 0,
                 promoted: ("Unknown", "Waiting for approval."),
                 ..Left::under_way("WaitingPromotion", 50)
             },
@@ -249,8 +249,8 @@ async fn a_release_goes_on_from_the_live_weight() {
         taken_over(&world).await;
         assert_eq!(effects(&world).await, before, "{}", left.phase);
         if left.failed_checks > 0 {
-            let kept = world.status("simple-app").await["failedChecks"].clone();
-            assert_eq!(kept, left.failed_checks);
+            let failed_checks = world.status("simple-app").await["failedChecks"].clone();
+            assert_eq!(failed_checks, left.failed_checks);
         }
 
         world.phase("simple-app", "Succeeded").await;
@@ -262,7 +262,7 @@ async fn a_release_goes_on_from_the_live_weight() {
             let template = &primary["spec"]["template"];
             assert_eq!(
                 *template, before["simple-app-primary"][2]["template"],
-                "{}: what was copied is not copied again, which would restart its pods",
+                "{}: the template was copied again, which restarts the pods",
                 left.phase
             );
         }
@@ -272,7 +272,7 @@ async fn a_release_goes_on_from_the_live_weight() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_release_that_waits_for_its_gate_goes_on_waiting_until_it_opens() {
+async fn an_adopted_release_waits_until_its_gate_opens() {
     let mut gated = canary();
     gated["spec"]["analysis"]["webhooks"] = json!([
         { "name": "gate", "type": "confirm-rollout", "url": "http://gate.default/" }]);
@@ -298,7 +298,7 @@ async fn a_release_that_waits_for_its_gate_goes_on_waiting_until_it_opens() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_back_out_in_the_middle_leaves_what_flagger_goes_on_with() {
+async fn after_a_return_to_flagger_it_can_continue_the_release() {
     let world = World::new().await;
     Left::under_way("Progressing", 30)
         .put_into(&world, &canary())
@@ -307,8 +307,8 @@ async fn a_back_out_in_the_middle_leaves_what_flagger_goes_on_with() {
     world.weight(40).await;
     running.shutdown.cancel();
     drop(running);
-    // Flagger reads phase and counters from the status and the weight from the route. It takes the foreign hash
-    // for a new revision, so that it starts the analysis again, with the same target.
+    // Flagger reads the phase and counters from the status, and the weight from the route. It takes the unknown hash for
+    // a new revision, so it restarts the analysis of the same target.
     let status = world.status("simple-app").await;
     assert_eq!(status["phase"], "Progressing");
     assert_eq!(status["canaryWeight"], 40);

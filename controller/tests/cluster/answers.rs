@@ -1,5 +1,5 @@
-//! What the API server answers when it refuses, and when it is not ready to answer: who refused is named in the server's
-//! own words, and what is no answer decides nothing.
+//! Errors of the API server. A refusal is reported with its source, in the server's words. A response that does not come
+//! from a ready API server has no effect.
 
 use std::{
     sync::{
@@ -25,14 +25,14 @@ use crate::{
 
 const VIRTUAL_SERVICES: &str = "virtualservices.networking.istio.io";
 
-/// Waits for the only Warning, which must be in the status too, and must be made for people.
+/// Waits for the only Warning event, and checks that the status has it too and that it is readable.
 async fn refusal(world: &World) -> String {
     world
         .until("the refusal", async || {
             world.status("simple-app").await["waiting"]["reason"] == "Refused"
         })
         .await;
-    // Whatever is tried again says the same.
+    // Retries must not publish another message.
     tokio::time::sleep(Duration::from_secs(300)).await;
     let events = world.events("simple-app").await;
     let mut warnings = events
@@ -54,7 +54,7 @@ async fn refusal(world: &World) -> String {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_used_up_quota_is_quoted_with_its_name_and_no_word_of_rbac() {
+async fn an_exceeded_quota_is_reported_with_its_name() {
     let world = World::new().await;
     let _running = world.start();
     let admission = world.server.admission();
@@ -72,7 +72,7 @@ async fn a_used_up_quota_is_quoted_with_its_name_and_no_word_of_rbac() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_admission_webhook_that_refuses_is_named() {
+async fn a_denial_names_the_admission_webhook() {
     let world = World::new().await;
     let _running = world.start();
     let admission = world.server.admission();
@@ -91,7 +91,7 @@ async fn an_admission_webhook_that_refuses_is_named() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn pod_security_is_named_with_its_level() {
+async fn a_pod_security_violation_names_the_level() {
     let world = World::new().await;
     let _running = world.start();
     let refusal_of_pods = Refusal::PodSecurity {
@@ -110,7 +110,7 @@ async fn pod_security_is_named_with_its_level() {
     assert!(warning.ends_with(end), "{warning}");
 }
 
-/// Takes a rule from the controller's ClusterRole.
+/// Removes a rule from the controller's ClusterRole.
 async fn take_rule(world: &World, group: &str, resource: &str) {
     let rules = crate::manifests::rbac();
     let mut role = rules
@@ -129,10 +129,10 @@ async fn take_rule(world: &World, group: &str, resource: &str) {
 }
 
 #[tokio::test(start_paused = true)]
-async fn only_a_missing_right_is_advised_to_be_granted_and_exactly_that_one() {
+async fn a_missing_permission_is_reported_with_the_rule_to_grant() {
     let world = World::new().await;
     let _running = world.start();
-    // The copies are complete before anything is taken away.
+    // Wait for the initial lists, which need the permission.
     tokio::time::sleep(Duration::from_secs(5)).await;
     take_rule(&world, "networking.istio.io", "virtualservices").await;
     world.deploy(&canary()).await;
@@ -145,7 +145,7 @@ async fn only_a_missing_right_is_advised_to_be_granted_and_exactly_that_one() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn enforced_owners_name_the_right_on_the_owner() {
+async fn enforced_owner_references_are_reported_with_the_permission_on_the_owner() {
     let world = World::new().await;
     let _running = world.start();
     world.server.admission().set_enforces_owners(true);
@@ -160,7 +160,7 @@ async fn enforced_owners_name_the_right_on_the_owner() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_read_that_ends_in_plain_text_does_not_say_that_the_object_is_missing() {
+async fn a_404_in_plain_text_does_not_mean_that_the_object_is_missing() {
     let world = World::new().await;
     let (notify, end): (Notify, _) = (Arc::new(|_| {}), CancellationToken::new());
     let cluster = Cluster::watch(world.client.clone(), None, &notify, &end);
@@ -185,7 +185,7 @@ async fn a_read_that_ends_in_plain_text_does_not_say_that_the_object_is_missing(
 
 /// The API server restarts in the middle of a release, three times.
 #[tokio::test(start_paused = true)]
-async fn a_server_in_its_first_moments_changes_nothing_of_a_release() {
+async fn a_starting_api_server_does_not_affect_a_release() {
     let world = World::new().await;
     let left = Arc::new(AtomicUsize::new(12));
     let through = Arc::clone(&left);
@@ -210,7 +210,7 @@ async fn a_server_in_its_first_moments_changes_nothing_of_a_release() {
     );
 }
 
-/// The words of an API server whose roles are not read yet.
+/// The response of an API server that has not loaded its roles yet.
 fn not_authorized() -> Failure {
     let message = "virtualservices.networking.istio.io is forbidden: User \"system:serviceaccount:istio-system:canary-controller\" \
                    cannot list resource \"virtualservices\" in API group \"networking.istio.io\" at the cluster scope";
@@ -220,7 +220,7 @@ fn not_authorized() -> Failure {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_list_that_fails_in_the_first_moments_refuses_no_canary() {
+async fn a_list_that_fails_briefly_refuses_no_canary() {
     for failure in [Failure::page_not_found(), not_authorized()] {
         let world = World::new().await;
         let failing = Answer::failing("list", VIRTUAL_SERVICES, failure.clone());
@@ -242,7 +242,7 @@ async fn a_list_that_fails_in_the_first_moments_refuses_no_canary() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_right_to_list_that_is_missing_for_longer_refuses_the_canaries_of_that_router_alone() {
+async fn a_permission_to_list_that_stays_missing_refuses_only_the_canaries_of_that_provider() {
     let world = World::new().await;
     let failing = Answer::failing("list", VIRTUAL_SERVICES, not_authorized());
     world.server.admission().set_answers([failing]);
@@ -266,9 +266,10 @@ async fn a_right_to_list_that_is_missing_for_longer_refuses_the_canaries_of_that
     world.phase("simple-app", "Initialized").await;
 }
 
-/// A real API server answers in plain text about a kind without a definition; discovery settles it at once.
+/// A real API server responds to a request for a kind without a definition with a 404 in plain text. Discovery then
+/// shows whether the kind exists.
 #[tokio::test(start_paused = true)]
-async fn a_kind_that_discovery_does_not_have_is_missing_however_the_404_reads() {
+async fn a_kind_that_is_absent_from_discovery_is_missing_even_if_the_404_is_plain_text() {
     let mesh = localcluster_mesh::crds().into_iter();
     let mesh = mesh.map(|crd| serde_json::to_value(crd).unwrap());
     let kept = mesh.filter(|crd: &Value| crd["spec"]["group"] != "gateway.networking.k8s.io");

@@ -1,4 +1,4 @@
-//! The controller is killed at every write of a release, one after the other, and started again.
+//! The controller is killed at each write of a release in turn, and restarted.
 
 use controller::process::settings::Settings;
 use std::time::Duration;
@@ -18,8 +18,8 @@ fn settings() -> Settings {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_kill_at_any_write_changes_neither_the_end_nor_the_steps() {
-    // How many writes an undisturbed initialization and release take.
+async fn a_kill_at_any_write_changes_neither_the_result_nor_the_steps() {
+    // Count the writes of an undisturbed initialization and release.
     let world = World::new().await;
     let running = world.start();
     world.initialize(&canary()).await;

@@ -1,4 +1,4 @@
-//! A definition of Canaries that is not this controller's own: what it drops of the status cannot be remembered.
+//! A foreign definition of Canaries, such as Flagger's, which drops status fields that the controller needs.
 
 use std::time::Duration;
 
@@ -14,12 +14,12 @@ use crate::{
     world::{World, canary, deployment},
 };
 
-/// The definition of Canaries that comes with this controller.
+/// This controller's definition of Canaries.
 fn own() -> Value {
     controller::api::definitions().unwrap().remove(0)
 }
 
-/// The same with no more status than Flagger's has.
+/// The same definition, with only the status fields of Flagger's.
 fn flaggers() -> Value {
     let mut definition = own();
     let schema = &mut definition["spec"]["versions"][0]["schema"]["openAPIV3Schema"];
@@ -44,14 +44,14 @@ async fn deploy_another(world: &World) {
     world.apply(Kind::Canary, &object).await;
 }
 
-/// Waits until the canary says what is wrong with the definition and what to do.
-async fn left_alone(world: &World, name: &str) {
-    let what = format!("{name} is left alone");
+/// Waits for the event that reports the wrong definition and its fix.
+async fn definition_is_reported(world: &World, name: &str) {
+    let what = format!("{name} reports the definition");
     world
         .until(&what, async || {
             let events = world.events(name).await;
-            let told = events.iter().find(|event| event.contains("Definition"));
-            told.is_some_and(|event| {
+            let report = events.iter().find(|event| event.contains("Definition"));
+            report.is_some_and(|event| {
                 let message = event.strip_prefix("Warning ").unwrap();
                 assert!(
                     is_explained(message),
@@ -69,7 +69,7 @@ async fn route(world: &World) -> Vec<u64> {
 }
 
 #[tokio::test(start_paused = true)]
-async fn nothing_is_released_under_flaggers_definition_and_everything_once_it_is_replaced() {
+async fn releases_wait_until_flaggers_definition_is_replaced() {
     let world = World::new().await;
     world.define(&flaggers()).await;
     Left::idle("Succeeded").put_into(&world, &canary()).await;
@@ -83,7 +83,7 @@ async fn nothing_is_released_under_flaggers_definition_and_everything_once_it_is
     assert_eq!(answer.data["status"]["phaseSince"], Value::Null);
     assert_eq!(answer.data["status"]["phase"], "Succeeded");
 
-    // Something to repair, which has to wait too.
+    // Repairs must wait too.
     let annotation = "helm.toolkit.fluxcd.io/driftDetection";
     let drift = json!({ "metadata": { "annotations": { (annotation): null } } });
     let repaired = async || {
@@ -98,22 +98,22 @@ async fn nothing_is_released_under_flaggers_definition_and_everything_once_it_is
 
     let before = effects(&world).await;
     let running = world.start_unchecked();
-    left_alone(&world, "simple-app").await;
+    definition_is_reported(&world, "simple-app").await;
     taken_over(&world).await;
     assert_eq!(effects(&world).await, before);
     world.set_image("1.0.1").await;
     let asked = running.recorder.writes();
     deploy_another(&world).await;
-    left_alone(&world, "other").await;
+    definition_is_reported(&world, "other").await;
     let cost = running.recorder.writes() - asked;
-    assert!(cost <= 2, "an event, and a try at most: {cost}");
+    assert!(cost <= 2, "an event and at most one dry run: {cost}");
 
     let asked = running.recorder.writes();
     let tried = running.recorder.tried();
     tokio::time::sleep(Duration::from_secs(600)).await;
     let tries = running.recorder.tried() - tried;
-    assert!((8..=11).contains(&tries), "one a minute: {tries}");
-    assert_eq!(running.recorder.writes() - asked, tries, "and nothing else");
+    assert!((8..=11).contains(&tries), "one dry run a minute: {tries}");
+    assert_eq!(running.recorder.writes() - asked, tries, "only dry runs");
     let after = effects(&world).await;
     for untouched in ["simple-app-primary", "service simple-app", "route"] {
         assert_eq!(after[untouched], before[untouched], "{untouched}");
@@ -137,14 +137,14 @@ async fn nothing_is_released_under_flaggers_definition_and_everything_once_it_is
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_release_stands_still_while_the_definition_is_flaggers() {
+async fn a_release_pauses_while_flaggers_definition_is_installed() {
     let world = World::new().await;
     let running = world.start_unchecked();
     world.initialize(&canary()).await;
     world.set_image("1.0.1").await;
     world.weight(20).await;
     world.define(&flaggers()).await;
-    left_alone(&world, "simple-app").await;
+    definition_is_reported(&world, "simple-app").await;
     let (before, calls) = (route(&world).await, world.web.calls("flagger-loadtester"));
     tokio::time::sleep(Duration::from_secs(300)).await;
     assert_eq!(route(&world).await, before);
@@ -157,20 +157,20 @@ async fn a_release_stands_still_while_the_definition_is_flaggers() {
     let events = world.events("simple-app").await;
     let starts = |event: &&String| event.contains("New revision detected");
     assert_eq!(events.iter().filter(starts).count(), 1, "{events:#?}");
-    let told = |event: &&String| event.contains("Definition");
-    assert_eq!(events.iter().filter(told).count(), 1, "{events:#?}");
+    let reports = |event: &&String| event.contains("Definition");
+    assert_eq!(events.iter().filter(reports).count(), 1, "{events:#?}");
     drop(running);
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_refused_canary_does_not_write_again_and_again_what_is_dropped() {
+async fn a_refused_canary_does_not_keep_writing_dropped_fields() {
     let world = World::new().await;
     world.define(&flaggers()).await;
     let running = world.start_unchecked();
     let mut wrong = canary();
     wrong["spec"]["targetRef"]["name"] = json!("missing");
     world.apply(Kind::Canary, &wrong).await;
-    left_alone(&world, "simple-app").await;
+    definition_is_reported(&world, "simple-app").await;
     let (asked, tried) = (running.recorder.writes(), running.recorder.tried());
     tokio::time::sleep(Duration::from_secs(600)).await;
     let tries = running.recorder.tried() - tried;
@@ -185,7 +185,7 @@ async fn a_refused_canary_does_not_write_again_and_again_what_is_dropped() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_right_definition_is_asked_about_once_and_not_again_by_the_next_process() {
+async fn a_correct_definition_is_checked_once_and_not_again_after_a_restart() {
     let world = World::new().await;
     let first = world.start();
     world.initialize(&canary()).await;
@@ -200,7 +200,7 @@ async fn a_right_definition_is_asked_about_once_and_not_again_by_the_next_proces
 }
 
 #[tokio::test(start_paused = true)]
-async fn where_nothing_can_be_tried_the_first_write_tells() {
+async fn without_dry_run_the_first_write_checks_the_definition() {
     let world = World::new().await;
     let running = world.start_through(untried);
     world.initialize(&canary()).await;
@@ -213,5 +213,5 @@ async fn where_nothing_can_be_tried_the_first_write_tells() {
     world.define(&flaggers()).await;
     let _running = world.start_through(untried);
     world.deploy(&canary()).await;
-    left_alone(&world, "simple-app").await;
+    definition_is_reported(&world, "simple-app").await;
 }

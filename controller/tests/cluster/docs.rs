@@ -1,4 +1,4 @@
-//! `docs/troubleshooting.md` knows every warning that the engine's scenarios bring about.
+//! `docs/troubleshooting.md` explains every warning of the engine's scenarios.
 
 use std::{fs, path::Path};
 
@@ -9,7 +9,7 @@ fn read(path: &str) -> String {
     fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
 }
 
-/// The first column of the tables: patterns in which `…` stands for anything.
+/// The first column of the tables: patterns in which `…` matches any text.
 fn rows() -> Vec<String> {
     let page = read("../docs/troubleshooting.md");
     let cells = page
@@ -37,7 +37,7 @@ fn matches(pattern: &str, text: &str) -> bool {
     open || rest.is_empty()
 }
 
-/// Whether the page has a row for a message.
+/// Reports whether the page has a row for a message.
 pub fn is_explained(message: &str) -> bool {
     rows().iter().any(|row| matches(row, message))
 }

@@ -1,4 +1,4 @@
-//! Releases under the Gateway API: one HTTPRoute, and something that takes it up.
+//! Releases with the Gateway API: one HTTPRoute, and a controller that accepts it.
 
 use std::{
     sync::{
@@ -23,7 +23,7 @@ use crate::{
     world::{World, canary, deployment},
 };
 
-/// What implements the Gateway API: it says of every HTTPRoute whether its parents accept it.
+/// A Gateway API controller, which writes the status of every HTTPRoute.
 pub struct Gateways {
     accept: Arc<AtomicBool>,
     task: JoinHandle<()>,
@@ -62,7 +62,7 @@ impl Gateways {
         Self { accept, task }
     }
 
-    /// From now on routes are accepted, or refused. One that is there is told when it changes.
+    /// Sets whether routes are accepted, and updates the existing route.
     async fn accept(&self, world: &World, accept: bool) {
         self.accept.store(accept, Ordering::Relaxed);
         let note = json!({ "metadata": { "annotations": { "accept": accept.to_string() } } });
@@ -78,7 +78,7 @@ fn status(route: &Object, accept: bool) -> Value {
             "conditions": [{
                 "type": "Accepted", "status": if accept { "True" } else { "False" },
                 "reason": if accept { "Accepted" } else { "NotAllowedByListeners" },
-                "message": "as the test says", "observedGeneration": route.metadata.generation,
+                "message": "set by the test", "observedGeneration": route.metadata.generation,
                 "lastTransitionTime": "2026-01-01T00:00:00Z" }] })
     });
     json!({ "parents": parents.collect::<Vec<_>>() })
@@ -93,7 +93,7 @@ pub fn gateway_canary() -> Value {
     canary
 }
 
-/// Another app, `other`, with such a Canary.
+/// Deploys another app, `other`, with such a Canary.
 pub async fn deploy_other(world: &World) {
     let mut target = deployment("1.0.0");
     target["metadata"]["name"] = json!("other");
@@ -114,7 +114,7 @@ async fn weights(world: &World) -> Vec<u64> {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_release_has_the_same_words_and_moves_the_weights_of_one_http_route() {
+async fn a_release_shifts_the_weights_of_one_http_route_with_the_same_events() {
     let world = World::new().await;
     let (running, _gateways) = (world.start(), Gateways::start(&world));
     world.initialize(&gateway_canary()).await;
@@ -134,14 +134,14 @@ async fn a_release_has_the_same_words_and_moves_the_weights_of_one_http_route() 
     let virtual_service = world.get(Kind::VirtualService, "simple-app").await;
     assert_eq!(virtual_service, Value::Null);
 
-    // What the server adds to the route by itself is no reason to write it again.
+    // Fields that the server adds to the route must not cause another write.
     let writes = running.recorder.writes();
     tokio::time::sleep(Duration::from_secs(600)).await;
     assert_eq!(running.recorder.writes(), writes);
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_built_in_metrics_are_those_of_the_app() {
+async fn built_in_metrics_query_the_metrics_of_the_app() {
     let world = World::new().await;
     let (_running, _gateways) = (world.start(), Gateways::start(&world));
     let mut canary = gateway_canary();
@@ -165,7 +165,7 @@ async fn the_built_in_metrics_are_those_of_the_app() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn nothing_moves_while_a_parent_does_not_accept_the_route_and_no_check_is_counted() {
+async fn a_release_pauses_while_a_parent_does_not_accept_the_route() {
     let world = World::new().await;
     let (_running, gateways) = (world.start(), Gateways::start(&world));
     world.initialize(&gateway_canary()).await;
@@ -180,17 +180,17 @@ async fn nothing_moves_while_a_parent_does_not_accept_the_route_and_no_check_is_
     );
     assert_eq!(seen["waiting"]["reason"], "RouteNotReady");
     let events = world.events("simple-app").await;
-    let told = events
+    let reports = events
         .iter()
         .filter(|event| event.contains("HTTPRoute simple-app.default parent public is not ready"));
-    assert_eq!(told.count(), 1, "{events:#?}");
+    assert_eq!(reports.count(), 1, "{events:#?}");
     gateways.accept(&world, true).await;
     world.phase("simple-app", "Succeeded").await;
     assert_eq!(world.status("simple-app").await["waiting"], Value::Null);
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_route_that_is_accepted_at_once_is_no_news_though_the_primary_took_its_time() {
+async fn a_route_that_is_accepted_at_once_publishes_no_event_even_if_the_primary_is_slow() {
     let world = World::new().await;
     let (_running, _gateways) = (world.start(), Gateways::start(&world));
     "simple-app:1.0.0".clone_into(&mut world.broken_image.lock().unwrap());
@@ -212,7 +212,7 @@ async fn a_route_that_is_accepted_at_once_is_no_news_though_the_primary_took_its
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_target_serves_until_its_route_is_accepted() {
+async fn the_target_keeps_serving_until_its_route_is_accepted() {
     let world = World::new().await;
     let running = world.start();
     world.deploy(&gateway_canary()).await;
@@ -223,8 +223,8 @@ async fn a_target_serves_until_its_route_is_accepted() {
         .await;
     tokio::time::sleep(Duration::from_secs(120)).await;
     let events = world.events("simple-app").await;
-    let told = |event: &&String| event.contains("no parent has reported a status");
-    assert_eq!(events.iter().filter(told).count(), 1, "{events:#?}");
+    let reports = |event: &&String| event.contains("no parent has reported a status");
+    assert_eq!(events.iter().filter(reports).count(), 1, "{events:#?}");
     let target = world.get(Kind::Deployment, "simple-app").await;
     assert_eq!(target["spec"]["replicas"], 1);
     let _gateways = Gateways::start(&world);
@@ -233,7 +233,7 @@ async fn a_target_serves_until_its_route_is_accepted() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_route_that_was_there_is_adopted_and_one_that_drifts_keeps_its_weights() {
+async fn an_existing_route_is_adopted_and_a_repair_keeps_its_weights() {
     let world = World::new().await;
     let (_running, _gateways) = (world.start(), Gateways::start(&world));
     let route = json!({
@@ -261,19 +261,16 @@ async fn a_route_that_was_there_is_adopted_and_one_that_drifts_keeps_its_weights
         .until("the repair", async || {
             let route = world.get(Kind::HttpRoute, "simple-app").await;
             let rule = &route["spec"]["rules"][1];
-            assert_ne!(
-                rule["backendRefs"][1]["weight"], 0,
-                "the weight is never lost"
-            );
+            assert_ne!(rule["backendRefs"][1]["weight"], 0, "the weight was lost");
             rule["matches"][0]["path"]["value"] == "/"
         })
         .await;
     world.phase("simple-app", "Succeeded").await;
 }
 
-/// A cluster need not have what only other routers use.
+/// A cluster needs only the definitions of the providers in use.
 #[tokio::test(start_paused = true)]
-async fn a_cluster_without_the_gateway_api_refuses_its_canaries_alone_until_it_is_there() {
+async fn without_the_gateway_api_only_its_canaries_are_refused_until_it_is_installed() {
     let definition =
         |crd: &Value| crd["metadata"]["name"] == "httproutes.gateway.networking.k8s.io";
     let mesh = localcluster_mesh::crds().into_iter();
@@ -300,7 +297,7 @@ async fn a_cluster_without_the_gateway_api_refuses_its_canaries_alone_until_it_i
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_only_istio_has_is_refused_or_remarked_by_name() {
+async fn istio_only_fields_are_refused_or_reported_by_name() {
     let world = World::new().await;
     let (_running, _gateways) = (world.start(), Gateways::start(&world));
     let mut wrong = gateway_canary();
@@ -321,12 +318,12 @@ async fn what_only_istio_has_is_refused_or_remarked_by_name() {
         assert!(events[0].contains(words), "{words}: {events:#?}");
     }
     let parents = gateway_canary()["spec"]["service"]["gatewayRefs"].clone();
-    let mended = json!({ "spec": { "service": {
+    let fixed = json!({ "spec": { "service": {
         "gatewayRefs": parents, "match": null, "retries": { "attempts": 3 } } } });
-    world.merge(Kind::Canary, "simple-app", &mended).await;
+    world.merge(Kind::Canary, "simple-app", &fixed).await;
     world.phase("simple-app", "Initialized").await;
     let events = world.events("simple-app").await;
-    let remark =
+    let warning =
         "Warning spec.service.retries has no effect with the provider gatewayapi:v1".to_owned();
-    assert!(events.contains(&remark), "{events:#?}");
+    assert!(events.contains(&warning), "{events:#?}");
 }

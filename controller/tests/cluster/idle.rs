@@ -1,17 +1,17 @@
-//! What an idle canary costs.
+//! The cost of an idle canary.
 
 use std::time::Duration;
 
 use crate::world::{World, canary};
 
 #[tokio::test(start_paused = true)]
-async fn an_idle_canary_costs_no_request() {
+async fn an_idle_canary_sends_no_requests() {
     let world = World::new().await;
     let running = world.start();
     world.initialize(&canary()).await;
     world.set_image("1.0.1").await;
     world.phase("simple-app", "Succeeded").await;
-    // What the last writes bring about is over when nothing was asked for a minute.
+    // One minute is enough for the reactions to the last writes.
     let count = || {
         running
             .recorder
@@ -33,7 +33,7 @@ async fn an_idle_canary_costs_no_request() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_refused_canary_costs_no_request_either() {
+async fn a_refused_canary_sends_no_requests() {
     let world = World::new().await;
     let running = world.start();
     let mut wrong = canary();

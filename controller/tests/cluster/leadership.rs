@@ -1,4 +1,4 @@
-//! Two controllers, one of which leads.
+//! Leader election between two controllers.
 
 use std::time::Duration;
 
@@ -35,7 +35,7 @@ async fn holder(world: &World) -> Option<String> {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_second_takes_over_within_the_lease_when_the_first_is_killed() {
+async fn a_standby_takes_over_within_the_lease_duration_when_the_leader_is_killed() {
     let world = World::new().await;
     let first = start(&world, "first");
     world
@@ -69,7 +69,7 @@ async fn the_second_takes_over_within_the_lease_when_the_first_is_killed() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_leader_that_ends_gives_the_lease_back_at_once() {
+async fn a_leader_releases_the_lease_at_shutdown() {
     let world = World::new().await;
     let mut first = start(&world, "first");
     world
@@ -96,7 +96,7 @@ async fn a_leader_that_ends_gives_the_lease_back_at_once() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_leader_whose_lease_was_taken_ends_with_an_error_that_names_the_taker() {
+async fn a_leader_whose_lease_was_taken_exits_with_an_error_that_names_the_new_holder() {
     let world = World::new().await;
     let mut first = start(&world, "first");
     world
@@ -113,7 +113,7 @@ async fn a_leader_whose_lease_was_taken_ends_with_an_error_that_names_the_taker(
     assert!(error.to_string().contains("intruder"), "{error}");
 }
 
-/// Whether a process says that it acts.
+/// Reports whether a process exports that it is the leader.
 async fn leads(running: &Running) -> bool {
     let metrics = page::get(&running.endpoints, "/metrics").await.1;
     metrics
@@ -121,17 +121,17 @@ async fn leads(running: &Running) -> bool {
         .any(|line| line == "canary_controller_leader 1")
 }
 
-/// Waits for a condition to the hundredth of a second and says how long it took.
+/// Waits for a condition and returns how long it took, in steps of 10 ms.
 async fn time_until(condition: impl AsyncFn() -> bool) -> Duration {
     let start = Instant::now();
     while !condition().await {
-        assert!(start.elapsed() < Duration::from_secs(120), "never");
+        assert!(start.elapsed() < Duration::from_secs(120), "timed out");
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
     start.elapsed()
 }
 
-/// A leader and one that stands by, in the middle of a release.
+/// A leader and a standby, during a release.
 async fn releasing(world: &World) -> (Running, Running) {
     let first = start(world, "first");
     time_until(async || leads(&first).await).await;
@@ -143,15 +143,15 @@ async fn releasing(world: &World) -> (Running, Running) {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_take_over_is_within_five_seconds_whenever_the_leader_is_killed() {
+async fn a_takeover_takes_less_than_five_seconds_whenever_the_leader_is_killed() {
     let mut took = Vec::new();
     for moment in 0..12 {
         let world = World::new().await;
         let (first, second) = releasing(&world).await;
-        // Renewals and reads have periods of 1.33 s and 0.5 s; this meets them at every phase.
+        // Renewals and reads have periods of 1.33 s and 0.5 s. These delays cover both.
         tokio::time::sleep(Duration::from_millis(moment * 130)).await;
         drop(first);
-        // A new revision is found in the first tick of whoever leads.
+        // The new leader finds the new revision in its first tick.
         world.set_image("1.0.2").await;
         took.push(time_until(async || second.recorder.writes() > 0).await);
         if moment == 0 {
@@ -159,10 +159,10 @@ async fn the_take_over_is_within_five_seconds_whenever_the_leader_is_killed() {
         }
     }
     took.sort();
-    println!("take-over: {took:?}");
+    println!("takeover: {took:?}");
     let (shortest, longest) = (took[0], took[took.len() - 1]);
     let duration = Times::default().duration();
-    // The read that saw the last renewal came an eighth of the duration later at most; and the first tick.
+    // The last renewal was seen at most an eighth of the duration later. The rest is for the first tick.
     assert!(
         longest < duration * 9 / 8 + Duration::from_millis(100),
         "{took:?}"
@@ -172,7 +172,7 @@ async fn the_take_over_is_within_five_seconds_whenever_the_leader_is_killed() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_leader_that_is_cut_off_stops_before_another_starts_and_ends_when_it_comes_back() {
+async fn a_disconnected_leader_stops_before_another_starts_and_exits_when_it_reconnects() {
     for moment in 0..4 {
         let world = World::new().await;
         let (mut first, second) = releasing(&world).await;
@@ -195,7 +195,7 @@ async fn a_leader_that_is_cut_off_stops_before_another_starts_and_ends_when_it_c
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_leader_goes_on_when_the_api_server_was_away_for_everybody() {
+async fn a_leader_continues_after_an_outage_of_the_api_server() {
     let world = World::new().await;
     let (first, second) = releasing(&world).await;
     for running in [&first, &second] {
@@ -204,9 +204,9 @@ async fn a_leader_goes_on_when_the_api_server_was_away_for_everybody() {
     time_until(async || !leads(&first).await).await;
     let before = first.recorder.writes();
     tokio::time::sleep(Duration::from_secs(60)).await;
-    assert_eq!(first.recorder.writes(), before, "it acts without a lease");
+    assert_eq!(first.recorder.writes(), before, "it wrote without a lease");
     assert!(!first.task.is_finished());
-    // The leader is back first.
+    // The leader reconnects first.
     first.recorder.is_away(false);
     let back = time_until(async || leads(&first).await).await;
     assert!(back <= Duration::from_secs(3), "{back:?}");
@@ -221,7 +221,7 @@ async fn a_leader_goes_on_when_the_api_server_was_away_for_everybody() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_leader_keeps_its_lease_when_the_api_server_comes_back_for_everybody() {
+async fn a_leader_keeps_its_lease_when_both_reconnect_at_once() {
     for moment in 0..4 {
         let world = World::new().await;
         let (first, second) = releasing(&world).await;
@@ -239,7 +239,7 @@ async fn a_leader_keeps_its_lease_when_the_api_server_comes_back_for_everybody()
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_leader_keeps_its_lease_though_the_api_server_is_slow() {
+async fn a_leader_keeps_its_lease_while_the_api_server_is_slow() {
     let world = World::new().await;
     let (first, second) = releasing(&world).await;
     for running in [&first, &second] {
@@ -253,11 +253,11 @@ async fn a_leader_keeps_its_lease_though_the_api_server_is_slow() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_lease_that_is_deleted_does_not_make_two_leaders() {
+async fn a_deleted_lease_does_not_lead_to_two_leaders() {
     let world = World::new().await;
     let (first, second) = releasing(&world).await;
     let api: Api<Lease> = Api::namespaced(world.client.clone(), "istio-system");
-    // Not even when the leader cannot make it again.
+    // Not even if the leader cannot recreate it.
     first.recorder.is_away(true);
     api.delete(NAME, &Default::default()).await.unwrap();
     let end = Instant::now() + Duration::from_secs(20);
@@ -270,7 +270,7 @@ async fn a_lease_that_is_deleted_does_not_make_two_leaders() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_lease_costs_one_write_per_renewal() {
+async fn the_lease_costs_one_write_per_renewal() {
     let world = World::new().await;
     let (first, second) = releasing(&world).await;
     world.phase("simple-app", "Succeeded").await;
@@ -294,10 +294,10 @@ async fn a_lease_costs_one_write_per_renewal() {
     ];
     let cost: Vec<_> = after.iter().zip(before).map(|(a, b)| a - b).collect();
     assert!((89..=91).contains(&cost[0]), "renewals: {cost:?}");
-    assert_eq!(cost[1], 0, "reads of the leader");
+    assert_eq!(cost[1], 0, "reads by the leader");
     assert!(
         (239..=241).contains(&cost[2]),
-        "reads of the other: {cost:?}"
+        "reads by the standby: {cost:?}"
     );
     assert_eq!(count(&second, "update"), 0);
 }

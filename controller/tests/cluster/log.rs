@@ -1,4 +1,4 @@
-//! The log of all tests of this program, read for dumps of answers of the API server.
+//! Checks the log of all tests for debug dumps of API server responses.
 
 use std::{
     io::{self, Write},
@@ -8,12 +8,12 @@ use std::{
 use controller::cli::args::LogLevel;
 use tracing_subscriber::EnvFilter;
 
-/// Parts of the texts that kube's errors and Rust's debug format have, and no sentence for people.
+/// Fragments of kube's errors and of Rust's debug format, which no readable message contains.
 pub const DUMPS: [&str; 5] = ["ApiError", "ServiceError", "Status {", "Some(", "None,"];
 
 static FOUND: Mutex<Vec<String>> = Mutex::new(Vec::new());
 
-/// Reads the log from here on, as it is written without further settings.
+/// Starts reading the log, with the default log level.
 pub fn watch() {
     static START: Once = Once::new();
     START.call_once(|| {
@@ -23,7 +23,7 @@ pub fn watch() {
     });
 }
 
-/// The lines with dumps that have been written so far.
+/// Returns the log lines with dumps so far.
 pub fn dumps() -> Vec<String> {
     FOUND.lock().unwrap_or_else(PoisonError::into_inner).clone()
 }

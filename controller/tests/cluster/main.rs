@@ -1,9 +1,9 @@
-//! The controller against the embedded API server, in one process and under a paused clock: releases of minutes
-//! take milliseconds.
+//! Tests of the controller against the in-process API server. The clock is paused, so releases that take minutes run in
+//! milliseconds.
 #![allow(
     clippy::unwrap_used,
     clippy::panic,
-    reason = "a test ends at the first surprise"
+    reason = "a test fails at the first unexpected value"
 )]
 #![allow(unreachable_pub, reason = "modules of one test program")]
 
@@ -14,10 +14,10 @@ mod definition;
 mod docs;
 mod gateway_api;
 mod idle;
+mod in_flight;
 mod leadership;
 mod log;
 mod manifests;
-mod meanwhile;
 mod network;
 mod once;
 mod ownership;

@@ -1,4 +1,4 @@
-//! The committed manifests agree with the program.
+//! The committed manifests match the program.
 
 use std::{
     collections::BTreeSet,
@@ -22,7 +22,7 @@ use crate::{
     world::{World, canary, deployment, template},
 };
 
-/// The committed rules of the controller: those for all namespaces, and for writing Secrets in `default`.
+/// The committed RBAC objects of the controller: those for all namespaces, and those for writing Secrets in `default`.
 pub fn rbac() -> Vec<Value> {
     let mut copies = objects("secret-copies/role.yaml");
     for object in &mut copies {
@@ -39,7 +39,7 @@ fn objects(file: &str) -> Vec<Value> {
         .collect()
 }
 
-/// Every rule of the committed objects of a kind.
+/// All rules of the committed objects of a kind.
 fn rules(kind: &str) -> Vec<Value> {
     let objects = rbac().into_iter().filter(|object| object["kind"] == kind);
     objects
@@ -47,7 +47,7 @@ fn rules(kind: &str) -> Vec<Value> {
         .collect()
 }
 
-/// Every request that the rules allow.
+/// All requests that the rules allow, as group, resource and verb.
 fn allowed() -> BTreeSet<(String, String, String)> {
     let mut allowed = BTreeSet::new();
     let texts = |list: &Value| -> Vec<String> {
@@ -66,7 +66,7 @@ fn allowed() -> BTreeSet<(String, String, String)> {
             }
         }
     }
-    // An admission plugin asks for this, not the API.
+    // Needed only by an admission plugin.
     assert!(allowed.remove(&(
         "flagger.app".into(),
         "canaries/finalizers".into(),
@@ -76,7 +76,7 @@ fn allowed() -> BTreeSet<(String, String, String)> {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_committed_rules_allow_what_the_controller_does_and_nothing_else() {
+async fn the_committed_rules_allow_exactly_the_requests_of_the_controller() {
     let world = World::new().await;
     let recorder = Recorder::default();
     let settings = Settings {
@@ -126,7 +126,7 @@ async fn the_committed_rules_allow_what_the_controller_does_and_nothing_else() {
     let before = world.events("simple-app").await.len();
     world.apply(Kind::ConfigMap, &config("two")).await;
     world.apply(Kind::Secret, &secret("two")).await;
-    // Someone changes the Canary during every tick, so that writes of its status collide.
+    // Change the Canary during every tick, so that status writes conflict.
     let (api, number) = (world.api(Kind::Canary), AtomicU32::new(0));
     world.web.answer_with(move |request| {
         let note = number.fetch_add(1, Ordering::Relaxed).to_string();
@@ -142,12 +142,12 @@ async fn the_committed_rules_allow_what_the_controller_does_and_nothing_else() {
     world.set_image("1.0.1").await;
     world.phase("simple-app", "Succeeded").await;
     let events = world.events("simple-app").await;
-    // The three changes may start one run or restart it; from its start on, each step is done once.
+    // The three changes may start one run or restart it. From its last start on, each step happens once.
     assert!(
         events[before..].ends_with(&TRANSCRIPT.map(String::from)[1..]),
         "{events:#?}"
     );
-    // The other router.
+    // The other provider.
     let _gateways = Gateways::start(&world);
     deploy_other(&world).await;
     world.phase("other", "Initialized").await;
@@ -174,15 +174,15 @@ async fn the_committed_rules_allow_what_the_controller_does_and_nothing_else() {
         .collect();
     let allowed = allowed();
     let missing: Vec<_> = used.difference(&allowed).collect();
-    let needless: Vec<_> = allowed.difference(&used).collect();
+    let unused: Vec<_> = allowed.difference(&used).collect();
     assert!(
-        missing.is_empty() && needless.is_empty(),
-        "missing {missing:?}\nneedless {needless:?}"
+        missing.is_empty() && unused.is_empty(),
+        "missing {missing:?}\nunused {unused:?}"
     );
 }
 
 #[test]
-fn nothing_is_deleted_and_no_secret_is_written_in_all_namespaces() {
+fn the_rules_allow_no_deletion_and_no_cluster_wide_write_of_secrets() {
     for rule in [rules("ClusterRole"), rules("Role")].concat() {
         let has = |list: &str, word: &str| rule[list].as_array().unwrap().contains(&json!(word));
         for everything in ["apiGroups", "resources", "verbs"] {
@@ -201,10 +201,9 @@ fn nothing_is_deleted_and_no_secret_is_written_in_all_namespaces() {
     }
 }
 
-/// The app uses a Secret, and its namespace does not let the controller write one.
+/// The app uses a Secret, but the controller may not write Secrets in its namespace.
 #[tokio::test(start_paused = true)]
-async fn a_secret_that_may_not_be_copied_is_told_with_the_role_to_apply_and_goes_on_once_it_is_there()
- {
+async fn a_secret_that_may_not_be_copied_is_reported_with_the_role_to_apply() {
     let world = World::new().await;
     let role = "canary-controller-secret-copies";
     world.delete_role_binding(role).await;
@@ -228,19 +227,19 @@ async fn a_secret_that_may_not_be_copied_is_told_with_the_role_to_apply_and_goes
     let tries = running.recorder.tried_of("secrets") - before;
     assert!(
         (5..=25).contains(&tries),
-        "it is tried about once a minute: {tries}"
+        "one dry run about every minute: {tries}"
     );
     let events = world.events("simple-app").await;
     let about = |event: &&String| event.contains("Secret default/keys-primary");
-    let told: Vec<_> = events.iter().filter(about).collect();
-    assert_eq!(told.len(), 1, "{events:#?}");
+    let reports: Vec<_> = events.iter().filter(about).collect();
+    assert_eq!(reports.len(), 1, "{events:#?}");
     for words in [
         "Warning create Secret default/keys-primary",
         "Role canary-controller-secret-copies",
         "kubectl apply --namespace default -k manifests/secret-copies",
         "annotate Secret keys with flagger.app/config-tracking: disabled",
     ] {
-        assert!(told[0].contains(words), "{words}: {told:?}");
+        assert!(reports[0].contains(words), "{words}: {reports:?}");
     }
     for kind in [Kind::Deployment, Kind::Service] {
         let made = world.get(kind, "simple-app-primary").await;
@@ -258,7 +257,7 @@ fn manifest(name: &str) -> String {
 }
 
 #[test]
-fn the_committed_definitions_are_those_the_program_prints() {
+fn the_committed_definitions_match_the_output_of_crd() {
     let printed = controller::api::definitions_yaml().unwrap();
     assert!(
         manifest("controller/crds.yaml") == printed,
@@ -267,7 +266,7 @@ fn the_committed_definitions_are_those_the_program_prints() {
 }
 
 #[test]
-fn the_definitions_have_flaggers_rules() {
+fn the_definitions_match_flaggers() {
     let definitions = controller::api::definitions().unwrap();
     let names: Vec<_> = definitions
         .iter()
@@ -313,7 +312,7 @@ fn the_definitions_have_flaggers_rules() {
     assert_eq!(status["x-kubernetes-preserve-unknown-fields"], true);
 }
 
-/// The paths below `schema` that have a default.
+/// Returns the paths below `schema` that have a default.
 fn defaults(path: &str, schema: &Value) -> Vec<String> {
     let mut found = Vec::new();
     if schema.get("default").is_some() {
@@ -339,7 +338,7 @@ fn no_status_field_has_a_default() {
             assert_eq!(
                 defaults("status", &properties["status"]),
                 Vec::<String>::new(),
-                "{}: the API server checks each default against its own format",
+                "{}: the API server validates each default against its format",
                 definition["metadata"]["name"]
             );
         }

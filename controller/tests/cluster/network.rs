@@ -1,4 +1,4 @@
-//! Calls over real sockets.
+//! Requests over real sockets.
 
 use std::time::Duration;
 
@@ -28,7 +28,7 @@ fn use_ring() {
 }
 
 #[tokio::test]
-async fn status_retry_after_and_body_of_an_answer_are_read() {
+async fn a_response_has_status_retry_after_and_body() {
     use_ring();
     let busy = async |headers: http::HeaderMap, body: String| {
         let words = format!("{}{body}", headers["x-test"].to_str().unwrap());
@@ -47,7 +47,7 @@ async fn status_retry_after_and_body_of_an_answer_are_read() {
 }
 
 #[tokio::test]
-async fn a_call_without_answer_says_why() {
+async fn a_failed_connection_reports_its_cause() {
     use_ring();
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
@@ -66,7 +66,7 @@ async fn a_call_without_answer_says_why() {
 }
 
 #[tokio::test]
-async fn an_answer_without_end_is_given_up() {
+async fn a_response_that_is_too_long_is_an_error() {
     use_ring();
     let endless = async || "x".repeat(9 << 20);
     let base = serve(Router::new().route("/", post(endless))).await;

@@ -1,5 +1,4 @@
-//! Others write while the controller works: nothing is planned on an old copy, nothing happens twice, and what says
-//! nothing new is not written.
+//! Concurrent writers. The controller does not plan on stale copies, has no effect twice, and writes only changes.
 
 use std::sync::{
     Arc,
@@ -22,22 +21,22 @@ use crate::{
     world::{World, canary},
 };
 
-/// A client that does something before the first request that `is_it`.
+/// A client that runs `hook` before the first request that matches.
 fn before_the_first<F>(
     client: Client,
-    is_it: impl Fn(&Request<Body>) -> bool + Clone + Send + Sync + 'static,
-    meanwhile: impl Fn() -> F + Clone + Send + Sync + 'static,
+    matches: impl Fn(&Request<Body>) -> bool + Clone + Send + Sync + 'static,
+    hook: impl Fn() -> F + Clone + Send + Sync + 'static,
 ) -> Client
 where
     F: Future<Output = ()> + Send,
 {
     let done = Arc::new(AtomicBool::new(false));
     let service = tower::service_fn(move |request: Request<Body>| {
-        let first = is_it(&request) && !done.swap(true, Ordering::SeqCst);
-        let (client, meanwhile) = (client.clone(), meanwhile.clone());
+        let first = matches(&request) && !done.swap(true, Ordering::SeqCst);
+        let (client, hook) = (client.clone(), hook.clone());
         async move {
             if first {
-                meanwhile().await;
+                hook().await;
             }
             client.send(request).await
         }
@@ -54,12 +53,12 @@ fn is_dry_run(request: &Request<Body>) -> bool {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_canary_that_is_changed_while_the_copies_are_checked_is_not_planned_on_its_old_copy() {
+async fn a_canary_that_changes_at_the_start_of_a_tick_is_not_planned_on_a_stale_copy() {
     let world = World::new().await;
     let (asked, mut is_asked) = watch::channel(false);
     let (free, is_free) = watch::channel(false);
     let asked = Arc::new(asked);
-    // The check of a new canary asks the API server what it keeps of a status; it takes its time to answer.
+    // For a new canary, the controller checks by a dry run which status fields the API server keeps. Delay it.
     let running = world.start_through(|client| {
         before_the_first(client, is_dry_run, move || {
             let (asked, mut is_free) = (Arc::clone(&asked), is_free.clone());
@@ -81,7 +80,7 @@ async fn a_canary_that_is_changed_while_the_copies_are_checked_is_not_planned_on
         .await;
     free.send_replace(true);
     world
-        .until("the suspension is noted", async || {
+        .until("the status shows the suspension", async || {
             world.status("simple-app").await["waiting"]["reason"] == "Suspended"
         })
         .await;
@@ -94,7 +93,7 @@ async fn a_canary_that_is_changed_while_the_copies_are_checked_is_not_planned_on
     assert_eq!(running.recorder.conflicts(), 0);
 }
 
-/// A canary that reports everything to everybody.
+/// A canary with webhooks and alerts for everything.
 fn loud() -> Value {
     let mut canary = canary();
     let hooks = &mut canary["spec"]["analysis"]["webhooks"];
@@ -107,7 +106,7 @@ fn loud() -> Value {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_no_version_guards_happens_once_though_the_plan_is_carried_out_twice() {
+async fn webhooks_alerts_and_events_are_sent_once_even_if_the_plan_is_applied_twice() {
     for (value, end) in [(1.0, "Succeeded"), (9.0, "Failed")] {
         let world = World::new().await;
         let provider = json!({
@@ -121,7 +120,7 @@ async fn what_no_version_guards_happens_once_though_the_plan_is_carried_out_twic
         } else {
             "chat/"
         };
-        // Just when the end is to be written, somebody else writes the status too.
+        // Another writer changes the status just before the controller writes the end of the release.
         let is_end = {
             let web = Arc::clone(&web);
             let calls = if end == "Succeeded" { 1 } else { 3 };
@@ -152,7 +151,7 @@ async fn what_no_version_guards_happens_once_though_the_plan_is_carried_out_twic
         assert_eq!(status["lastTrackedRevision"], "another writer", "{end}");
         assert!(
             running.recorder.conflicts() > 0,
-            "{end}: nobody came between"
+            "{end}: there was no conflict"
         );
 
         // Initialized, new revision, end.
@@ -180,8 +179,8 @@ async fn what_no_version_guards_happens_once_though_the_plan_is_carried_out_twic
     }
 }
 
-/// Changes that say nothing new about a release, as GitOps tools and autoscalers make them: annotations, and fields of
-/// a workload for which its generation counts up.
+/// Makes changes that do not affect a release, like those of GitOps tools and autoscalers: annotations, and fields of a
+/// workload that increment its generation.
 async fn annotate(world: &World, number: u32) {
     let note = json!({ "metadata": { "annotations": { "example.com/seen": number.to_string() } } });
     world.merge(Kind::Canary, "simple-app", &note).await;
@@ -197,9 +196,9 @@ async fn annotate(world: &World, number: u32) {
 struct Writes {
     status_patches: usize,
     events: usize,
-    /// Those that were refused because somebody else wrote first.
+    /// Writes that failed because another writer was first.
     conflicts: usize,
-    /// Times that the other writer wrote.
+    /// Writes of the other writer.
     annotations: u32,
 }
 
@@ -232,7 +231,7 @@ async fn writes_of_a_release(beside_a_writer: bool) -> Writes {
         () = world.phase("simple-app", "Succeeded") => {}
         () = writer => {}
     }
-    // No Warning about a generation that is behind, among others.
+    // There is no Warning, for example about an outdated generation.
     let seen = world.events("simple-app").await;
     assert!(seen.ends_with(&TRANSCRIPT.map(String::from)), "{seen:#?}");
     Writes {
@@ -244,7 +243,7 @@ async fn writes_of_a_release(beside_a_writer: bool) -> Writes {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_release_writes_its_status_only_when_it_says_something_new() {
+async fn a_release_writes_its_status_only_when_it_changes() {
     const STATUSES: usize = 9;
     let alone = writes_of_a_release(false).await;
     assert_eq!(alone.status_patches, STATUSES);
@@ -253,7 +252,7 @@ async fn a_release_writes_its_status_only_when_it_says_something_new() {
     let beside = writes_of_a_release(true).await;
     assert!(beside.annotations >= 60, "{}", beside.annotations);
     assert_eq!(beside.events, TRANSCRIPT.len());
-    // A patch that came second is sent again, on the version that came first.
+    // A patch that conflicts is sent again, for the new version.
     assert_eq!(beside.status_patches - beside.conflicts, STATUSES);
     assert!(beside.conflicts <= STATUSES, "{}", beside.conflicts);
 }

@@ -1,5 +1,5 @@
-//! Whose the generated objects are: what was orphaned is owned again, what is a stranger's is refused, and all of it
-//! where the API server enforces who may change owners.
+//! Owners of the generated objects. Orphans are owned again, objects of others are refused. Also with the admission plugin
+//! `OwnerReferencesPermissionEnforcement`.
 
 use controller::cluster::Kind;
 use kube::{
@@ -17,7 +17,7 @@ use crate::{
     world::{Running, World, canary, deployment, template},
 };
 
-/// All that a canary generates with Istio.
+/// The objects that a canary generates with Istio.
 const GENERATED: [(Kind, &str); 7] = [
     (Kind::Service, "simple-app-canary"),
     (Kind::Service, "simple-app-primary"),
@@ -49,7 +49,7 @@ async fn initialize(world: &World) {
     world.phase("simple-app", "Initialized").await;
 }
 
-/// What `kubectl delete canary --cascade=orphan` leaves, and the Canary created again.
+/// Does the same as `kubectl delete canary --cascade=orphan`, and recreates the Canary.
 async fn orphan(world: &World, running: Running, objects: &[(Kind, &str)], canary: &Value) {
     drop(running);
     for (kind, name) in objects {
@@ -71,7 +71,7 @@ async fn is_owned(world: &World, object: (Kind, &str)) -> bool {
     owners(world, object).await[0]["uid"] == uid
 }
 
-/// Grants what docs/rights.md says: whoever may change owners may delete.
+/// Grants the permissions that docs/rights.md lists for owning objects again.
 async fn allow_owning(world: &World) {
     let page = include_str!("../../../docs/rights.md");
     let (_, yaml) = page.split_once("```yaml\n").unwrap();
@@ -87,7 +87,7 @@ async fn allow_owning(world: &World) {
     }
 }
 
-/// Adoption, a release of code and configuration, and one of code alone.
+/// Releases code and configuration, then code alone.
 async fn release_twice(world: &World, content: &str) {
     world.apply(Kind::ConfigMap, &settings(content)).await;
     world.set_image("1.0.1").await;
@@ -103,7 +103,7 @@ async fn release_twice(world: &World, content: &str) {
 }
 
 #[tokio::test(start_paused = true)]
-async fn releases_go_on_where_owners_are_enforced_and_what_cannot_be_owned_is_named_once() {
+async fn with_enforced_owners_releases_continue_and_unowned_objects_are_reported_once() {
     let world = World::new().await;
     world.server.admission().set_enforces_owners(true);
     let running = world.start();
@@ -146,7 +146,7 @@ async fn releases_go_on_where_owners_are_enforced_and_what_cannot_be_owned_is_na
     assert_eq!(warnings.count(), 0, "{events:#?}");
     assert_eq!(world.status("simple-app").await["waiting"], Value::Null);
 
-    // With the right that the page names they are owned again.
+    // With the documented permissions, the objects are owned again.
     drop(running);
     allow_owning(&world).await;
     let _running = world.start();
@@ -159,9 +159,9 @@ async fn releases_go_on_where_owners_are_enforced_and_what_cannot_be_owned_is_na
     }
 }
 
-/// A second app that reads the same ConfigMap.
+/// A second app reads the same ConfigMap.
 #[tokio::test(start_paused = true)]
-async fn a_copy_that_two_canaries_use_is_owned_by_both_or_its_end_is_announced() {
+async fn a_shared_copy_is_owned_by_both_canaries_or_its_deletion_is_announced() {
     for enforced in [false, true] {
         let world = World::new().await;
         world.server.admission().set_enforces_owners(enforced);
@@ -206,7 +206,7 @@ async fn a_copy_that_two_canaries_use_is_owned_by_both_or_its_end_is_announced()
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_was_orphaned_is_owned_again() {
+async fn orphaned_objects_are_owned_again() {
     let world = World::new().await;
     let running = world.start();
     initialize(&world).await;
@@ -231,9 +231,9 @@ async fn what_was_orphaned_is_owned_again() {
     );
     let writes = running.recorder.writes();
     tokio::time::sleep(std::time::Duration::from_secs(600)).await;
-    assert_eq!(running.recorder.writes(), writes, "once");
+    assert_eq!(running.recorder.writes(), writes, "written again");
 
-    // The owners of an earlier Canary of this name, as a backup brings them back, are replaced.
+    // References to an earlier Canary of this name, such as those restored from a backup, are replaced.
     drop(running);
     let stale = json!({ "metadata": { "ownerReferences": [{ "apiVersion": "flagger.app/v1beta1", "kind": "Canary",
         "name": "simple-app", "uid": "00000000-0000-0000-0000-000000000000", "controller": true }] } });
@@ -252,7 +252,7 @@ async fn what_was_orphaned_is_owned_again() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_flagger_made_and_was_orphaned_is_owned_again_and_nothing_else_changes() {
+async fn orphans_of_flagger_are_owned_again_and_nothing_else_changes() {
     let world = World::new().await;
     Left::idle("Succeeded").put_into(&world, &canary()).await;
     for (kind, name) in GENERATED {
@@ -287,9 +287,8 @@ async fn an_orphaned_http_route_is_owned_again() {
         .await;
 }
 
-/// A user's Service and route of the app, which are taken over and never owned.
 #[tokio::test(start_paused = true)]
-async fn a_users_own_service_and_route_are_taken_over_and_not_owned() {
+async fn an_existing_service_and_route_are_used_but_not_owned() {
     let world = World::new().await;
     let running = world.start();
     let service = json!({ "apiVersion": "v1", "kind": "Service",
@@ -311,7 +310,7 @@ async fn a_users_own_service_and_route_are_taken_over_and_not_owned() {
             "{kind} {name}"
         );
     }
-    // Nor are they after the Canary was created again.
+    // Nor after the Canary is recreated.
     let made: Vec<_> = GENERATED
         .into_iter()
         .filter(|(_, name)| *name != "simple-app")
@@ -331,7 +330,7 @@ async fn a_users_own_service_and_route_are_taken_over_and_not_owned() {
     }
 }
 
-/// Kind, name, object of a stranger, and the words of the refusal.
+/// Objects of others: kind, name, object, and the reason of the refusal.
 fn strangers() -> Vec<(Kind, &'static str, Value, &'static str)> {
     let named = |kind: Kind, name: &str, rest: Value| {
         let mut object = json!({ "apiVersion": kind.api_version(), "kind": kind.name(), "metadata": { "name": name } });
@@ -424,7 +423,7 @@ fn strangers() -> Vec<(Kind, &'static str, Value, &'static str)> {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_strangers_object_is_refused_by_name_and_nothing_is_written() {
+async fn an_object_of_others_is_refused_by_name_and_nothing_is_written() {
     for (kind, name, stranger, why) in strangers() {
         let world = World::new().await;
         let running = world.start();
@@ -468,7 +467,7 @@ async fn a_strangers_object_is_refused_by_name_and_nothing_is_written() {
         }
         let target = world.get(Kind::Deployment, "simple-app").await;
         assert_eq!(target["spec"]["replicas"], 1);
-        // An event and the status.
+        // One event and one status.
         assert_eq!(running.recorder.writes() - running.recorder.tried(), 2);
 
         world
@@ -481,9 +480,9 @@ async fn a_strangers_object_is_refused_by_name_and_nothing_is_written() {
     }
 }
 
-/// A copy is made for every release, so a stranger's is seen at each.
+/// Every release copies, so every release checks the owner of an existing copy.
 #[tokio::test(start_paused = true)]
-async fn a_new_config_map_does_not_overwrite_a_strangers_copy() {
+async fn a_new_config_map_does_not_overwrite_an_object_of_others() {
     let world = World::new().await;
     let _running = world.start();
     world.initialize(&canary()).await;

@@ -1,4 +1,4 @@
-//! The rollout page: what it tells, what it costs, and how it ends.
+//! The rollout page: content, cost and shutdown.
 
 use std::{collections::BTreeSet, time::Duration};
 
@@ -47,7 +47,7 @@ pub async fn json(endpoints: &Router, path: &str) -> Value {
     serde_json::from_str(&get(endpoints, path).await.1).unwrap()
 }
 
-/// A stream of server-sent events, taken apart as browsers do.
+/// A stream of server-sent events, parsed as browsers do.
 struct Events {
     body: BodyDataStream,
     rest: String,
@@ -65,7 +65,7 @@ impl Events {
         }
     }
 
-    /// The next event as name and data, comments left out; `None` when the stream has ended.
+    /// The next event as name and data, without comments; `None` at the end of the stream.
     async fn next(&mut self) -> Option<(String, String)> {
         loop {
             while let Some((event, rest)) = self.rest.split_once("\n\n") {
@@ -84,12 +84,12 @@ impl Events {
         }
     }
 
-    /// Events until one satisfies a condition.
+    /// Reads events until one satisfies a condition, and returns their data.
     async fn until(&mut self, what: &str, found: impl Fn(&str, &str) -> bool) -> Vec<String> {
         let mut seen = Vec::new();
         let all = async {
             loop {
-                let (name, data) = self.next().await.expect("the stream goes on");
+                let (name, data) = self.next().await.expect("the stream continues");
                 let is_last = found(&name, &data);
                 seen.push(data);
                 if is_last {
@@ -113,14 +113,14 @@ async fn initialized() -> (World, Running) {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_release_moves_on_every_stream() {
+async fn every_stream_shows_the_progress_of_a_release() {
     let (world, running) = initialized().await;
     let mut other = canary();
     other["metadata"]["name"] = "other".into();
     other["spec"]["targetRef"]["name"] = "missing".into();
     world.apply(Kind::Canary, &other).await;
     world
-        .until("the refusal of the other", async || {
+        .until("the other canary is refused", async || {
             world.status("other").await["waiting"]["reason"] == "Invalid"
         })
         .await;
@@ -155,7 +155,10 @@ async fn a_release_moves_on_every_stream() {
     let mut weights = Vec::new();
     for report in reports {
         let report: Value = serde_json::from_str(&report).unwrap();
-        assert_eq!(report["name"], "simple-app", "the other did not change");
+        assert_eq!(
+            report["name"], "simple-app",
+            "the other canary did not change"
+        );
         let of = &report["weights"];
         let sum = of["primary"].as_u64().unwrap() + of["canary"].as_u64().unwrap();
         assert_eq!(sum, 100, "{report:#}");
@@ -164,7 +167,7 @@ async fn a_release_moves_on_every_stream() {
         }
     }
     assert_eq!(json!(weights), json!([0, 10, 20, 30, 40, 50, 0]));
-    // A page comes whole once, and then in sections.
+    // The whole page was sent once, before; these are sections.
     let card = "<article id=\"default/simple-app\">";
     assert!(
         cards.iter().all(|html| html.starts_with(card)),
@@ -189,7 +192,7 @@ async fn a_release_moves_on_every_stream() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn canaries_come_and_go_while_one_looks() {
+async fn a_live_view_shows_canaries_that_are_created_and_deleted() {
     let world = World::new().await;
     let running = world.start();
     world
@@ -199,13 +202,13 @@ async fn canaries_come_and_go_while_one_looks() {
         .await;
     let mut list = Events::open(&running.endpoints, "/").await;
     let mut watch = Events::open(&running.endpoints, "/api/watch").await;
-    let empty = |_: &str, html: &str| html.contains("Nothing to release yet");
+    let empty = |_: &str, html: &str| html.contains("No canaries yet");
     list.until("the empty list", empty).await;
     world.deploy(&canary()).await;
     let there = |name: &str, html: &str| name == "page" && html.contains("simple-app");
     list.until("the canary", there).await;
     watch
-        .until("it on the stream", |name, _| name == "canary")
+        .until("the canary on the stream", |name, _| name == "canary")
         .await;
     let params = Default::default();
     world
@@ -214,7 +217,9 @@ async fn canaries_come_and_go_while_one_looks() {
         .await
         .unwrap();
     list.until("the empty list again", empty).await;
-    let seen = watch.until("its end", |name, _| name == "deleted").await;
+    let seen = watch
+        .until("its deletion", |name, _| name == "deleted")
+        .await;
     let last: Value = serde_json::from_str(seen.last().unwrap()).unwrap();
     assert_eq!(
         last,
@@ -223,7 +228,7 @@ async fn canaries_come_and_go_while_one_looks() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_idle_page_costs_no_request() {
+async fn an_idle_page_sends_no_requests() {
     let (_world, running) = initialized().await;
     let mut streams = Vec::new();
     for path in ["/", DETAIL, "/api/watch"] {
@@ -250,7 +255,7 @@ async fn an_idle_page_costs_no_request() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_replica_that_stands_by_tells_the_same() {
+async fn a_standby_replica_serves_the_same_data() {
     let world = World::new().await;
     let start = |name: &str| {
         let settings = Settings {
@@ -268,12 +273,12 @@ async fn a_replica_that_stands_by_tells_the_same() {
     world.phase("simple-app", "Initialized").await;
     world.set_image("1.0.1").await;
     world.phase("simple-app", "Succeeded").await;
-    // The status is written; both have to see it.
+    // The status is written, but each replica sees it in its own time.
     world
-        .until("both to tell the same", async || {
+        .until("both replicas serve the same", async || {
             let path = "/api/canaries/default/simple-app";
-            let told = json(&first.endpoints, path).await;
-            told["phase"] == "Succeeded" && told == json(&second.endpoints, path).await
+            let report = json(&first.endpoints, path).await;
+            report["phase"] == "Succeeded" && report == json(&second.endpoints, path).await
         })
         .await;
     let mut leads = BTreeSet::new();
@@ -285,19 +290,19 @@ async fn a_replica_that_stands_by_tells_the_same() {
     assert_eq!(
         leads,
         BTreeSet::from([false, true]),
-        "one leads, one does not"
+        "exactly one replica leads"
     );
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_is_not_there_is_said_in_the_form_that_was_asked_for() {
+async fn errors_have_the_format_of_the_requested_path() {
     let (_world, running) = initialized().await;
     let (status, text) = get(&running.endpoints, "/api/canaries/default/nobody").await;
     let error: Value = serde_json::from_str(&text).unwrap();
     assert_eq!(status, StatusCode::NOT_FOUND);
     assert_eq!(
         error,
-        json!({ "error": "there is no Canary \"nobody\" in namespace default; /api/canaries lists those there are" })
+        json!({ "error": "there is no Canary \"nobody\" in namespace default; /api/canaries lists all canaries" })
     );
     let (status, text) = get(&running.endpoints, "/api/nothing").await;
     assert_eq!(status, StatusCode::NOT_FOUND);
@@ -342,7 +347,7 @@ async fn what_is_not_there_is_said_in_the_form_that_was_asked_for() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn names_and_messages_of_others_stay_text() {
+async fn names_and_messages_from_users_are_escaped() {
     let world = World::new().await;
     let running = world.start();
     let mut hostile = canary();
@@ -357,7 +362,11 @@ async fn names_and_messages_of_others_stay_text() {
     let mut seen = 0;
     for path in ["/", DETAIL] {
         let (_, page) = get(&running.endpoints, path).await;
-        assert_eq!(page.matches("<script").count(), 1, "the page's own: {page}");
+        assert_eq!(
+            page.matches("<script").count(),
+            1,
+            "only the page's own script: {page}"
+        );
         assert!(!page.contains("<img"), "{page}");
         seen += page.matches("&lt;img src=x onerror=alert(1)&gt;").count();
         assert!(page.contains("&quot;&gt;&lt;script&gt;alert(3)"), "{page}");
@@ -369,7 +378,7 @@ async fn names_and_messages_of_others_stay_text() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn there_is_a_limit_to_those_who_look_at_the_same_time() {
+async fn the_number_of_live_views_is_limited() {
     let (_world, running) = initialized().await;
     let mut open = Vec::new();
     for _ in 0..CLIENTS {
@@ -381,13 +390,13 @@ async fn there_is_a_limit_to_those_who_look_at_the_same_time() {
     assert_eq!(
         get(&running.endpoints, "/").await.0,
         StatusCode::OK,
-        "the page itself is served"
+        "the page itself is still served"
     );
     open.pop();
     Events::open(&running.endpoints, "/api/watch").await;
 }
 
-/// Connections that are made in this process.
+/// Accepts in-process connections.
 struct Listener(mpsc::UnboundedReceiver<DuplexStream>);
 
 impl axum::serve::Listener for Listener {
@@ -407,7 +416,7 @@ impl axum::serve::Listener for Listener {
 }
 
 #[tokio::test(start_paused = true)]
-async fn who_does_not_read_is_dropped_and_leaves_the_place_to_others() {
+async fn a_client_that_does_not_read_loses_its_place() {
     let (_world, running) = initialized().await;
     let (connect, incoming) = mpsc::unbounded_channel();
     let shutdown = running.shutdown.clone();
@@ -422,7 +431,7 @@ async fn who_does_not_read_is_dropped_and_leaves_the_place_to_others() {
         connect.send(server).unwrap();
         let request = "GET /api/watch HTTP/1.1\r\nhost: test\r\n\r\n";
         client.write_all(request.as_bytes()).await.unwrap();
-        // The beginning is there, so it has its place; the rest is never read.
+        // The first byte shows that the client has its place. The rest is never read.
         client.read_u8().await.unwrap();
         stuck.push(client);
     }
@@ -434,7 +443,7 @@ async fn who_does_not_read_is_dropped_and_leaves_the_place_to_others() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_open_stream_does_not_hold_up_the_end() {
+async fn an_open_stream_does_not_delay_shutdown() {
     let (_world, mut running) = initialized().await;
     let (connect, incoming) = mpsc::unbounded_channel();
     let shutdown = running.shutdown.clone();
@@ -448,20 +457,20 @@ async fn an_open_stream_does_not_hold_up_the_end() {
     let request = "GET /api/watch HTTP/1.1\r\nhost: test\r\n\r\n";
     client.write_all(request.as_bytes()).await.unwrap();
     client.read_u8().await.unwrap();
-    let told = tokio::time::Instant::now();
+    let cancelled = tokio::time::Instant::now();
     running.shutdown.cancel();
     let served = tokio::time::timeout(Duration::from_secs(60), served).await;
-    served.expect("serving ends").unwrap().unwrap();
+    served.expect("the server stops").unwrap().unwrap();
     (&mut running.task).await.unwrap().unwrap();
     let mut rest = String::new();
     client.read_to_string(&mut rest).await.unwrap();
     assert!(
         rest.ends_with("\r\n0\r\n\r\n"),
-        "the stream has an end: {rest}"
+        "the stream is terminated: {rest}"
     );
     assert!(
-        told.elapsed() < Duration::from_secs(2),
+        cancelled.elapsed() < Duration::from_secs(2),
         "{:?}",
-        told.elapsed()
+        cancelled.elapsed()
     );
 }

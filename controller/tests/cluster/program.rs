@@ -1,4 +1,4 @@
-//! The program itself, over TLS, with a kubeconfig and signals.
+//! The built program, with TLS, a kubeconfig and signals.
 
 use std::{
     net::TcpListener as StdListener,
@@ -19,7 +19,7 @@ use crate::world::{World, canary};
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_canary-controller");
 
-/// Ends the process with the test.
+/// Kills the process at the end of the test.
 struct Process(Child);
 
 impl Drop for Process {
@@ -45,7 +45,7 @@ async fn get(address: &str, path: &str) -> Option<(u16, String)> {
     Some((response.status().as_u16(), response.text().await.unwrap()))
 }
 
-/// The stream that scripts read.
+/// Opens the event stream.
 async fn watch(address: &str) -> reqwest::Response {
     let client = reqwest::Client::builder().no_proxy().build().unwrap();
     let watch = client.get(format!("http://{address}/api/watch"));
@@ -58,13 +58,13 @@ async fn until<T>(what: &str, attempt: impl AsyncFn() -> Option<T>) -> T {
         if let Some(found) = attempt().await {
             return found;
         }
-        assert!(Instant::now() < end, "never: {what}");
+        assert!(Instant::now() < end, "timed out waiting for {what}");
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_program_serves_leads_shows_and_ends_as_told() {
+async fn the_program_serves_leads_shows_the_status_and_shuts_down() {
     let _ = rustls::crypto::ring::default_provider().install_default();
     let world = World::new().await;
     let authority = Authority::generate().unwrap();
@@ -96,7 +96,7 @@ async fn the_program_serves_leads_shows_and_ends_as_told() {
         .unwrap()
         .port();
     let child = Command::new(PROGRAM)
-        // A proxy that is not there: the API server must not be called through it.
+        // A proxy that does not exist: requests to the API server must bypass it.
         .env("HTTP_PROXY", "http://127.0.0.1:9")
         .env("HTTPS_PROXY", "http://127.0.0.1:9")
         .env_remove("NO_PROXY")
@@ -170,7 +170,7 @@ async fn the_program_serves_leads_shows_and_ends_as_told() {
         .await
         .unwrap()
         .unwrap();
-    assert_eq!(end.code(), Some(0), "someone who looks does not keep it");
+    assert_eq!(end.code(), Some(0), "an open stream delays the exit");
     while stream.chunk().await.unwrap().is_some() {}
     let leases: Api<Lease> = Api::namespaced(world.client.clone(), "istio-system");
     let lease = leases.get(controller::process::lease::NAME).await.unwrap();
@@ -182,7 +182,7 @@ async fn the_program_serves_leads_shows_and_ends_as_told() {
 }
 
 #[tokio::test]
-async fn a_wrong_command_line_says_what_is_right() {
+async fn a_wrong_flag_is_reported_with_the_valid_values() {
     let provider = run(&["--mesh-provider=istoi"]).await;
     assert_eq!(provider.status.code(), Some(1));
     assert!(

@@ -1,4 +1,4 @@
-//! Records the requests of a client, and can cut it off after a number of writes.
+//! Records the requests of a client, and can disconnect it after a number of writes.
 
 use std::{
     collections::BTreeSet,
@@ -14,14 +14,14 @@ use kube::{Client, client::Body};
 use serde_json::json;
 use tokio::sync::{Notify, watch};
 
-/// What a client asked for.
+/// A request of a client.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Asked {
-    /// Verb as RBAC names it.
+    /// RBAC verb.
     pub verb: &'static str,
     /// API group.
     pub group: String,
-    /// Resource, with subresource.
+    /// Resource, and subresource if any.
     pub resource: String,
 }
 
@@ -41,29 +41,29 @@ struct Inner {
 }
 
 impl Recorder {
-    /// A recorder that lets `writes` writes through, and never answers the last of them.
+    /// Returns a recorder that forwards `writes` writes, and never answers the last of them.
     pub fn cut_after(writes: usize) -> Self {
         let recorder = Self::default();
         *recorder.0.cut.lock().unwrap() = Some(writes);
         recorder
     }
 
-    /// Waits until the client was cut off.
+    /// Waits until the client is disconnected.
     pub async fn cut(&self) {
         self.0.is_cut.notified().await;
     }
 
-    /// From now on requests hang, as if the API server could not be reached, or they get through again.
+    /// Makes requests hang as if the API server were unreachable, or lets them through again.
     pub fn is_away(&self, away: bool) {
         self.0.is_away.send_replace(away);
     }
 
-    /// From now on requests take this long.
+    /// Delays requests by this duration.
     pub fn is_slow(&self, slow: Duration) {
         *self.0.slow.lock().unwrap() = slow;
     }
 
-    /// A client whose requests are recorded.
+    /// Wraps a client so that its requests are recorded.
     pub fn record(&self, client: Client) -> Client {
         let recorder = self.clone();
         let service = tower::service_fn(move |request: Request<Body>| {
@@ -90,27 +90,27 @@ impl Recorder {
         Client::new(service, "default")
     }
 
-    /// Everything that was asked for so far.
+    /// All requests so far.
     pub fn asked(&self) -> Vec<Asked> {
         self.0.asked.lock().unwrap().clone()
     }
 
-    /// Every kind of request that was made.
+    /// All distinct requests so far.
     pub fn kinds(&self) -> BTreeSet<Asked> {
         self.asked().into_iter().collect()
     }
 
-    /// The number of writes so far, those of the Lease aside.
+    /// Number of writes so far, without those of the Lease.
     pub fn writes(&self) -> usize {
         self.asked().iter().filter(|asked| asked.is_write()).count()
     }
 
-    /// The number of writes so far that were only tried.
+    /// Number of dry runs so far.
     pub fn tried(&self) -> usize {
         self.0.tried.lock().unwrap().len()
     }
 
-    /// The number of writes of a resource so far that were only tried.
+    /// Number of dry runs of a resource so far.
     pub fn tried_of(&self, resource: &str) -> usize {
         let tried = self.0.tried.lock().unwrap();
         tried
@@ -119,12 +119,12 @@ impl Recorder {
             .count()
     }
 
-    /// The number of writes so far that were refused because somebody else wrote first.
+    /// Number of conflicts so far.
     pub fn conflicts(&self) -> usize {
         *self.0.conflicts.lock().unwrap()
     }
 
-    /// Notes a request; true if it is the last one that gets through.
+    /// Records a request. Returns `true` if it is the last one before the client is disconnected.
     fn note(&self, request: &Request<Body>) -> bool {
         let asked = read(request);
         if request.uri().query().is_some_and(|q| q.contains("dryRun")) {
@@ -149,7 +149,7 @@ impl Asked {
     }
 }
 
-/// A client whose writes are refused when they have a field that the kind's schema does not know.
+/// A client with strict field validation: writes with unknown fields fail.
 pub fn strict(client: Client) -> Client {
     let service = tower::service_fn(move |mut request: Request<Body>| {
         let client = client.clone();
@@ -164,7 +164,7 @@ pub fn strict(client: Client) -> Client {
     Client::new(service, "default")
 }
 
-/// A client that can try nothing, as where an admission webhook may have effects.
+/// A client whose dry runs fail, as with an admission webhook that has side effects.
 pub fn untried(client: Client) -> Client {
     let service = tower::service_fn(move |request: Request<Body>| {
         let client = client.clone();
@@ -183,7 +183,7 @@ pub fn untried(client: Client) -> Client {
     Client::new(service, "default")
 }
 
-/// A client that gets an answer in plain text in place of the next ones, as from a server in its first moments.
+/// A client whose next `left` requests get a 404 in plain text, as from a starting API server.
 pub fn first_moments(client: Client, left: Arc<AtomicUsize>) -> Client {
     let service = tower::service_fn(move |request: Request<Body>| {
         let (client, left) = (client.clone(), Arc::clone(&left));
@@ -199,7 +199,7 @@ pub fn first_moments(client: Client, left: Arc<AtomicUsize>) -> Client {
     Client::new(service, "default")
 }
 
-/// What a request asks for, from its method and path.
+/// Derives verb, group and resource from the method and path of a request.
 fn read(request: &Request<Body>) -> Asked {
     let path = request.uri().path();
     let mut parts: Vec<&str> = path.trim_matches('/').split('/').collect();

@@ -1,5 +1,5 @@
-//! What the API server refuses is known before the first write, as far as it can be tried; otherwise the canary says
-//! what it has made so far.
+//! Refusals of the API server. Dry runs find them before the first write. Where they cannot, the canary reports the objects
+//! that it has created so far.
 
 use controller::cluster::Kind;
 use localcluster_apiserver::admission::{Denial, Quota, Refusal};
@@ -10,7 +10,7 @@ use crate::{
     world::{World, canary},
 };
 
-/// The message of the status once the API server refused something.
+/// Waits for a refusal and returns its message in the status.
 async fn refused(world: &World) -> String {
     world
         .until("the refusal", async || {
@@ -29,7 +29,7 @@ async fn refused(world: &World) -> String {
     message
 }
 
-/// Every object in the namespace that a canary makes.
+/// Returns the generated objects in the namespace.
 async fn made(world: &World) -> Vec<String> {
     let mut made = Vec::new();
     for kind in [
@@ -47,7 +47,7 @@ async fn made(world: &World) -> Vec<String> {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_can_be_tried_is_refused_before_the_first_write() {
+async fn dry_runs_find_refusals_before_the_first_write() {
     let policy = Refusal::PodSecurity {
         policy: "restricted:latest".to_owned(),
         why: "runAsNonRoot != true".to_owned(),
@@ -114,9 +114,9 @@ async fn what_can_be_tried_is_refused_before_the_first_write() {
     }
 }
 
-/// Each of three Services could be created; the third could not.
+/// The dry run of each of three Services succeeds, but the quota allows only two.
 #[tokio::test(start_paused = true)]
-async fn what_only_shows_when_several_are_counted_leaves_a_canary_that_says_what_it_made() {
+async fn a_quota_that_dry_runs_cannot_detect_is_reported_with_the_created_objects() {
     let world = World::new().await;
     let _running = world.start();
     world
@@ -135,17 +135,14 @@ async fn what_only_shows_when_several_are_counted_leaves_a_canary_that_says_what
         DestinationRule simple-app-canary, DestinationRule simple-app-primary, VirtualService simple-app";
     assert!(message.ends_with(so_far), "{message}");
     let target = world.get(Kind::Deployment, "simple-app").await;
-    assert_eq!(
-        target["spec"]["replicas"], 1,
-        "it serves until there is another way"
-    );
+    assert_eq!(target["spec"]["replicas"], 1, "the target keeps serving");
     world.server.admission().set_quotas([]);
     world.phase("simple-app", "Initialized").await;
     assert_eq!(world.status("simple-app").await["waiting"], Value::Null);
 }
 
 #[tokio::test(start_paused = true)]
-async fn where_nothing_can_be_tried_a_canary_says_what_it_made() {
+async fn without_dry_run_a_refusal_is_reported_with_the_created_objects() {
     let world = World::new().await;
     let _running = world.start_through(untried);
     world
@@ -164,9 +161,9 @@ async fn where_nothing_can_be_tried_a_canary_says_what_it_made() {
     world.phase("simple-app", "Initialized").await;
 }
 
-/// The dry run is one pass, at the beginning of the initialization.
+/// Dry runs happen once, at the start of the initialization.
 #[tokio::test(start_paused = true)]
-async fn nothing_is_tried_in_a_release() {
+async fn a_release_makes_no_dry_runs() {
     let world = World::new().await;
     let running = world.start();
     world.initialize(&canary()).await;
@@ -178,9 +175,9 @@ async fn nothing_is_tried_in_a_release() {
     assert_eq!(running.recorder.tried(), tried);
 }
 
-/// Promotion makes copies of what the primary does not use yet.
+/// Promotion copies ConfigMaps and Secrets that the primary does not use yet.
 #[tokio::test(start_paused = true)]
-async fn a_copy_that_cannot_be_made_is_refused_before_the_release_begins() {
+async fn a_copy_that_cannot_be_created_is_refused_before_the_release_starts() {
     let world = World::new().await;
     let running = world.start();
     world.initialize(&canary()).await;
@@ -201,7 +198,7 @@ async fn a_copy_that_cannot_be_made_is_refused_before_the_release_begins() {
     tokio::time::sleep(std::time::Duration::from_secs(300)).await;
     assert_eq!(world.status("simple-app").await["phase"], "Initialized");
     let target = world.get(Kind::Deployment, "simple-app").await;
-    assert_eq!(target["spec"]["replicas"], 0, "nothing has been started");
+    assert_eq!(target["spec"]["replicas"], 0, "the target was scaled up");
     assert!(running.recorder.tried() > tried);
 
     admission.set_denials([]);
@@ -209,7 +206,7 @@ async fn a_copy_that_cannot_be_made_is_refused_before_the_release_begins() {
     assert_eq!(world.status("simple-app").await["waiting"], Value::Null);
     let copy = world.get(Kind::ConfigMap, "settings-primary").await;
     assert_eq!(copy["data"]["key"], "one");
-    // A release that makes no new object tries nothing.
+    // A release that creates no object makes no dry runs.
     let tried = running.recorder.tried();
     world.set_image("1.0.2").await;
     world.phase("simple-app", "Progressing").await;

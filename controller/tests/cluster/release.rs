@@ -1,4 +1,4 @@
-//! Releases from beginning to end.
+//! Complete releases.
 
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ use crate::{
     world::{World, canary},
 };
 
-/// The words of a release that goes well.
+/// The events of a successful release.
 pub const TRANSCRIPT: [&str; 10] = [
     "Normal New revision detected! Scaling up simple-app.default",
     "Normal Starting canary analysis for simple-app.default",
@@ -40,7 +40,7 @@ pub fn weights(route: &Value) -> Vec<u64> {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_new_revision_is_released_in_the_words_of_the_transcript() {
+async fn a_new_revision_is_released_with_the_events_of_the_transcript() {
     let world = World::new().await;
     let _running = world.start();
     world.initialize(&canary()).await;
@@ -93,7 +93,7 @@ async fn a_new_revision_is_released_in_the_words_of_the_transcript() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_generated_objects_are_owned_by_the_canary_and_select_their_side() {
+async fn the_generated_objects_are_owned_by_the_canary_and_select_the_right_pods() {
     let world = World::new().await;
     let _running = world.start();
     world.initialize(&canary()).await;
@@ -121,7 +121,7 @@ async fn the_generated_objects_are_owned_by_the_canary_and_select_their_side() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_metric_out_of_its_limit_rolls_back_and_says_metric_value_and_limit() {
+async fn a_rollback_reports_metric_value_and_threshold() {
     let world = World::new().await;
     let _running = world.start();
     world.initialize(&canary()).await;
@@ -170,7 +170,7 @@ async fn a_metric_out_of_its_limit_rolls_back_and_says_metric_value_and_limit() 
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_worst_of_several_series_decides_and_is_named() {
+async fn the_worst_of_several_series_decides_and_is_reported() {
     let world = World::new().await;
     let _running = world.start();
     world.initialize(&canary()).await;
@@ -189,7 +189,7 @@ async fn the_worst_of_several_series_decides_and_is_named() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_query_that_is_no_promql_is_told_in_prometheus_words_and_does_not_stop_others() {
+async fn an_invalid_query_is_reported_with_the_error_of_prometheus() {
     let world = World::new().await;
     let _running = world.start();
     world.initialize(&canary()).await;
@@ -209,13 +209,13 @@ async fn a_query_that_is_no_promql_is_told_in_prometheus_words_and_does_not_stop
             })
         })
         .await;
-    // The first weight is set before anything can be measured; nothing is raised after it.
+    // The first weight is set before the first check; it must not increase after that.
     tokio::time::sleep(Duration::from_secs(200)).await;
     assert_eq!(world.status("simple-app").await["canaryWeight"], 10);
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_change_during_a_run_starts_it_again_and_only_the_last_revision_is_promoted() {
+async fn a_change_during_a_run_restarts_it_and_only_the_last_revision_is_promoted() {
     let world = World::new().await;
     let _running = world.start();
     world.initialize(&canary()).await;
@@ -279,7 +279,7 @@ async fn pods_that_never_become_ready_are_rolled_back_without_traffic() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn gates_hold_a_release_until_they_open_and_a_rollback_hook_ends_it() {
+async fn gates_pause_a_release_and_a_rollback_webhook_rolls_it_back() {
     let world = World::new().await;
     let mut canary = canary();
     canary["spec"]["analysis"]["webhooks"] = json!([
@@ -323,7 +323,7 @@ async fn gates_hold_a_release_until_they_open_and_a_rollback_hook_ends_it() {
     world.web.answer_with(gate("start undo"));
     world.phase("simple-app", "Failed").await;
     world
-        .until("the post-rollout hook", async || {
+        .until("the post-rollout webhook", async || {
             !world.web.bodies("/after").is_empty()
         })
         .await;
@@ -333,11 +333,11 @@ async fn gates_hold_a_release_until_they_open_and_a_rollback_hook_ends_it() {
             world.web.bodies("/events").len() > 5
         })
         .await;
-    let told = &world.web.bodies("/events")[0]["metadata"];
+    let metadata = &world.web.bodies("/events")[0]["metadata"];
     assert!(
-        told["eventMessage"].is_string()
-            && told["eventType"].is_string()
-            && told["timestamp"].is_string()
+        metadata["eventMessage"].is_string()
+            && metadata["eventType"].is_string()
+            && metadata["timestamp"].is_string()
     );
 }
 
@@ -415,7 +415,7 @@ async fn a_repair_during_a_run_keeps_the_weights() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn status_fields_of_others_survive_a_release() {
+async fn unknown_status_fields_survive_a_release() {
     let world = World::new().await;
     let running = world.start();
     world.initialize(&canary()).await;

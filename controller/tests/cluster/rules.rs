@@ -1,5 +1,5 @@
-//! The rules of the definitions against the controller's own validation: the API server refuses nothing that the
-//! controller accepts.
+//! The validation rules of the definitions, compared with the controller's own validation. The API server must not refuse
+//! an object that the controller accepts.
 
 use std::sync::Arc;
 
@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 
 use crate::world::{World, canary, deployment, template};
 
-/// The definition of Canaries as it is without its rules: a Canary may be older than they are.
+/// The definition of Canaries without its validation rules. A Canary may be older than the rules.
 pub fn without_rules() -> Value {
     let mut definition = controller::api::definitions().unwrap().remove(0);
     drop_rules(&mut definition);
@@ -49,16 +49,16 @@ impl Lookup for Referred {
     }
 }
 
-/// Who refuses an object.
+/// The components that refuse an object.
 #[derive(Debug, Clone, Copy, PartialEq)]
 enum By {
     Nobody,
-    /// What Flagger runs and this controller does not.
+    /// Flagger accepts it, but this controller does not.
     Controller,
     Both,
 }
 
-/// Changes of the analysis (or, under a path with a slash, of the spec) and who refuses them.
+/// Changes of the analysis (or, under a path with a slash, of the spec) and the components that refuse them.
 fn cases() -> Vec<(Value, By)> {
     let weights =
         |weights: Value| json!({ "stepWeight": null, "maxWeight": null, "stepWeights": weights });
@@ -128,8 +128,8 @@ fn controller_accepts(object: &Value, template: &Value) -> bool {
     validate(&object, &Referred(template.clone()), &Settings::default()).is_ok()
 }
 
-/// What the API server says of the object in a dry run.
-async fn server_says(world: &World, kind: Kind, object: &Value) -> Result<(), String> {
+/// Creates the object in a dry run, and returns the API server's error if it refuses it.
+async fn dry_run(world: &World, kind: Kind, object: &Value) -> Result<(), String> {
     let params = PostParams {
         dry_run: true,
         ..PostParams::default()
@@ -144,31 +144,29 @@ async fn the_server_refuses_only_canaries_that_the_controller_refuses_too() {
     let world = World::new().await;
     for (change, refused_by) in cases() {
         let object = changed(&change);
-        let said = server_says(&world, Kind::Canary, &object).await;
-        let found = match (controller_accepts(&object, &template()), &said) {
+        let result = dry_run(&world, Kind::Canary, &object).await;
+        let found = match (controller_accepts(&object, &template()), &result) {
             (true, Ok(())) => By::Nobody,
             (false, Ok(())) => By::Controller,
             (false, Err(_)) => By::Both,
             (true, Err(why)) => panic!("{change}: only the server refuses it: {why}"),
         };
-        assert_eq!(found, refused_by, "{change}: {said:?}");
+        assert_eq!(found, refused_by, "{change}: {result:?}");
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_refusal_names_the_field_and_what_to_write() {
+async fn a_refusal_names_the_field_and_the_fix() {
     let world = World::new().await;
     let falling = changed(&json!({ "stepWeight": null, "stepWeights": [50, 20] }));
-    let said = server_says(&world, Kind::Canary, &falling)
-        .await
-        .unwrap_err();
+    let error = dry_run(&world, Kind::Canary, &falling).await.unwrap_err();
     assert!(
-        said.contains("spec.analysis.stepWeights: Invalid value: \"object\": does not ascend; list weights from 1 to 100"),
-        "{said}"
+        error.contains("spec.analysis.stepWeights: Invalid value: \"object\": does not ascend; list weights from 1 to 100"),
+        "{error}"
     );
-    // Two strategies at once are refused by the structure, as Flagger's definition does.
+    // The schema refuses two strategies at once, like Flagger's definition.
     let both = changed(&json!({ "stepWeights": [10, 20] }));
-    assert!(server_says(&world, Kind::Canary, &both).await.is_err());
+    assert!(dry_run(&world, Kind::Canary, &both).await.is_err());
 }
 
 #[tokio::test(start_paused = true)]
@@ -188,8 +186,8 @@ async fn the_server_refuses_only_templates_that_no_canary_can_use() {
     ] {
         let mut object = template();
         object["spec"]["provider"] = provider.clone();
-        let said = server_says(&world, Kind::MetricTemplate, &object).await;
-        assert_eq!(said.is_ok(), accepted, "{provider}: {said:?}");
+        let result = dry_run(&world, Kind::MetricTemplate, &object).await;
+        assert_eq!(result.is_ok(), accepted, "{provider}: {result:?}");
         assert_eq!(
             controller_accepts(&canary(), &object),
             accepted,
@@ -198,6 +196,6 @@ async fn the_server_refuses_only_templates_that_no_canary_can_use() {
     }
     let mut other = template();
     other["spec"]["provider"] = json!({ "type": "cloudwatch", "region": "eu" });
-    let said = server_says(&world, Kind::MetricTemplate, &other).await;
-    assert!(said.is_ok(), "{said:?}");
+    let result = dry_run(&world, Kind::MetricTemplate, &other).await;
+    assert!(result.is_ok(), "{result:?}");
 }

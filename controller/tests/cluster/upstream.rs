@@ -1,5 +1,5 @@
-//! Third-party kinds against their upstream definitions, as `./run.sh tools` fetched them: what the controller
-//! generates, and what is committed under `manifests/`.
+//! Validates third-party objects against their upstream definitions, which `./run.sh tools` fetches: the objects that the
+//! controller generates, and those committed under `manifests/`.
 
 use std::{
     collections::BTreeMap,
@@ -45,7 +45,7 @@ fn group(object: &Value) -> &str {
     version.split_once('/').map_or("", |(group, _)| group)
 }
 
-/// Every committed object of a third-party group, with its file. A patch of the Canary is none.
+/// Returns the committed objects of third-party groups, with their files.
 fn committed(folder: &Path) -> Vec<(PathBuf, Value)> {
     let mut found = Vec::new();
     for entry in fs::read_dir(folder).unwrap() {
@@ -68,7 +68,7 @@ fn committed(folder: &Path) -> Vec<(PathBuf, Value)> {
     found
 }
 
-/// Applies an object, refusing fields that its definition does not know.
+/// Applies an object with strict field validation.
 async fn apply(world: &World, object: &Value) -> Result<(), kube::Error> {
     let (api_version, kind) = (&object["apiVersion"], &object["kind"]);
     let (group, version) = api_version.as_str().unwrap().split_once('/').unwrap();
@@ -91,7 +91,7 @@ async fn apply(world: &World, object: &Value) -> Result<(), kube::Error> {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_the_controller_generates_fits_the_upstream_definitions() {
+async fn generated_objects_are_valid_for_the_upstream_definitions() {
     let world = World::with_definitions(definitions()).await;
     let _running = world.start();
     let mut canary = canary();
@@ -117,7 +117,7 @@ async fn what_the_controller_generates_fits_the_upstream_definitions() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_http_route_it_generates_fits_the_upstream_definition_and_comes_to_rest() {
+async fn a_generated_http_route_is_valid_for_the_upstream_definition_and_is_not_rewritten() {
     let world = World::with_definitions(definitions()).await;
     let running = world.start();
     let mut canary = gateway_canary();
@@ -139,7 +139,7 @@ async fn the_http_route_it_generates_fits_the_upstream_definition_and_comes_to_r
             !world.get(Kind::HttpRoute, "simple-app").await.is_null()
         })
         .await;
-    // No gateway takes it up here; what the server makes of it is no reason to write it again.
+    // No gateway accepts the route here. Fields that the server adds must not cause another write.
     tokio::time::sleep(Duration::from_secs(60)).await;
     let writes = running.recorder.writes();
     tokio::time::sleep(Duration::from_secs(600)).await;
@@ -147,7 +147,7 @@ async fn the_http_route_it_generates_fits_the_upstream_definition_and_comes_to_r
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_is_committed_fits_the_upstream_definitions() {
+async fn committed_objects_are_valid_for_the_upstream_definitions() {
     let world = World::with_definitions(definitions()).await;
     let mut kinds = BTreeMap::new();
     for (path, object) in committed(&repository().join("manifests")) {
@@ -174,7 +174,7 @@ async fn what_is_committed_fits_the_upstream_definitions() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_does_not_fit_is_refused() {
+async fn invalid_objects_are_refused() {
     let world = World::with_definitions(definitions()).await;
     let all = committed(&repository().join("manifests"));
     let find = |kind: &str, of_group: &str| {

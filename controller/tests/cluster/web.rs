@@ -1,4 +1,4 @@
-//! The web as the controller sees it: a Prometheus and webhooks that answer in process.
+//! An in-process Prometheus and webhooks.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -9,7 +9,7 @@ use tokio::sync::watch;
 
 type Answer = Box<dyn Fn(&Request) -> Result<Response, HttpError> + Send + Sync>;
 
-/// Answers calls and remembers them.
+/// Responds to requests and records them.
 pub struct Web {
     answer: Mutex<Answer>,
     calls: Mutex<Vec<Request>>,
@@ -17,7 +17,7 @@ pub struct Web {
 }
 
 impl Web {
-    /// A web where every query gives `value` and every webhook says yes.
+    /// Every query returns `value`, and every webhook passes.
     pub fn with_value(value: f64) -> Arc<Self> {
         let web = Arc::new(Self {
             answer: Mutex::new(Box::new(|_| ok("OK"))),
@@ -28,7 +28,7 @@ impl Web {
         web
     }
 
-    /// From now on every query gives `value`.
+    /// Makes every query return `value`, and every webhook pass.
     pub fn measure(&self, value: f64) {
         self.answer_with(move |request| {
             if request.method == Method::Get {
@@ -39,7 +39,7 @@ impl Web {
         });
     }
 
-    /// From now on calls are answered like this.
+    /// Sets the response to requests.
     pub fn answer_with(
         &self,
         answer: impl Fn(&Request) -> Result<Response, HttpError> + Send + Sync + 'static,
@@ -47,23 +47,23 @@ impl Web {
         *self.answer.lock().unwrap_or_else(PoisonError::into_inner) = Box::new(answer);
     }
 
-    /// From now on calls whose address contains `part` wait for their answers, which are made at once.
+    /// Holds back the responses to requests whose URL contains `part`. The responses are computed at once.
     pub fn hold(&self, part: &'static str) {
         self.held.send_replace(Some(part));
     }
 
-    /// Gives all answers that are waited for.
+    /// Releases the responses that are held back.
     pub fn let_go(&self) {
         self.held.send_replace(None);
     }
 
-    /// The number of calls whose address contains `part`, those that wait included.
+    /// Number of requests whose URL contains `part`, including those held back.
     pub fn calls(&self, part: &str) -> usize {
         let calls = self.calls.lock().unwrap();
         calls.iter().filter(|call| call.url.contains(part)).count()
     }
 
-    /// The bodies of the calls whose address contains `part`.
+    /// Bodies of the requests whose URL contains `part`.
     pub fn bodies(&self, part: &str) -> Vec<Value> {
         let calls = self.calls.lock().unwrap();
         let matching = calls.iter().filter(|call| call.url.contains(part));
@@ -72,7 +72,7 @@ impl Web {
             .collect()
     }
 
-    /// The queries that were made, decoded.
+    /// Decoded queries so far.
     pub fn queries(&self) -> Vec<String> {
         let calls = self.calls.lock().unwrap();
         let queries = calls
@@ -101,12 +101,12 @@ impl Transport for Web {
     }
 }
 
-/// 200 with a body.
+/// A response with status 200.
 pub fn ok(body: &str) -> Result<Response, HttpError> {
     status(200, body)
 }
 
-/// A status with a body.
+/// A response.
 pub fn status(status: u16, body: &str) -> Result<Response, HttpError> {
     Ok(Response {
         status,
@@ -115,7 +115,7 @@ pub fn status(status: u16, body: &str) -> Result<Response, HttpError> {
     })
 }
 
-/// A Prometheus vector of series of pods; a pod without a name has no labels.
+/// A Prometheus vector with one series per pod. A pod with an empty name has no labels.
 pub fn vector(series: &[(&str, f64)]) -> String {
     let result: Vec<_> = series
         .iter()

@@ -1,4 +1,4 @@
-//! A cluster with an app, a canary, and something that makes pods ready.
+//! A cluster with an app, a canary, and a simulated kubelet.
 
 use std::{sync::Arc, time::Duration};
 
@@ -50,12 +50,12 @@ impl Drop for World {
     }
 }
 
-/// A controller that runs.
+/// A running controller.
 pub struct Running {
     pub recorder: Recorder,
     pub task: JoinHandle<Result<(), LeaseError>>,
     pub shutdown: CancellationToken,
-    /// Its web page and other endpoints.
+    /// Its rollout page and other endpoints.
     pub endpoints: axum::Router,
 }
 
@@ -66,13 +66,13 @@ impl Drop for Running {
 }
 
 impl World {
-    /// A cluster with all definitions and nothing in it. Every query gives 1, every webhook says yes.
+    /// A cluster with all definitions and no objects. Every query returns 1, and every webhook passes.
     pub async fn new() -> Self {
         let mesh = localcluster_mesh::crds().into_iter();
         Self::with_definitions(mesh.map(|crd| serde_json::to_value(crd).unwrap())).await
     }
 
-    /// A cluster with the controller's definitions and these.
+    /// A cluster with the controller's definitions and `others`.
     pub async fn with_definitions(others: impl IntoIterator<Item = Value>) -> Self {
         log::watch();
         let clock = Clock::virtual_from(Timestamp::from_second(1_700_000_000).unwrap());
@@ -109,14 +109,14 @@ impl World {
             .await;
     }
 
-    /// Applies the committed rules of the controller.
+    /// Applies the committed RBAC objects of the controller.
     pub async fn apply_rules(&self) {
         for rule in crate::manifests::rbac() {
             self.apply_rule(&rule).await;
         }
     }
 
-    /// Applies one rule.
+    /// Applies one RBAC object.
     pub async fn apply_rule(&self, rule: &Value) {
         let plural = format!("{}s", rule["kind"].as_str().unwrap().to_lowercase());
         let namespace = rule["metadata"]["namespace"].as_str();
@@ -124,13 +124,13 @@ impl World {
             .await;
     }
 
-    /// Takes back what a RoleBinding in `default` gives.
+    /// Deletes a RoleBinding in `default`.
     pub async fn delete_role_binding(&self, name: &str) {
         let api: Api<RoleBinding> = Api::namespaced(self.client.clone(), "default");
         api.delete(name, &Default::default()).await.unwrap();
     }
 
-    /// Starts a controller, with no lower bound for intervals.
+    /// Starts a controller without a minimum interval.
     pub fn start(&self) -> Running {
         self.start_with(
             Recorder::default(),
@@ -153,12 +153,12 @@ impl World {
         self.run(client, recorder, settings, election)
     }
 
-    /// [`World::start`], and fields that a kind's schema does not know are dropped as API servers do it, in silence.
+    /// [`World::start`] without strict field validation: the API server drops unknown fields silently.
     pub fn start_unchecked(&self) -> Running {
         self.start_through(|client| client)
     }
 
-    /// [`World::start`] with a client of another kind.
+    /// [`World::start`] with a modified client.
     pub fn start_through(&self, change: impl FnOnce(Client) -> Client) -> Running {
         let recorder = Recorder::default();
         let client = recorder.record(change(self.client_of_the_controller()));
@@ -169,7 +169,7 @@ impl World {
         self.run(client, recorder, settings, None)
     }
 
-    /// The controller has the rights that the manifests give it, and no others.
+    /// A client with exactly the permissions that the manifests grant to the controller.
     fn client_of_the_controller(&self) -> Client {
         self.server.client_as(
             "system:serviceaccount:istio-system:canary-controller",
@@ -207,14 +207,14 @@ impl World {
         }
     }
 
-    /// Creates the app, its template and its canary; ready to be released when this returns.
+    /// Creates the app, its metric template and its canary.
     pub async fn deploy(&self, canary: &Value) {
         self.apply(Kind::Deployment, &deployment("1.0.0")).await;
         self.apply(Kind::MetricTemplate, &template()).await;
         self.apply(Kind::Canary, canary).await;
     }
 
-    /// [`World::deploy`], and waits until the canary is initialized.
+    /// [`World::deploy`], then waits until the canary is initialized.
     pub async fn initialize(&self, canary: &Value) {
         self.deploy(canary).await;
         self.phase("simple-app", "Initialized").await;
@@ -239,7 +239,7 @@ impl World {
             .unwrap();
     }
 
-    /// Creates or changes an object in `default`.
+    /// Creates or updates an object in `default`.
     pub async fn apply(&self, kind: Kind, object: &Value) {
         let resource = kind.resource();
         self.apply_to(
@@ -283,7 +283,7 @@ impl World {
         }
     }
 
-    /// Changes an object in `default` by a merge patch.
+    /// Applies a merge patch to an object in `default`.
     pub async fn merge(&self, kind: Kind, name: &str, patch: &Value) {
         self.api(kind)
             .patch(name, &PatchParams::default(), &Patch::Merge(patch))
@@ -306,7 +306,7 @@ impl World {
         self.get(Kind::Canary, canary).await["status"].clone()
     }
 
-    /// Events in the order they were published, as `Type Message`.
+    /// The events of a canary in the order of publication, as `Type Message`.
     pub async fn events(&self, canary: &str) -> Vec<String> {
         let resource = ApiResource {
             group: String::new(),
@@ -337,22 +337,22 @@ impl World {
         .await;
     }
 
-    /// Waits for a condition, at most an hour of the paused clock.
+    /// Waits for a condition, for up to an hour of the paused clock.
     pub async fn until(&self, what: &str, condition: impl AsyncFn() -> bool) {
         let end = Instant::now() + Duration::from_secs(3600);
         while !condition().await {
             if Instant::now() > end {
                 let status = self.status("simple-app").await;
                 let events = self.events("simple-app").await;
-                panic!("never: {what}\nstatus {status:#}\nevents {events:#?}");
+                panic!("timed out waiting for: {what}\nstatus {status:#}\nevents {events:#?}");
             }
             tokio::time::sleep(Duration::from_millis(900)).await;
         }
     }
 }
 
-/// Does what the Deployment controller and kubelets do, as far as the status shows it: pods are ready one second
-/// after they were asked for, unless their image is broken.
+/// Writes the status of Deployments like the Deployment controller and kubelets. Pods become ready after one second,
+/// unless their image is broken.
 async fn make_ready(client: Client, broken_image: Arc<std::sync::Mutex<String>>) {
     let api: Api<Object> = Api::all_with(client.clone(), &Kind::Deployment.resource());
     let mut seen = watcher(api, watcher::Config::default())

@@ -1,4 +1,4 @@
-//! Wrong canaries, and what they need taken away: each is told with its mend, and none disturbs another.
+//! Invalid canaries, and missing dependencies. Each is reported with its fix, and none affects another canary.
 
 use std::time::Duration;
 
@@ -13,7 +13,7 @@ use crate::{
     world::{World, canary, deployment, template},
 };
 
-/// A wrong canary, the path of the wrong value, and what its event must say.
+/// Invalid canaries: path and value of the error, and the field and fix that the event must contain.
 pub fn cases() -> Vec<(&'static str, Value, &'static str, &'static str)> {
     vec![
         (
@@ -134,11 +134,11 @@ fn with(mut object: Value, path: &str, value: Value) -> Value {
 }
 
 #[tokio::test(start_paused = true)]
-async fn every_wrong_canary_is_refused_by_one_event_that_names_field_and_mend() {
+async fn every_invalid_canary_is_refused_with_one_event_that_names_field_and_fix() {
     let world = World::new().await;
-    // The API server has rules against some of them, which are newer than these canaries.
+    // The API server's validation rules refuse some of them. Canaries may be older than the rules.
     world.define(&without_rules()).await;
-    // Every wrong canary has a target of its own, so that only one thing is wrong with it.
+    // Each invalid canary has its own target, so that it has only one error.
     let running = world.start_with(Default::default(), Default::default(), None);
     world.apply(Kind::MetricTemplate, &template()).await;
     for (number, (path, value, _, _)) in cases().into_iter().enumerate() {
@@ -155,13 +155,13 @@ async fn every_wrong_canary_is_refused_by_one_event_that_names_field_and_mend() 
     world.set_image("1.0.1").await;
     world.phase("simple-app", "Succeeded").await;
     tokio::time::sleep(Duration::from_secs(120)).await;
-    for (number, (path, _, field, mend)) in cases().into_iter().enumerate() {
+    for (number, (path, _, field, fix)) in cases().into_iter().enumerate() {
         let name = format!("app-{number}");
         let events = world.events(&name).await;
         assert_eq!(events.len(), 1, "{path}: {events:#?}");
         assert!(events[0].starts_with("Warning"), "{events:?}");
         assert!(
-            events[0].contains(field) && events[0].contains(mend),
+            events[0].contains(field) && events[0].contains(fix),
             "{path}: {events:?}"
         );
         let status = world.status(&name).await;
@@ -189,7 +189,7 @@ async fn a_refused_canary_starts_when_what_it_refers_to_appears() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn two_canaries_with_one_target_do_not_fight() {
+async fn a_second_canary_of_the_same_target_is_refused() {
     let world = World::new().await;
     let _running = world.start();
     world.initialize(&canary()).await;
@@ -211,7 +211,7 @@ async fn two_canaries_with_one_target_do_not_fight() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_template_that_disappears_during_a_run_does_not_freeze_it() {
+async fn a_template_that_is_deleted_during_a_run_does_not_block_it() {
     let world = World::new().await;
     let _running = world.start();
     world.initialize(&canary()).await;
@@ -236,7 +236,7 @@ async fn a_template_that_disappears_during_a_run_does_not_freeze_it() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_panic_in_one_tick_stops_neither_that_canary_nor_another() {
+async fn a_panic_in_a_tick_stops_no_canary() {
     let world = World::new().await;
     let _running = world.start();
     world.deploy(&canary()).await;
@@ -261,7 +261,7 @@ async fn a_panic_in_one_tick_stops_neither_that_canary_nor_another() {
     let patch = json!({ "spec": { "template": { "metadata": { "annotations": { "a": "b" } } } } });
     world.merge(Kind::Deployment, "other", &patch).await;
     world
-        .until("the trap to be met", async || {
+        .until("the tick with the trap", async || {
             world.status("other").await["phase"] == "Progressing"
         })
         .await;
@@ -273,12 +273,12 @@ async fn a_panic_in_one_tick_stops_neither_that_canary_nor_another() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn two_controllers_that_disagree_about_a_service_do_not_spin() {
+async fn a_rival_controller_causes_no_endless_repairs() {
     let world = World::new().await;
     let running = world.start();
     world.initialize(&canary()).await;
     let before = running.recorder.writes();
-    // The other one puts its annotation back whenever it is gone.
+    // The rival keeps restoring its annotation.
     let rival = async {
         let patch = json!({ "metadata": { "annotations": { "rival": "was here" } } });
         let end = tokio::time::Instant::now() + Duration::from_secs(60);
@@ -293,7 +293,7 @@ async fn two_controllers_that_disagree_about_a_service_do_not_spin() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_the_api_server_refuses_is_told_once() {
+async fn a_refusal_of_the_api_server_is_reported_once() {
     let world = World::new().await;
     let _running = world.start();
     let mut wrong = canary();
@@ -314,7 +314,7 @@ async fn what_the_api_server_refuses_is_told_once() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_canary_whose_deployment_is_deleted_loses_its_traffic_and_goes_on_when_it_is_back() {
+async fn a_canary_whose_deployment_is_deleted_gets_no_traffic_until_it_is_recreated() {
     let world = World::new().await;
     let _running = world.start();
     world.initialize(&canary()).await;
@@ -326,12 +326,12 @@ async fn a_canary_whose_deployment_is_deleted_loses_its_traffic_and_goes_on_when
         .await
         .unwrap();
     world
-        .until("the primary has it all", async || {
+        .until("the primary has all traffic", async || {
             weights(&world.get(Kind::VirtualService, "simple-app").await) == [100, 0]
         })
         .await;
     world
-        .until("the reason is told", async || {
+        .until("the status shows the reason", async || {
             let waiting = world.status("simple-app").await["waiting"].clone();
             let text = waiting["message"].as_str().unwrap_or_default().to_owned();
             waiting["reason"] == "CanaryNotReady" && text.contains("it was deleted; recreate it")

@@ -1,4 +1,4 @@
-//! Discord's incoming webhook, which reads Slack's form at an address of its own.
+//! Discord's incoming webhook. It accepts Slack's format at the path `/slack`.
 
 use serde_json::Value;
 

@@ -1,4 +1,4 @@
-//! Google Chat's cards.
+//! Google Chat's incoming webhook, with cards.
 
 use serde_json::{Value, json};
 

@@ -1,6 +1,6 @@
-//! Chat services that alerts are sent to, one file each.
+//! Chat services, one file each.
 //!
-//! A receiver is its file and one line in `RECEIVERS`.
+//! To add a receiver, add a file and one line in `RECEIVERS`.
 
 mod discord;
 mod gchat;
@@ -14,21 +14,21 @@ use super::message::Message;
 
 /// A chat service.
 pub trait Receiver: Send + Sync {
-    /// The body of the call.
+    /// Builds the body of the request.
     fn body(&self, message: &Message) -> Value;
 
-    /// The address of the call, from the one that the AlertProvider gives.
+    /// Derives the URL of the request from the address of the AlertProvider.
     fn address(&self, given: String) -> String {
         given
     }
 
-    /// Whether the call carries the `token` of the AlertProvider's Secret as a bearer token.
+    /// Reports whether the request carries the `token` of the AlertProvider's Secret as a bearer token.
     fn takes_token(&self) -> bool {
         false
     }
 }
 
-/// Every receiver by the name that AlertProviders use.
+/// All receivers, by the name that AlertProviders use.
 const RECEIVERS: [(&str, &dyn Receiver); 5] = [
     ("slack", &slack::Slack),
     ("msteams", &msteams::MsTeams),
@@ -37,14 +37,14 @@ const RECEIVERS: [(&str, &dyn Receiver); 5] = [
     ("gchat", &gchat::GChat),
 ];
 
-/// The receiver of this name.
+/// Returns the receiver with this name.
 #[must_use]
 pub fn find(name: &str) -> Option<&'static dyn Receiver> {
     let found = RECEIVERS.iter().find(|(known, _)| *known == name);
     found.map(|(_, receiver)| *receiver)
 }
 
-/// The names of all receivers.
+/// Returns the names of all receivers.
 #[must_use]
 pub fn names() -> Vec<&'static str> {
     RECEIVERS.iter().map(|(name, _)| *name).collect()

@@ -1,4 +1,4 @@
-//! Microsoft Teams' connector card.
+//! Microsoft Teams' incoming webhook, with connector cards.
 
 use serde_json::{Value, json};
 

@@ -17,7 +17,7 @@ impl Receiver for Slack {
     }
 }
 
-/// A message with one attachment of this colour. Other services read the same form.
+/// Builds a message with one attachment of this colour. Other services accept the same format.
 pub(super) fn attachment(message: &Message, color: &str) -> Value {
     let fields: Vec<_> = message
         .fields

@@ -1,6 +1,6 @@
 //! Metrics servers, one file each.
 //!
-//! A provider is its file and one line in `PROVIDERS`.
+//! To add a provider, add a file and one line in `PROVIDERS`.
 
 mod prometheus;
 
@@ -11,12 +11,12 @@ use futures::future::BoxFuture;
 
 use crate::{api::MetricProviderSpec, process::http::Transport};
 
-/// A kind of server that metrics are read from.
+/// A kind of metrics server.
 pub trait Provider: Send + Sync {
-    /// Why a template with these settings cannot be used, and how to fix it; `None` when it can.
+    /// Checks the settings of a template. Returns why it cannot be used and how to fix it, or `None` if it is valid.
     fn problem(&self, settings: &MetricProviderSpec) -> Option<Unusable>;
 
-    /// Runs a query and gives every series that has a value.
+    /// Runs a query and returns every series that has a value.
     fn query<'a>(
         &'a self,
         access: &'a Access,
@@ -27,47 +27,47 @@ pub trait Provider: Send + Sync {
 /// Why a template cannot be used.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Unusable {
-    /// The settings that are wrong, as the end of a sentence: `has the address "x", which is not a URL`.
+    /// The problem, as the predicate of a sentence: `has the address "x", which is not a URL`.
     pub why: String,
     /// How to fix it.
     pub fix: &'static str,
 }
 
-/// Why a query gave no values.
+/// Why a query returned no values.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum QueryError {
-    /// It worked and found nothing.
+    /// It succeeded, but found no values.
     #[error("no values found")]
     NoValues,
-    /// It could not be run, with the server's words.
+    /// It failed, with the server's message.
     #[error("{0}")]
     Failed(String),
 }
 
-/// How one server is reached.
+/// How to reach a server.
 #[derive(Clone)]
 pub struct Access {
-    /// Makes the calls.
+    /// Sends the requests.
     pub transport: Arc<dyn Transport>,
-    /// Address.
+    /// Base URL.
     pub address: String,
     /// Settings of the template, without the Secret.
     pub settings: MetricProviderSpec,
-    /// The Secret's values by key.
+    /// Values of the Secret by key.
     pub secret: BTreeMap<String, String>,
 }
 
-/// Every provider by the name that templates use.
+/// All providers, by the name that templates use.
 const PROVIDERS: [(&str, &dyn Provider); 1] = [("prometheus", &prometheus::Prometheus)];
 
-/// The provider of this name.
+/// Returns the provider with this name.
 #[must_use]
 pub fn find(name: &str) -> Option<&'static dyn Provider> {
     let found = PROVIDERS.iter().find(|(known, _)| *known == name);
     found.map(|(_, provider)| *provider)
 }
 
-/// The names of all providers.
+/// Returns the names of all providers.
 #[must_use]
 pub fn names() -> Vec<&'static str> {
     PROVIDERS.iter().map(|(name, _)| *name).collect()

@@ -1,4 +1,4 @@
-//! Prometheus: instant queries by HTTP.
+//! Prometheus: instant queries over its HTTP API.
 
 use std::time::Duration;
 
@@ -13,10 +13,10 @@ use crate::{
     process::http::{Connection, Method, Request, Response},
 };
 
-/// Flagger's limit.
+/// The same timeout as Flagger's.
 const TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Prometheus, and whatever else answers its HTTP API.
+/// Prometheus, and other servers that implement its HTTP API.
 pub(super) struct Prometheus;
 
 impl Provider for Prometheus {
@@ -75,7 +75,7 @@ fn headers(access: &Access) -> Vec<(String, String)> {
     headers
 }
 
-/// The samples in an answer. Every series counts; NaN is no value.
+/// Reads the samples of a response. NaN is not a value.
 fn samples(response: &Response) -> Result<Vec<Sample>, QueryError> {
     let body: Option<Value> = serde_json::from_str(&response.body).ok();
     if response.status >= 400 {
@@ -90,7 +90,7 @@ fn samples(response: &Response) -> Result<Vec<Sample>, QueryError> {
     }
     let Some(body) = body else {
         return Err(failed(format!(
-            "answer is not JSON: {}",
+            "response is not JSON: {}",
             short(&response.body)
         )));
     };
@@ -140,12 +140,12 @@ fn sample(metric: &Value, value: &Value) -> Result<Sample, QueryError> {
     Ok(Sample { labels, value })
 }
 
-/// Prometheus writes infinity as `+Inf`, which Rust reads, and NaN as `NaN`.
+/// Parses a sample value. Rust accepts Prometheus's `+Inf` and `NaN`.
 fn number(text: &str) -> Option<f64> {
     text.parse().ok()
 }
 
-/// Labels as PromQL writes them: `name{a="b"}`; empty when there are none.
+/// Formats labels as PromQL does: `name{a="b"}`; empty if there are none.
 fn labels(metric: &Value) -> String {
     let all = metric.as_object().into_iter().flatten();
     let pairs: Vec<_> = all
@@ -160,7 +160,7 @@ fn labels(metric: &Value) -> String {
     }
 }
 
-/// `bad_data: invalid parameter "query": …`
+/// Returns the error of a response: `bad_data: invalid parameter "query": …`.
 fn error_words(body: &Value) -> Option<String> {
     let error = body["error"].as_str()?;
     Some(match body["errorType"].as_str() {
@@ -173,7 +173,7 @@ fn failed(words: String) -> QueryError {
     QueryError::Failed(words)
 }
 
-/// The beginning of a body, enough to recognise it.
+/// The beginning of a body, for error messages.
 fn short(body: &str) -> String {
     body.trim().chars().take(300).collect()
 }
@@ -213,7 +213,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_and_nan_are_no_values() {
+    fn an_empty_result_and_nan_are_no_values() {
         let empty = r#"{"status":"success","data":{"resultType":"vector","result":[]}}"#;
         let nan = r#"{"status":"success","data":{"resultType":"scalar","result":[1,"NaN"]}}"#;
         assert_eq!(read(200, empty), Err(QueryError::NoValues));
@@ -221,7 +221,7 @@ mod tests {
     }
 
     #[test]
-    fn errors_are_told_in_the_servers_words() {
+    fn errors_quote_the_server() {
         let cases = [
             (
                 400,
@@ -242,10 +242,10 @@ mod tests {
                 r#"{"status":"success","data":{"resultType":"vector","result":[{"metric":{"a":"b"},"histogram":[1,{}]}]}}"#,
             ),
         ];
-        let words: Vec<_> = cases
+        let errors: Vec<_> = cases
             .iter()
             .map(|(status, body)| read(*status, body).unwrap_err().to_string())
             .collect();
-        insta::assert_yaml_snapshot!(words);
+        insta::assert_yaml_snapshot!(errors);
     }
 }

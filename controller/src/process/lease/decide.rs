@@ -1,34 +1,34 @@
-//! The decision, without a clock or a client.
+//! The election's decision, without a clock or a client.
 
 use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// What a Lease says, as far as it matters.
+/// The fields of a Lease that matter for the decision.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Record {
-    /// Identity of the holder; empty when it was given back.
+    /// Identity of the holder; empty if the Lease was released.
     pub holder: String,
-    /// How long it counts.
+    /// How long the Lease is valid without a renewal.
     pub duration: Duration,
-    /// Changes with every renewal.
+    /// Resource version, which changes with every renewal.
     pub resource_version: String,
 }
 
-/// A record and when this process first saw it.
+/// A record, and when this process first saw it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Seen {
     /// The record.
     pub record: Record,
     /// When it was first seen.
     pub since: Instant,
-    /// It was given more time once, which is enough: otherwise an API server that answers every other request would
-    /// keep a dead holder's record alive.
+    /// Whether the record was extended. It can be extended only once. Otherwise an API server that fails every other
+    /// request would keep the record of a dead holder alive.
     pub extended: bool,
 }
 
 impl Seen {
-    /// The record now, keeping the time of the first sight if it is the one seen before.
+    /// Returns the current record. If it has not changed, it keeps the time at which it was first seen.
     #[must_use]
     pub fn update(before: Option<Seen>, record: Record, now: Instant) -> Seen {
         match before {
@@ -41,7 +41,8 @@ impl Seen {
         }
     }
 
-    /// The record, which counts for `grace` from now on at least. Only the first call for a record changes it.
+    /// Extends the record so that it is valid for at least `grace` from now. Only the first call for a record has an
+    /// effect.
     #[must_use]
     pub fn extend(mut self, grace: Duration, now: Instant) -> Seen {
         let used = self.record.duration.saturating_sub(grace);
@@ -55,20 +56,20 @@ impl Seen {
     }
 }
 
-/// What to do now.
+/// The next step.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Decision {
-    /// There is no Lease: create it.
+    /// The Lease does not exist: create it.
     Create,
-    /// It is free or has expired: take it.
+    /// The Lease is free or has expired: take it.
     Take,
-    /// It is held by this process: renew it.
+    /// This process holds the Lease: renew it.
     Renew,
-    /// Another process holds it.
+    /// Another process holds the Lease.
     Wait,
 }
 
-/// Decides what to do about a Lease.
+/// Decides the next step.
 #[must_use]
 pub fn decide(seen: Option<&Seen>, me: &str, now: Instant) -> Decision {
     match seen {

@@ -1,4 +1,4 @@
-//! Reads and writes the Lease as decided.
+//! Reads and writes the Lease.
 
 use std::time::Duration;
 
@@ -16,11 +16,11 @@ use tracing::{info, warn};
 use super::{Decision, Fence, NAME, Permit, Record, Seen, Times, decide};
 use crate::process::clock::Clock;
 
-/// The Lease is lost; the process must end.
+/// The Lease is lost; the process must exit.
 #[derive(Debug, thiserror::Error)]
 pub enum LeaseError {
     /// Another process took it.
-    #[error("the lease {namespace}/{NAME} was taken by {holder}; ending")]
+    #[error("the lease {namespace}/{NAME} was taken by {holder}; exiting")]
     Taken {
         /// Namespace of the Lease.
         namespace: String,
@@ -29,7 +29,7 @@ pub enum LeaseError {
     },
 }
 
-/// Takes part in the election.
+/// Runs the election.
 pub struct Elector {
     api: Api<Lease>,
     namespace: String,
@@ -39,14 +39,14 @@ pub struct Elector {
     permit: watch::Sender<Permit>,
     current: Option<Lease>,
     seen: Option<Seen>,
-    /// The Lease is held, and could not be renewed in time.
+    /// This process holds the Lease, but could not renew it in time.
     overdue: bool,
-    /// The API server did not answer the last time.
+    /// The last request got no response.
     unanswered: bool,
 }
 
 impl Elector {
-    /// An elector with the identity `me`, and the fence it opens.
+    /// Creates an elector with the identity `me`, and the fence that it controls.
     #[must_use]
     pub fn new(
         client: Client,
@@ -71,30 +71,30 @@ impl Elector {
         (elector, Fence(receiver))
     }
 
-    /// Takes part until `shutdown`, then gives the Lease back.
+    /// Runs the election until `shutdown`, then releases the Lease.
     ///
     /// # Errors
-    /// When the Lease was held and is lost.
+    /// If this process held the Lease and lost it.
     pub async fn run(mut self, shutdown: CancellationToken) -> Result<(), LeaseError> {
         loop {
             let started = Instant::now();
             let mut went_well = false;
             match tokio::time::timeout(self.times.longest_try(), self.step(started)).await {
                 Ok(Ok(())) => went_well = true,
-                // Somebody wrote first, or deleted it.
+                // Another process wrote the Lease first, or deleted it.
                 Ok(Err(failure)) if failure.is_conflict() || failure.is_not_found() => {
                     self.current = None;
                 }
                 Ok(Err(failure)) => {
                     self.unanswered = true;
-                    warn!(lease = NAME, namespace = self.namespace, %failure, "cannot use the lease");
+                    warn!(lease = NAME, namespace = self.namespace, %failure, "cannot read or write the lease");
                 }
                 Err(_) => {
                     self.unanswered = true;
                     warn!(
                         lease = NAME,
                         namespace = self.namespace,
-                        "no answer about the lease"
+                        "timed out reading or writing the lease"
                     );
                 }
             }
@@ -103,14 +103,14 @@ impl Elector {
             tokio::select! {
                 () = tokio::time::sleep(pause) => {}
                 () = shutdown.cancelled() => {
-                    self.give_back().await;
+                    self.release().await;
                     return Ok(());
                 }
             }
         }
     }
 
-    /// Reads the Lease if needed, and writes it if that is decided.
+    /// Reads the Lease if needed, decides, and writes the Lease unless the decision is to wait.
     async fn step(&mut self, started: Instant) -> Result<(), ApiFailure> {
         if !self.holds() || self.current.is_none() {
             self.current = if_present(self.api.get(NAME).await)?;
@@ -137,7 +137,8 @@ impl Elector {
         Ok(())
     }
 
-    /// Notes what was read. The holder of a Lease that was deleted does not know it yet, so the record counts on.
+    /// Records the Lease that was read. If it was deleted, the last record stays valid, because its holder does not know
+    /// about the deletion yet.
     fn note(&mut self, now: Instant) {
         if let Some(record) = self.current.as_ref().map(record_of) {
             let mut seen = Seen::update(self.seen.take(), record, now);
@@ -149,7 +150,7 @@ impl Elector {
         self.unanswered = false;
     }
 
-    /// Time until the next step, after one that began at `started`.
+    /// Pause until the next step, after one that began at `started`.
     fn pause(&self, went_well: bool, started: Instant) -> Duration {
         if self.holds() {
             return if went_well {
@@ -158,7 +159,7 @@ impl Elector {
                 self.times.retry()
             };
         }
-        // The moment after the one at which it may be taken.
+        // One millisecond after the expiry, because the Lease can be taken only then.
         let expires = self.seen.as_ref().map(|seen| {
             let left =
                 (seen.since + seen.record.duration).saturating_duration_since(Instant::now());
@@ -183,7 +184,7 @@ impl Elector {
             info!(
                 lease = NAME,
                 namespace = self.namespace,
-                "the lease is renewed; acting again"
+                "renewed the lease; active again"
             );
             self.overdue = false;
         }
@@ -197,7 +198,7 @@ impl Elector {
         *self.permit.borrow() != Permit::Never
     }
 
-    /// Who holds the Lease that this process held.
+    /// Returns the new holder, if this process held the Lease and lost it.
     fn taker(&self) -> Option<&str> {
         let holder = self.seen.as_ref()?.record.holder.as_str();
         (self.holds() && holder != self.me).then_some(holder)
@@ -206,7 +207,7 @@ impl Elector {
     fn notice_loss(&mut self) -> Result<(), LeaseError> {
         if let Some(holder) = self.taker() {
             let holder = if holder.is_empty() {
-                "another process, which has given it back"
+                "another process, which has released it"
             } else {
                 holder
             };
@@ -226,14 +227,14 @@ impl Elector {
                 lease = NAME,
                 namespace = self.namespace,
                 seconds = self.times.renew_deadline().as_secs_f64(),
-                "the lease could not be renewed in time; this process does not act until it is"
+                "could not renew the lease in time; this process is inactive until it can"
             );
         }
         Ok(())
     }
 
-    /// Lets another process take over at once.
-    async fn give_back(mut self) {
+    /// Releases the Lease, so that another process can take over at once.
+    async fn release(mut self) {
         if !self.holds() {
             return;
         }
@@ -252,14 +253,14 @@ impl Elector {
             Ok(Ok(_)) => info!(
                 lease = NAME,
                 namespace = self.namespace,
-                "gave the lease back"
+                "released the lease"
             ),
-            Ok(Err(failure)) => warn!(%failure, "could not give the lease back"),
-            Err(_) => warn!("could not give the lease back in time"),
+            Ok(Err(failure)) => warn!(%failure, "could not release the lease"),
+            Err(_) => warn!("timed out releasing the lease"),
         }
     }
 
-    /// The Lease as this process writes it.
+    /// Builds the Lease that this process writes.
     fn record(&self, lease: Lease) -> Lease {
         let before = lease.spec.unwrap_or_default();
         let is_renewal = before.holder_identity.as_deref() == Some(&self.me);
@@ -293,7 +294,7 @@ impl Elector {
     }
 
     fn now(&self) -> MicroTime {
-        // Kubernetes keeps microseconds.
+        // `MicroTime` has a resolution of microseconds.
         let now = self.clock.now();
         MicroTime(Timestamp::from_microsecond(now.as_microsecond()).unwrap_or(now))
     }

@@ -1,29 +1,29 @@
-//! Leader election by a Lease.
+//! Leader election with a Lease.
 //!
 //! # Expected flow
-//! One process holds the Lease and renews it three times in its duration. The others read it eight times in its
-//! duration. When it has not changed for its duration, the first to write takes it.
+//! One process holds the Lease and renews it three times per duration. The others read it eight times per duration. If
+//! it has not changed for its duration, the first process to write takes it.
 //!
-//! # Take-over
-//! A holder that is killed last renewed at most a third of the duration ago. A reader sees that renewal up to an eighth
-//! later, waits for the duration from then on, and writes at the moment it is over. So a take-over takes two thirds to
-//! nine eighths of the duration: with the default of 4 s, 2.7 to 4.5 s, and 3.6 s on average. The new holder has
-//! followed the cluster all along, and reconciles every canary at once.
+//! # Takeover
+//! A killed holder renewed the Lease at most a third of the duration ago. A standby sees that renewal up to an eighth
+//! later, waits for the duration from then on, and writes as soon as it is over. So a takeover takes two thirds to nine
+//! eighths of the duration: with the default of 4 s, 2.7 to 4.5 s, and 3.6 s on average. The new holder's local copies
+//! are already up to date, so it reconciles every canary at once.
 //!
 //! # Guarantees
-//! The holder stops acting before its Lease can be taken: at the renew deadline, measured from the *start* of its last
-//! successful renewal. Ticks under way stop then too. Others measure expiry from when they themselves first saw the
-//! record, so clocks of different machines need not agree. The quarter of the duration between the two is for clocks that
-//! run at different speed and for requests that the API server has received but not finished. Writes are guarded by
-//! `resourceVersion`.
+//! The holder stops acting before another process can take its Lease: at the renew deadline, measured from the *start* of
+//! its last successful renewal. Ticks in progress stop then too. Other processes measure the expiry from when they first
+//! saw the record, so the clocks of different machines need not agree. The quarter of the duration between the two
+//! allows for clock drift, and for requests that the API server has received but not finished. `resourceVersion` guards
+//! the writes.
 //!
-//! A holder that could not renew goes on trying. If nobody else wrote the Lease meanwhile, it acts again; if somebody
-//! did, it ends. A reader that got no answer cannot know whether the holder gets one. When the API server answers it
-//! again, it gives the holder half the duration to renew. So an outage moves the Lease only if it outlives the holder.
-//! A Lease that somebody deleted counts like one that is not renewed.
+//! A holder that could not renew keeps trying. If no other process has written the Lease by then, it is active again;
+//! otherwise it exits. A standby without a response cannot know whether the holder gets one. Once the API server responds
+//! again, the standby grants the holder half the duration to renew. So an outage moves the Lease only if the holder dies
+//! during it. A deleted Lease is treated like one that is not renewed.
 //!
 //! # Assumptions
-//! Clocks of all machines run at about the same speed.
+//! The clocks of all machines run at about the same speed.
 
 mod decide;
 mod driver;
@@ -35,20 +35,20 @@ use tokio::{sync::watch, time::Instant};
 pub use decide::{Decision, Record, Seen, decide};
 pub use driver::{Elector, LeaseError};
 
-/// Name of the Lease, as Flagger's.
+/// Name of the Lease. The same as Flagger's.
 pub const NAME: &str = "flagger-leader-election";
 
-/// How long a Lease that is not renewed counts, by default.
+/// Default duration of the Lease.
 pub const DURATION: Duration = Duration::from_secs(4);
 
-/// Times of the election. All follow from one, so that they fit each other.
+/// Timing of the election. All times derive from the duration of the Lease.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Times {
     duration: Duration,
 }
 
 impl Times {
-    /// Times for a Lease that counts for `duration` after it was last seen to change. It is written in whole seconds.
+    /// Returns the timing for a Lease of this duration, rounded down to whole seconds.
     #[must_use]
     pub fn of(duration: Duration) -> Self {
         let seconds = duration.as_secs().max(1);
@@ -57,39 +57,39 @@ impl Times {
         }
     }
 
-    /// How long a record counts after it was last seen to change.
+    /// How long a Lease is valid after it was last seen to change.
     #[must_use]
     pub fn duration(&self) -> Duration {
         self.duration
     }
 
-    /// How long after its last renewal the holder still acts.
+    /// How long the holder stays active after its last renewal.
     #[must_use]
     pub fn renew_deadline(&self) -> Duration {
         self.duration * 3 / 4
     }
 
-    /// Time from the start of one renewal to the next.
+    /// Interval between the starts of two renewals.
     fn renewal(&self) -> Duration {
         self.duration / 3
     }
 
-    /// Pause between two reads of the Lease of another.
+    /// Pause between two reads of another process's Lease.
     fn read(&self) -> Duration {
         self.duration / 8
     }
 
-    /// Pause after a renewal that failed.
+    /// Pause after a failed renewal.
     fn retry(&self) -> Duration {
         self.duration / 8
     }
 
-    /// How long one renewal may take. One that hangs must leave time for another.
+    /// Timeout of one renewal. A renewal that hangs must leave time for another one.
     fn longest_try(&self) -> Duration {
         self.renew_deadline() / 2
     }
 
-    /// How much time a holder gets to renew after the API server was away: a try that hangs, a pause, and another try.
+    /// Time that a holder gets to renew after an API server outage: one attempt that hangs, a pause, and another attempt.
     fn grace(&self) -> Duration {
         self.longest_try() + self.retry()
     }
@@ -101,38 +101,38 @@ impl Default for Times {
     }
 }
 
-/// Whether this process may act.
+/// The permission of this process to act. Open while it holds the Lease.
 #[derive(Debug, Clone)]
 pub struct Fence(watch::Receiver<Permit>);
 
-/// Until when this process may act.
+/// How long this process may act.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Permit {
-    /// It may not.
+    /// This process does not hold the Lease.
     Never,
-    /// Until then.
+    /// Until this time, unless the Lease is renewed.
     Until(Instant),
-    /// Always: there is no election.
+    /// Leader election is disabled.
     Always,
 }
 
-/// This process may not act: another one may hold the Lease.
+/// This process may not act, because another one may hold the Lease.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("this process does not hold the lease")]
 pub struct LostLease;
 
 impl Fence {
-    /// A fence that is always open, for a controller without election.
+    /// Returns a fence that is always open, for a controller without leader election.
     #[must_use]
     pub fn open() -> Self {
         let (_, receiver) = watch::channel(Permit::Always);
         Self(receiver)
     }
 
-    /// Whether this process may act at this moment.
+    /// Checks that this process may act now.
     ///
     /// # Errors
-    /// When it may not.
+    /// If it may not.
     pub fn check(&self) -> Result<(), LostLease> {
         match *self.0.borrow() {
             Permit::Always => Ok(()),
@@ -141,7 +141,7 @@ impl Fence {
         }
     }
 
-    /// Waits until this process may not act any more.
+    /// Waits until this process may no longer act.
     pub async fn closed(&self) {
         let mut permit = self.0.clone();
         loop {
@@ -159,7 +159,7 @@ impl Fence {
                 }
                 renewed = permit.changed() => {
                     if renewed.is_err() {
-                        // The elector is gone, so the end stays where it is.
+                        // The elector was dropped, so nobody extends the permit.
                         return tokio::time::sleep_until(end).await;
                     }
                 }
@@ -169,7 +169,7 @@ impl Fence {
 
     /// Waits until this process may act.
     pub async fn opened(&mut self) {
-        // An error means that the elector is gone; then nobody will ever open it.
+        // An error means that the elector was dropped, so nobody will open the fence.
         if self
             .0
             .wait_for(|permit| *permit != Permit::Never)

@@ -25,7 +25,7 @@ fn a_missing_lease_is_created_and_a_free_one_taken() {
 }
 
 #[test]
-fn the_own_lease_is_renewed_even_when_it_has_expired() {
+fn a_process_renews_its_own_lease_even_after_expiry() {
     let now = Instant::now();
     assert_eq!(
         decide(Some(&seen("me", now)), "me", now + Duration::from_secs(60)),
@@ -34,7 +34,7 @@ fn the_own_lease_is_renewed_even_when_it_has_expired() {
 }
 
 #[test]
-fn the_lease_of_another_is_taken_only_after_its_duration_since_it_was_first_seen() {
+fn another_lease_is_taken_only_when_its_duration_has_passed_since_it_was_first_seen() {
     let now = Instant::now();
     let other = seen("other", now);
     assert_eq!(
@@ -48,7 +48,7 @@ fn the_lease_of_another_is_taken_only_after_its_duration_since_it_was_first_seen
 }
 
 #[test]
-fn a_renewal_starts_the_time_anew_and_an_unchanged_record_does_not() {
+fn only_a_renewal_restarts_the_expiry() {
     let now = Instant::now();
     let later = now + Duration::from_secs(10);
     let first = seen("other", now);
@@ -66,7 +66,7 @@ fn a_record_is_extended_once_and_never_shortened() {
     let now = Instant::now();
     let at = |seconds| now + Duration::from_secs(seconds);
     let grace = Duration::from_secs(6);
-    // It had 12 of its 15 seconds left.
+    // 12 of its 15 seconds were left, which is more than the grace.
     assert_eq!(seen("other", now).extend(grace, at(3)).since, now);
     let extended = seen("other", now).extend(grace, at(20));
     assert_eq!(decide(Some(&extended), "me", at(26)), Decision::Wait);

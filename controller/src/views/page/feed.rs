@@ -1,4 +1,4 @@
-//! Keeps what the page tells up to date, from what the watches see. It asks the API server for nothing.
+//! Keeps the page's data up to date from the watches. It sends no requests to the API server.
 
 use std::{
     sync::{Arc, Mutex, PoisonError},
@@ -23,16 +23,16 @@ use crate::{
     views::model::View,
 };
 
-/// Live views at the same time. Each costs a connection and a few kilobytes for every change.
+/// Maximum number of concurrent live views. Each costs a connection, and a few kilobytes per change.
 pub const CLIENTS: usize = 64;
 
-/// Least time between two updates: what changes in between is told together.
+/// Minimum time between two updates. Changes in between are published together.
 const PAUSE: Duration = Duration::from_millis(250);
 
-/// How often a live view is compared with what no watch tells: whether the watches themselves are in order.
-const LOOK: Duration = Duration::from_secs(5);
+/// How often the state of the watches themselves is checked. No watch reports that one.
+const HEALTH_CHECK: Duration = Duration::from_secs(5);
 
-/// What the page tells, kept up to date for those who look.
+/// The page's data, published to subscribers.
 #[derive(Clone)]
 pub struct Feed(Arc<Inner>);
 
@@ -45,14 +45,14 @@ struct Inner {
     places: Arc<Semaphore>,
 }
 
-/// One who looks, until dropped.
+/// A live view; dropping it frees its place.
 pub(super) struct Subscription {
     pub(super) latest: watch::Receiver<Arc<Listing>>,
     _place: OwnedSemaphorePermit,
 }
 
 impl Feed {
-    /// A feed of the canaries in `cluster`, which watches `namespace` or everything.
+    /// Creates a feed of the canaries in `cluster`, which watches `namespace`, or all namespaces if `None`.
     pub(crate) fn new(cluster: Arc<Cluster>, fence: Fence, namespace: Option<String>) -> Self {
         let empty = Listing {
             watcher: watcher(&cluster, &fence, namespace.as_ref()),
@@ -74,7 +74,7 @@ impl Feed {
         let mut fence = self.0.fence.clone();
         let mut lead = std::pin::pin!(fence.opened());
         let mut leads = false;
-        let mut look = tokio::time::interval(LOOK);
+        let mut health_check = tokio::time::interval(HEALTH_CHECK);
         let mut update: Option<Instant> = None;
         let mut earliest = Instant::now();
         loop {
@@ -93,11 +93,11 @@ impl Feed {
                     leads = true;
                     true
                 }
-                _ = look.tick() => true,
+                _ = health_check.tick() => true,
                 () = due => {
                     update = None;
                     earliest = Instant::now() + PAUSE;
-                    // Nobody looks: whoever comes next gets a listing of that time.
+                    // Without subscribers there is nothing to do: a new subscriber refreshes the listing itself.
                     if self.0.latest.receiver_count() > 0 {
                         self.refresh();
                     }
@@ -110,13 +110,13 @@ impl Feed {
         }
     }
 
-    /// The state now.
+    /// Returns the current listing.
     pub(super) fn now(&self) -> Arc<Listing> {
         self.refresh();
         Arc::clone(&self.0.latest.borrow())
     }
 
-    /// A place among those who look, if there is one left.
+    /// Opens a live view; `None` if there are [`CLIENTS`] already.
     pub(super) fn subscribe(&self) -> Option<Subscription> {
         let place = Arc::clone(&self.0.places).try_acquire_owned().ok()?;
         let latest = self.0.latest.subscribe();
@@ -127,7 +127,7 @@ impl Feed {
         })
     }
 
-    /// Remembers what a watch saw; whether the page shows it.
+    /// Records what a watch saw. Returns whether the page shows it.
     fn note(&self, seen: &Touched) -> bool {
         let cluster = &self.0.cluster;
         let mut history = self
@@ -150,16 +150,16 @@ impl Feed {
                 true
             }
             Touched::One(key) => key.kind == Kind::Deployment,
-            // A kind that could not be listed before is no problem any more.
+            // A relist may have cleared a problem.
             Touched::All(_) => true,
         }
     }
 
-    /// Makes a new listing, and tells those who look if it is different.
+    /// Builds a new listing, and notifies subscribers if it differs.
     fn refresh(&self) {
         self.0.latest.send_if_modified(|latest| {
             let next = self.listing(latest);
-            let differs = !next.says_the_same_as(latest);
+            let differs = !next.is_same_as(latest);
             *latest = Arc::new(next);
             differs
         });
@@ -182,7 +182,7 @@ impl Feed {
         }
     }
 
-    /// The entry of a canary, the one from before if it tells the same.
+    /// Returns the entry of a canary: the previous one if nothing in it changed.
     fn entry(&self, canary: &Object, history: &History, before: &Listing) -> (Arc<Entry>, Source) {
         let (namespace, name) = (canary.namespace().unwrap_or_default(), canary.name_any());
         let (target, primary) = View::workloads(canary);

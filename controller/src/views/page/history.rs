@@ -1,7 +1,7 @@
-//! What became of each canary, as far as this process saw it.
+//! The status changes of each canary that this process has seen.
 //!
-//! Events would tell more, but reading them needs a permission that the controller does without, and one more watch
-//! on one of the busiest kinds of a cluster. The status says the same at its turns, and every replica sees it.
+//! Events have more detail. But reading them needs a permission that the controller does not otherwise need, and one
+//! more watch on one of the busiest kinds of a cluster. The status has the important changes, and every replica sees it.
 
 use std::collections::{HashMap, HashSet, VecDeque};
 
@@ -10,22 +10,22 @@ use serde::Serialize;
 
 use crate::{cluster::Object, release::status};
 
-/// Moments kept of each canary: a release of ten steps, each halted now and then.
+/// Moments kept per canary: enough for a release of ten steps with a few failed checks in each.
 const KEPT: usize = 40;
 
-/// The status at one time.
+/// The status at one point in time.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Moment {
     /// When the status was written.
     pub time: Option<String>,
-    /// Its phase.
+    /// Phase.
     pub phase: String,
-    /// Its weight of the canary, percent.
+    /// Weight of the canary in percent.
     pub weight: i64,
-    /// Its failed checks.
+    /// Failed checks.
     pub failed_checks: i64,
-    /// What it waited for, or else what its condition said.
+    /// Message of `status.waiting`, or else of the condition.
     pub message: String,
 }
 
@@ -37,12 +37,12 @@ pub(super) struct History(HashMap<(String, String), Past>);
 struct Past {
     uid: String,
     moments: VecDeque<Moment>,
-    /// How many there were, those that are no longer kept included.
+    /// Number of moments so far, including those that were dropped.
     length: u64,
 }
 
 impl History {
-    /// Remembers the status of a Canary if it says something new.
+    /// Records the status of a Canary if it changed.
     pub(super) fn note(&mut self, canary: &Object) {
         let uid = canary.uid().unwrap_or_default();
         let past = self.0.entry(key(canary)).or_default();
@@ -69,18 +69,18 @@ impl History {
         }
     }
 
-    /// Forgets a Canary.
+    /// Drops a Canary.
     pub(super) fn forget(&mut self, namespace: &str, name: &str) {
         self.0.remove(&(namespace.to_owned(), name.to_owned()));
     }
 
-    /// Forgets all but these.
+    /// Drops all but these.
     pub(super) fn keep_only<'a>(&mut self, canaries: impl Iterator<Item = &'a Object>) {
         let known: HashSet<_> = canaries.map(key).collect();
         self.0.retain(|key, _| known.contains(key));
     }
 
-    /// How many moments a Canary had, those that are no longer kept included.
+    /// Number of moments of a Canary so far, including those that were dropped.
     pub(super) fn length(&self, canary: &Object) -> u64 {
         self.0.get(&key(canary)).map_or(0, |past| past.length)
     }
@@ -129,7 +129,7 @@ mod tests {
     }
 
     #[test]
-    fn only_what_is_new_is_remembered_and_not_without_end() {
+    fn only_changes_are_recorded_and_their_number_is_bounded() {
         let mut history = History::default();
         let mut status =
             json!({ "phase": "Progressing", "canaryWeight": 10, "lastTransitionTime": "t1" });
@@ -139,12 +139,12 @@ mod tests {
         status["waiting"] = json!({ "reason": "CheckFailed", "message": "Halt" });
         let last = canary("u", status.clone());
         history.note(&last);
-        let told: Vec<_> = history
+        let messages: Vec<_> = history
             .of(&last)
             .into_iter()
             .map(|one| one.message)
             .collect();
-        assert_eq!(told, ["", "Halt"]);
+        assert_eq!(messages, ["", "Halt"]);
         for weight in 0..100 {
             status["canaryWeight"] = weight.into();
             history.note(&canary("u", status.clone()));
@@ -155,7 +155,7 @@ mod tests {
     }
 
     #[test]
-    fn a_canary_that_was_made_anew_has_no_past() {
+    fn a_recreated_canary_has_no_history() {
         let mut history = History::default();
         history.note(&canary("u", json!({ "phase": "Succeeded" })));
         let new = canary("v", json!({ "phase": "" }));

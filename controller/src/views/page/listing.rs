@@ -1,33 +1,33 @@
-//! The canaries that the page shows at one time.
+//! A listing of all canaries at one point in time.
 
 use std::sync::Arc;
 
 use super::report::{Report, Watcher};
 
-/// Everything that the page shows at one time.
+/// Everything that the page shows at one point in time.
 #[derive(Debug)]
 pub(super) struct Listing {
     pub(super) watcher: Watcher,
-    /// By namespace and name.
+    /// Sorted by namespace and name.
     pub(super) canaries: Vec<Arc<Entry>>,
-    /// What each of them was made from, in the same order.
+    /// The source of each entry, in the same order.
     pub(super) sources: Vec<Source>,
 }
 
-/// What an entry was made from: versions of the Canary, its target and its primary, and the length of its history.
-/// Only what was made from something else is made anew, so that one change among a thousand canaries is cheap.
+/// The source of an entry: the resource versions of the Canary, its target and its primary, and the length of its
+/// history. An entry is rebuilt only if its source changed, so that one change among a thousand canaries is cheap.
 pub(super) type Source = ([Option<String>; 3], u64);
 
-/// One canary in a listing; the same object as in the listing before when it says the same.
+/// One canary in a listing. Two listings share the entry if it has not changed.
 #[derive(Debug)]
 pub(super) struct Entry {
     pub(super) report: Report,
-    /// How the list shows it.
+    /// Its HTML in the list.
     pub(super) card: Arc<str>,
 }
 
 impl Listing {
-    /// One canary.
+    /// Returns one canary.
     pub(super) fn find(&self, namespace: &str, name: &str) -> Option<&Arc<Entry>> {
         self.canaries.get(self.index(namespace, name)?)
     }
@@ -40,7 +40,7 @@ impl Listing {
         self.canaries.binary_search_by(key).ok()
     }
 
-    pub(super) fn says_the_same_as(&self, other: &Listing) -> bool {
+    pub(super) fn is_same_as(&self, other: &Listing) -> bool {
         let mut pairs = self.canaries.iter().zip(&other.canaries);
         self.watcher == other.watcher
             && self.canaries.len() == other.canaries.len()

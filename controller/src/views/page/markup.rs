@@ -1,9 +1,8 @@
-//! HTML, with one place where text is escaped.
+//! An HTML builder that escapes text in one place.
 
 use std::fmt::{self, Write};
 
-/// HTML under construction. Markup can only be a literal of this program; everything that was read from somewhere
-/// goes through [`Html::text`].
+/// HTML under construction. Markup is always a literal of this program. All other text goes through [`Html::text`].
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(super) struct Html(String);
 
@@ -14,31 +13,31 @@ impl Html {
         self
     }
 
-    /// Adds text, safe between tags and between double quotes.
+    /// Adds text, escaped for element content and for attribute values in double quotes.
     pub(super) fn text(&mut self, text: impl fmt::Display) -> &mut Self {
         // Writing to a string cannot fail.
         let _ = write!(Escape(&mut self.0), "{text}");
         self
     }
 
-    /// Adds what was built elsewhere.
+    /// Appends other HTML.
     pub(super) fn html(&mut self, other: &Html) -> &mut Self {
         self.0.push_str(&other.0);
         self
     }
 
-    /// The finished text.
+    /// Returns the HTML.
     pub(super) fn as_str(&self) -> &str {
         &self.0
     }
 
-    /// The finished text.
+    /// Returns the HTML.
     pub(super) fn into_string(self) -> String {
         self.0
     }
 }
 
-/// One segment of a path in a link: everything but letters, digits and `-._~` as `%XX`.
+/// Percent-encodes a path segment of a link: everything but letters, digits and `-._~`.
 pub(super) fn segment(text: &str) -> String {
     text.bytes().fold(String::new(), |mut segment, byte| {
         if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
@@ -62,7 +61,7 @@ impl Write for Escape<'_> {
                 '"' => self.0.push_str("&quot;"),
                 '\'' => self.0.push_str("&#39;"),
                 '\n' | '\t' => self.0.push(c),
-                // HTML has no way to write these, and a carriage return would end a line of an event stream.
+                // HTML cannot represent these, and a carriage return would end a line of an event stream.
                 c if c.is_control() => self.0.push(char::REPLACEMENT_CHARACTER),
                 c => self.0.push(c),
             }
@@ -76,7 +75,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn text_cannot_leave_its_place() {
+    fn text_is_escaped() {
         let mut html = Html::default();
         html.raw("<b title=\"")
             .text("\" onload='x'")
@@ -90,7 +89,7 @@ mod tests {
     }
 
     #[test]
-    fn a_segment_cannot_become_another_path() {
+    fn a_segment_is_percent_encoded() {
         assert_eq!(segment("simple-app.v1"), "simple-app.v1");
         assert_eq!(segment("../a b?\"é"), "..%2Fa%20b%3F%22%C3%A9");
     }

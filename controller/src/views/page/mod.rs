@@ -1,22 +1,21 @@
-//! The rollout page: canaries as a web page, as JSON and as streams of server-sent events. Read only.
+//! The rollout page: canaries as a web page, as JSON and as streams of server-sent events. Read-only.
 //!
-//! | path | answer |
+//! | path | response |
 //! |---|---|
 //! | `/` | all canaries, HTML |
 //! | `/canaries/NAMESPACE/NAME` | one canary, HTML |
 //! | `/api/canaries` | `{"controller": `[`Watcher`]`, "canaries": [`[`Summary`]`, …]}` |
 //! | `/api/canaries/NAMESPACE/NAME` | [`Report`] |
-//! | `/api/watch` | a stream: an event `canary` with a [`Report`] for every canary at first and then for each that changes, and `deleted` with `{"namespace", "name"}` |
+//! | `/api/watch` | a stream: an event `canary` with a [`Report`] for every canary at the start and for each change, and an event `deleted` with `{"namespace", "name"}` |
 //!
-//! Errors below `/api` are `{"error": "…"}`. The two HTML addresses answer a request that accepts
-//! `text/event-stream` with a stream of what changes on that page; so there is one renderer, and the page's script
-//! only puts what comes in place.
+//! Errors below `/api` are `{"error": "…"}`. The two HTML paths answer a request that accepts `text/event-stream` with a
+//! stream of the changes of that page. So there is one renderer, and the page's script only replaces elements.
 //!
 //! # Guarantees
-//! Everything is told from the local copies that the watches keep, so a page costs the API server nothing, and every
-//! replica tells the same, whether it leads or stands by: all of them watch.
-//! Streams are limited to [`CLIENTS`], have no queues (whoever reads slowly misses states in between, not the last
-//! one), and end when the process is told to.
+//! All data comes from the local copies that the watches keep. So the page causes no load on the API server, and every
+//! replica serves the same data, whether it leads or stands by.
+//! The number of streams is limited to [`CLIENTS`]. Streams have no queues: a slow reader misses intermediate states,
+//! never the last one. Streams end at shutdown.
 
 mod feed;
 mod history;
@@ -56,10 +55,10 @@ pub use report::{Images, Report, Revisions, Step, StepState, Summary, Waiting, W
 use listing::Listing;
 use render::{Document, Section};
 
-/// How long a stream is silent before it says that it is still there.
+/// Interval of keep-alive comments on an idle stream.
 const KEEP_ALIVE: Duration = Duration::from_secs(15);
 
-/// How soon a browser comes back when a stream has ended.
+/// Delay after which a browser reconnects when a stream has ended.
 const RETRY: Duration = Duration::from_secs(2);
 
 #[derive(Clone)]
@@ -126,31 +125,31 @@ async fn api_canary(
         None => failure(
             StatusCode::NOT_FOUND,
             &format!(
-                "there is no Canary \"{name}\" in namespace {namespace}; /api/canaries lists those there are"
+                "there is no Canary \"{name}\" in namespace {namespace}; /api/canaries lists all canaries"
             ),
         ),
     }
 }
 
 async fn api_watch(State(page): State<Page>) -> Response {
-    let mut told = BTreeMap::new();
+    let mut sent = BTreeMap::new();
     page.stream(move |now: &Listing| {
         let key = |entry: &listing::Entry| {
             let summary = &entry.report.summary;
             (summary.namespace.clone(), summary.name.clone())
         };
-        let before = std::mem::take(&mut told);
-        told = now
+        let before = std::mem::take(&mut sent);
+        sent = now
             .canaries
             .iter()
             .map(|entry| (key(entry), Arc::clone(entry)))
             .collect();
-        let changed = told.iter().filter(|(key, entry)| {
+        let changed = sent.iter().filter(|(key, entry)| {
             let same = before.get(*key);
             same.is_none_or(|before| !Arc::ptr_eq(before, entry))
         });
         let changed = changed.map(|(_, entry)| json_event("canary", &entry.report));
-        let gone = before.keys().filter(|key| !told.contains_key(*key));
+        let gone = before.keys().filter(|key| !sent.contains_key(*key));
         let gone = gone.map(|(namespace, name)| {
             json_event("deleted", &json!({ "namespace": namespace, "name": name }))
         });
@@ -164,7 +163,7 @@ async fn unknown(uri: Uri) -> Response {
         let known = "/api/canaries, /api/canaries/NAMESPACE/NAME and /api/watch";
         return failure(
             StatusCode::NOT_FOUND,
-            &format!("there is no {path}; there are {known}"),
+            &format!("there is no {path}; the API has {known}"),
         );
     }
     (
@@ -190,28 +189,29 @@ fn wants_stream(headers: &HeaderMap) -> bool {
 }
 
 impl Page {
-    /// A stream of what `tell` makes of the state now, and then of every new one.
-    fn stream(&self, tell: impl FnMut(&Listing) -> Vec<Event> + Send + 'static) -> Response {
+    /// Streams the events that `events_of` makes from the current listing, and then from every new one.
+    fn stream(&self, events_of: impl FnMut(&Listing) -> Vec<Event> + Send + 'static) -> Response {
         let Some(subscription) = self.feed.subscribe() else {
-            let message = format!("{CLIENTS} live views are open already; try again later");
+            let message = format!("{CLIENTS} live views are already open; try again later");
             let mut refused = failure(StatusCode::SERVICE_UNAVAILABLE, &message);
             refused
                 .headers_mut()
                 .insert(header::RETRY_AFTER, HeaderValue::from_static("10"));
             return refused;
         };
-        let first = (subscription, tell, true);
-        let events = stream::unfold(first, async |(mut subscription, mut tell, is_first)| {
-            if !is_first {
-                subscription.latest.changed().await.ok()?;
-            }
-            let now = Arc::clone(&subscription.latest.borrow_and_update());
-            let events = tell(&now);
-            Some((events, (subscription, tell, false)))
-        });
-        let opening = Event::default()
-            .retry(RETRY)
-            .comment("what follows is live");
+        let first = (subscription, events_of, true);
+        let events = stream::unfold(
+            first,
+            async |(mut subscription, mut events_of, is_first)| {
+                if !is_first {
+                    subscription.latest.changed().await.ok()?;
+                }
+                let now = Arc::clone(&subscription.latest.borrow_and_update());
+                let events = events_of(&now);
+                Some((events, (subscription, events_of, false)))
+            },
+        );
+        let opening = Event::default().retry(RETRY).comment("live updates follow");
         let events = stream::once(async { vec![opening] })
             .chain(events)
             .flat_map(stream::iter)
@@ -223,17 +223,17 @@ impl Page {
     }
 }
 
-/// Tells the whole page at first and whenever its sections are others than before, else the sections that differ.
+/// Sends the whole page at first and whenever its list of sections changes, and otherwise the sections that changed.
 fn changes(
     render: impl Fn(&Listing) -> Document + Send + 'static,
 ) -> impl FnMut(&Listing) -> Vec<Event> + Send + 'static {
-    let mut told: Option<Vec<Section>> = None;
+    let mut sent: Option<Vec<Section>> = None;
     move |now| {
         let document = render(now);
         let ids = |sections: &[Section]| -> Vec<String> {
             sections.iter().map(|section| section.id.clone()).collect()
         };
-        let event = match &told {
+        let event = match &sent {
             Some(before) if ids(before) == ids(&document.sections) => {
                 let pairs = before.iter().zip(&document.sections);
                 let changed: String = pairs
@@ -244,18 +244,18 @@ fn changes(
             }
             _ => Some(Event::default().event("page").data(document.main())),
         };
-        told = Some(document.sections);
+        sent = Some(document.sections);
         event.into_iter().collect()
     }
 }
 
 fn json_event(name: &str, data: &impl serde::Serialize) -> Event {
-    // These types have string keys and no fallible parts: writing them as JSON cannot fail.
+    // Serialization cannot fail: these types have string keys and no fallible parts.
     let text = serde_json::to_string(data).unwrap_or_default();
     Event::default().event(name).data(text)
 }
 
-/// The page may run its own script and style and nothing else, and be part of no other page.
+/// `Content-Security-Policy`: allows only the page's own script and style, and forbids framing.
 static POLICY: LazyLock<HeaderValue> = LazyLock::new(|| {
     let hash = |text: &str| BASE64_STANDARD.encode(Sha256::digest(text));
     let policy = format!(

@@ -1,6 +1,6 @@
-//! What is told about a canary, on the page and as JSON.
+//! The data of a canary on the page and in the JSON API.
 //!
-//! Times are RFC 3339 in UTC, weights are percent of requests. Fields are only ever added.
+//! Times are RFC 3339 in UTC. Weights are percent of requests. Fields may be added, never removed.
 
 use std::collections::BTreeMap;
 
@@ -22,52 +22,52 @@ pub struct Summary {
     pub namespace: String,
     /// Name of the Canary.
     pub name: String,
-    /// Kind and name of what is released.
+    /// Kind and name of the target.
     pub target: String,
-    /// `status.phase`; empty until the controller has looked at it.
+    /// `status.phase`; empty until the controller has reconciled the Canary.
     pub phase: String,
-    /// When the phase was entered.
+    /// Time at which the phase began.
     pub phase_since: Option<String>,
-    /// How the traffic is split.
+    /// Traffic split.
     pub weights: Weights,
-    /// Images of the two sides.
+    /// Images of primary and target.
     pub images: Images,
-    /// Digests of the two sides' pod templates.
+    /// Digests of pod templates.
     pub revisions: Revisions,
-    /// Failed checks of the run in progress, or of the last one.
+    /// Failed checks of the current run, or of the last one.
     pub failed_checks: i64,
     /// Failed checks at which a release is rolled back.
     pub threshold: i64,
     /// `status.iterations`; 0 for releases by weight.
     pub iterations: i64,
-    /// Time between two checks, as the Canary has it.
+    /// Interval between checks, as written in the Canary.
     pub interval: String,
     /// Whether `spec.suspend` is set.
     pub suspended: bool,
-    /// Why nothing moves, if that is so.
+    /// Why the canary does not proceed, if it waits.
     pub waiting: Option<Waiting>,
-    /// When the status was last written.
+    /// Time of the last write of the status.
     pub last_transition: Option<String>,
 }
 
-/// One canary in full, `/api/canaries/NAMESPACE/NAME`: the summary and more.
+/// One canary in full, as served at `/api/canaries/NAMESPACE/NAME`.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Report {
-    /// What the list has too.
+    /// The fields that the list has too.
     #[serde(flatten)]
     pub summary: Summary,
-    /// The way from the change to the end of the release.
+    /// All steps of the release.
     pub steps: Vec<Step>,
     /// The latest checks, oldest first.
     pub checks: Vec<CheckStatus>,
     /// `status.conditions`.
     pub conditions: Vec<Condition>,
-    /// What this process saw the status become, oldest first.
+    /// Status changes that this process has seen, oldest first.
     pub history: Vec<Moment>,
 }
 
-/// How the traffic is split.
+/// Traffic split.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub struct Weights {
     /// Percent to the primary.
@@ -79,30 +79,30 @@ pub struct Weights {
 /// Images of the containers, in the order of the pod template.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Images {
-    /// What serves now; empty until the primary exists.
+    /// Images of the primary; empty until it exists.
     pub primary: Vec<String>,
-    /// What the target holds: the new version while a release is under way.
+    /// Images of the target: the new version during a release.
     pub target: Vec<String>,
 }
 
 /// Digests of pod templates.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Revisions {
-    /// What was promoted last, which the primary runs.
+    /// The last promoted revision, which the primary runs.
     pub promoted: Option<String>,
-    /// What was released last, or is being released.
+    /// The revision of the current release, or of the last one.
     pub applied: Option<String>,
-    /// What the target holds.
+    /// The current revision of the target.
     pub target: Option<String>,
 }
 
-/// Why nothing moves.
+/// Why a canary does not proceed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Waiting {
-    /// In one word: one of [`WaitingReason`](canary_engine::status::WaitingReason),
+    /// One of [`WaitingReason`](canary_engine::status::WaitingReason),
     /// [`INVALID`](crate::release::status::INVALID) or [`REFUSED`](crate::release::status::REFUSED).
     pub reason: String,
-    /// In words.
+    /// Explanation for people.
     pub message: String,
 }
 
@@ -111,31 +111,31 @@ pub struct Waiting {
 pub struct Step {
     /// `Scale up`, the weight, `Promote` or `Scale down`.
     pub name: String,
-    /// Weight of the canary in this step, if it is about a weight.
+    /// Weight of the canary, for a step that sets one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub weight: Option<u8>,
-    /// Whether it is done.
+    /// Progress.
     pub state: StepState,
 }
 
-/// Whether a step is done.
+/// Progress of a step.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub enum StepState {
-    /// It is done.
+    /// Done.
     Done,
-    /// It is under way.
+    /// In progress.
     Now,
-    /// The release was given up here.
+    /// The release failed in this step.
     Ended,
-    /// It is to come.
+    /// Pending.
     ToCome,
-    /// The release was given up before.
+    /// The release failed before this step.
     NotReached,
 }
 
 impl Report {
-    /// The report of a canary.
+    /// Builds the report of a canary.
     pub(crate) fn new(view: View, history: Vec<Moment>) -> Self {
         let steps = steps(&view);
         let (target, threshold) = (view.target(), i64::from(view.threshold()));
@@ -195,7 +195,7 @@ fn steps(view: &View) -> Vec<Step> {
     let at = |weight: u8| weights.iter().filter(|step| **step <= weight).count();
     let status = &view.status;
     let (promote, scale_down) = (weights.len() + 1, weights.len() + 2);
-    // Steps before this one are done, steps after it are to come, or were not reached.
+    // Steps before `here` are done. Steps after it are pending, or were not reached.
     let (here, state) = match Phase::parse(&status.phase).unwrap_or_default() {
         Phase::None | Phase::Initializing | Phase::Initialized | Phase::Terminating => {
             (0, StepState::ToCome)
@@ -229,7 +229,7 @@ fn steps(view: &View) -> Vec<Step> {
     with_state.collect()
 }
 
-/// How far a run that was given up had come: the weight is 0 by then, the checks remember.
+/// Weight at which a failed run ended. `canaryWeight` is already 0 then, but the checks still have it.
 fn weight_of_last_check(status: &CanaryStatus) -> u8 {
     let time = |text: &String| text.parse::<Timestamp>().ok();
     let started = status.run_started.as_ref().and_then(time);
@@ -238,17 +238,17 @@ fn weight_of_last_check(status: &CanaryStatus) -> u8 {
         .map_or(0, |check| percent(check.weight))
 }
 
-/// What the list tells besides the canaries.
+/// The process that serves the list.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Watcher {
     /// Version of the controller.
     pub version: &'static str,
-    /// Whether the process that answers is the one that acts.
+    /// Whether this process is the leader.
     pub leads: bool,
-    /// The namespace that is watched; all when null.
+    /// The watched namespace; null for all namespaces.
     pub namespace: Option<String>,
-    /// What this process cannot read at present, by resource, and why; the canaries may be out of date then.
+    /// Resources that this process cannot watch at present, and why. The data may be stale then.
     pub problems: BTreeMap<String, String>,
 }
 
@@ -304,7 +304,7 @@ mod tests {
     }
 
     #[test]
-    fn a_run_that_was_given_up_ended_at_the_weight_of_its_last_check() {
+    fn a_failed_run_ended_at_the_weight_of_its_last_check() {
         let status = |started: &str| CanaryStatus {
             phase: "Failed".to_owned(),
             run_started: Some(started.to_owned()),
@@ -319,7 +319,7 @@ mod tests {
         assert_eq!(
             states(status("2023-11-14T22:14:00Z")),
             "E-----",
-            "that check was of the run before"
+            "the check is of the previous run"
         );
     }
 }

@@ -12,7 +12,7 @@ use crate::{
     },
 };
 
-/// One canary; `None` if there is none of that name.
+/// Renders the page of one canary; `None` if it does not exist.
 pub(in crate::views::page) fn canary(
     listing: &Listing,
     namespace: &str,
@@ -52,7 +52,7 @@ fn summary(report: &Report) -> Html {
     let revisions = [
         ("Promoted revision", &summary.revisions.promoted),
         ("Released revision", &summary.revisions.applied),
-        ("Revision of the target", &summary.revisions.target),
+        ("Target revision", &summary.revisions.target),
     ];
     html.raw("<dl class=\"revisions\">");
     for (name, revision) in revisions {
@@ -66,7 +66,7 @@ fn summary(report: &Report) -> Html {
     html
 }
 
-/// What the canary waits for.
+/// Renders what the canary waits for.
 pub(super) fn now(summary: &Summary) -> Html {
     let mut html = Html::default();
     html.raw("<h2>Waiting for</h2>\n");
@@ -78,28 +78,30 @@ pub(super) fn now(summary: &Summary) -> Html {
     }
     html.raw("<p>");
     if summary.suspended {
-        html.raw("<code>spec.suspend</code> to become false: nothing is changed before.</p>\n");
+        html.raw(
+            "<code>spec.suspend</code> to be set to <code>false</code>. The controller changes nothing until then.</p>\n",
+        );
         return html;
     }
     match Phase::parse(&summary.phase) {
         Some(Phase::None | Phase::Initializing) | None => {
-            html.raw("the primary to be made and ready.");
+            html.raw("the primary to become ready.");
         }
         Some(Phase::Initialized | Phase::Succeeded) => {
-            html.raw("a change of the pod template of ")
+            html.raw("a change to the pod template of ")
                 .text(&summary.target);
-            html.raw(": that starts a release.");
+            html.raw(", which starts a release.");
         }
         Some(Phase::Failed) => {
-            html.raw("another change of the pod template of ")
+            html.raw("a new change to the pod template of ")
                 .text(&summary.target);
-            html.raw(": what it holds now was rolled back.");
+            html.raw(". The current one was rolled back.");
         }
         Some(Phase::Waiting | Phase::WaitingPromotion) => {
             html.raw("a gate to open.");
         }
         Some(Phase::Progressing) => {
-            html.raw("the next check; there is one every ")
+            html.raw("the next check. Checks run every ")
                 .text(&summary.interval);
             html.raw(".");
         }
@@ -107,10 +109,10 @@ pub(super) fn now(summary: &Summary) -> Html {
             html.raw("the primary to roll out the new revision.");
         }
         Some(Phase::Finalising) => {
-            html.raw("the canary to be scaled down.");
+            html.raw("the canary to scale down.");
         }
         Some(Phase::Terminating) => {
-            html.raw("its end: it is being deleted.");
+            html.raw("the deletion to finish.");
         }
     }
     html.raw("</p>\n");
@@ -123,9 +125,9 @@ fn steps(report: &Report) -> Html {
     for step in &report.steps {
         let (class, words) = match step.state {
             StepState::Done => ("done", "done"),
-            StepState::Now => ("now", "now"),
-            StepState::Ended => ("ended", "ended here"),
-            StepState::ToCome => ("to-come", "to come"),
+            StepState::Now => ("now", "in progress"),
+            StepState::Ended => ("ended", "failed here"),
+            StepState::ToCome => ("to-come", "pending"),
             StepState::NotReached => ("to-come", "not reached"),
         };
         html.raw("<li class=\"")
@@ -188,11 +190,11 @@ fn history(report: &Report) -> Html {
         cells.text(moment.failed_checks);
         cells.text(&moment.message);
     });
-    html.raw("<p class=\"note\">What this replica saw since it started. Everything that was decided: <code>");
+    html.raw("<p class=\"note\">Changes that this replica has seen since it started. For all events, run <code>");
     html.raw("kubectl describe canary ")
         .text(&report.summary.name);
     html.raw(" --namespace ").text(&report.summary.namespace);
-    html.raw("</code></p>\n");
+    html.raw("</code>.</p>\n");
     html
 }
 
@@ -240,7 +242,7 @@ fn table<T>(
     html.raw("</tbody></table></div>\n");
 }
 
-/// The cells of a row. Each knows its column: a phone has no room for columns and shows cells one below the other.
+/// The cells of a row. Each carries its column's name: a phone shows the cells of a row one below the other.
 struct Cells<'a> {
     html: &'a mut Html,
     columns: std::slice::Iter<'a, &'static str>,

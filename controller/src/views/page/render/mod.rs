@@ -1,4 +1,4 @@
-//! The page as HTML: a pure function of what is told, so that it is tested as text.
+//! Renders the page as HTML. Pure: tests compare the text.
 
 use std::sync::Arc;
 
@@ -18,16 +18,15 @@ const SHELL: &str = include_str!("page.html");
 pub(super) const STYLE: &str = include_str!("page.css");
 pub(super) const SCRIPT: &str = include_str!("page.js");
 
-/// One page: what stands in `<main>`, in sections that change on their own.
+/// One page: the content of `<main>`, in sections that are updated separately.
 pub(super) struct Document {
     pub(super) title: String,
-    /// Where the list is, seen from this page. Links are relative, so that the page works below any path
-    /// (`kubectl proxy`).
+    /// Relative path of the list. Links are relative so that the page works below any path (`kubectl proxy`).
     pub(super) home: &'static str,
     pub(super) sections: Vec<Section>,
 }
 
-/// An element of `<main>`.
+/// A child element of `<main>`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Section {
     /// Its `id`.
@@ -36,7 +35,7 @@ pub(super) struct Section {
 }
 
 impl Document {
-    /// The whole page, which needs nothing else.
+    /// Returns the whole page, with its style and script.
     pub(super) fn page(&self) -> String {
         let mut title = Html::default();
         title.text(&self.title);
@@ -59,13 +58,13 @@ impl Document {
         page
     }
 
-    /// What stands in `<main>`.
+    /// Returns the content of `<main>`.
     pub(super) fn main(&self) -> String {
         self.sections.iter().map(|section| &*section.html).collect()
     }
 }
 
-/// The list of all canaries.
+/// Renders the list of all canaries.
 pub(super) fn index(listing: &Listing) -> Document {
     let mut sections = vec![section("watcher", watcher(listing))];
     if listing.canaries.is_empty() && listing.watcher.problems.is_empty() {
@@ -82,13 +81,13 @@ pub(super) fn index(listing: &Listing) -> Document {
     }
 }
 
-/// What stands where there is no such canary.
+/// Renders the page of a canary that does not exist.
 pub(super) fn gone(namespace: &str, name: &str) -> Document {
     let mut html = Html::default();
     html.raw("<h1>There is no Canary “").text(name);
     html.raw("” in namespace ").text(namespace);
     html.raw(
-        "</h1><p>It appears here as soon as there is. <a href=\"../../\">All canaries</a></p>",
+        "</h1><p>It appears here as soon as it is created. <a href=\"../../\">All canaries</a></p>",
     );
     Document {
         title: format!("{name}.{namespace}"),
@@ -97,7 +96,7 @@ pub(super) fn gone(namespace: &str, name: &str) -> Document {
     }
 }
 
-/// One canary in the list.
+/// Renders one canary of the list.
 pub(super) fn card(report: &Report) -> String {
     let summary = &report.summary;
     let mut html = Html::default();
@@ -132,7 +131,7 @@ fn section(id: &'static str, content: Html) -> Section {
     }
 }
 
-/// A slash is in no name.
+/// Element id of a canary. Unique, because names contain no slash.
 fn id(summary: &Summary) -> String {
     format!("{}/{}", summary.namespace, summary.name)
 }
@@ -154,12 +153,11 @@ fn watcher(listing: &Listing) -> Html {
         Some(namespace) => html.raw(" in namespace ").text(namespace),
         None => html.raw(" in all namespaces"),
     };
-    html.raw(", told by canary-controller ").text(version);
-    // Every replica follows the cluster, so it does not matter which one answers.
+    html.raw(". Served by canary-controller ").text(version);
     html.raw(if *leads {
-        ", the replica that leads."
+        " (leader)."
     } else {
-        ", a replica that stands by: it sees what the leader does."
+        " (standby; it shows the same data as the leader)."
     });
     html.raw("</p>\n");
     problems(&mut html, &listing.watcher);
@@ -168,7 +166,7 @@ fn watcher(listing: &Listing) -> Html {
 
 fn problems(html: &mut Html, watcher: &Watcher) {
     for (resource, why) in &watcher.problems {
-        html.raw("<p class=\"problem\"><strong>May be out of date:</strong> cannot follow <code>");
+        html.raw("<p class=\"problem\"><strong>May be out of date:</strong> cannot watch <code>");
         html.text(resource).raw("</code>: ").text(why).raw("</p>\n");
     }
 }
@@ -203,7 +201,7 @@ fn phase(html: &mut Html, phase: &str) {
 
 fn bar(html: &mut Html, summary: &Summary) {
     let weights = summary.weights;
-    // Drawn, not styled: the page allows no style attributes.
+    // An SVG, because the Content-Security-Policy forbids style attributes.
     html.raw("<svg class=\"bar\" viewBox=\"0 0 100 6\" preserveAspectRatio=\"none\" aria-hidden=\"true\">");
     html.raw("<rect class=\"primary\" height=\"6\" width=\"")
         .text(weights.primary);
@@ -234,8 +232,9 @@ fn images(html: &mut Html, summary: &Summary) {
     let is_failed = Phase::parse(&summary.phase) == Some(Phase::Failed);
     code(html, old);
     if old != new && is_failed && summary.revisions.target == summary.revisions.applied {
-        html.raw(" stays; rolled back: ");
+        html.raw(" (rolled back from ");
         code(html, new);
+        html.raw(")");
     } else if old != new {
         html.raw(" → ");
         code(html, new);
@@ -278,7 +277,7 @@ fn fact(html: &mut Html, name: &'static str, value: impl FnOnce(&mut Html)) {
     html.raw("</dd></div>");
 }
 
-/// A time as it is read without JavaScript; with it, also how long ago that is.
+/// Renders a time. The page's script adds its age.
 fn time(html: &mut Html, text: &str) {
     let Ok(time) = text.parse::<jiff::Timestamp>() else {
         html.text(text);

@@ -1,6 +1,6 @@
 
 "use strict";
-// The server renders; this only puts what it sends in place. Without it the page reloads every few seconds.
+// The server renders. This script only replaces elements. Without JavaScript, the page reloads every few seconds.
 (() => {
   const main = document.querySelector("main");
   const live = document.getElementById("live");
@@ -9,7 +9,7 @@
 
   const parse = (html) => new DOMParser().parseFromString(html, "text/html").body;
 
-  // Whoever was at a link is at it again afterwards.
+  // Restores the focus of a link whose element was replaced.
   function change(how) {
     const link = main.contains(document.activeElement) && document.activeElement.getAttribute("href");
     how();
@@ -35,8 +35,8 @@
       }
     }));
     source.onerror = () => {
-      live.textContent = "not connected, trying again";
-      // A browser tries again by itself when a connection breaks, but not after an answer such as 503.
+      live.textContent = "disconnected, retrying";
+      // Browsers reconnect by themselves when a connection breaks, but not after a response such as 503.
       if (source.readyState === EventSource.CLOSED) retry = setTimeout(open, 3000);
     };
   }
@@ -59,7 +59,7 @@
     }
   }
 
-  // A page that nobody sees holds no connection: the server has a limited number of them, the browser six.
+  // A hidden page holds no connection: the server limits their number, and a browser opens six per host.
   document.addEventListener("visibilitychange", () => (document.hidden ? close() : open()));
   setInterval(ages, 1000);
   ages();

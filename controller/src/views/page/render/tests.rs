@@ -13,7 +13,7 @@ use crate::{
     },
 };
 
-/// A release that was halted at 20 %; `text` stands wherever somebody else's text does.
+/// A release that was halted at 20 %. A non-empty `text` replaces every text that comes from a user.
 fn halted(text: &str) -> Report {
     let or = |plain: &str| {
         if text.is_empty() {
@@ -122,7 +122,7 @@ fn one_canary() {
 }
 
 #[test]
-fn an_empty_cluster_says_what_to_do_and_one_that_cannot_be_read_says_why() {
+fn an_empty_list_shows_how_to_start_and_an_unreadable_cluster_shows_the_error() {
     let mut nothing = listing(Vec::new());
     assert!(index(&nothing).main().contains("kubectl apply -f -"));
     let problem = (
@@ -132,39 +132,39 @@ fn an_empty_cluster_says_what_to_do_and_one_that_cannot_be_read_says_why() {
     nothing.watcher.problems.extend([problem]);
     nothing.watcher.leads = false;
     nothing.watcher.namespace = Some("team".to_owned());
-    let said = index(&nothing).main();
-    assert!(!said.contains("kubectl apply"), "{said}");
+    let html = index(&nothing).main();
+    assert!(!html.contains("kubectl apply"), "{html}");
     for part in [
-        "cannot follow <code>canaries.flagger.app</code>: may not &lt;list&gt;",
-        "stands by",
+        "cannot watch <code>canaries.flagger.app</code>: may not &lt;list&gt;",
+        "standby",
         "0 canaries in namespace team",
     ] {
-        assert!(said.contains(part), "{part}: {said}");
+        assert!(html.contains(part), "{part}: {html}");
     }
 }
 
 #[test]
-fn every_phase_says_what_is_waited_for() {
-    let said: Vec<String> = Phase::ALL
+fn every_phase_shows_what_it_waits_for() {
+    let lines: Vec<String> = Phase::ALL
         .iter()
         .map(|phase| {
-            let said = now(&with_phase(phase.as_str()).summary).into_string();
-            let words = said.split("<p>").nth(1).unwrap();
-            format!("{phase}: {}", words.trim().trim_end_matches("</p>"))
+            let html = now(&with_phase(phase.as_str()).summary).into_string();
+            let text = html.split("<p>").nth(1).unwrap();
+            format!("{phase}: {}", text.trim().trim_end_matches("</p>"))
         })
         .collect();
-    insta::assert_snapshot!(said.join("\n"));
+    insta::assert_snapshot!(lines.join("\n"));
     let mut suspended = with_phase("Progressing");
     suspended.summary.suspended = true;
-    let said = now(&suspended.summary).into_string();
-    assert!(said.contains("spec.suspend"), "{said}");
+    let html = now(&suspended.summary).into_string();
+    assert!(html.contains("spec.suspend"), "{html}");
 }
 
 #[test]
-fn a_version_that_was_rolled_back_is_not_shown_as_coming() {
+fn a_version_that_was_rolled_back_is_not_shown_as_new() {
     let failed = card(&with_phase("Failed"));
-    let said = "<code>app:1, proxy:7</code> stays; rolled back: <code>app:2, proxy:7</code>";
-    assert!(failed.contains(said), "{failed}");
+    let images = "<code>app:1, proxy:7</code> (rolled back from <code>app:2, proxy:7</code>)";
+    assert!(failed.contains(images), "{failed}");
     let mut next = with_phase("Failed");
     next.summary.revisions.target = Some("sha256:c".to_owned());
     let next = card(&next);
@@ -174,7 +174,7 @@ fn a_version_that_was_rolled_back_is_not_shown_as_coming() {
     );
 }
 
-/// The markup of a text: every tag with its attributes, their values left out.
+/// Returns every tag of a text with the names of its attributes.
 fn tags(html: &str) -> Vec<String> {
     let tags = html.split('<').skip(1).map(|rest| {
         let tag = rest.split_once('>').map_or(rest, |(tag, _)| tag);
@@ -185,12 +185,12 @@ fn tags(html: &str) -> Vec<String> {
 }
 
 #[test]
-fn hostile_text_stays_text_wherever_it_stands() {
+fn hostile_text_is_escaped_everywhere() {
     let hostile =
         "\"'><script>alert(1)</script><!--&lt;\r\n]]>\u{202e}\0--><img src=x onerror=alert(1)>";
     let report = |text: &str| {
         let mut report = halted(text);
-        // A time that is none is shown as it is, so the elements differ for a good reason.
+        // An invalid time is shown as plain text, without `<time>`, so the tags would differ.
         for check in &mut report.checks {
             check.time = "2023-11-14T22:13:30Z".to_owned();
         }
@@ -213,7 +213,7 @@ fn hostile_text_stays_text_wherever_it_stands() {
             gone(&summary.namespace, &summary.name).page(),
         ]
     };
-    // Classes follow from words that are known, and both texts are unknown.
+    // Both texts are unknown as phase or verdict, so the classes are the same.
     for (page, harmless) in pages(hostile).iter().zip(pages("harmless")) {
         assert_eq!(tags(page), tags(&harmless));
         assert!(
@@ -222,15 +222,15 @@ fn hostile_text_stays_text_wherever_it_stands() {
         );
         assert!(!page.contains('\r') && !page.contains('\0'));
     }
-    // Where a time should be, too.
-    let mut elsewhere = halted(hostile);
-    elsewhere.summary.phase_since = Some(hostile.to_owned());
-    let said = card(&elsewhere);
-    assert_eq!(said.matches("<script").count(), 0, "{said}");
+    // Also in place of a time.
+    let mut with_bad_time = halted(hostile);
+    with_bad_time.summary.phase_since = Some(hostile.to_owned());
+    let html = card(&with_bad_time);
+    assert_eq!(html.matches("<script").count(), 0, "{html}");
 }
 
 #[test]
-fn a_page_is_whole_and_its_policy_lets_its_own_script_and_style_run() {
+fn a_page_is_complete_and_its_policy_allows_its_own_script_and_style() {
     let page = index(&listing(Vec::new())).page();
     for (mark, count) in [
         ("<!--", 0),

@@ -1,5 +1,5 @@
-//! What happens while a webhook or a query keeps its answer to itself: it counts, and the answer only as far as it is
-//! still about what is there.
+//! Changes while a webhook or query is in flight. They take effect at once, and a response counts only if it still applies
+//! to the current state.
 
 use std::sync::Arc;
 
@@ -15,7 +15,7 @@ use crate::{
     world::{Running, World, canary},
 };
 
-/// Waits until the controller's copies show what was changed.
+/// Waits until the controller's local copies show a change.
 async fn seen(world: &World, running: &Running, what: &str, shows: impl Fn(&Value) -> bool) {
     let path = "/api/canaries/default/simple-app";
     world
@@ -25,7 +25,7 @@ async fn seen(world: &World, running: &Running, what: &str, shows: impl Fn(&Valu
         .await;
 }
 
-/// A release at weight 10 whose next check has asked the server named in `part` and gets no answer.
+/// A release at weight 10. Its next check has sent a request to the server `part`, which does not respond.
 async fn checked_at_10(world: &World, part: &'static str) -> Running {
     let running = world.start();
     world.initialize(&canary()).await;
@@ -44,7 +44,7 @@ async fn route(world: &World) -> Vec<u64> {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_canary_that_is_suspended_during_a_check_stays_where_it_is() {
+async fn a_canary_that_is_suspended_during_a_check_keeps_its_weight() {
     for part in ["flagger-loadtester", "prometheus"] {
         let world = World::new().await;
         let running = checked_at_10(&world, part).await;
@@ -56,7 +56,7 @@ async fn a_canary_that_is_suspended_during_a_check_stays_where_it_is() {
         .await;
         world.web.let_go();
         world
-            .until("the suspension is told", async || {
+            .until("the status shows the suspension", async || {
                 world.status("simple-app").await["waiting"]["reason"] == "Suspended"
             })
             .await;
@@ -82,7 +82,7 @@ async fn an_approval_of_one_revision_does_not_start_another() {
     world
         .until("the gate is asked", async || world.web.calls("gate") == 1)
         .await;
-    // Its answer to this call is yes, and to all that follow no.
+    // The gate approves this call and refuses all later ones.
     world.web.answer_with(|_| status(403, "Forbidden"));
     world.set_image("1.0.2").await;
     seen(&world, &running, "the new revision", |page| {
@@ -107,7 +107,7 @@ async fn an_approval_of_one_revision_does_not_start_another() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_canary_whose_pods_die_during_a_check_gets_no_more_traffic() {
+async fn a_canary_whose_pods_fail_during_a_check_gets_no_more_traffic() {
     let world = World::new().await;
     let _running = checked_at_10(&world, "flagger-loadtester").await;
     *world.broken_image.lock().unwrap() = "simple-app:1.0.1".to_owned();
@@ -118,7 +118,7 @@ async fn a_canary_whose_pods_die_during_a_check_gets_no_more_traffic() {
         .await
         .unwrap();
     world
-        .until("the pods are given up", async || {
+        .until("the progress deadline passes", async || {
             let target = world.get(Kind::Deployment, "simple-app").await;
             target["status"]["conditions"][0]["status"] == "False"
         })
@@ -132,15 +132,15 @@ async fn a_canary_whose_pods_die_during_a_check_gets_no_more_traffic() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_was_written_for_another_canary_is_not_waited_for() {
+async fn a_tick_does_not_wait_for_writes_of_another_canary() {
     let world = World::new().await;
     let watches = CancellationToken::new();
     let notify: Notify = Arc::new(|_| {});
     let cluster = Cluster::watch(world.client.clone(), None, &notify, &watches);
     world
-        .until("the first copies", async || cluster.unready().is_empty())
+        .until("the initial lists", async || cluster.unready().is_empty())
         .await;
-    // From now on the copies stay behind.
+    // From now on the local copies are stale.
     watches.cancel();
     let settings = json!({ "metadata": { "name": "settings" } });
     let settings = serde_json::from_value(settings).unwrap();

@@ -1,8 +1,8 @@
-//! Failed requests to the Kubernetes API server, in the words that people read.
+//! Readable errors for failed requests to the Kubernetes API server.
 //!
-//! `kube::Error` prints the server's answer up to three times, once of it as a dump of the Rust type. [`ApiFailure`]
-//! says it once: the server's own sentence if it gave one, or else a short sentence with the root cause.
-//! It also knows what an answer proves: a `404` in plain text does not say that an object is missing.
+//! `kube::Error` prints the server's response up to three times, one of them as a dump of the Rust type. [`ApiFailure`]
+//! prints it once: the server's message if there is one, or else a short sentence with the root cause.
+//! It also classifies responses. For example, a `404` in plain text is not evidence that an object is missing.
 
 mod refusal;
 mod sentence;
@@ -17,7 +17,7 @@ use kube::{
 
 pub use refusal::Refusal;
 
-/// A request that the API server refused or did not answer.
+/// A failed request: the API server refused it or did not respond.
 pub struct ApiFailure(Box<kube::Error>);
 
 impl From<kube::Error> for ApiFailure {
@@ -67,47 +67,47 @@ impl From<wait::Error> for ApiFailure {
 }
 
 impl ApiFailure {
-    /// A request that this program gave up after so long.
+    /// A request that timed out in this program.
     #[must_use]
     pub fn no_answer_within(time: Duration) -> Self {
         let why = format!("no answer within {} s", time.as_secs());
         kube::Error::Service(why.into()).into()
     }
 
-    /// The HTTP status of the answer, if there was one.
+    /// The HTTP status code of the response, if there was one.
     #[must_use]
     pub fn code(&self) -> Option<u16> {
-        // A proxy's own JSON is read as a `Status` without a code.
+        // JSON of a proxy is deserialised as a `Status` without a code.
         let code = |status: &Status| (status.code > 0).then_some(status.code);
         self.status().and_then(code)
     }
 
-    /// Whether the server said, in a `Status`, that the object does not exist. The plain text `404 page not found` is
-    /// no such answer: a server in its first moments gives it for everything.
+    /// Whether the server responded, in a `Status`, that the object does not exist. The plain text `404 page not found`
+    /// does not count: a server that is starting responds with it to every request.
     #[must_use]
     pub fn is_not_found(&self) -> bool {
         self.has_reason("NotFound")
     }
 
-    /// Whether the path is not served at the moment: a `404` that says nothing about an object.
+    /// Whether the path is currently not served: a `404` that is not about an object.
     #[must_use]
     pub fn is_unserved_path(&self) -> bool {
         self.code() == Some(404) && !self.is_not_found()
     }
 
-    /// Whether someone else was first: the object was changed meanwhile, or one of its name exists.
+    /// Whether the request conflicts with another client's: the object has changed, or an object of this name exists.
     #[must_use]
     pub fn is_conflict(&self) -> bool {
         self.code() == Some(409)
     }
 
-    /// Whether an object of this name exists.
+    /// Whether an object of this name already exists.
     #[must_use]
     pub fn is_already_exists(&self) -> bool {
         self.has_reason("AlreadyExists")
     }
 
-    /// Whether nothing can be created any more because the namespace is being deleted.
+    /// Whether the object cannot be created because its namespace is being deleted.
     #[must_use]
     pub fn is_namespace_terminating(&self) -> bool {
         let details = self.status().and_then(|status| status.details.as_ref());
@@ -115,28 +115,28 @@ impl ApiFailure {
         self.has_reason("Forbidden") && causes.any(|cause| cause.reason == "NamespaceTerminating")
     }
 
-    /// Whether the server refuses this request, now and later, unless somebody changes something. A busy server does
-    /// not, nor does one that does not know yet who asks (401) or what it serves.
+    /// Whether a retry is pointless until somebody changes the cluster. Failures of a busy or starting server do not
+    /// count, such as 401 or a path that is not served yet.
     #[must_use]
     pub fn is_refusal(&self) -> bool {
         let refuses = |code| (400..500).contains(&code) && !matches!(code, 401 | 408 | 409 | 429);
         self.code().is_some_and(refuses) && !self.is_unserved_path()
     }
 
-    /// Who refused, as far as the server's sentence names it.
+    /// The component that refused the request, if the message of the server names it.
     #[must_use]
     pub fn refusal(&self) -> Option<Refusal> {
         let status = self.status()?;
         Refusal::parse(status.code, &status.message)
     }
 
-    /// The next step for whoever may change the cluster; `None` when the sentence says all that is known.
+    /// The next step for an administrator of the cluster; `None` if the message is all that is known.
     #[must_use]
     pub fn advice(&self) -> Option<String> {
         Some(self.refusal()?.advice())
     }
 
-    /// The server's answer: a `Status` of its own, or one that kube made of some other text.
+    /// The response: a `Status` of the server, or one that kube made from another text.
     fn status(&self) -> Option<&Status> {
         match self.0.as_ref() {
             kube::Error::Api(status) => Some(status),
@@ -155,20 +155,20 @@ impl fmt::Display for ApiFailure {
     }
 }
 
-/// The same sentence, so that no dump of the answer is printed anywhere.
+/// Same as `Display`, so that a dump of the response is never printed.
 impl fmt::Debug for ApiFailure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "ApiFailure({self})")
     }
 }
 
-/// Without a source: a chain of causes would repeat the sentence.
+/// There is no source, because a printed chain of causes would repeat the message.
 impl std::error::Error for ApiFailure {}
 
-/// The object of a read, or `None` if the server said that it does not exist.
+/// The object from a read, or `None` if the server responded that it does not exist.
 ///
 /// # Errors
-/// Every other failure, also a `404` in plain text, which `kube::Api::get_opt` takes for a missing object.
+/// Returns every other failure, including a `404` in plain text, which `kube::Api::get_opt` treats as a missing object.
 pub fn if_present<T>(answer: Result<T, impl Into<ApiFailure>>) -> Result<Option<T>, ApiFailure> {
     match answer.map_err(Into::into) {
         Ok(found) => Ok(Some(found)),

@@ -1,35 +1,35 @@
-//! Who refused a request. Nearly all of them answer with 403, so it is read from the API server's sentence.
+//! The component that refused a request. Nearly all of them respond with 403, so the API server's message is parsed.
 
-/// Who refused, and what is missing.
+/// The component that refused a request, and the reason.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Refusal {
-    /// The account lacks a permission: RBAC, or another authorizer of the cluster.
+    /// The account lacks a permission (RBAC or another authorizer).
     Permission {
         /// Verb.
         verb: String,
-        /// Resource with its group, such as `deployments.apps`, or a path.
+        /// Resource with API group, such as `deployments.apps`, or a non-resource path.
         resource: String,
         /// Namespace; `None` for the whole cluster.
         namespace: Option<String>,
     },
-    /// A `ResourceQuota` is used up.
+    /// The `ResourceQuota` of this name is exceeded.
     Quota(String),
-    /// Pod Security, with the level and version that the namespace enforces.
+    /// Pod Security: the pods violate this level and version, which the namespace enforces.
     PodSecurity(String),
-    /// An admission webhook.
+    /// The admission webhook of this name denied the request.
     Webhook(String),
-    /// A `ValidatingAdmissionPolicy`.
+    /// The `ValidatingAdmissionPolicy` of this name denied the request.
     Policy(String),
-    /// `OwnerReferencesPermissionEnforcement`: who sets the owners of an object needs `delete` on the object.
+    /// `OwnerReferencesPermissionEnforcement`: setting the owners of an object requires `delete` on the object.
     OwnerReferences,
-    /// `OwnerReferencesPermissionEnforcement`: who sets `blockOwnerDeletion` needs `update` on the owner's finalizers.
+    /// `OwnerReferencesPermissionEnforcement`: `blockOwnerDeletion` requires `update` on the owner's finalizers.
     BlockOwnerDeletion,
 }
 
 impl Refusal {
-    /// From code and message of a `Status`.
+    /// Parses the code and message of a `Status`.
     pub(crate) fn parse(code: u16, message: &str) -> Option<Self> {
-        // A webhook may put anything into its words, so its name comes first.
+        // The message of a webhook can contain any text, including that of another refusal, so this is matched first.
         if let Some(rest) = after(message, "admission webhook \"")
             && rest.contains("\" denied the request")
         {
@@ -58,7 +58,7 @@ impl Refusal {
         permission(message)
     }
 
-    /// The next step for whoever may change the cluster.
+    /// The next step for an administrator of the cluster.
     #[must_use]
     pub fn advice(&self) -> String {
         match self {
@@ -71,25 +71,25 @@ impl Refusal {
                 format!("grant \"{verb}\" on {resource} in the whole cluster by RBAC")
             }
             Self::Quota(name) => {
-                format!("raise ResourceQuota \"{name}\", or delete what is no longer needed")
+                format!("raise ResourceQuota \"{name}\", or delete unused objects")
             }
             Self::PodSecurity(policy) => format!(
-                "change the pods so that they keep to \"{policy}\", or the namespace's label \
+                "change the pods to comply with \"{policy}\", or change the namespace's label \
                  pod-security.kubernetes.io/enforce"
             ),
             Self::Webhook(name) => format!(
-                "do what admission webhook \"{name}\" asks for, or exempt this object from it"
+                "comply with admission webhook \"{name}\", or exempt this object from it"
             ),
             Self::Policy(name) => format!(
-                "do what ValidatingAdmissionPolicy \"{name}\" asks for, or exempt this object from it"
+                "comply with ValidatingAdmissionPolicy \"{name}\", or exempt this object from it"
             ),
             Self::OwnerReferences => {
-                "OwnerReferencesPermissionEnforcement asks for \"delete\" on the object whose owner is set: grant it \
+                "OwnerReferencesPermissionEnforcement requires \"delete\" on the object whose owner is set: grant it \
                  by RBAC"
                     .to_owned()
             }
             Self::BlockOwnerDeletion => {
-                "OwnerReferencesPermissionEnforcement asks for \"update\" on the finalizers of the owner: grant it \
+                "OwnerReferencesPermissionEnforcement requires \"update\" on the finalizers of the owner: grant it \
                  by RBAC"
                     .to_owned()
             }
@@ -97,7 +97,8 @@ impl Refusal {
     }
 }
 
-/// `User "…" cannot create resource "deployments" in API group "apps" in the namespace "…"`, or `cannot get path "…"`.
+/// Parses `User "…" cannot create resource "deployments" in API group "apps" in the namespace "…"` or
+/// `User "…" cannot get path "…"`.
 fn permission(message: &str) -> Option<Refusal> {
     let rest = after(message, "User \"")?;
     let rest = after(rest, "\" cannot ")?;
@@ -141,7 +142,7 @@ mod tests {
     }
 
     #[test]
-    fn only_the_authorizers_sentence_leads_to_rbac() {
+    fn only_a_message_of_the_authorizer_leads_to_rbac() {
         let user = "User \"system:serviceaccount:istio-system:canary-controller\"";
         let sentence = format!(
             "deployments.apps is forbidden: {user} cannot create resource \"deployments\" in API group \"apps\" in the \
@@ -169,7 +170,7 @@ mod tests {
     }
 
     #[test]
-    fn others_who_refuse_are_named() {
+    fn other_refusing_components_are_named() {
         let cases = [
             (
                 403,
@@ -217,7 +218,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_is_advised_about_what_is_not_known() {
+    fn unknown_refusals_have_no_advice() {
         assert_eq!(
             advice(
                 403,

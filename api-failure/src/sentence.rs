@@ -1,30 +1,33 @@
-//! One sentence for each failure.
+//! The message of a failure, in one sentence.
 
 use std::error::Error;
 
 use kube::core::Status;
 
-/// The longest sentence, in characters. The message of an event holds 1024, and also names the object and the next
-/// step.
+/// Maximum length of the sentence, in characters. An event message is limited to 1024 and also contains the object and
+/// the next step.
 const LONGEST: usize = 500;
 
-/// The reason that kube writes for an answer that is no `Status`.
+/// The reason that kube sets for a response that is not a `Status`.
 const NO_STATUS: &str = "Failed to parse error data";
 
 pub(crate) fn of(error: &kube::Error) -> String {
     match error {
         kube::Error::Api(status) => cut(&of_status(status)),
-        kube::Error::SerdeError(why) => {
-            cut(&format!("the API server's answer cannot be read: {why}"))
-        }
-        kube::Error::FromUtf8(_) => "the API server's answer is no text".to_owned(),
+        kube::Error::SerdeError(why) => cut(&format!(
+            "cannot parse the response of the API server: {why}"
+        )),
+        kube::Error::FromUtf8(_) => "the response of the API server is not valid UTF-8".to_owned(),
         kube::Error::Discovery(why) => cut(&format!("discovery: {why}")),
         kube::Error::BuildRequest(_) | kube::Error::HttpError(_) => {
-            cut(&format!("the request cannot be made: {}", root(error)))
+            cut(&format!("cannot build the request: {}", root(error)))
         }
         kube::Error::InferConfig(why) => cut(&why.to_string()),
         kube::Error::InferKubeconfig(why) => cut(&why.to_string()),
-        kube::Error::Auth(_) => cut(&format!("cannot log in to the API server: {}", root(error))),
+        kube::Error::Auth(_) => cut(&format!(
+            "cannot authenticate to the API server: {}",
+            root(error)
+        )),
         _ => cut(&format!("cannot reach the API server: {}", root(error))),
     }
 }
@@ -35,38 +38,38 @@ fn of_status(status: &Status) -> String {
         return no_status(status.code, message);
     }
     if status.code == 0 && message.is_empty() {
-        return "the API server, or a proxy before it, answered with an error that says nothing"
+        return "the API server or a proxy in front of it returned an error without a message"
             .to_owned();
     }
     match (message, status.reason.as_str()) {
-        ("", "") => format!("the API server answered with {}", status.code),
-        ("", reason) => format!("the API server answered with {} {reason}", status.code),
+        ("", "") => format!("the API server returned {}", status.code),
+        ("", reason) => format!("the API server returned {} {reason}", status.code),
         (message, _) => message.to_owned(),
     }
 }
 
-/// An answer that is no `Status`: from a proxy, or from a server in its first moments.
+/// The message for a response that is not a `Status`: from a proxy, or from a server that is starting.
 fn no_status(code: u16, text: &str) -> String {
     let first = text.lines().next().unwrap_or_default().trim();
-    // "404 page not found" names the code itself.
+    // "404 page not found" already contains the code.
     let text = first
         .strip_prefix(&code.to_string())
         .unwrap_or(first)
         .trim();
     if text.is_empty() || text.starts_with(['<', '{']) {
-        return format!("the API server, or a proxy before it, answered with {code}");
+        return format!("the API server or a proxy in front of it returned {code}");
     }
-    format!("the API server, or a proxy before it, answered with {code}: {text}")
+    format!("the API server or a proxy in front of it returned {code}: {text}")
 }
 
-/// The innermost cause: the others only name layers of the client.
+/// The root cause. The errors above it only name layers of the client.
 fn root(error: &kube::Error) -> String {
     let mut cause: &dyn Error = error;
     while let Some(inner) = cause.source() {
         cause = inner;
     }
     let text = cause.to_string();
-    // Rust's standard library writes `Connection refused (os error 111)`.
+    // The standard library formats it as `Connection refused (os error 111)`.
     let text = text.split(" (os error ").next().unwrap_or_default();
     let mut letters = text.chars();
     match (letters.next(), letters.next()) {
@@ -78,7 +81,7 @@ fn root(error: &kube::Error) -> String {
     }
 }
 
-/// One line, cut at a word where it is too long.
+/// Joins the lines of a text and truncates it at a word boundary.
 fn cut(text: &str) -> String {
     let text = text.split_whitespace().collect::<Vec<_>>().join(" ");
     let Some((end, _)) = text.char_indices().nth(LONGEST) else {
@@ -99,39 +102,39 @@ mod tests {
     }
 
     #[test]
-    fn the_servers_message_is_quoted_once() {
+    fn the_message_of_the_server_is_printed_once() {
         let message = "deployments.apps \"app\" is forbidden: exceeded quota: objects";
         assert_eq!(of(&status(403, "Forbidden", message)), message);
     }
 
     #[test]
-    fn without_a_message_code_and_reason_stand_for_it() {
+    fn without_a_message_code_and_reason_are_printed() {
         assert_eq!(
             of(&status(503, "ServiceUnavailable", "")),
-            "the API server answered with 503 ServiceUnavailable"
+            "the API server returned 503 ServiceUnavailable"
         );
-        assert_eq!(of(&status(500, "", "")), "the API server answered with 500");
+        assert_eq!(of(&status(500, "", "")), "the API server returned 500");
     }
 
     #[test]
-    fn an_answer_that_is_no_status_is_named_so() {
+    fn a_response_that_is_not_a_status_is_printed_with_its_code() {
         assert_eq!(
             of(&status(404, NO_STATUS, "404 page not found\n")),
-            "the API server, or a proxy before it, answered with 404: page not found"
+            "the API server or a proxy in front of it returned 404: page not found"
         );
         assert_eq!(
             of(&status(502, NO_STATUS, "<html>\n<h1>Bad Gateway</h1>")),
-            "the API server, or a proxy before it, answered with 502"
+            "the API server or a proxy in front of it returned 502"
         );
         let other = kube::Error::Api(Box::new(serde_json::from_str(r#"{"error":"x"}"#).unwrap()));
         assert_eq!(
             of(&other),
-            "the API server, or a proxy before it, answered with an error that says nothing"
+            "the API server or a proxy in front of it returned an error without a message"
         );
     }
 
     #[test]
-    fn a_long_message_is_cut_at_a_word() {
+    fn a_long_message_is_truncated_at_a_word_boundary() {
         let text = of(&status(
             422,
             "Invalid",
@@ -141,7 +144,7 @@ mod tests {
         assert!(
             text.ends_with("wrong,…") || text.ends_with("is…") || text.ends_with("spec.field…")
         );
-        // Letters of more than one byte, and no word to cut at.
+        // Multi-byte characters without a word boundary.
         let text = of(&status(422, "Invalid", &"ü".repeat(2000)));
         assert_eq!(text, format!("{}…", "ü".repeat(LONGEST)));
     }
@@ -152,7 +155,7 @@ mod tests {
     }
 
     #[test]
-    fn a_connection_that_fails_is_named_by_its_root_cause() {
+    fn a_failed_connection_is_described_by_its_root_cause() {
         let refused = std::io::Error::from_raw_os_error(111);
         let layers = Layer(Box::new(Layer(Box::new(refused))));
         assert_eq!(
@@ -161,7 +164,7 @@ mod tests {
         );
     }
 
-    /// A layer of a client, as hyper has them.
+    /// A layer of a client, such as hyper's errors.
     #[derive(Debug)]
     struct Layer(Box<dyn Error + Send + Sync>);
 

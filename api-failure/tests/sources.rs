@@ -1,13 +1,13 @@
-//! Nothing in this repository words, reads or keeps an error of kube past [`api_failure::ApiFailure`].
+//! The code of this repository handles `kube::Error` only through [`api_failure::ApiFailure`].
 
-#![allow(clippy::unwrap_used, reason = "a test ends at the first surprise")]
+#![allow(clippy::unwrap_used, reason = "a failing test panics")]
 
 use std::{
     fs,
     path::{Path, PathBuf},
 };
 
-/// Programs and libraries of this repository.
+/// Directories of the crates to check.
 const MEMBERS: [&str; 4] = ["controller", "localcluster", "loadtester", "simple-app"];
 
 fn sources(folder: &Path, found: &mut Vec<PathBuf>) {
@@ -15,7 +15,7 @@ fn sources(folder: &Path, found: &mut Vec<PathBuf>) {
         let (path, name) = (entry.path(), entry.file_name());
         let name = name.to_string_lossy();
         if path.is_dir() {
-            // Tests may do as they like.
+            // Tests are exempt.
             if !["tests", "examples", "benches"].contains(&&*name) {
                 sources(&path, found);
             }
@@ -25,14 +25,14 @@ fn sources(folder: &Path, found: &mut Vec<PathBuf>) {
     }
 }
 
-/// A file up to its tests.
+/// The text of a file up to its test module.
 fn code(path: &Path) -> String {
     let text = fs::read_to_string(path).unwrap();
     let end = text.find("#[cfg(test)]\nmod tests").unwrap_or(text.len());
     text[..end].to_owned()
 }
 
-/// The items of `use kube::{…}` itself, without those of its modules.
+/// The items that `use kube::{…}` imports from the root of the crate, not from its modules.
 fn imported_from_kube(code: &str) -> Vec<String> {
     let mut items = Vec::new();
     for (at, mark) in code.match_indices("use kube::{") {
@@ -58,7 +58,7 @@ fn imported_from_kube(code: &str) -> Vec<String> {
     items
 }
 
-/// Files that send requests to the API server, and also print errors of others under the name `error`.
+/// Files that send requests to the API server and also print unrelated errors under the name `error`.
 const PRINT_OTHER_ERRORS: [&str; 5] = [
     "localcluster/controllers/src/driver.rs",
     "localcluster/kubelet/src/pod/mod.rs",
@@ -67,7 +67,7 @@ const PRINT_OTHER_ERRORS: [&str; 5] = [
     "localcluster/shared/src/reflect.rs",
 ];
 
-/// A print of `error` in a file that sends requests: once it is an `ApiFailure` it is called `failure`.
+/// Whether a file that sends requests prints an `error`. An `ApiFailure` must be named `failure`.
 fn prints_an_error(code: &str) -> bool {
     let sends = ["Api::", "Api<", "watcher("]
         .iter()
@@ -76,7 +76,7 @@ fn prints_an_error(code: &str) -> bool {
     code.contains("kube::") && sends && print.iter().any(|part| code.contains(part))
 }
 
-/// What is wrong with the code of one file.
+/// The violations in the code of one file.
 fn faults(code: &str) -> Vec<String> {
     let mut faults = Vec::new();
     let mut named: Vec<String> = ["kube::Error", "kube::Result", "kube::error::"]
@@ -93,7 +93,7 @@ fn faults(code: &str) -> Vec<String> {
     for call in [".get_opt(", ".get_metadata_opt("] {
         if code.contains(call) {
             faults.push(format!(
-                "calls {call}), which takes a 404 in plain text for a missing object; use if_present"
+                "calls {call}), which treats a 404 in plain text as a missing object; use if_present"
             ));
         }
     }
@@ -112,7 +112,7 @@ fn faults(code: &str) -> Vec<String> {
 }
 
 #[test]
-fn no_source_words_an_error_of_kube_itself_or_prints_a_dump_of_an_answer() {
+fn no_source_formats_an_error_of_kube_or_prints_a_dump_of_a_response() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
     let mut files = Vec::new();
     for member in MEMBERS {
@@ -126,7 +126,7 @@ fn no_source_words_an_error_of_kube_itself_or_prints_a_dump_of_an_answer() {
         all.extend(faults(&code).iter().map(|fault| format!("{name} {fault}")));
         if prints_an_error(&code) && !PRINT_OTHER_ERRORS.contains(&name.as_str()) {
             all.push(format!(
-                "{name} prints `error`: make it an ApiFailure and call it `failure`"
+                "{name} prints `error`: convert it to an ApiFailure and name it `failure`"
             ));
         }
     }
@@ -134,7 +134,7 @@ fn no_source_words_an_error_of_kube_itself_or_prints_a_dump_of_an_answer() {
 }
 
 #[test]
-fn faults_are_found() {
+fn violations_are_found() {
     for bad in [
         "#[error(\"read: {source}\")]\nRead { source: kube::Error }",
         "use kube::{\n    Api, Error,\n    api::{Patch, PostParams},\n};",

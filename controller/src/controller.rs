@@ -8,7 +8,7 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    cluster::{Cluster, Tell, Touched},
+    cluster::{Cluster, Notify, Touched},
     process::{
         background::{Background, Lanes},
         clock::Clock,
@@ -63,14 +63,14 @@ impl Controller {
         let (to_page, seen) = mpsc::unbounded_channel();
         let watches = CancellationToken::new();
         // An error means that the receiver was dropped at shutdown.
-        let tell: Tell = Arc::new(move |touched: Touched| {
+        let notify: Notify = Arc::new(move |touched: Touched| {
             drop(to_page.send(touched.clone()));
             drop(to_work.send(touched));
         });
         let cluster = Arc::new(Cluster::watch(
             parts.client.clone(),
             parts.namespace.as_deref(),
-            &tell,
+            &notify,
             &watches,
         ));
         let (elector, fence) = match &parts.election {

@@ -1,4 +1,4 @@
-//! The AlertProvider resource: where alerts are sent.
+//! The AlertProvider resource: a receiver of alerts.
 
 use kube::CustomResource;
 use schemars::JsonSchema;
@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::SecretRef;
 
-/// Where alerts are sent.
+/// A receiver of alerts.
 #[derive(
     CustomResource, Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema,
 )]
@@ -14,30 +14,30 @@ use super::SecretRef;
     group = "flagger.app",
     version = "v1beta1",
     kind = "AlertProvider",
-    doc = "Where alerts are sent.",
+    doc = "A receiver of alerts.",
     namespaced,
     category = "all",
     printcolumn = r#"{"name":"Type","type":"string","jsonPath":".spec.type"}"#
 )]
 #[serde(rename_all = "camelCase")]
 pub struct AlertProviderSpec {
-    /// Kind of service.
+    /// Type of the receiver.
     #[serde(rename = "type")]
     #[schemars(extend("enum" = ["slack", "msteams", "discord", "rocket", "gchat"]))]
     pub type_: String,
     /// Channel; `general` when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub channel: Option<String>,
-    /// User; `flagger` when absent.
+    /// User name; `flagger` when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub username: Option<String>,
-    /// Address of the incoming webhook.
+    /// URL of the incoming webhook.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub address: Option<String>,
-    /// Proxy for the call.
+    /// URL of the HTTP proxy for requests to the webhook.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub proxy: Option<String>,
-    /// Secret with key `address` (used instead of `spec.address`) and, if needed, `token`.
+    /// Secret with the key `address`, which takes precedence over `spec.address`, and optionally `token`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub secret_ref: Option<SecretRef>,
 }

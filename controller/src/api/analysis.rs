@@ -1,4 +1,4 @@
-//! `spec.analysis`: how the new revision is judged.
+//! `spec.analysis`: how a new revision is analysed.
 
 use std::collections::BTreeMap;
 
@@ -8,58 +8,58 @@ use serde_json::Value;
 
 use super::schema::opaque_objects;
 
-/// How the new revision is judged.
+/// How a new revision is analysed.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct AnalysisSpec {
-    /// Time between two checks, such as `30s` or `1m`; 60 s when absent.
+    /// Interval between checks, such as `30s` or `1m`; 60 s when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(regex(pattern = r"^[0-9]+(m|s)"))]
     pub interval: Option<String>,
-    /// Failed checks before the release is rolled back; 1 when absent.
+    /// Number of failed checks after which the release is rolled back; 1 when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub threshold: Option<i64>,
-    /// Number of checks of a Blue/Green release or an A/B test.
+    /// Number of checks in a Blue/Green release or an A/B test.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub iterations: Option<i64>,
-    /// Canary weight at which the release is promoted; 100 when absent.
+    /// Canary weight in percent at which the release is promoted; 100 when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max_weight: Option<i64>,
-    /// Increment of the canary weight.
+    /// Increment of the canary weight in percent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub step_weight: Option<i64>,
-    /// Canary weights in order.
+    /// Canary weights in percent, in ascending order.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub step_weights: Option<Vec<i64>>,
-    /// Increment of the primary weight during promotion; all at once when absent.
+    /// Increment of the primary weight during promotion, in percent; all traffic at once when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub step_weight_promotion: Option<i64>,
-    /// Mirrors traffic to the canary before weight is shifted.
+    /// Mirrors traffic to the canary before any traffic is shifted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub mirror: Option<bool>,
-    /// Percentage of traffic that is mirrored; all when absent.
+    /// Percentage of traffic to mirror; 100 when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub mirror_weight: Option<i64>,
-    /// Percentage of the primary's replicas that must be available; 100 when absent.
+    /// Percentage of primary replicas that must be available; 100 when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub primary_ready_threshold: Option<i64>,
-    /// Percentage of the canary's replicas that must be available; 100 when absent.
+    /// Percentage of canary replicas that must be available; 100 when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub canary_ready_threshold: Option<i64>,
-    /// Conditions of an A/B test.
+    /// Match conditions of an A/B test.
     #[serde(default, rename = "match", skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "opaque_objects")]
     pub match_: Option<Vec<Value>>,
-    /// Metric checks in order.
+    /// Metric checks, run in this order.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub metrics: Option<Vec<MetricSpec>>,
     /// Alerts of this canary.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub alerts: Option<Vec<AlertSpec>>,
-    /// Webhooks in order.
+    /// Webhooks, called in this order.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub webhooks: Option<Vec<Webhook>>,
-    /// Keeps users on the version they saw first.
+    /// Session affinity: keeps users on the version that served them first.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub session_affinity: Option<SessionAffinity>,
 }
@@ -68,48 +68,48 @@ pub struct AnalysisSpec {
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct MetricSpec {
-    /// Name; `request-success-rate` and `request-duration` are built in.
+    /// Name of the metric; `request-success-rate` and `request-duration` are built in.
     pub name: String,
-    /// Window of the query; 1 minute when absent.
+    /// Time window of the query; `1m` when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(regex(pattern = r"^[0-9]+(m|s)"))]
     pub interval: Option<String>,
-    /// Former single limit; use `thresholdRange`.
+    /// Deprecated in favour of `thresholdRange`: a single limit.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub threshold: Option<f64>,
-    /// Accepted values, both ends included.
+    /// Range of accepted values, both ends included.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub threshold_range: Option<ThresholdRange>,
-    /// Former inline PromQL query; use `templateRef`.
+    /// Deprecated in favour of `templateRef`: an inline PromQL query.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub query: Option<String>,
     /// The MetricTemplate with the query.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub template_ref: Option<NamespacedRef>,
-    /// Values of `{{ variables.KEY }}` in the template.
+    /// Values for `{{ variables.KEY }}` in the template.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub template_variables: Option<BTreeMap<String, String>>,
 }
 
-/// Accepted values, both ends included.
+/// A range of accepted values, both ends included.
 #[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct ThresholdRange {
-    /// Smallest accepted value.
+    /// Minimum.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub min: Option<f64>,
-    /// Largest accepted value.
+    /// Maximum.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max: Option<f64>,
 }
 
-/// Reference to an object, in the namespace of the Canary when none is given.
+/// Reference to an object.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct NamespacedRef {
     /// Name.
     pub name: String,
-    /// Namespace.
+    /// Namespace; that of the Canary when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub namespace: Option<String>,
 }
@@ -120,11 +120,11 @@ pub struct NamespacedRef {
 pub struct AlertSpec {
     /// Name.
     pub name: String,
-    /// Least severity that is sent; `info` when absent.
+    /// Minimum severity of the alerts to send; `info` when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(extend("enum" = ["", "info", "warn", "error"]))]
     pub severity: Option<String>,
-    /// The AlertProvider it is sent to.
+    /// The AlertProvider that receives the alert.
     pub provider_ref: NamespacedRef,
 }
 
@@ -134,38 +134,38 @@ pub struct AlertSpec {
 pub struct Webhook {
     /// Name.
     pub name: String,
-    /// Address that is called.
+    /// URL of the webhook.
     pub url: String,
-    /// When it is called; `rollout` when absent.
+    /// When the webhook is called; `rollout` when absent.
     #[serde(default, rename = "type", skip_serializing_if = "Option::is_none")]
     #[schemars(extend("enum" = [
         "", "confirm-rollout", "pre-rollout", "rollout", "confirm-promotion", "post-rollout", "event",
         "rollback", "confirm-traffic-increase"
     ]))]
     pub type_: Option<String>,
-    /// Time for one try, such as `30s`; 10 s when absent.
+    /// Timeout of one attempt, such as `30s`; 10 s when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(regex(pattern = r"^[0-9]+(m|s)"))]
     pub timeout: Option<String>,
-    /// Further tries after a temporary failure.
+    /// Number of retries after a temporary failure; 0 when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub retries: Option<i64>,
-    /// Sends no alert while this gate is waited for.
+    /// Mutes alerts while the release waits for this gate.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub mute_alert: Option<bool>,
-    /// Skips the check of the server's certificate.
+    /// Skips verification of the server's certificate.
     #[serde(
         default,
         rename = "disableTLS",
         skip_serializing_if = "Option::is_none"
     )]
     pub disable_tls: Option<bool>,
-    /// Sent in the payload.
+    /// Metadata in the payload.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub metadata: Option<BTreeMap<String, String>>,
 }
 
-/// Cookie settings that keep users on the version they saw first.
+/// Session affinity: cookies that keep users on the version that served them first.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct SessionAffinity {

@@ -8,13 +8,13 @@ use serde::{Deserialize, Serialize};
 
 use super::{AnalysisSpec, CanaryStatus, ServiceSpec};
 
-/// A release of a workload, judged by metrics and webhooks.
+/// Progressive delivery of a workload, guarded by metrics and webhooks.
 #[derive(CustomResource, Debug, Clone, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
 #[kube(
     group = "flagger.app",
     version = "v1beta1",
     kind = "Canary",
-    doc = "A release of a workload, judged by metrics and webhooks.",
+    doc = "Progressive delivery of a workload, guarded by metrics and webhooks.",
     namespaced,
     status = "CanaryStatus",
     category = "all",
@@ -40,10 +40,10 @@ pub struct CanarySpec {
         "smi:v1alpha2", "smi:v1alpha3", "traefik"
     ]))]
     pub provider: Option<String>,
-    /// Address of the Prometheus server for built-in and inline queries; `--metrics-server` when absent.
+    /// URL of the Prometheus server for built-in and inline queries; the controller's `--metrics-server` when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub metrics_server: Option<String>,
-    /// The workload that is released.
+    /// The workload to release.
     pub target_ref: TargetRef,
     /// The autoscaler of the target.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -57,39 +57,39 @@ pub struct CanarySpec {
     /// The Upstream whose settings are copied (Gloo).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub upstream_ref: Option<UpstreamRef>,
-    /// The Services and routes that are generated.
+    /// Services and routes to generate.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub service: Option<ServiceSpec>,
-    /// How the new revision is judged.
+    /// How a new revision is analysed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub analysis: Option<AnalysisSpec>,
-    /// Former name of `analysis`; not part of the schema.
+    /// Deprecated name of `analysis`. It is not part of the schema.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(skip)]
     pub canary_analysis: Option<AnalysisSpec>,
-    /// Seconds in which a rollout must make progress; 600 when absent.
+    /// Maximum time in seconds for a rollout to make progress; 600 when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub progress_deadline_seconds: Option<i64>,
-    /// Promote without analysis as soon as the canary is ready.
+    /// Promotes the canary without analysis as soon as it is ready.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub skip_analysis: Option<bool>,
-    /// Restore the objects to their state before the canary when it is deleted.
+    /// Restores the original objects when the Canary is deleted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub revert_on_deletion: Option<bool>,
-    /// Freeze everything.
+    /// Suspends the canary: nothing is changed until it is resumed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub suspend: Option<bool>,
 }
 
 impl CanarySpec {
-    /// The analysis, also under its former name.
+    /// The analysis, under its current or its deprecated name.
     #[must_use]
     pub fn analysis(&self) -> Option<&AnalysisSpec> {
         self.analysis.as_ref().or(self.canary_analysis.as_ref())
     }
 }
 
-/// Reference to the workload that is released.
+/// Reference to the workload to release.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct TargetRef {
@@ -140,7 +140,7 @@ pub struct AutoscalerRef {
     pub kind: String,
     /// Name.
     pub name: String,
-    /// Queries of the primary's ScaledObject by trigger name.
+    /// Queries of the primary's ScaledObject, keyed by trigger name.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub primary_scaler_queries: Option<BTreeMap<String, String>>,
     /// Replica limits of the primary's autoscaler.
@@ -152,11 +152,11 @@ pub struct AutoscalerRef {
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct ScalerReplicas {
-    /// Fewest replicas.
+    /// Minimum number of replicas.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1))]
     pub min_replicas: Option<i32>,
-    /// Most replicas.
+    /// Maximum number of replicas.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1))]
     pub max_replicas: Option<i32>,

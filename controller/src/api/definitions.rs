@@ -6,15 +6,15 @@ use serde_json::{Value, json};
 
 use super::{AlertProvider, Canary, MetricTemplate, rules};
 
-/// The CustomResourceDefinitions as JSON, ready to be applied.
+/// The CustomResourceDefinitions as JSON, ready to apply.
 ///
 /// # Errors
-/// When a definition cannot be written as JSON; a defect of the types.
+/// Fails if a definition cannot be serialised, which is a bug in the types.
 pub fn definitions() -> Result<Vec<Value>, serde_json::Error> {
     let mut canary = finish(Canary::crd(), true)?;
     let spec =
         &mut canary["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["spec"];
-    // Flagger's rule: an analysis has iterations, one step weight, or a list of them, and only one of these.
+    // Flagger's rule: an analysis has exactly one of iterations, stepWeight and stepWeights.
     spec["required"] = json!(["targetRef", "analysis"]);
     spec["properties"]["analysis"]["oneOf"] = json!([
         { "required": ["interval", "threshold", "iterations"] },
@@ -32,7 +32,7 @@ pub fn definitions() -> Result<Vec<Value>, serde_json::Error> {
 /// The definitions as one YAML stream.
 ///
 /// # Errors
-/// When a definition cannot be written; a defect of the types.
+/// Fails if a definition cannot be serialised, which is a bug in the types.
 pub fn definitions_yaml() -> anyhow::Result<String> {
     let mut text = String::new();
     for definition in definitions()? {
@@ -42,8 +42,8 @@ pub fn definitions_yaml() -> anyhow::Result<String> {
     Ok(text)
 }
 
-/// Adds what the derive does not: the annotation by which Helm keeps the definition, and a status subresource
-/// on every kind.
+/// Adds what the derive leaves out: the annotation that makes Helm keep the definition on uninstall, and a status
+/// subresource for every kind.
 fn finish(crd: CustomResourceDefinition, has_status: bool) -> Result<Value, serde_json::Error> {
     let mut value = serde_json::to_value(crd)?;
     value["metadata"]["annotations"] = json!({ "helm.sh/resource-policy": "keep" });
@@ -59,9 +59,9 @@ fn finish(crd: CustomResourceDefinition, has_status: bool) -> Result<Value, serd
     Ok(value)
 }
 
-/// Removes every default below a schema. The derive writes serde's defaults into it, and an empty string is no
-/// `date-time`: the API server checks each default against its own schema and refuses the whole definition. A status
-/// needs none, for only the controller writes it.
+/// Removes every default from a schema. The derive adds serde's defaults, and an empty string is not a valid
+/// `date-time`: the API server validates each default against its schema and rejects the whole definition. A status
+/// needs no defaults because only the controller writes it.
 fn drop_defaults(schema: &mut Value) {
     let Some(schema) = schema.as_object_mut() else {
         return;
@@ -77,7 +77,7 @@ fn drop_defaults(schema: &mut Value) {
     }
 }
 
-/// An explicit `null` in a definition is noise, and `kubectl apply` would show it as a difference for ever.
+/// Removes explicit `null`s. The API server drops them, so `kubectl diff` would always report a difference.
 fn drop_nulls(value: &mut Value) {
     match value {
         Value::Object(map) => {

@@ -1,13 +1,13 @@
-//! Schema fragments that a Rust type alone does not express.
+//! Schema fragments that a Rust type cannot express.
 
 use schemars::{Schema, SchemaGenerator, json_schema};
 
-/// Any object, kept as it is: types of Istio and the Gateway API that are passed through unread.
+/// An object with arbitrary fields, for types of Istio and the Gateway API that are passed through.
 pub(super) fn opaque_object(_: &mut SchemaGenerator) -> Schema {
     json_schema!({ "type": "object", "x-kubernetes-preserve-unknown-fields": true })
 }
 
-/// A list of such objects.
+/// A list of objects with arbitrary fields.
 pub(super) fn opaque_objects(_: &mut SchemaGenerator) -> Schema {
     json_schema!({
         "type": "array",
@@ -15,7 +15,7 @@ pub(super) fn opaque_objects(_: &mut SchemaGenerator) -> Schema {
     })
 }
 
-/// A port given by number or by name.
+/// A port number or port name.
 pub(super) fn int_or_string(_: &mut SchemaGenerator) -> Schema {
     json_schema!({ "x-kubernetes-int-or-string": true })
 }

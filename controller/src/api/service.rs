@@ -1,4 +1,4 @@
-//! `spec.service`: the Services and routes that are generated.
+//! `spec.service`: the Services and routes to generate.
 
 use std::collections::BTreeMap;
 
@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use super::schema::{int_or_string, opaque_object, opaque_objects};
 
-/// The Services and routes that are generated.
+/// The Services and routes to generate.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct ServiceSpec {
@@ -17,27 +17,27 @@ pub struct ServiceSpec {
     pub name: Option<String>,
     /// Port of the Services.
     pub port: i32,
-    /// Name of that port; `http` when absent.
+    /// Name of the port; `http` when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub port_name: Option<String>,
-    /// Port of the container, by number or name; `port` when absent.
+    /// Number or name of the container port; `port` when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "int_or_string")]
     pub target_port: Option<Value>,
-    /// Application protocol of the port; `tcp` makes TCP routes.
+    /// Application protocol of the port; `tcp` selects TCP routing.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub app_protocol: Option<String>,
-    /// Preference for close endpoints, set when the Services are created.
+    /// Traffic distribution of the Services, set when they are created.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(extend("enum" = ["PreferClose", "PreferSameZone", "PreferSameNode"]))]
     pub traffic_distribution: Option<String>,
-    /// Adds the other ports of the target's containers.
+    /// Adds the other container ports of the target to the Services.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub port_discovery: Option<bool>,
-    /// Makes headless Services.
+    /// Creates headless Services.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub headless: Option<bool>,
-    /// Timeout of a request.
+    /// Timeout of a request, retries included.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub timeout: Option<String>,
     /// Timeout of one request to a backend (Gateway API).
@@ -46,14 +46,14 @@ pub struct ServiceSpec {
     /// Istio gateways; `mesh` when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub gateways: Option<Vec<String>>,
-    /// Parents of the HTTPRoute (Gateway API).
+    /// Parent references of the HTTPRoute (Gateway API).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "opaque_objects")]
     pub gateway_refs: Option<Vec<Value>>,
-    /// Host names of the route; the apex Service when absent.
+    /// Host names of the route; the name of the apex Service when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub hosts: Option<Vec<String>>,
-    /// Makes a delegate VirtualService, without hosts and gateways.
+    /// Creates a delegate VirtualService, without hosts and gateways.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub delegation: Option<bool>,
     /// Istio traffic policy of both DestinationRules.
@@ -64,7 +64,7 @@ pub struct ServiceSpec {
     #[serde(default, rename = "match", skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "opaque_objects")]
     pub match_: Option<Vec<Value>>,
-    /// Rewriting of path and authority.
+    /// Rewrite of path and authority.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rewrite: Option<Rewrite>,
     /// Retry policy.
@@ -96,12 +96,12 @@ pub struct ServiceSpec {
     /// Metadata of the canary Service.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub canary: Option<CustomMetadata>,
-    /// Labels and annotations of Services that are left as found.
+    /// Labels and annotations of the Services that the controller does not change.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub unmanaged_metadata: Option<UnmanagedMetadata>,
 }
 
-/// Rewriting of path and authority.
+/// Rewrite of path and authority.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Rewrite {
@@ -111,7 +111,7 @@ pub struct Rewrite {
     /// New authority.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub authority: Option<String>,
-    /// How the path is replaced (Gateway API).
+    /// Type of the path rewrite (Gateway API).
     #[serde(default, rename = "type", skip_serializing_if = "Option::is_none")]
     pub type_: Option<String>,
 }
@@ -123,22 +123,22 @@ pub struct Retries {
     /// Number of retries.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub attempts: Option<i32>,
-    /// Timeout of one try.
+    /// Timeout of one attempt.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub per_try_timeout: Option<String>,
-    /// Conditions for a retry, comma separated.
+    /// Retry conditions, separated by commas.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub retry_on: Option<String>,
 }
 
-/// Header changes of requests and responses.
+/// Header changes in requests and responses.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Headers {
-    /// Changes of the request.
+    /// Changes of request headers.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub request: Option<HeaderOperations>,
-    /// Changes of the response.
+    /// Changes of response headers.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub response: Option<HeaderOperations>,
 }
@@ -147,13 +147,13 @@ pub struct Headers {
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct HeaderOperations {
-    /// Headers added.
+    /// Headers to add.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub add: Option<BTreeMap<String, String>>,
-    /// Headers set.
+    /// Headers to set.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub set: Option<BTreeMap<String, String>>,
-    /// Headers removed.
+    /// Headers to remove.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub remove: Option<Vec<String>>,
 }
@@ -170,7 +170,7 @@ pub struct CustomMetadata {
     pub annotations: Option<BTreeMap<String, String>>,
 }
 
-/// Keys of labels and annotations that are left as found.
+/// Keys of labels and annotations that the controller does not change.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct UnmanagedMetadata {

@@ -1,4 +1,4 @@
-//! `status` of a Canary: Flagger's fields, and optional additions that explain every decision.
+//! `status` of a Canary: Flagger's fields and optional additions that explain each decision.
 
 use std::collections::BTreeMap;
 
@@ -6,7 +6,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-/// State of a canary. The fields up to `conditions` are Flagger's, the rest are additions.
+/// Status of a Canary. The fields up to `conditions` are Flagger's, the rest are additions.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
 pub struct CanaryStatus {
@@ -16,26 +16,26 @@ pub struct CanaryStatus {
         "Finalising", "Succeeded", "Failed", "Terminating", "Terminated"
     ]))]
     pub phase: String,
-    /// Failed checks of the run in progress.
+    /// Number of failed checks of the current run.
     pub failed_checks: i64,
-    /// Weight of the canary in percent.
+    /// Canary weight in percent.
     pub canary_weight: i64,
-    /// Checks done of a Blue/Green release or an A/B test.
+    /// Number of completed checks of a Blue/Green release or an A/B test.
     pub iterations: i64,
     /// Checksums of the tracked ConfigMaps and Secrets.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub tracked_configs: Option<BTreeMap<String, String>>,
-    /// Digest of the revision of the run in progress, or of the last one.
+    /// Digest of the revision of the current or last run.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub last_applied_spec: Option<String>,
     /// Digest of the revision that the primary runs.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub last_promoted_spec: Option<String>,
-    /// When the status was last written.
+    /// Time of the last status update.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(extend("format" = "date-time"))]
     pub last_transition_time: Option<String>,
-    /// Cookie of the run in progress.
+    /// Cookie of the current run.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub session_affinity_cookie: Option<String>,
     /// Cookie of the previous run.
@@ -44,37 +44,37 @@ pub struct CanaryStatus {
     /// Cookie of the primary.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub primary_session_affinity_cookie: Option<String>,
-    /// One condition, `Promoted`.
+    /// Conditions; the only type is `Promoted`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub conditions: Option<Vec<Condition>>,
     /// Addition: checksums of the tracked ConfigMaps and Secrets that the primary runs with.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub promoted_configs: Option<BTreeMap<String, String>>,
-    /// Addition: when the last analysis check was made.
+    /// Addition: time of the last analysis check.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(extend("format" = "date-time"))]
     pub last_check_time: Option<String>,
-    /// Addition: when the current phase was entered.
+    /// Addition: start of the current phase.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(extend("format" = "date-time"))]
     pub phase_since: Option<String>,
-    /// Addition: when the run in progress, or the last one, began.
+    /// Addition: start of the current or last run.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(extend("format" = "date-time"))]
     pub run_started: Option<String>,
-    /// Addition: whether the pre-rollout webhooks of this run have passed.
+    /// Addition: whether the pre-rollout webhooks of the current run have passed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub pre_rollout_done: Option<bool>,
-    /// Addition: what is left to do of a release that failed: `PostRollout` (webhooks, then scaling down) or `ScaleDown`.
+    /// Addition: remaining cleanup of a failed release: `PostRollout` (webhooks, then scaling down) or `ScaleDown`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cleanup: Option<String>,
-    /// Addition: why nothing moves at present.
+    /// Addition: why the canary is waiting.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub waiting: Option<WaitingStatus>,
-    /// Addition: the latest checks, newest last.
+    /// Addition: the most recent checks, newest last.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub checks: Option<Vec<CheckStatus>>,
-    /// Fields of others, kept.
+    /// Fields of other writers, preserved.
     #[serde(flatten)]
     pub unknown: BTreeMap<String, Value>,
 }
@@ -83,54 +83,54 @@ pub struct CanaryStatus {
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
 pub struct Condition {
-    /// Type; `Promoted`.
+    /// Type of the condition: `Promoted`.
     #[serde(rename = "type")]
     pub type_: String,
     /// `True`, `False` or `Unknown`.
     pub status: String,
-    /// The phase.
+    /// Phase of the canary.
     pub reason: String,
-    /// The state in words.
+    /// Human-readable description.
     pub message: String,
-    /// When status or reason last changed.
+    /// Time of the last change of status or reason.
     #[schemars(extend("format" = "date-time"))]
     pub last_update_time: String,
-    /// When the status last changed.
+    /// Time of the last change of the status.
     #[schemars(extend("format" = "date-time"))]
     pub last_transition_time: String,
 }
 
-/// Why nothing moves.
+/// Why a canary is waiting.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
 pub struct WaitingStatus {
-    /// The cause in one word.
+    /// Reason in one word.
     pub reason: String,
-    /// The cause in words.
+    /// Human-readable description.
     pub message: String,
-    /// Whether an event said so.
+    /// Whether an event has been published for it.
     pub announced: bool,
 }
 
-/// One check of one metric or webhook.
+/// Result of one check of a metric or webhook.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
 pub struct CheckStatus {
-    /// When it was made.
+    /// Time of the check.
     #[schemars(extend("format" = "date-time"))]
     pub time: String,
     /// Name of the metric or webhook.
     pub name: String,
-    /// Weight of the canary at that time, in percent.
+    /// Canary weight in percent at the time of the check.
     pub weight: i64,
-    /// The measured value.
+    /// Measured value.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub value: Option<f64>,
-    /// The limit it was held against.
+    /// Limit for the value.
     pub threshold: String,
     /// `Pass`, `Fail`, `NoData` or `Error`.
     pub verdict: String,
-    /// What was found, for anything but a pass.
+    /// Details of a check that did not pass.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub message: String,
 }

@@ -1,4 +1,4 @@
-//! How the cluster is reached.
+//! The client of the Kubernetes API.
 
 use std::{path::Path, time::Duration};
 
@@ -9,10 +9,10 @@ use kube::{
     config::{KubeConfigOptions, Kubeconfig},
 };
 
-/// A client of the cluster that the kubeconfig, the pod or kubectl's configuration names.
+/// Creates a client from the given kubeconfig, or else from kubectl's configuration or the pod's service account.
 ///
 /// # Errors
-/// When there is none, or it cannot be read.
+/// Fails if no cluster is configured or the configuration cannot be read.
 pub async fn client(kubeconfig: Option<&Path>) -> anyhow::Result<Client> {
     let mut config = match kubeconfig {
         Some(path) => {
@@ -25,12 +25,12 @@ pub async fn client(kubeconfig: Option<&Path>) -> anyhow::Result<Client> {
                 .with_context(|| format!("cannot use kubeconfig {}", path.display()))?
         }
         None => Config::infer().await.map_err(ApiFailure::from).context(
-            "no cluster is configured; give --kubeconfig, set KUBECONFIG, or run in a pod",
+            "no cluster is configured; use --kubeconfig, set KUBECONFIG, or run in a pod",
         )?,
     };
-    // HTTP_PROXY is for webhooks and queries; the API server is called directly.
+    // HTTP_PROXY applies to webhooks and queries only. The API server is called directly.
     config.proxy_url = None;
-    // A watch ends by itself after less than five minutes; one that stays silent for longer hangs.
+    // A watch ends after less than five minutes, so one that is silent for longer hangs.
     config.read_timeout = Some(Duration::from_secs(300));
     Ok(Client::try_from(config).map_err(ApiFailure::from)?)
 }

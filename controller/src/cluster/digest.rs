@@ -1,7 +1,7 @@
-//! Digests that decide whether something changed.
+//! Digests for change detection.
 //!
-//! They are taken over canonical JSON (keys sorted, no white space) of what the API server returned, never over
-//! types of this program: a new version of the controller computes the same digests and starts no release.
+//! Their input is canonical JSON (sorted keys, no whitespace) of the API server's response, not a serialised Rust type.
+//! So a new version of the controller computes the same digests and does not start releases.
 
 use std::fmt::Write;
 
@@ -9,8 +9,8 @@ use canary_engine::REVISION_PREFIX;
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
-/// Revision of a workload: the digest of its pod template (labels, annotations and spec; Flagger: replicas,
-/// strategy and the workload's own metadata are not part of it).
+/// Revision of a workload: the digest of its pod template, including labels and annotations. Flagger: replicas,
+/// strategy and the workload's own metadata are excluded.
 #[must_use]
 pub fn revision(workload: &Value) -> String {
     let mut template = workload["spec"]["template"].clone();
@@ -21,8 +21,8 @@ pub fn revision(workload: &Value) -> String {
     )
 }
 
-/// Takes out fields that are null. API servers up to 1.33 return `metadata.creationTimestamp: null` in every template,
-/// later ones leave it out (kubernetes#130989), and an upgrade is no release.
+/// Removes null fields. API servers up to 1.33 return `metadata.creationTimestamp: null` in every template, later
+/// versions omit it (kubernetes#130989), and an upgrade of the API server must not start a release.
 fn drop_nulls(value: &mut Value) {
     match value {
         Value::Object(fields) => {
@@ -34,9 +34,9 @@ fn drop_nulls(value: &mut Value) {
     }
 }
 
-/// Checksum of a ConfigMap or Secret, as Flagger computes it: the first 8 bytes of SHA-256 over the JSON of its
-/// `data` as Go writes it, so that taking over from Flagger starts no release. Binary data, which Flagger
-/// overlooks, is added when there is some.
+/// Checksum of a ConfigMap or Secret: the first 8 bytes of SHA-256 over the JSON of its `data` in Go's encoding. This
+/// is Flagger's algorithm, so migrating from Flagger does not start releases. Binary data, which Flagger ignores, is
+/// included if present.
 #[must_use]
 pub fn config_checksum(object: &Value) -> String {
     let mut text = go_json(&object["data"]);
@@ -49,13 +49,13 @@ pub fn config_checksum(object: &Value) -> String {
     hex(&Sha256::digest(text), 8)
 }
 
-/// The first `bytes` bytes of SHA-256 over `text`, in hexadecimal: for names derived from keys.
+/// The first `bytes` bytes of SHA-256 over `text`, in hexadecimal. Used for names derived from keys.
 #[must_use]
 pub fn short(text: &str, bytes: usize) -> String {
     hex(&Sha256::digest(text), bytes)
 }
 
-/// A UUID derived from `text`, in the form of a random one.
+/// A UUID derived from `text`, in the format of a random one (version 4).
 #[must_use]
 pub fn uuid(text: &str) -> String {
     let digest = Sha256::digest(text);
@@ -66,18 +66,18 @@ pub fn uuid(text: &str) -> String {
         .to_string()
 }
 
-/// JSON with sorted keys and no white space; `serde_json` keeps maps sorted in this workspace.
+/// JSON with sorted keys and no whitespace. `serde_json` sorts the keys of maps in this workspace.
 fn canonical(value: &Value) -> String {
     value.to_string()
 }
 
-/// JSON as Go's encoder writes it, which escapes what could end a script element.
+/// JSON in the encoding of Go's `encoding/json`, which escapes characters that are unsafe in HTML.
 fn go_json(value: &Value) -> String {
     let mut text = String::new();
     for c in canonical(value).chars() {
         match c {
             '<' | '>' | '&' | '\u{2028}' | '\u{2029}' => {
-                // Writing to a string cannot fail.
+                // Writing to a String cannot fail.
                 let _ = write!(text, "\\u{:04x}", u32::from(c));
             }
             _ => text.push(c),
@@ -103,7 +103,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_revision_ignores_the_order_of_keys_and_everything_but_the_template() {
+    fn a_revision_depends_only_on_the_template_and_not_on_key_order() {
         let one: Value = serde_json::from_str(
             r#"{"metadata":{"labels":{"a":"1"}},"spec":{"replicas":1,"template":{"spec":{"a":1,"b":2}}}}"#,
         )
@@ -118,7 +118,7 @@ mod tests {
     }
 
     #[test]
-    fn an_upgrade_of_the_api_server_that_no_longer_returns_nulls_changes_no_revision() {
+    fn null_fields_do_not_change_a_revision() {
         let before = json!({ "spec": { "template": {
             "metadata": { "creationTimestamp": null, "labels": { "app": "a" } },
             "spec": { "containers": [{ "image": "x:1", "env": null }] },
@@ -142,7 +142,7 @@ mod tests {
     }
 
     #[test]
-    fn checksums_are_those_of_go() {
+    fn checksums_use_the_json_encoding_of_go() {
         // echo -n '{"a":"\u003c1\u0026"}' | sha256sum
         let digest = config_checksum(&json!({ "data": { "a": "<1&" } }));
         assert_eq!(digest, hex(&Sha256::digest(r#"{"a":"\u003c1\u0026"}"#), 8));
@@ -151,7 +151,7 @@ mod tests {
     }
 
     #[test]
-    fn binary_data_counts() {
+    fn binary_data_changes_the_checksum() {
         let plain = config_checksum(&json!({ "data": { "a": "1" } }));
         let binary =
             config_checksum(&json!({ "data": { "a": "1" }, "binaryData": { "b": "AA==" } }));

@@ -1,5 +1,5 @@
-//! Own writes that the local copies do not show yet. Planning on a copy that is older than the last write would
-//! repeat that write, or undo it.
+//! Writes of this process that the local copies do not contain yet. A plan based on a copy older than the last write
+//! would repeat or undo that write.
 
 use std::{
     collections::HashMap,
@@ -13,19 +13,19 @@ use tokio::time::Instant;
 
 use super::{Cluster, Key, write::answered};
 
-/// After this time an outstanding write is looked up: the object may have been deleted meanwhile.
-const LOOK_UP_AFTER: Duration = Duration::from_secs(5);
+/// Age at which an outstanding write is verified by a live read, because the object may have been deleted.
+const VERIFY_AFTER: Duration = Duration::from_secs(5);
 
-/// Whether the local copies show every own write.
+/// Whether the local copies contain all writes of this process.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Freshness {
-    /// They do.
+    /// They contain all writes.
     Fresh,
-    /// This object does not yet.
+    /// The copy of this object is older than the last write.
     Behind(Key),
 }
 
-/// Resource versions of own writes.
+/// Resource versions of the outstanding writes.
 #[derive(Debug, Default)]
 pub(super) struct Expectations(Mutex<HashMap<Key, Expected>>);
 
@@ -36,33 +36,33 @@ struct Expected {
 }
 
 impl Cluster {
-    /// Whether the local copies of the objects of `namespace` that concern one canary show every own write. (Where
-    /// many canaries are released at the same time, one of them has always just written something.) An object that
-    /// never will (deleted by someone else right after the write) is looked up and forgotten.
+    /// Whether the local copies in `namespace` contain all writes of this process. Only keys that `concerns` accepts
+    /// count: with many releases in progress, there is almost always an outstanding write for some canary. A write
+    /// whose object was deleted by another client never appears in a copy; it is dropped after a live read.
     ///
     /// # Errors
-    /// When that look-up fails.
+    /// Fails if the live read fails.
     pub async fn freshness(
         &self,
         namespace: &str,
         concerns: impl Fn(&Key) -> bool,
     ) -> Result<Freshness, ApiFailure> {
         for (key, expected) in self.expectations.of(namespace) {
-            if self.shows(&key, &expected) {
+            if self.contains(&key, &expected) {
                 self.expectations.forget(&key, &expected.resource_version);
                 continue;
             }
             if !concerns(&key) {
                 continue;
             }
-            if expected.since.elapsed() >= LOOK_UP_AFTER {
+            if expected.since.elapsed() >= VERIFY_AFTER {
                 let api = self.api(key.kind, &key.namespace);
                 let live = if_present(answered(api.get(&key.name)).await)?;
-                // The copy may have moved on while the API server answered.
+                // The copy may have been updated during the read.
                 let copy = self.get(key.kind, &key.namespace, &key.name);
                 let version = copy.and_then(|object| object.resource_version());
                 if live.and_then(|object| object.resource_version()) == version
-                    || self.shows(&key, &expected)
+                    || self.contains(&key, &expected)
                 {
                     self.expectations.forget(&key, &expected.resource_version);
                     continue;
@@ -73,13 +73,13 @@ impl Cluster {
         Ok(Freshness::Fresh)
     }
 
-    fn shows(&self, key: &Key, expected: &Expected) -> bool {
+    fn contains(&self, key: &Key, expected: &Expected) -> bool {
         let copy = self.get(key.kind, &key.namespace, &key.name);
-        let shown = copy.and_then(|object| object.resource_version());
-        shown.is_some_and(|shown| reached(&shown, &expected.resource_version))
+        let current = copy.and_then(|object| object.resource_version());
+        current.is_some_and(|current| reached(&current, &expected.resource_version))
     }
 
-    /// Remembers that `key` was written and is now at `resource_version`.
+    /// Records a write of `key` that resulted in `resource_version`.
     pub(super) fn expect(&self, key: Key, resource_version: Option<String>) {
         if let Some(resource_version) = resource_version {
             self.expectations.add(
@@ -125,12 +125,12 @@ impl Expectations {
     }
 }
 
-/// Whether `shown` is `expected` or later. Resource versions are numbers that grow on every server in use; if
-/// they are not, only equality counts.
-fn reached(shown: &str, expected: &str) -> bool {
-    match (shown.parse::<u64>(), expected.parse::<u64>()) {
-        (Ok(shown), Ok(expected)) => shown >= expected,
-        _ => shown == expected,
+/// Whether `current` is `expected` or later. Resource versions are increasing numbers on all known servers; others are
+/// compared for equality.
+fn reached(current: &str, expected: &str) -> bool {
+    match (current.parse::<u64>(), expected.parse::<u64>()) {
+        (Ok(current), Ok(expected)) => current >= expected,
+        _ => current == expected,
     }
 }
 
@@ -139,14 +139,14 @@ mod tests {
     use super::reached;
 
     #[test]
-    fn a_later_version_shows_an_earlier_write() {
+    fn a_later_version_contains_an_earlier_write() {
         assert!(reached("12", "9"));
         assert!(reached("9", "9"));
         assert!(!reached("9", "12"));
     }
 
     #[test]
-    fn versions_that_are_no_numbers_count_only_when_equal() {
+    fn versions_that_are_not_numbers_are_compared_for_equality() {
         assert!(reached("a", "a"));
         assert!(!reached("b", "a"));
     }

@@ -1,10 +1,10 @@
-//! The kinds of objects that the controller watches.
+//! The kinds of objects that the controller uses.
 
 use std::fmt;
 
 use kube::core::ApiResource;
 
-/// A kind of object that the controller watches.
+/// A kind of object that the controller watches and writes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Kind {
     /// `canaries.flagger.app`
@@ -30,7 +30,7 @@ pub enum Kind {
 }
 
 impl Kind {
-    /// Every kind.
+    /// All kinds.
     pub const ALL: [Kind; 10] = [
         Kind::Canary,
         Kind::MetricTemplate,
@@ -44,7 +44,7 @@ impl Kind {
         Kind::HttpRoute,
     ];
 
-    /// Whether only the canaries of some router need the kind: a cluster need not have it.
+    /// Whether only some routers need the kind, so that a cluster may lack it.
     #[must_use]
     pub fn is_of_a_router(self) -> bool {
         matches!(
@@ -84,7 +84,7 @@ impl Kind {
         }
     }
 
-    /// The resource as the client addresses it.
+    /// The resource in the form that the client needs.
     #[must_use]
     pub fn resource(self) -> ApiResource {
         let (group, version, kind, plural) = self.names();
@@ -114,7 +114,7 @@ impl Kind {
         self.names().2
     }
 
-    /// The name of the resource as `kubectl` and RBAC errors write it, such as `deployments.apps`.
+    /// The qualified name of the resource, as in `kubectl` and RBAC errors: `deployments.apps`.
     #[must_use]
     pub fn qualified(self) -> String {
         let (group, _, _, plural) = self.names();

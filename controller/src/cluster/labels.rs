@@ -1,18 +1,18 @@
-//! Labels that decide which pods belong together, and which labels are copied.
+//! The selector label of pods, and the selection of labels to copy.
 
 use serde_json::Value;
 
-/// The label by which target and primary select their pods.
+/// The label that target and primary select their pods by.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SelectorLabel {
     /// Key, one of `--selector-labels`.
     pub key: String,
-    /// Value of the target's pods; those of the primary have `-primary` added.
+    /// Value for the pods of the target. That of the primary has the suffix `-primary`.
     pub value: String,
 }
 
 impl SelectorLabel {
-    /// The first of `keys` that the target selects its pods by.
+    /// Finds the first of `keys` that the target selects its pods by.
     #[must_use]
     pub fn find(target: &Value, keys: &[String]) -> Option<Self> {
         let labels = target["spec"]["selector"]["matchLabels"].as_object()?;
@@ -25,23 +25,23 @@ impl SelectorLabel {
         })
     }
 
-    /// Value of the primary's pods.
+    /// Value for the pods of the primary.
     #[must_use]
     pub fn primary_value(&self) -> String {
         format!("{}-primary", self.value)
     }
 }
 
-/// Labels and annotations with this in their key belong to Flux and are never copied.
+/// Part of the key of labels and annotations that belong to Flux. They are never copied.
 const FLUX_KEY: &str = "toolkit.fluxcd.io";
 
-/// Which labels (and, on promotion, annotations) of the target are copied to generated objects:
-/// `--include-label-prefix`, comma separated, `*` for all, none by default.
+/// Prefixes of the labels (and, on promotion, annotations) that are copied from the target to generated objects. Set by
+/// `--include-label-prefix`, separated by commas; `*` copies all, the default none.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct LabelPrefixes(Vec<String>);
 
 impl LabelPrefixes {
-    /// Reads the flag's value.
+    /// Parses the value of the flag.
     #[must_use]
     pub fn parse(text: &str) -> Self {
         Self(

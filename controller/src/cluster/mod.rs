@@ -1,5 +1,5 @@
-//! The Kubernetes cluster as this controller sees it: local copies kept by watches, and writes that are
-//! remembered until the copies have caught up with them.
+//! Access to the Kubernetes cluster: local copies kept current by watches, and writes, each recorded until the local
+//! copy contains it.
 
 mod client;
 pub mod digest;
@@ -25,16 +25,16 @@ use expectations::Expectations;
 pub use expectations::Freshness;
 pub use kind::Kind;
 use stores::Health;
-pub use stores::{CHECKSUM_ANNOTATION, Tell, Touched};
+pub use stores::{CHECKSUM_ANNOTATION, Notify, Touched};
 pub use write::WriteError;
 
-/// An object with whatever fields the server sent: nothing a newer server adds is lost in a write.
+/// An object with all fields that the server sent, so that a write keeps fields of newer servers.
 pub type Object = DynamicObject;
 
-/// The object as the JSON that builders work on.
+/// Converts an object to JSON, the input of the builders.
 #[must_use]
 pub fn json_of(object: &Object) -> Value {
-    // An object was JSON when it was read: writing it as JSON cannot fail.
+    // The object was deserialised from JSON, so serialising it cannot fail.
     serde_json::to_value(object).unwrap_or_default()
 }
 
@@ -60,7 +60,7 @@ pub struct Key {
 }
 
 impl Key {
-    /// The key of an object.
+    /// Creates a key.
     #[must_use]
     pub fn new(kind: Kind, namespace: &str, name: &str) -> Self {
         Self {
@@ -71,24 +71,24 @@ impl Key {
     }
 }
 
-/// Local copies of everything the controller reads, and the way to write.
+/// Local copies of the objects that the controller reads, and methods for writing.
 pub struct Cluster {
     client: Client,
     stores: BTreeMap<Kind, Store<Object>>,
     health: Arc<Health>,
     expectations: Expectations,
-    /// Objects are created and replaced with `dryRun=All`.
+    /// Create and replace use `dryRun=All`.
     is_dry_run: bool,
 }
 
 impl Cluster {
-    /// Starts watching every kind, in one namespace or in all. What the watches see is given to `tell`; they end with
+    /// Starts a watch for every kind, in one namespace or in all. Changes are passed to `notify`. The watches end with
     /// `shutdown`.
     #[must_use]
     pub fn watch(
         client: Client,
         namespace: Option<&str>,
-        tell: &Tell,
+        notify: &Notify,
         shutdown: &CancellationToken,
     ) -> Self {
         let health = Arc::new(Health::default());
@@ -103,7 +103,7 @@ impl Cluster {
                 };
                 (
                     kind,
-                    stores::spawn(kind, api, &health, Arc::clone(tell), shutdown.clone()),
+                    stores::spawn(kind, api, &health, Arc::clone(notify), shutdown.clone()),
                 )
             })
             .collect();
@@ -116,8 +116,8 @@ impl Cluster {
         }
     }
 
-    /// The same cluster, where creating and replacing an object is a dry run: the API server answers as it would, and
-    /// writes nothing.
+    /// The same cluster with server-side dry runs for create and replace: the API server validates the request and
+    /// persists nothing.
     #[must_use]
     pub fn dry_run(&self) -> Self {
         Self {
@@ -129,26 +129,25 @@ impl Cluster {
         }
     }
 
-    /// Whether an object exists as far as is known: the local copy has it, or this process has just written it.
+    /// Whether the object is in the local copy or was just written by this process.
     #[must_use]
     pub fn knows(&self, key: &Key) -> bool {
         self.get(key.kind, &key.namespace, &key.name).is_some() || self.expectations.has(key)
     }
 
-    /// The client, for what is not watched (events, leases).
+    /// The client, for kinds that are not watched (events, leases).
     #[must_use]
     pub fn client(&self) -> Client {
         self.client.clone()
     }
 
-    /// The kinds whose local copy cannot be trusted at present, and why; empty when all can.
+    /// The kinds whose local copy is not current, each with the reason. Empty if all copies are current.
     #[must_use]
     pub fn unready(&self) -> Vec<(Kind, String)> {
         self.health.unready()
     }
 
-    /// Why the cluster does not give this controller objects of a kind that only some routers need; `None` when it
-    /// does.
+    /// Why a kind that only some routers need is not available to this controller; `None` if it is available.
     #[must_use]
     pub fn unavailable(&self, kind: Kind) -> Option<String> {
         self.health.unavailable(kind)
@@ -161,7 +160,7 @@ impl Cluster {
         self.stores.get(&kind)?.get(&reference)
     }
 
-    /// Local copies of every object of a kind, in all watched namespaces.
+    /// The local copies of all objects of a kind, in all watched namespaces.
     #[must_use]
     pub fn list(&self, kind: Kind) -> Vec<Arc<Object>> {
         self.stores.get(&kind).map(Store::state).unwrap_or_default()

@@ -1,8 +1,7 @@
-//! Whether the cluster has a kind that only some routers need.
+//! Detection of kinds that the cluster lacks. Only some routers need these kinds.
 //!
-//! A list that fails with 404 or 403 is not yet a proof: an API server in its first moments answers so about everything
-//! until its definitions and its roles are read. A canary that is refused for that reason would stand still although
-//! nothing is wrong.
+//! A list that fails with 404 or 403 is not sufficient evidence: an API server that has just started returns these for
+//! all resources until its CustomResourceDefinitions and roles are loaded. Canaries must not be refused for that.
 
 use std::time::Duration;
 
@@ -12,14 +11,14 @@ use tokio::time::Instant;
 
 use super::{Kind, write::answered};
 
-/// How long an answer must stay the same that a server gives in its first moments too: that its roles do not allow
-/// it, or that a kind is gone that was there a moment ago.
-const FIRST_MOMENTS: Duration = Duration::from_secs(10);
+/// How long a failure must persist that a starting server also returns: a missing permission, or the absence of a kind
+/// that was served before.
+const STARTUP: Duration = Duration::from_secs(10);
 
-/// How long a path may not be served of which nothing else is known.
+/// How long a path must stay unserved if discovery does not explain it.
 const UNEXPLAINED: Duration = Duration::from_secs(60);
 
-/// Failed lists in a row.
+/// Consecutive failed lists of one kind.
 #[derive(Debug, Default)]
 pub(super) struct Doubt {
     since: Option<Instant>,
@@ -27,14 +26,14 @@ pub(super) struct Doubt {
 }
 
 impl Doubt {
-    /// The kind was listed.
+    /// Records a successful list.
     pub(super) fn followed(&mut self) {
         self.since = None;
         self.was_followed = true;
     }
 
-    /// Why the cluster does not have the kind, or does not let this process see it; `None` as long as that is not
-    /// sure, or if the failure says nothing of it.
+    /// Why the kind is not available: the cluster lacks it, or this process may not list it. `None` if the failure has
+    /// another cause or has not persisted long enough.
     pub(super) async fn resolve(
         &mut self,
         kind: Kind,
@@ -45,17 +44,17 @@ impl Doubt {
             || (failure.is_unserved_path() && discovery_lacks(kind, client).await);
         let (why, patience) = if is_absent {
             let patience = if self.was_followed {
-                FIRST_MOMENTS
+                STARTUP
             } else {
                 Duration::ZERO
             };
             (not_served(kind), patience)
         } else if failure.code() == Some(403) {
-            (describe(kind, failure), FIRST_MOMENTS)
+            (describe(kind, failure), STARTUP)
         } else if failure.is_unserved_path() {
             (describe(kind, failure), UNEXPLAINED)
         } else {
-            // The server is away. What it said before may be another thing when it is back.
+            // The server is unavailable. Earlier failures may no longer apply when it is back.
             self.since = None;
             return None;
         };
@@ -64,7 +63,7 @@ impl Doubt {
     }
 }
 
-/// The failure of a list or watch, with the next step if one is known.
+/// Describes the failure of a list or watch, with the next step if one is known.
 pub(super) fn describe(kind: Kind, failure: &ApiFailure) -> String {
     if failure.is_not_found() {
         return not_served(kind);
@@ -83,10 +82,13 @@ pub(super) fn describe(kind: Kind, failure: &ApiFailure) -> String {
 }
 
 fn not_served(kind: Kind) -> String {
-    format!("{} is not served; apply its definition", kind.qualified())
+    format!(
+        "{} is not served; apply its CustomResourceDefinition",
+        kind.qualified()
+    )
 }
 
-/// Whether discovery answered, and does not have the kind.
+/// Whether discovery succeeded and does not list the kind.
 async fn discovery_lacks(kind: Kind, client: &Client) -> bool {
     let resource = kind.resource();
     let Ok(groups) = answered(client.list_api_groups()).await else {

@@ -1,4 +1,4 @@
-//! One watch for each kind, kept in a store.
+//! One watch and one store for each kind.
 
 use std::{
     collections::BTreeMap,
@@ -29,41 +29,40 @@ use super::{
     served::{Doubt, describe},
 };
 
-/// Where the checksum of a ConfigMap or Secret is kept in its local copy, whose data is not kept.
+/// Annotation of the local copy of a ConfigMap or Secret with the checksum of its data. The data itself is dropped.
 pub const CHECKSUM_ANNOTATION: &str = "canary-controller.local/checksum";
 
-/// What a watch saw.
+/// A change seen by a watch.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Touched {
     /// One object was created, changed or deleted.
     One(Key),
-    /// The kind was listed anew: anything may have changed or gone.
+    /// The kind was listed again: any object may have been created, changed or deleted.
     All(Kind),
 }
 
-/// Is called with what the watches see, after the local copy has it.
-pub type Tell = Arc<dyn Fn(Touched) + Send + Sync>;
+/// Called for each change, after the local copy has been updated.
+pub type Notify = Arc<dyn Fn(Touched) + Send + Sync>;
 
-/// Which watches are in order.
+/// The state of every watch.
 #[derive(Debug)]
 pub(super) struct Health(Mutex<BTreeMap<Kind, State>>);
 
 /// State of one watch.
 #[derive(Debug)]
 enum State {
-    /// The first list, or a new one, is not complete.
+    /// The first list or a repeated one is incomplete.
     Listing(String),
-    /// The watch could not be resumed. It is tried again and says nothing when that works, so it counts as
-    /// resumed once it has been quiet for longer than the wait before the next try.
+    /// The watch could not be resumed and is retried. A successful retry emits no event, so the watch counts as resumed
+    /// once there was no further failure for longer than the retry interval.
     Interrupted {
         why: String,
         failures: u32,
         at: Instant,
     },
-    /// The copy follows the server.
+    /// The copy is current.
     Following,
-    /// The cluster does not have the kind, or does not let this process see it. Only canaries that need it stand
-    /// still.
+    /// The cluster lacks the kind, or this process may not list it. Only canaries that need it are affected.
     Unavailable(String),
 }
 
@@ -103,12 +102,12 @@ impl Health {
             .insert(kind, state);
     }
 
-    fn is_listing(&self, kind: Kind, wanted: &str) -> bool {
+    fn is_listing(&self, kind: Kind, reason: &str) -> bool {
         let states = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        matches!(states.get(&kind), Some(State::Listing(why)) if why == wanted)
+        matches!(states.get(&kind), Some(State::Listing(why)) if why == reason)
     }
 
-    fn is_interrupted(&self, kind: Kind, why: String) {
+    fn interrupt(&self, kind: Kind, why: String) {
         let mut states = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let failures = match states.get(&kind) {
             Some(State::Interrupted { failures, .. }) => failures.saturating_add(1),
@@ -125,12 +124,12 @@ impl Health {
     }
 }
 
-/// Starts the watch of one kind and gives its store.
+/// Starts the watch of one kind and returns its store.
 pub(super) fn spawn(
     kind: Kind,
     api: Api<Object>,
     health: &Arc<Health>,
-    tell: Tell,
+    notify: Notify,
     shutdown: CancellationToken,
 ) -> Store<Object> {
     let writer = reflector::store::Writer::<Object>::new(kind.resource());
@@ -166,11 +165,11 @@ pub(super) fn spawn(
                     let failure = ApiFailure::from(error);
                     let why = describe(kind, &failure);
                     if is_end {
-                        // Of a connection: the watch resumes, or lists anew and says so.
+                        // The watch resumes by itself, or starts over with a list, which emits an event.
                         debug!(kind = %kind.qualified(), why, "watch ended");
                     } else if is_resumption {
                         warn!(kind = %kind.qualified(), why, "cannot resume watch");
-                        health.is_interrupted(kind, why);
+                        health.interrupt(kind, why);
                     } else if kind.is_of_a_router()
                         && let Some(why) = doubt.resolve(kind, &failure, &client).await
                     {
@@ -179,10 +178,10 @@ pub(super) fn spawn(
                         }
                         info!(kind = %kind.qualified(), why, "cannot list");
                         health.set(kind, State::Unavailable(why));
-                        // Canaries that need it say so.
-                        tell(Touched::All(kind));
+                        // Canaries that need the kind report it.
+                        notify(Touched::All(kind));
                     } else if health.is_listing(kind, &why) {
-                        // Said before.
+                        // Logged as a warning before.
                         debug!(kind = %kind.qualified(), why, "cannot list");
                     } else {
                         warn!(kind = %kind.qualified(), why, "cannot list");
@@ -194,7 +193,7 @@ pub(super) fn spawn(
             failures.store(0, Ordering::Relaxed);
             doubt.followed();
             health.set(kind, State::Following);
-            tell(seen);
+            notify(seen);
         }
     });
     store
@@ -208,8 +207,8 @@ fn key_of(kind: Kind, object: &Object) -> Key {
     }
 }
 
-/// Keeps what decisions need. Values of ConfigMaps and Secrets are replaced by their checksum: this process
-/// holds no secret that it does not use at the moment.
+/// Drops fields that no decision needs. The data of ConfigMaps and Secrets is replaced by its checksum, so that the
+/// process does not keep secrets in memory.
 fn trim(kind: Kind, object: &mut Object) {
     object.meta_mut().managed_fields = None;
     if matches!(kind, Kind::ConfigMap | Kind::Secret) {
@@ -223,8 +222,7 @@ fn trim(kind: Kind, object: &mut Object) {
     }
 }
 
-/// Waits longer with each failure in a row, up to ten seconds, a little at random so that many watches do not
-/// return at once. A kind that the cluster does not have is asked for once a minute in the end.
+/// Exponential backoff with jitter, up to ten seconds, or up to a minute for a kind that is unavailable.
 #[derive(Debug)]
 struct Reconnect {
     kind: Kind,
@@ -246,12 +244,12 @@ impl Iterator for Reconnect {
 }
 
 impl Backoff for Reconnect {
-    /// Is called at the beginning of each list too, before anything is known of how it ends. So the failures in a
-    /// row are counted from the last object or complete list instead.
+    /// Does nothing: it is also called at the start of each list, before the outcome is known. Consecutive failures are
+    /// counted from the last object or complete list instead.
     fn reset(&mut self) {}
 }
 
-/// The longest wait after so many failures in a row.
+/// The longest wait after a number of consecutive failures.
 fn longest_wait(failures: u32) -> Duration {
     wait(failures, Duration::from_secs(10))
 }

@@ -12,7 +12,7 @@ use serde_json::Value;
 use super::json_of;
 use super::{Cluster, Key, Kind, Object};
 
-/// A read or write that the API server refused or did not answer.
+/// A failed read or write: the API server refused it or did not respond.
 #[derive(Debug, thiserror::Error)]
 #[error("{verb} {kind} {namespace}/{name}: {why}")]
 pub struct WriteError {
@@ -24,19 +24,19 @@ pub struct WriteError {
 }
 
 impl WriteError {
-    /// Whether someone else wrote first; the next tick observes that and plans anew.
+    /// Whether another client changed the object first. The next tick then plans with the new state.
     #[must_use]
     pub fn is_conflict(&self) -> bool {
         self.why.is_conflict()
     }
 
-    /// Whether the answer will be the same the next time, unless somebody changes something.
+    /// Whether a retry is pointless until somebody changes the cluster.
     #[must_use]
     pub fn is_refusal(&self) -> bool {
         self.why.is_refusal()
     }
 
-    /// Whether an admission webhook that has side effects refuses dry runs.
+    /// Whether an admission webhook with side effects rejects dry runs.
     fn is_dry_run_unsupported(&self) -> bool {
         self.why.code() == Some(400) && self.why.to_string().contains("dry run")
     }
@@ -47,15 +47,15 @@ impl WriteError {
         self.why.is_not_found()
     }
 
-    /// The next step for whoever may change the cluster; `None` when the API server's sentence says all that is known.
+    /// The next step for an administrator of the cluster; `None` if the message of the API server is all that is known.
     #[must_use]
     pub fn next_step(&self) -> Option<String> {
         let namespace = &self.namespace;
         Some(match (self.why.refusal()?, self.kind, self.verb) {
             (Refusal::Permission { .. }, Kind::Secret, "create" | "update") => format!(
-                "Role canary-controller-secret-copies is missing there: kubectl apply --namespace {namespace} -k \
-                 manifests/secret-copies (or annotate Secret {} with flagger.app/config-tracking: disabled, and it is \
-                 shared instead of copied)",
+                "Role canary-controller-secret-copies is missing in this namespace: run kubectl apply --namespace \
+                 {namespace} -k manifests/secret-copies, or annotate Secret {} with flagger.app/config-tracking: \
+                 disabled to share it instead of copying it",
                 self.name.strip_suffix("-primary").unwrap_or(&self.name)
             ),
             (permission @ Refusal::Permission { .. }, ..) => {
@@ -65,14 +65,14 @@ impl WriteError {
                 )
             }
             (Refusal::OwnerReferences, kind, _) => format!(
-                "OwnerReferencesPermissionEnforcement is on, so the owner can be set only by an account with \"delete\" \
-                 on {} in namespace {namespace}: grant it by RBAC",
+                "OwnerReferencesPermissionEnforcement is enabled, so setting the owner requires \"delete\" on {} in \
+                 namespace {namespace}: grant it by RBAC",
                 kind.qualified()
             ),
-            // The owner of everything that is generated is the Canary.
+            // The owner of all generated objects is the Canary.
             (Refusal::BlockOwnerDeletion, ..) => format!(
-                "OwnerReferencesPermissionEnforcement is on, so the owner can be set only by an account with \"update\" \
-                 on {}/finalizers in namespace {namespace}: grant it by RBAC",
+                "OwnerReferencesPermissionEnforcement is enabled, so setting the owner requires \"update\" on \
+                 {}/finalizers in namespace {namespace}: grant it by RBAC",
                 Kind::Canary.qualified()
             ),
             (other, ..) => other.advice(),
@@ -81,10 +81,10 @@ impl WriteError {
 }
 
 impl Cluster {
-    /// The object as the API server has it now, data of Secrets included.
+    /// Reads an object from the API server, including the data of Secrets. A missing object is `None`.
     ///
     /// # Errors
-    /// When the server refuses or does not answer; a missing object is `None`.
+    /// Fails if the server refuses the request or does not respond.
     pub async fn live(
         &self,
         kind: Kind,
@@ -98,7 +98,7 @@ impl Cluster {
     /// Creates an object.
     ///
     /// # Errors
-    /// When the server refuses (409 if it exists) or does not answer.
+    /// Fails if the server refuses the request (409 if the object exists) or does not respond.
     pub async fn create(
         &self,
         kind: Kind,
@@ -111,10 +111,10 @@ impl Cluster {
         self.written("create", kind, namespace, &name, written)
     }
 
-    /// Replaces an object; its `resourceVersion` guards the write.
+    /// Replaces an object. Its `resourceVersion` guards against concurrent changes.
     ///
     /// # Errors
-    /// When the server refuses (409 if someone else wrote first) or does not answer.
+    /// Fails if the server refuses the request (409 if another client changed the object first) or does not respond.
     pub async fn replace(
         &self,
         kind: Kind,
@@ -127,10 +127,10 @@ impl Cluster {
         self.written("update", kind, namespace, &name, written)
     }
 
-    /// Changes some fields of an object by a merge patch.
+    /// Applies a merge patch to an object.
     ///
     /// # Errors
-    /// When the server refuses or does not answer.
+    /// Fails if the server refuses the request or does not respond.
     pub async fn merge(
         &self,
         kind: Kind,
@@ -143,10 +143,10 @@ impl Cluster {
         self.written("patch", kind, namespace, name, written)
     }
 
-    /// Changes some fields of an object's status by a merge patch.
+    /// Applies a merge patch to the status of an object.
     ///
     /// # Errors
-    /// When the server refuses or does not answer.
+    /// Fails if the server refuses the request or does not respond.
     pub async fn merge_status(
         &self,
         kind: Kind,
@@ -159,10 +159,10 @@ impl Cluster {
         self.written("patch status of", kind, namespace, name, written)
     }
 
-    /// What the API server would make of an object whose status was changed by this merge patch. Nothing is written.
+    /// Applies a merge patch to the status of an object as a dry run and returns the resulting object.
     ///
     /// # Errors
-    /// When the server refuses or does not answer.
+    /// Fails if the server refuses the request or does not respond.
     pub async fn try_status(
         &self,
         kind: Kind,
@@ -179,11 +179,11 @@ impl Cluster {
         answer.map_err(|why| error("patch status of", kind, namespace, name, why))
     }
 
-    /// Makes one object as `build` says, given the one that exists: creates it, replaces it, or does nothing when
-    /// it already is so. The read is live and its `resourceVersion` guards the write.
+    /// Creates or replaces one object so that it equals the result of `build`, whose argument is the existing object.
+    /// Does nothing if they are equal. The read is live, and its `resourceVersion` guards against concurrent changes.
     ///
     /// # Errors
-    /// When the server refuses (409 if someone else wrote first) or does not answer.
+    /// Fails if the server refuses a request (409 if another client changed the object first) or does not respond.
     pub async fn ensure(
         &self,
         kind: Kind,
@@ -195,11 +195,11 @@ impl Cluster {
             .live(kind, namespace, name)
             .await?
             .map(|object| json_of(&object));
-        let wanted = build(existing.as_ref());
-        if existing.as_ref() == Some(&wanted) {
+        let desired = build(existing.as_ref());
+        if existing.as_ref() == Some(&desired) {
             return Ok(());
         }
-        let object: Object = serde_json::from_value(wanted)
+        let object: Object = serde_json::from_value(desired)
             .map_err(|why| error("build", kind, namespace, name, why.into()))?;
         let written = if existing.is_some() {
             self.replace(kind, namespace, &object).await
@@ -236,11 +236,11 @@ impl Cluster {
     }
 }
 
-/// What an API server that hangs must not take longer than: a connection that died without a word is otherwise given
-/// up after a quarter of an hour, and the release stands still for as long. kube's own repetitions are part of it.
+/// Timeout of a read or write, including kube's own retries. Without it, a connection that was lost silently would
+/// block the release until the kernel gives it up after a quarter of an hour.
 const LONGEST_WAIT: Duration = Duration::from_secs(30);
 
-/// The answer to a read or write, or the error that there is none.
+/// Limits a request to [`LONGEST_WAIT`].
 pub(super) async fn answered<T, E: Into<ApiFailure>>(
     call: impl Future<Output = Result<T, E>>,
 ) -> Result<T, ApiFailure> {

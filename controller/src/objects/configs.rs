@@ -1,5 +1,5 @@
-//! ConfigMaps and Secrets that a pod template refers to: which are tracked, their copies for the primary, and the
-//! rewriting of the references.
+//! ConfigMaps and Secrets that a pod template refers to: selection of the tracked ones, their copies for the primary,
+//! and the rewrite of the references.
 
 use std::collections::BTreeMap;
 
@@ -37,7 +37,7 @@ impl ConfigRef {
     }
 }
 
-/// Types of Secrets that are tracked; others stay shared (Flagger's list).
+/// Types of Secrets that are tracked (Flagger's list). Secrets of other types are shared, not copied.
 const SECRET_TYPES: [&str; 4] = [
     "Opaque",
     "kubernetes.io/basic-auth",
@@ -45,7 +45,7 @@ const SECRET_TYPES: [&str; 4] = [
     "kubernetes.io/tls",
 ];
 
-/// Whether an object may be tracked: not switched off by annotation, and not a Secret of another type.
+/// Whether an object can be tracked: tracking is not disabled by annotation, and a Secret is of a supported type.
 #[must_use]
 pub fn is_trackable(kind: Kind, object: &Object) -> bool {
     let annotations = object.metadata.annotations.as_ref();
@@ -59,8 +59,8 @@ pub fn is_trackable(kind: Kind, object: &Object) -> bool {
             .is_none_or(|kind| SECRET_TYPES.contains(&kind))
 }
 
-/// The ConfigMaps and Secrets that a pod spec refers to, each with whether the pod can start without it. A
-/// reference that is mandatory anywhere is mandatory.
+/// The ConfigMaps and Secrets that a pod spec refers to. The value is true if all references to the object are
+/// optional.
 #[must_use]
 pub fn references(pod_spec: &Value) -> BTreeMap<ConfigRef, bool> {
     let mut found = BTreeMap::new();
@@ -77,7 +77,7 @@ pub fn references(pod_spec: &Value) -> BTreeMap<ConfigRef, bool> {
     found
 }
 
-/// Makes the references to the given objects point to their copies.
+/// Replaces references to the given objects by references to their copies.
 pub fn point_to_copies(pod_spec: &mut Value, tracked: &BTreeMap<ConfigRef, String>) {
     each_reference(pod_spec, &mut |kind, name, _| {
         let reference = ConfigRef {
@@ -90,8 +90,8 @@ pub fn point_to_copies(pod_spec: &mut Value, tracked: &BTreeMap<ConfigRef, Strin
     });
 }
 
-/// Calls `visit` with kind, name and optionality of every reference (Flagger's list: volumes, projected sources,
-/// `env` and `envFrom` of containers and init containers; not image pull secrets).
+/// Calls `visit` with kind, name and optionality of each reference. The places are Flagger's: volumes, projected
+/// sources, and `env` and `envFrom` of containers and init containers, but not image pull secrets.
 fn each_reference(pod_spec: &mut Value, visit: &mut impl FnMut(Kind, &mut String, bool)) {
     for volume in items(pod_spec, "volumes") {
         visit_at(volume, "configMap", "name", Kind::ConfigMap, visit);
@@ -143,7 +143,7 @@ fn visit_at(
     }
 }
 
-/// Whose a copy is that nobody owns: ours if the primary uses it, or if it holds what would be copied anyway.
+/// The claim on a copy without an owner: ours if the primary uses it, or if its content is that of the original.
 #[must_use]
 pub fn claim(
     reference: &ConfigRef,
@@ -165,15 +165,14 @@ pub fn claim(
         Some(tool) => Claim::Foreign(format!("it was applied with {tool}")),
         None if same_content => Claim::Ours,
         None => Claim::Foreign(format!(
-            "it has other content than {} \"{}\" and the primary does not use it",
+            "its content differs from {} \"{}\" and the primary does not use it",
             reference.kind, reference.name
         )),
     }
 }
 
-/// The primary's copy of a ConfigMap or Secret, based on the copy that exists: same data and type, labels
-/// filtered, owned by the Canary. One that exists keeps its owners: changing them can take a right that changing the
-/// content does not.
+/// The primary's copy of a ConfigMap or Secret: same data and type, filtered labels, owned by the Canary. An existing
+/// copy keeps its owners, because changing them can require a permission that changing the content does not.
 #[must_use]
 pub fn copy(
     reference: &ConfigRef,
@@ -247,7 +246,7 @@ mod tests {
     }
 
     #[test]
-    fn every_place_is_found_and_mandatory_wins() {
+    fn all_references_are_found_and_a_mandatory_one_takes_precedence() {
         let found: Vec<_> = references(&pod_spec())
             .into_iter()
             .map(|(reference, optional)| (reference.status_key(), optional))

@@ -1,9 +1,9 @@
-//! Building JSON objects in place.
+//! Helpers for building JSON objects in place.
 
 use serde_json::{Map, Value};
 
-/// The object at `path`, made where it is missing. A value of another type is replaced: the API server would
-/// not have accepted it.
+/// The object at `path`. Missing objects are created. A value of another type is replaced, because the API server
+/// would not accept it.
 pub(crate) fn object_at<'a>(value: &'a mut Value, path: &[&str]) -> &'a mut Map<String, Value> {
     let mut here = value;
     for step in path {
@@ -14,7 +14,7 @@ pub(crate) fn object_at<'a>(value: &'a mut Value, path: &[&str]) -> &'a mut Map<
     as_object(here)
 }
 
-/// Sets a field, or removes it when there is no value.
+/// Sets a field, or removes it if the value is `None`.
 pub(crate) fn set_or_remove(map: &mut Map<String, Value>, field: &str, value: Option<Value>) {
     match value {
         Some(value) => drop(map.insert(field.to_owned(), value)),
@@ -28,6 +28,6 @@ fn as_object(value: &mut Value) -> &mut Map<String, Value> {
     }
     match value {
         Value::Object(map) => map,
-        _ => unreachable!("made an object above"),
+        _ => unreachable!("replaced by an object above"),
     }
 }

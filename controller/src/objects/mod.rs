@@ -1,12 +1,12 @@
-//! Pure builders of the generated objects, as Flagger makes them. They take what exists and what is wanted and
-//! return what should be written; nothing here talks to a server.
+//! Pure builders of the generated objects, which match those of Flagger. A builder takes the existing object and the
+//! desired settings and returns the object to write. Nothing here accesses a server.
 
 pub mod configs;
 pub(crate) mod json;
 pub mod ownership;
 pub mod services;
 
-/// Annotations by which Flux leaves generated objects alone.
+/// Annotations that exclude generated objects from Flux's reconciliation.
 pub const FLUX_ANNOTATIONS: [(&str, &str); 2] = [
     ("kustomize.toolkit.fluxcd.io/reconcile", "disabled"),
     ("helm.toolkit.fluxcd.io/driftDetection", "disabled"),

@@ -1,43 +1,43 @@
-//! Whose an object is that has the name of one that a canary makes. There is one rule for every kind:
+//! Ownership of existing objects whose name is that of a generated object. The rules are the same for all kinds:
 //!
-//! 1. An object that the Canary owns is its own, whatever it looks like: it is repaired.
-//! 2. An object without an owner that has the shape which this controller and Flagger give it was its own
-//!    (`kubectl delete canary --cascade=orphan`, a restored backup): it is owned again, so that it goes with the Canary.
-//!    So is one that a Canary owns which is gone.
-//! 3. The apex Service and the route object of that name may be a user's: they are taken over as Flagger takes them
-//!    over, and never owned, because they were there before the Canary.
-//! 4. A copy of a ConfigMap or Secret may belong to several canaries.
-//! 5. Anything else is a stranger's: the canary is refused before anything is written.
+//! 1. An object that the Canary owns is repaired, whatever its content.
+//! 2. An object without an owner and with the shape that this controller and Flagger generate is an orphan of the
+//!    Canary (`kubectl delete canary --cascade=orphan`, a restored backup). The Canary becomes its owner again, so that
+//!    it is deleted with the Canary. The same applies to an object whose owner is a Canary that no longer exists.
+//! 3. The apex Service and the route object can belong to a user. They are adopted, as Flagger does, but never owned,
+//!    because they existed before the Canary.
+//! 4. A copy of a ConfigMap or Secret can belong to several canaries.
+//! 5. Any other object is foreign: the Canary is refused before anything is written.
 //!
-//! The builders say what shape their objects have; a shape counts only where no owner does.
+//! The builders define the shape of their objects. The shape matters only if no owner decides.
 
 use serde_json::{Value, json};
 
-/// Whose an object without a known owner seems to be, by its shape.
+/// The claim on an object without a known owner, judged by its shape.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Claim {
-    /// This controller or Flagger made it.
+    /// This controller or Flagger generated it.
     Ours,
-    /// A user made it, to be taken over.
+    /// A user created it, and it is adopted.
     Users,
-    /// Somebody made it for another purpose: why that is.
+    /// It serves another purpose, for this reason.
     Foreign(String),
 }
 
-/// Whose an existing object is.
+/// The ownership of an existing object.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Standing {
     /// The Canary owns it.
     Owned,
     /// The Canary should own it again, or together with other canaries.
     Orphaned,
-    /// A user's, which is used and not owned.
+    /// It belongs to a user: it is adopted but not owned.
     Users,
-    /// A stranger's: why that is.
+    /// It belongs to something else, for this reason.
     Foreign(String),
 }
 
-/// Labels and annotations by which tools mark what they apply.
+/// Labels and annotations that tools set on the objects they apply.
 const APPLIED: [(&str, &str, &str); 5] = [
     (
         "annotations",
@@ -50,15 +50,15 @@ const APPLIED: [(&str, &str, &str); 5] = [
     ("labels", "helm.toolkit.fluxcd.io/name", "Flux"),
 ];
 
-/// The tool that somebody applied the object with, if it says so.
+/// The tool that applied the object, according to its labels and annotations.
 #[must_use]
 pub fn applied_with(object: &Value) -> Option<&'static str> {
     let marked = |(part, key, _): &&(&str, &str, &str)| !object["metadata"][*part][*key].is_null();
     APPLIED.iter().find(marked).map(|(_, _, tool)| *tool)
 }
 
-/// Whose `existing` is, by its owners, or by its shape where no owner tells. `shared` says that canaries may own it
-/// together, `is_gone` that no Canary with this name and uid exists.
+/// The ownership of `existing`, decided by its owners, or by its shape if they do not decide. With `shared`, several
+/// canaries can own it. `is_gone` returns whether no Canary with this name and UID exists.
 #[must_use]
 pub fn standing(
     existing: &Value,
@@ -85,13 +85,13 @@ pub fn standing(
         Some(other) if shared && is_canary(other) => Standing::Orphaned,
         Some(other) => {
             let (kind, name) = (text(other, "kind"), text(other, "name"));
-            Standing::Foreign(format!("{kind} {name} owns it"))
+            Standing::Foreign(format!("it is owned by {kind} {name}"))
         }
     }
 }
 
-/// The object with the Canary among its owners, in the place of those that are gone. Only one owner can be the
-/// controller: who is it stays it.
+/// The object with the Canary added to its owners and stale owners removed. Only one owner can be the controller, so an
+/// existing controller is kept.
 #[must_use]
 pub fn own(existing: &Value, owner: &Value, is_gone: impl Fn(&str, &str) -> bool) -> Value {
     let mut owners = owners(existing).to_vec();
@@ -113,7 +113,7 @@ pub fn owners(object: &Value) -> &[Value] {
     owners.map(Vec::as_slice).unwrap_or_default()
 }
 
-/// Whether a reference is to a Canary that is gone.
+/// Whether a reference points to a Canary that no longer exists.
 fn is_stale(reference: &Value, is_gone: impl Fn(&str, &str) -> bool) -> bool {
     is_canary(reference) && is_gone(text(reference, "name"), text(reference, "uid"))
 }
@@ -153,7 +153,7 @@ mod tests {
     }
 
     #[test]
-    fn owners_count_more_than_the_shape() {
+    fn owners_take_precedence_over_the_shape() {
         let foreign = || Claim::Foreign("its shape".to_owned());
         let cases = [
             (vec![owner()], false, Standing::Owned),
@@ -162,12 +162,12 @@ mod tests {
             (
                 vec![other("Canary", "b")],
                 false,
-                Standing::Foreign("Canary b owns it".to_owned()),
+                Standing::Foreign("it is owned by Canary b".to_owned()),
             ),
             (
                 vec![other("ReplicaSet", "r")],
                 true,
-                Standing::Foreign("ReplicaSet r owns it".to_owned()),
+                Standing::Foreign("it is owned by ReplicaSet r".to_owned()),
             ),
             (vec![], true, Standing::Foreign("its shape".to_owned())),
         ];
@@ -181,7 +181,7 @@ mod tests {
     }
 
     #[test]
-    fn without_owners_the_shape_decides_and_what_a_user_made_is_never_owned() {
+    fn without_owners_the_shape_decides_and_objects_of_users_are_never_owned() {
         assert_eq!(
             standing(&owned_by(&[]), &owner(), false, is_gone, || Claim::Ours),
             Standing::Orphaned
@@ -201,7 +201,7 @@ mod tests {
     }
 
     #[test]
-    fn the_canary_takes_the_place_of_its_predecessor_and_shares_with_others() {
+    fn the_canary_replaces_a_stale_owner_and_joins_other_owners() {
         assert_eq!(own(&owned_by(&[]), &owner(), is_gone), owned_by(&[owner()]));
         assert_eq!(
             own(&owned_by(&[other("Canary", "gone")]), &owner(), is_gone),
@@ -218,7 +218,7 @@ mod tests {
     }
 
     #[test]
-    fn tools_say_what_they_applied() {
+    fn the_applying_tool_is_detected() {
         let by_helm =
             json!({ "metadata": { "annotations": { "meta.helm.sh/release-name": "x" } } });
         assert_eq!(applied_with(&by_helm), Some("Helm"));

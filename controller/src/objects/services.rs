@@ -14,7 +14,7 @@ use crate::cluster::labels::SelectorLabel;
 /// One of the three Services.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Role {
-    /// `<service>`, selecting the primary.
+    /// `<service>`, which selects the primary's pods.
     Apex,
     /// `<service>-primary`.
     Primary,
@@ -22,7 +22,7 @@ pub enum Role {
     Canary,
 }
 
-/// What the Services are made from.
+/// Input for building the Services.
 #[derive(Debug, Clone, Copy)]
 pub struct Wanted<'a> {
     /// Name of the apex Service.
@@ -52,7 +52,7 @@ impl Role {
 }
 
 impl Wanted<'_> {
-    /// The Service as it should be, based on the one that exists.
+    /// Builds the desired Service from the existing one.
     #[must_use]
     pub fn build(&self, role: Role, existing: Option<&Value>) -> Value {
         match existing {
@@ -87,8 +87,8 @@ impl Wanted<'_> {
         service
     }
 
-    /// Ports and selector of any Service are put right; labels and annotations only of one that this Canary owns
-    /// (an adopted Service keeps its own), and never the unmanaged ones.
+    /// Repairs ports and selector, and labels and annotations if this Canary owns the Service. An adopted Service keeps
+    /// its metadata, and unmanaged labels and annotations are never changed.
     fn repair(&self, role: Role, existing: &Value) -> Value {
         let mut service = existing.clone();
         let ports = self.ports(&existing["spec"]["ports"]);
@@ -115,8 +115,8 @@ impl Wanted<'_> {
         service
     }
 
-    /// Whose a Service of this name is that nobody owns. The apex Service may be a user's, so only one that is exactly
-    /// as it is made counts as ours; the other two are ours or a stranger's.
+    /// The claim on a Service without an owner. The apex Service can be a user's, so it is ours only if it equals the
+    /// generated one. The other two are ours or foreign.
     #[must_use]
     pub fn claim(&self, role: Role, existing: &Value) -> Claim {
         let metadata = &existing["metadata"];
@@ -132,14 +132,14 @@ impl Wanted<'_> {
         }
         if existing["spec"]["selector"] != selector {
             let (found, wanted) = (&existing["spec"]["selector"], &selector);
-            return Claim::Foreign(format!("it selects pods by {found}, and not by {wanted}"));
+            return Claim::Foreign(format!("its selector is {found}, not {wanted}"));
         }
         let (label, annotation) = (&self.selector.key, FLUX_ANNOTATIONS[0].0);
         if metadata["labels"][label] != role.name(self.service_name).as_str()
             || metadata["annotations"][annotation].is_null()
         {
             return Claim::Foreign(format!(
-                "it lacks the label {label} or the annotation {annotation} of Services that a canary makes"
+                "it lacks the label {label} or the annotation {annotation}, which generated Services have"
             ));
         }
         Claim::Ours
@@ -185,7 +185,7 @@ impl Wanted<'_> {
         json!({ &self.selector.key: value })
     }
 
-    /// The ports wanted; node ports of existing ports are kept by name.
+    /// The desired ports. Existing ports of the same name keep their node port.
     fn ports(&self, existing: &Value) -> Value {
         let mut ports = vec![self.main_port()];
         if self.spec.port_discovery == Some(true) {
@@ -214,7 +214,7 @@ impl Wanted<'_> {
         port
     }
 
-    /// Flagger: unset or 0 means the Service's own port.
+    /// Flagger: the default, for an unset port or 0, is the port of the Service.
     fn target_port(&self) -> Value {
         match &self.spec.target_port {
             Some(port) if *port != json!(0) && *port != json!("0") && !port.is_null() => {
@@ -258,8 +258,8 @@ impl Wanted<'_> {
     }
 }
 
-/// Whether the annotations are those that an object is made with, and no others. (Older versions of Flagger knew only
-/// the first of the two for Flux.)
+/// Whether the annotations are those of a generated object, and no others. Older versions of Flagger set only the first
+/// of the two annotations for Flux.
 pub(crate) fn is_annotated(found: &Value, made: &Map<String, Value>) -> bool {
     let all = found.as_object();
     !found[FLUX_ANNOTATIONS[0].0].is_null()
@@ -273,7 +273,7 @@ fn texts(map: Option<BTreeMap<String, String>>) -> Map<String, Value> {
         .collect()
 }
 
-/// Whether two lists have the same ports, whatever their order.
+/// Whether two lists contain the same ports, in any order.
 fn same_ports(one: &Value, other: &Value) -> bool {
     let sorted = |ports: &Value| {
         let mut ports = ports.as_array().cloned().unwrap_or_default();
@@ -324,7 +324,7 @@ mod tests {
     }
 
     #[test]
-    fn headless_and_close_services() {
+    fn headless_and_traffic_distribution_are_set_on_creation() {
         let spec = serde_json::from_value(
             json!({ "port": 80, "headless": true, "trafficDistribution": "PreferClose" }),
         )
@@ -357,7 +357,7 @@ mod tests {
     }
 
     #[test]
-    fn an_owned_service_gets_its_metadata_back_except_what_is_unmanaged() {
+    fn metadata_of_an_owned_service_is_repaired_except_unmanaged_keys() {
         let mut spec = spec();
         spec.unmanaged_metadata =
             serde_json::from_value(json!({ "annotations": ["theirs"] })).unwrap();
@@ -369,7 +369,7 @@ mod tests {
     }
 
     #[test]
-    fn a_service_as_wanted_is_left_alone_whatever_the_order_of_its_ports() {
+    fn a_current_service_is_unchanged_in_any_order_of_its_ports() {
         let mut existing = build(&spec(), Role::Primary, None);
         existing["spec"]["ports"].as_array_mut().unwrap().reverse();
         existing["spec"]["clusterIP"] = json!("10.0.0.2");

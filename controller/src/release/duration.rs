@@ -1,8 +1,8 @@
-//! Durations as Kubernetes manifests write them: `30s`, `1m`, `1m30s`, `500ms`, `1h`.
+//! Durations in the notation of Kubernetes manifests: `30s`, `1m`, `1m30s`, `500ms`, `1h`.
 
 use std::time::Duration;
 
-/// Reads a duration; `None` if it is not one or does not fit.
+/// Parses a duration. Returns `None` if the text is not a duration or exceeds the range.
 pub fn parse(text: &str) -> Option<Duration> {
     let mut rest = text.trim();
     let mut total = Duration::ZERO;

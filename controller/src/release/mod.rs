@@ -1,7 +1,7 @@
-//! A release as this controller works on it: the validated form of a Canary.
+//! A release: the validated form of a Canary.
 //!
-//! - [`validation`]: from the custom resource and what it refers to, to a [`Release`]; every refusal is there
-//! - [`status`]: `status` of the Canary, from the object to the engine and back
+//! - [`validation`] turns the custom resource and the objects it refers to into a [`Release`], or into problems
+//! - [`status`] converts `status` of the Canary from the object to the engine and back
 
 pub mod duration;
 pub mod problem;

@@ -1,40 +1,40 @@
-//! What is wrong with a Canary, and what to do about it.
+//! Problems of a Canary, each with its fix.
 
 use std::fmt;
 
-/// One thing that is wrong.
+/// One problem of a Canary.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Problem {
     /// Path of the field.
     pub field: String,
-    /// What is wrong with it.
+    /// Description of the problem.
     pub message: String,
-    /// What to do about it.
-    pub mend: String,
+    /// The fix, in the imperative.
+    pub fix: String,
 }
 
 impl Problem {
-    /// What is wrong with `field`, and what to do about it.
+    /// A problem of `field` and its fix.
     pub fn new(
         field: impl Into<String>,
         message: impl Into<String>,
-        mend: impl Into<String>,
+        fix: impl Into<String>,
     ) -> Self {
         Self {
             field: field.into(),
             message: message.into(),
-            mend: mend.into(),
+            fix: fix.into(),
         }
     }
 }
 
 impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {} ({})", self.field, self.message, self.mend)
+        write!(f, "{}: {} ({})", self.field, self.message, self.fix)
     }
 }
 
-/// Everything that is wrong with a Canary.
+/// All problems of a Canary.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Problems(pub Vec<Problem>);
 

@@ -1,4 +1,4 @@
-//! A validated Canary: what the engine needs, and what the shell needs to carry out its plans.
+//! A validated Canary: the input of the engine, and the settings needed to apply its plans.
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -10,10 +10,10 @@ use crate::{
     cluster::labels::SelectorLabel,
 };
 
-/// A validated Canary. Its lists of metrics and webhooks have the order of the engine's.
+/// A validated Canary. Its metrics and webhooks are in the same order as those of the engine.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Release {
-    /// What the engine sees.
+    /// Input of the engine.
     pub canary: Canary,
     /// `metadata.uid` of the Canary.
     pub uid: String,
@@ -21,97 +21,97 @@ pub struct Release {
     pub service: ServiceSpec,
     /// Name of the apex Service.
     pub service_name: String,
-    /// The label by which the target selects its pods.
+    /// The label that the target selects its pods by.
     pub selector: SelectorLabel,
-    /// Where each metric of `canary.analysis.metrics` comes from.
+    /// Source of each metric in `canary.analysis.metrics`.
     pub metrics: Vec<MetricSource>,
-    /// How each webhook of `canary.analysis.hooks` is called.
+    /// Call of each webhook in `canary.analysis.hooks`.
     pub hooks: Vec<HookCall>,
-    /// Alerts of this canary; `None` means the controller's own notifier.
+    /// Alerts of this canary; `None` selects the controller's global notifier.
     pub alerts: Option<Vec<AlertTarget>>,
-    /// Prometheus server of built-in and inline queries.
+    /// URL of the Prometheus server for built-in and inline queries.
     pub metrics_server: String,
-    /// Values of `{{ … }}` in queries, without interval and variables.
+    /// Values of the `{{ … }}` placeholders in queries, except interval and variables.
     pub query_names: QueryNames,
-    /// What the user should know although nothing is refused.
+    /// Warnings about settings that are accepted.
     pub remarks: Vec<String>,
 }
 
-/// Names that queries can refer to.
+/// Names that queries can use as placeholders.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct QueryNames {
     /// Name of the Canary.
     pub name: String,
-    /// Its namespace.
+    /// Namespace of the Canary.
     pub namespace: String,
     /// Name of the target.
     pub target: String,
     /// Name of the apex Service.
     pub service: String,
-    /// Name of the Ingress, or of the target.
+    /// Name of the Ingress; the target's name when there is none.
     pub ingress: String,
-    /// Name of the route, or of the target.
+    /// Name of the route; the target's name when there is none.
     pub route: String,
 }
 
-/// Where a metric comes from.
+/// Source of a metric.
 #[derive(Debug, Clone, PartialEq)]
 pub struct MetricSource {
-    /// Window of the query, as text for the query.
+    /// Time window of the query, as written in the query.
     pub interval: String,
-    /// What is queried.
+    /// The query.
     pub query: Query,
 }
 
-/// What is queried.
+/// The query of a metric.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Query {
     /// `request-success-rate`
     SuccessRate,
     /// `request-duration`
     Duration,
-    /// Text in the Canary itself.
+    /// An inline query of the Canary.
     Inline(String),
     /// A MetricTemplate.
     Template {
-        /// Its namespace.
+        /// Namespace of the MetricTemplate.
         namespace: String,
-        /// Its name.
+        /// Name of the MetricTemplate.
         name: String,
-        /// Values of `{{ variables.KEY }}`.
+        /// Values for `{{ variables.KEY }}`.
         variables: BTreeMap<String, String>,
-        /// The template, or what is wrong with it: a release that is under way is not stopped by a template that
-        /// disappears, it fails its checks.
+        /// The template, or its problem. A template that disappears during a run does not invalidate the Canary; its
+        /// check fails instead.
         spec: Result<Box<MetricTemplateSpec>, String>,
     },
 }
 
-/// How a webhook is called.
+/// The call of a webhook.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct HookCall {
-    /// When it is called.
+    /// Stage of the release at which the webhook is called.
     pub kind: HookKind,
-    /// As specified.
+    /// The webhook's specification.
     pub spec: Webhook,
-    /// Time for one try.
+    /// Timeout of one attempt.
     pub timeout: Duration,
-    /// Further tries after a temporary failure.
+    /// Number of retries after a temporary failure.
     pub retries: u32,
 }
 
-/// Where an alert is sent.
+/// The destination of an alert.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AlertTarget {
-    /// Least severity that is sent.
+    /// Minimum severity of the alerts to send.
     pub severity: canary_engine::action::Severity,
-    /// Namespace of the provider, and of its Secret.
+    /// Namespace of the provider and its Secret.
     pub namespace: String,
     /// The provider.
     pub provider: AlertProviderSpec,
 }
 
 impl Release {
-    /// Namespace of everything that is generated.
+    /// Namespace of all generated objects.
     #[must_use]
     pub fn namespace(&self) -> &str {
         &self.canary.namespace
@@ -129,7 +129,7 @@ impl Release {
         format!("{}-primary", self.canary.target.name)
     }
 
-    /// The owner reference of everything that is generated.
+    /// The owner reference of all generated objects.
     #[must_use]
     pub fn owner(&self) -> Value {
         json!({

@@ -1,4 +1,4 @@
-//! `status` of the Canary: from the object to the engine and back.
+//! Conversion of the Canary's `status` from the object to the engine and back.
 
 use std::collections::BTreeMap;
 
@@ -17,20 +17,20 @@ use crate::{
     process::clock::seconds,
 };
 
-/// `status.waiting.reason` of a Canary that was refused.
+/// `status.waiting.reason` of a Canary that failed validation.
 pub const INVALID: &str = "Invalid";
 
-/// `status.waiting.reason` of a Canary whose last tick the API server stopped.
+/// `status.waiting.reason` of a Canary whose last tick failed because the API server refused a request.
 pub const REFUSED: &str = "Refused";
 
-/// The status of an object as this controller writes it; empty when there is none or it cannot be read.
+/// The status of a Canary object. Empty if the object has none or it cannot be parsed.
 #[must_use]
 pub fn of_object(object: &Object) -> CanaryStatus {
     let status = object.data.get("status").cloned().unwrap_or_default();
     serde_json::from_value(status).unwrap_or_default()
 }
 
-/// The status as the engine sees it.
+/// Converts the status of the object to that of the engine.
 #[must_use]
 pub fn read(status: &CanaryStatus) -> Status {
     Status {
@@ -90,15 +90,15 @@ fn read_check(check: &CheckStatus) -> Option<Check> {
     })
 }
 
-/// The merge patch that turns `old` into `new`, or `None` when nothing differs. Fields of others are not
-/// mentioned, so they survive.
+/// The merge patch that turns `old` into `new`, or `None` if they are equal. The patch omits the fields of other
+/// writers, so they survive.
 #[must_use]
 pub fn patch(old: &CanaryStatus, new: &Status, kind: TargetKind, now: Timestamp) -> Option<Value> {
     let written = write(old, new, kind, now);
     let is_first = old.phase.is_empty();
     let mut old = fields(old);
     if is_first {
-        // Zero is written as well: people and scripts read these from the start (Flagger).
+        // Flagger: the counters are present from the start, also when they are zero.
         for counter in ["failedChecks", "canaryWeight", "iterations"] {
             old.remove(counter);
         }
@@ -117,7 +117,8 @@ pub fn patch(old: &CanaryStatus, new: &Status, kind: TargetKind, now: Timestamp)
     Some(Value::Object(patch))
 }
 
-/// A merge patch merges objects, so entries that are gone are said to be.
+/// The value of a field in the merge patch. A merge patch keeps entries that it omits, so removed entries are set to
+/// null.
 fn difference(before: &Value, after: &Value) -> Value {
     match (before, after) {
         (Value::Object(before), Value::Object(after)) => {
@@ -138,7 +139,7 @@ fn fields(status: &CanaryStatus) -> Map<String, Value> {
     }
 }
 
-/// Every field that this controller owns, absent ones as null.
+/// All fields that this controller owns. Absent ones are null.
 fn write(
     old: &CanaryStatus,
     new: &Status,
@@ -192,7 +193,7 @@ fn write_check(check: &Check) -> CheckStatus {
         time: check.time.to_string(),
         name: check.name.clone(),
         weight: i64::from(check.weight),
-        // JSON has no infinity; the message has it.
+        // JSON cannot represent infinity; the message contains the value.
         value: check.value.filter(|value| value.is_finite()),
         threshold: check.threshold.clone(),
         verdict: check.verdict.as_str().to_owned(),
@@ -200,27 +201,28 @@ fn write_check(check: &Check) -> CheckStatus {
     }
 }
 
-/// The condition `Promoted` (Flagger: always the only one; its times tell when status and reason changed).
+/// The condition `Promoted`, the only one that Flagger sets. Its times are those of the last change of status and of
+/// reason.
 fn condition(
     old: &CanaryStatus,
     new: &Status,
     kind: TargetKind,
     now: Timestamp,
 ) -> Option<Condition> {
-    let wanted = condition::promoted(new, kind)?;
+    let desired = condition::promoted(new, kind)?;
     let before = old
         .conditions
         .iter()
         .flatten()
         .find(|condition| condition.type_ == condition::PROMOTED);
-    let same_status = before.filter(|before| before.status == wanted.status);
-    let same_reason = same_status.filter(|before| before.reason == wanted.reason);
+    let same_status = before.filter(|before| before.status == desired.status);
+    let same_reason = same_status.filter(|before| before.reason == desired.reason);
     let now = seconds(now);
     Some(Condition {
         type_: condition::PROMOTED.to_owned(),
-        status: wanted.status.to_owned(),
-        reason: wanted.reason.to_owned(),
-        message: wanted.message,
+        status: desired.status.to_owned(),
+        reason: desired.reason.to_owned(),
+        message: desired.message,
         last_update_time: same_reason
             .map_or_else(|| now.clone(), |before| before.last_update_time.clone()),
         last_transition_time: same_status.map_or(now, |before| before.last_transition_time.clone()),
@@ -264,7 +266,7 @@ mod tests {
         }
     }
 
-    /// What the API server makes of a merge patch.
+    /// Applies a merge patch as the API server does.
     fn merged(old: &CanaryStatus, patch: &Value) -> CanaryStatus {
         let mut value = json!(old);
         json_patch::merge(&mut value, patch);
@@ -272,7 +274,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_written_is_read_back() {
+    fn a_written_status_is_read_back_unchanged() {
         let status = progressing();
         let patch = patch(
             &CanaryStatus::default(),
@@ -289,7 +291,7 @@ mod tests {
     }
 
     #[test]
-    fn the_first_status_has_every_counter() {
+    fn the_first_status_contains_every_counter() {
         let initializing = Status {
             phase: Phase::Initializing,
             ..Status::default()
@@ -307,7 +309,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_is_written_when_nothing_differs() {
+    fn an_unchanged_status_is_not_written() {
         let first = patch(
             &CanaryStatus::default(),
             &progressing(),
@@ -322,7 +324,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_gone_is_removed_and_what_others_wrote_survives() {
+    fn removed_entries_are_cleared_and_fields_of_others_survive() {
         let mut old = merged(
             &CanaryStatus::default(),
             &patch(
@@ -348,7 +350,7 @@ mod tests {
     }
 
     #[test]
-    fn a_change_of_reason_keeps_the_time_of_the_status() {
+    fn a_change_of_reason_keeps_the_transition_time() {
         let old = merged(
             &CanaryStatus::default(),
             &patch(

@@ -1,4 +1,4 @@
-//! What the route objects of all routers have in common.
+//! Functions shared by the route objects of all routers.
 
 use canary_engine::observed::Weights;
 use serde_json::{Map, Value, json};
@@ -7,14 +7,14 @@ use crate::api::CustomMetadata;
 use crate::objects::{FLUX_ANNOTATIONS, json::object_at, services::is_annotated};
 
 const KUBECTL_ANNOTATION: &str = "kubectl.kubernetes.io/last-applied-configuration";
-/// The spec that an adopted route object had before, as JSON; written once, never overwritten.
+/// The spec of an adopted route object before its adoption, as JSON. It is written once and never overwritten.
 const ORIGINAL_ANNOTATION: &str = "flagger.kubernetes.io/original-configuration";
 
-/// Adds the metadata that a route object should have to what it has. One that is being adopted also remembers its
-/// spec, for the way back.
+/// Adds the desired metadata to a route object. If `adopted` is given, its original spec is saved in an annotation, so
+/// that it can be restored.
 pub(super) fn describe(object: &mut Value, apex: Option<&CustomMetadata>, adopted: Option<&Value>) {
     if let Some(existing) = adopted {
-        remember_original(existing, object);
+        save_original(existing, object);
     }
     let metadata = apex.cloned().unwrap_or_default();
     let labels = metadata.labels.into_iter().flatten();
@@ -26,19 +26,19 @@ pub(super) fn describe(object: &mut Value, apex: Option<&CustomMetadata>, adopte
     drop_empty(object, "labels");
 }
 
-/// Whether a route object has the labels, annotations and spec that it is made with.
-pub(super) fn is_made(made: &Value, existing: &Value) -> bool {
-    let (metadata, existing_metadata) = (&made["metadata"], &existing["metadata"]);
+/// Whether the labels, annotations and spec of a route object equal those of the generated one.
+pub(super) fn is_generated(generated: &Value, existing: &Value) -> bool {
+    let (metadata, existing_metadata) = (&generated["metadata"], &existing["metadata"]);
     let annotations = metadata["annotations"]
         .as_object()
         .cloned()
         .unwrap_or_default();
     metadata["labels"] == existing_metadata["labels"]
         && is_annotated(&existing_metadata["annotations"], &annotations)
-        && made["spec"] == existing["spec"]
+        && generated["spec"] == existing["spec"]
 }
 
-fn remember_original(existing: &Value, object: &mut Value) {
+fn save_original(existing: &Value, object: &mut Value) {
     let annotations = &existing["metadata"]["annotations"];
     let known =
         !annotations[KUBECTL_ANNOTATION].is_null() || !annotations[ORIGINAL_ANNOTATION].is_null();
@@ -61,18 +61,18 @@ fn drop_empty(object: &mut Value, field: &str) {
     }
 }
 
-/// The routes (or rules) of an object with the canary's in place: where it was, or where the one to the apex Service
-/// was, or before the first that takes every request.
+/// Inserts the canary's route (or rule) into those of an object: in the place of its predecessor or of the route to the
+/// apex Service, or else before the first route that matches all requests.
 pub(super) fn place(
     existing: Vec<Value>,
     route: Value,
     is_ours: impl Fn(&Value) -> bool,
-    takes_everything: impl Fn(&Value) -> bool,
+    matches_all: impl Fn(&Value) -> bool,
 ) -> Vec<Value> {
     let position = existing
         .iter()
         .position(&is_ours)
-        .or_else(|| existing.iter().position(takes_everything))
+        .or_else(|| existing.iter().position(matches_all))
         .unwrap_or(existing.len());
     let mut routes = existing;
     let after = routes.split_off(position);
@@ -81,7 +81,7 @@ pub(super) fn place(
     routes
 }
 
-/// Weights as they stand in an object, as percent. Those that do not sum to 100, as written by others, are scaled.
+/// Converts the weights in an object to percent. Weights set by another client may not add up to 100; they are scaled.
 pub(super) fn percent(primary: u64, canary: u64) -> Weights {
     let total = primary + canary;
     let percent = (canary * 100 + total / 2).checked_div(total).unwrap_or(0);

@@ -1,6 +1,6 @@
-//! Routing: how traffic is split between primary and canary.
+//! Routing: the split of traffic between primary and canary.
 //!
-//! A router is one file and one line in `ROUTERS`; a name that is not in it is refused.
+//! A new router needs its own module and one line in `ROUTERS`. Names that are not in `ROUTERS` are refused.
 
 mod gateway_api;
 mod istio;
@@ -17,51 +17,51 @@ use crate::{
     release::{Release, problem::Problem},
 };
 
-/// The route objects of a canary as they are.
+/// The state of the route objects of a canary.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Route {
-    /// Whether they are as wanted, weights aside.
+    /// Whether the objects exist and are current, regardless of weights.
     pub presence: Presence,
-    /// The live weights; `None` without a route.
+    /// The current weights; `None` if there is no route.
     pub weights: Option<Weights>,
-    /// Why requests may not follow the route as it is now; `None` when they do, or when the objects cannot tell.
+    /// Why the current route may not be in effect yet; `None` if it is in effect or if the objects do not report it.
     pub pending: Option<String>,
 }
 
-/// The queries of the two built-in metrics, for Prometheus.
+/// The Prometheus queries of the two built-in metrics.
 #[derive(Debug)]
 pub struct Queries {
-    /// `request-success-rate`: percentage of requests to the canary that were not answered with 5xx.
+    /// `request-success-rate`: percentage of requests to the canary with a status other than 5xx.
     pub success_rate: &'static str,
-    /// `request-duration`: 99th percentile of the duration of requests to the canary, in milliseconds.
+    /// `request-duration`: 99th percentile of the request duration of the canary, in milliseconds.
     pub duration: &'static str,
 }
 
 /// Splits traffic between primary and canary.
 pub trait Router: Send + Sync {
-    /// The kinds of its objects; a cluster that lacks one cannot have canaries of this router.
+    /// The kinds of the route objects. Canaries of this router need a cluster that serves all of them.
     fn kinds(&self) -> &'static [Kind];
 
-    /// What it cannot carry out of `spec.service`.
+    /// Validates `spec.service` for this router.
     fn problems(&self, spec: &ServiceSpec) -> Vec<Problem>;
 
-    /// Fields of `spec.service` that are given, belong to another router and have no effect with this one.
+    /// Fields of `spec.service` that are set but have no effect, because they apply to other routers.
     fn without_effect(&self, spec: &ServiceSpec) -> Vec<&'static str>;
 
-    /// Its objects of a canary, by kind and name.
+    /// Kind and name of each route object of a canary.
     fn names(&self, release: &Release) -> Vec<(Kind, String)>;
 
-    /// Whose an object of one of these names is that nobody owns, by its shape.
+    /// The claim on an existing object with one of these names and without an owner, judged by its shape.
     fn claim(&self, release: &Release, kind: Kind, name: &str, existing: &Value) -> Claim;
 
-    /// The built-in metrics: what its proxies, or the app, count about the canary.
+    /// The queries of the built-in metrics, which use counters of the router's proxies or of the app.
     fn queries(&self) -> &'static Queries;
 
-    /// The route objects of a canary as they are.
+    /// Reads the state of the route objects of a canary.
     fn observe(&self, release: &Release, cluster: &Cluster) -> Route;
 
-    /// Creates or repairs the route objects and sets the weights, in one write where they are one object. Does
-    /// nothing when everything is as wanted.
+    /// Creates or repairs the route objects and sets the weights. Weights and repairs of the same object are one write.
+    /// Does nothing if the objects are current.
     fn ensure<'a>(
         &'a self,
         release: &'a Release,
@@ -69,7 +69,7 @@ pub trait Router: Send + Sync {
         weights: Weights,
     ) -> BoxFuture<'a, Result<(), WriteError>>;
 
-    /// Sets the weights. Does nothing when they are set.
+    /// Sets the weights. Does nothing if they are already set.
     fn set_weights<'a>(
         &'a self,
         release: &'a Release,
@@ -78,15 +78,15 @@ pub trait Router: Send + Sync {
     ) -> BoxFuture<'a, Result<(), WriteError>>;
 }
 
-/// Every router by the name that Canaries use. The two names of the Gateway API are Flagger's for two versions of
-/// one object, which every cluster since 2023 serves as the first.
+/// All routers by provider name. Flagger has one name for each of two versions of HTTPRoute. This controller uses `v1`
+/// for both, which the Gateway API has served since 2023.
 const ROUTERS: [(&str, &dyn Router); 3] = [
     ("istio", &istio::Istio),
     ("gatewayapi:v1", &gateway_api::GatewayApi),
     ("gatewayapi:v1beta1", &gateway_api::GatewayApi),
 ];
 
-/// Whether there is a router of this name.
+/// Whether a router of this name exists.
 #[must_use]
 pub fn is_known(name: &str) -> bool {
     find(name).is_some()
@@ -107,7 +107,7 @@ pub fn find(name: &str) -> Option<&'static dyn Router> {
         .map(|(_, router)| *router)
 }
 
-/// The fields whose flag is set.
+/// The names of the fields whose flag is set.
 fn given(fields: &[(&'static str, bool)]) -> Vec<&'static str> {
     let given = fields.iter().filter(|(_, given)| *given);
     given.map(|(field, _)| *field).collect()

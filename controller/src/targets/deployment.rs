@@ -1,4 +1,4 @@
-//! The primary Deployment: a copy of the target under another name and selector label.
+//! The primary Deployment: a copy of the target with its own name and selector label.
 
 use std::collections::BTreeMap;
 
@@ -16,16 +16,16 @@ use crate::{
     },
 };
 
-/// Annotation of the primary Deployment: the target revision its template was copied from.
+/// Annotation of the primary Deployment: the target revision that its pod template is a copy of.
 pub const REVISION_ANNOTATION: &str = "flagger.app/copied-revision";
-/// Annotation of the primary Deployment: the tracked configuration copied together with it, as JSON.
+/// Annotation of the primary Deployment: checksums of the tracked ConfigMaps and Secrets copied with it, as JSON.
 pub const CONFIGS_ANNOTATION: &str = "flagger.app/copied-configs";
-/// Annotation of the primary's pod template. Flagger draws it at random for each promotion; here it is derived
-/// from what is promoted, so that repeating a promotion changes nothing.
+/// Annotation of the primary's pod template. Flagger sets a random value in each promotion. This controller derives the
+/// value from the promoted revision and configuration, so that promotion is idempotent.
 const ID_ANNOTATION: &str = "flagger-id";
 
-/// Whose a Deployment of the primary's name is that nobody owns: ours if it selects the primary's pods, and they were
-/// copied from a target.
+/// The claim on a Deployment without an owner: ours if it selects the primary's pods, and its pod template is a copy of
+/// a target's.
 #[must_use]
 pub fn claim(selector: &SelectorLabel, existing: &Value) -> Claim {
     let labels = |labels: &Value| {
@@ -36,32 +36,30 @@ pub fn claim(selector: &SelectorLabel, existing: &Value) -> Claim {
     let wanted = labels(&json!({ &selector.key: selector.primary_value() }));
     let selected = labels(&existing["spec"]["selector"]["matchLabels"]);
     if wanted != selected {
-        return Claim::Foreign(format!(
-            "it selects its pods by {selected}, and a primary by {wanted}"
-        ));
+        return Claim::Foreign(format!("its selector is {selected}, not {wanted}"));
     }
     if existing["spec"]["template"]["metadata"]["annotations"][ID_ANNOTATION].is_null() {
         return Claim::Foreign(format!(
-            "its pods lack the annotation {ID_ANNOTATION} of pods that were copied from a target"
+            "its pod template lacks the annotation {ID_ANNOTATION}, which that of a primary has"
         ));
     }
     Claim::Ours
 }
 
-/// What the primary is made from.
+/// Input for building the primary.
 #[derive(Debug, Clone, Copy)]
 pub struct Source<'a> {
     /// The target Deployment as the API server returned it.
     pub target: &'a Value,
-    /// Its revision.
+    /// Revision of the target.
     pub revision: &'a str,
-    /// Its selector label.
+    /// Selector label of the target.
     pub selector: &'a SelectorLabel,
     /// Keys of `--selector-labels`.
     pub selector_keys: &'a [String],
     /// Tracked ConfigMaps and Secrets with their checksums.
     pub tracked: &'a BTreeMap<ConfigRef, String>,
-    /// Labels that are copied.
+    /// Labels to copy.
     pub labels: &'a LabelPrefixes,
 }
 
@@ -70,7 +68,7 @@ impl Source<'_> {
         self.target["metadata"]["name"].as_str().unwrap_or_default()
     }
 
-    /// The primary as it is created.
+    /// Builds the primary for creation.
     #[must_use]
     pub fn create(&self, owner: &Value) -> Value {
         let metadata = &self.target["metadata"];
@@ -79,7 +77,7 @@ impl Source<'_> {
                 && key != "kubectl.kubernetes.io/last-applied-configuration"
                 && key != "deployment.kubernetes.io/revision"
         });
-        self.say_what_was_copied(&mut annotations);
+        self.annotate_source(&mut annotations);
         let mut primary = json!({
             "apiVersion": "apps/v1",
             "kind": "Deployment",
@@ -98,7 +96,7 @@ impl Source<'_> {
         primary
     }
 
-    /// The primary as it is after promotion; equal to `existing` when that has been done.
+    /// Builds the promoted primary. The result equals `existing` if the promotion has already been applied.
     #[must_use]
     pub fn promote(&self, existing: &Value) -> Value {
         let mut primary = existing.clone();
@@ -106,11 +104,11 @@ impl Source<'_> {
             self.labels.includes(key)
         });
         let mut annotations = entries(&existing["metadata"]["annotations"], |key| {
-            // Bookkeeping of the deployment controller, not of the target.
+            // Set by the Deployment controller on the primary itself.
             key.starts_with("deployment.kubernetes.io/")
         });
         annotations.extend(of_target);
-        self.say_what_was_copied(&mut annotations);
+        self.annotate_source(&mut annotations);
         let metadata = object_at(&mut primary, &["metadata"]);
         metadata.insert("labels".to_owned(), Value::Object(self.object_labels()));
         metadata.insert("annotations".to_owned(), Value::Object(annotations));
@@ -121,7 +119,7 @@ impl Source<'_> {
         primary
     }
 
-    fn say_what_was_copied(&self, annotations: &mut Map<String, Value>) {
+    fn annotate_source(&self, annotations: &mut Map<String, Value>) {
         let configs: BTreeMap<_, _> = self
             .tracked
             .iter()
@@ -180,7 +178,8 @@ impl Source<'_> {
         template
     }
 
-    /// Changes with the revision and with every tracked checksum, so that pods restart for changed configuration.
+    /// Value of the ID annotation. It depends on the revision and all tracked checksums, so that changed configuration
+    /// restarts the pods.
     fn id(&self) -> String {
         let mut text = self.revision.to_owned();
         for (reference, checksum) in self.tracked {
@@ -189,8 +188,8 @@ impl Source<'_> {
         digest::uuid(&text)
     }
 
-    /// Anti-affinity and topology spread are about the pods of one Deployment, so the primary's name its own
-    /// (Flagger: affinity is not rewritten).
+    /// Anti-affinity and topology spread usually refer to the pods of the Deployment itself, so those of the primary
+    /// must select the primary's pods. Flagger: affinity is not rewritten.
     fn rewrite_selectors(&self, pod_spec: &mut Value) {
         if let Some(anti) = pod_spec.pointer_mut("/affinity/podAntiAffinity") {
             for term in list(anti, "requiredDuringSchedulingIgnoredDuringExecution") {
@@ -241,7 +240,7 @@ fn list<'a>(value: &'a mut Value, field: &str) -> impl Iterator<Item = &'a mut V
         .flatten()
 }
 
-/// The entries of an object whose keys are wanted.
+/// The entries of an object whose keys pass the filter.
 fn entries(value: &Value, wanted: impl Fn(&str) -> bool) -> Map<String, Value> {
     let all = value.as_object().into_iter().flatten();
     all.filter(|(key, _)| wanted(key))
@@ -364,7 +363,7 @@ mod tests {
     }
 
     #[test]
-    fn a_target_at_zero_replicas_makes_a_primary_of_one_and_leaves_a_promoted_one_alone() {
+    fn a_target_scaled_to_zero_creates_one_primary_replica_and_keeps_the_scale_on_promotion() {
         let created = with_source(&target(), "sha256:1", "aa", |s| s.create(&owner()));
         assert_eq!(created["spec"]["replicas"], 1);
         let mut running = created;
@@ -374,7 +373,7 @@ mod tests {
     }
 
     #[test]
-    fn the_selector_label_is_the_first_known_one() {
+    fn the_selector_label_is_the_first_one_in_use() {
         let found = SelectorLabel::find(&target(), &keys()).unwrap();
         assert_eq!(
             found,

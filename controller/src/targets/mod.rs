@@ -1,3 +1,3 @@
-//! Targets: the workloads that can be released, one file per kind.
+//! Targets: the workloads that can be released, one file for each kind.
 
 pub mod deployment;

@@ -63,8 +63,8 @@ pub struct Context {
     pub unownable: Unownable,
 }
 
-/// Since when the controller of a workload has not observed its generation, by namespace and name, or a route has been
-/// pending.
+/// Since when a workload has been unready, its controller has not observed its generation, or a route has been pending, by
+/// namespace and name.
 #[derive(Debug, Default)]
 pub struct Lags(Mutex<HashMap<String, (Option<i64>, Timestamp)>>);
 

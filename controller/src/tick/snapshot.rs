@@ -185,8 +185,8 @@ fn see(object: &Arc<Object>, ctx: &Context) -> Result<Snapshot, Problems> {
     })
 }
 
-/// Notes since when the generations of both workloads have been behind, and the route has been pending, which no object
-/// says.
+/// Records since when both workloads have been unready, their generations have been behind, and the route has been pending.
+/// No object has these times.
 fn note_lag(observed: &mut Observed, release: &Release, ctx: &Context) {
     let now = observed.now;
     let since = |workload: &Workload, name: &str| {
@@ -200,6 +200,18 @@ fn note_lag(observed: &mut Observed, release: &Release, ctx: &Context) {
     target.behind_since = since(target, release.target());
     if let Some(primary) = &mut observed.primary {
         primary.workload.behind_since = since(&primary.workload, &release.primary());
+    }
+    let ready = canary_engine::ready(&release.canary, observed);
+    let unready_since = |name: &str, is_ready: bool| {
+        let name = format!("ready/{}/{name}", release.namespace());
+        ctx.lags.since(&name, None, is_ready, now)
+    };
+    observed.target.workload.unready_since = unready_since(release.target(), ready.target);
+    // A primary that does not exist yet is created before anything waits for it.
+    let is_ready = ready.primary || observed.primary.is_none();
+    let since = unready_since(&release.primary(), is_ready);
+    if let Some(primary) = &mut observed.primary {
+        primary.workload.unready_since = since;
     }
     // A route that does not exist yet is created before anything waits for it.
     let is_settled = observed.route.is_none() || observed.route_pending.is_none();

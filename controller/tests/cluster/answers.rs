@@ -9,7 +9,7 @@ use std::{
     time::Duration,
 };
 
-use controller::cluster::{Cluster, Kind, Tell};
+use controller::cluster::{Cluster, Kind, Notify};
 use localcluster_apiserver::admission::{Answer, Denial, Failure, Quota, Refusal};
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
@@ -48,7 +48,9 @@ async fn refusal(world: &World) -> String {
     }
     let sentence = warning.split(": ").nth(1).unwrap();
     assert_eq!(warning.matches(sentence).count(), 1, "{warning}");
-    warning
+    // A dry run was refused.
+    let refused = warning.strip_suffix("; nothing has been made yet");
+    refused.expect(&warning).to_owned()
 }
 
 #[tokio::test(start_paused = true)]
@@ -63,7 +65,7 @@ async fn an_exceeded_quota_is_reported_with_its_name() {
         warning,
         "create Deployment default/simple-app-primary: deployments.apps \"simple-app-primary\" is forbidden: exceeded \
          quota: objects, requested: count/deployments.apps=1, used: count/deployments.apps=1, limited: \
-         count/deployments.apps=1; raise ResourceQuota \"objects\", or delete what is no longer needed"
+         count/deployments.apps=1; raise ResourceQuota \"objects\", or delete unused objects"
     );
     admission.set_quotas([]);
     world.phase("simple-app", "Initialized").await;
@@ -84,8 +86,7 @@ async fn a_denial_names_the_admission_webhook() {
     assert_eq!(
         warning,
         "create Deployment default/simple-app-primary: admission webhook \"deny.example.com\" denied the request: images \
-         must come from our registry; do what admission webhook \"deny.example.com\" asks for, or exempt this object \
-         from it"
+         must come from our registry; comply with admission webhook \"deny.example.com\", or exempt this object from it"
     );
 }
 
@@ -104,8 +105,8 @@ async fn a_pod_security_violation_names_the_level() {
     }]);
     world.deploy(&canary()).await;
     let warning = refusal(&world).await;
-    let end = "violates PodSecurity \"restricted:latest\": allowPrivilegeEscalation != false; change the pods so that they \
-               keep to \"restricted:latest\", or the namespace's label pod-security.kubernetes.io/enforce";
+    let end = "violates PodSecurity \"restricted:latest\": allowPrivilegeEscalation != false; change the pods to \
+               comply with \"restricted:latest\", or change the namespace's label pod-security.kubernetes.io/enforce";
     assert!(warning.ends_with(end), "{warning}");
 }
 
@@ -151,7 +152,7 @@ async fn enforced_owner_references_are_reported_with_the_permission_on_the_owner
     take_rule(&world, "flagger.app", "canaries/finalizers").await;
     world.deploy(&canary()).await;
     let warning = refusal(&world).await;
-    let end = "OwnerReferencesPermissionEnforcement is on, so the owner can be set only by an account with \"update\" on \
+    let end = "OwnerReferencesPermissionEnforcement is enabled, so setting the owner requires \"update\" on \
                canaries.flagger.app/finalizers in namespace default: grant it by RBAC";
     assert!(warning.ends_with(end), "{warning}");
     world.apply_rules().await;
@@ -161,8 +162,8 @@ async fn enforced_owner_references_are_reported_with_the_permission_on_the_owner
 #[tokio::test(start_paused = true)]
 async fn a_404_in_plain_text_does_not_mean_that_the_object_is_missing() {
     let world = World::new().await;
-    let (tell, end): (Tell, _) = (Arc::new(|_| {}), CancellationToken::new());
-    let cluster = Cluster::watch(world.client.clone(), None, &tell, &end);
+    let (notify, end): (Notify, _) = (Arc::new(|_| {}), CancellationToken::new());
+    let cluster = Cluster::watch(world.client.clone(), None, &notify, &end);
     world
         .apply(
             Kind::ConfigMap,
@@ -174,7 +175,7 @@ async fn a_404_in_plain_text_does_not_mean_that_the_object_is_missing() {
     let failure = cluster.live(Kind::ConfigMap, "default", "c").await;
     assert_eq!(
         failure.unwrap_err().to_string(),
-        "get ConfigMap default/c: the API server, or a proxy before it, answered with 404: page not found"
+        "get ConfigMap default/c: the API server or a proxy in front of it returned 404: page not found"
     );
     let found = cluster.live(Kind::ConfigMap, "default", "c").await;
     assert!(found.unwrap().is_some());
@@ -295,6 +296,7 @@ async fn a_kind_that_is_absent_from_discovery_is_missing_even_if_the_404_is_plai
         })
         .await;
     let events = world.events("other").await;
-    let words = format!("spec.provider: {resource} is not served; apply its definition");
+    let words =
+        format!("spec.provider: {resource} is not served; apply its CustomResourceDefinition");
     assert!(events[0].contains(&words), "{events:#?}");
 }

@@ -223,7 +223,7 @@ async fn the_target_keeps_serving_until_its_route_is_accepted() {
         .await;
     tokio::time::sleep(Duration::from_secs(120)).await;
     let events = world.events("simple-app").await;
-    let reports = |event: &&String| event.contains("no parent has taken it up");
+    let reports = |event: &&String| event.contains("no parent has reported a status");
     assert_eq!(events.iter().filter(reports).count(), 1, "{events:#?}");
     let target = world.get(Kind::Deployment, "simple-app").await;
     assert_eq!(target["spec"]["replicas"], 1);
@@ -284,7 +284,7 @@ async fn without_the_gateway_api_only_its_canaries_are_refused_until_it_is_insta
     world.set_image("1.0.1").await;
     world.phase("simple-app", "Succeeded").await;
     let refusal = "Warning Canary other.default is not valid: spec.provider: \
-                   httproutes.gateway.networking.k8s.io is not served; apply its definition";
+                   httproutes.gateway.networking.k8s.io is not served; apply its CustomResourceDefinition";
     let events = world.events("other").await;
     assert!(
         events.len() == 1 && events[0].starts_with(refusal),

@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use controller::cluster::{Cluster, Freshness, Key, Kind, Tell};
+use controller::cluster::{Cluster, Freshness, Key, Kind, Notify};
 use kube::api::{Patch, PatchParams};
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
@@ -135,8 +135,8 @@ async fn a_canary_whose_pods_fail_during_a_check_gets_no_more_traffic() {
 async fn a_tick_does_not_wait_for_writes_of_another_canary() {
     let world = World::new().await;
     let watches = CancellationToken::new();
-    let tell: Tell = Arc::new(|_| {});
-    let cluster = Cluster::watch(world.client.clone(), None, &tell, &watches);
+    let notify: Notify = Arc::new(|_| {});
+    let cluster = Cluster::watch(world.client.clone(), None, &notify, &watches);
     world
         .until("the initial lists", async || cluster.unready().is_empty())
         .await;

@@ -355,13 +355,13 @@ fn strangers() -> Vec<(Kind, &'static str, Value, &'static str)> {
             Kind::Deployment,
             "simple-app-primary",
             other(json!({ "app": "db" })),
-            "it selects its pods by app=db, and a primary by app=simple-app-primary",
+            "its selector is app=db, not app=simple-app-primary",
         ),
         (
             Kind::Deployment,
             "simple-app-primary",
             other(json!({ "app": "simple-app-primary" })),
-            "its pods lack the annotation flagger-id",
+            "its pod template lacks the annotation flagger-id",
         ),
         (
             Kind::Service,
@@ -371,7 +371,7 @@ fn strangers() -> Vec<(Kind, &'static str, Value, &'static str)> {
                 "simple-app-primary",
                 selecting(json!({ "app": "db" })),
             ),
-            r#"it selects pods by {"app":"db"}, and not by {"app":"simple-app-primary"}"#,
+            r#"its selector is {"app":"db"}, not {"app":"simple-app-primary"}"#,
         ),
         (
             Kind::Service,
@@ -387,7 +387,7 @@ fn strangers() -> Vec<(Kind, &'static str, Value, &'static str)> {
             Kind::Service,
             "simple-app-canary",
             named(Kind::Service, "simple-app-canary", service_of_another),
-            "Shop shop owns it",
+            "it is owned by Shop shop",
         ),
         (
             Kind::DestinationRule,
@@ -397,7 +397,7 @@ fn strangers() -> Vec<(Kind, &'static str, Value, &'static str)> {
                 "simple-app-canary",
                 json!({ "spec": { "host": "other" } }),
             ),
-            r#"its host is "other", and not "simple-app-canary""#,
+            r#"its host is "other", not "simple-app-canary""#,
         ),
         (
             Kind::DestinationRule,
@@ -407,7 +407,7 @@ fn strangers() -> Vec<(Kind, &'static str, Value, &'static str)> {
                 "simple-app-primary",
                 json!({ "spec": { "host": "simple-app-primary", "subsets": [{ "name": "v1", "labels": { "v": "1" } }] } }),
             ),
-            "a canary's has no spec.subsets",
+            "it sets spec.subsets, which generated DestinationRules do not",
         ),
         (
             Kind::ConfigMap,
@@ -417,7 +417,7 @@ fn strangers() -> Vec<(Kind, &'static str, Value, &'static str)> {
                 "settings-primary",
                 json!({ "data": { "key": "theirs" } }),
             ),
-            r#"it has other content than ConfigMap "settings" and the primary does not use it"#,
+            r#"its content differs from ConfigMap "settings" and the primary does not use it"#,
         ),
     ]
 }

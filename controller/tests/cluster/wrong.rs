@@ -56,7 +56,7 @@ pub fn cases() -> Vec<(&'static str, Value, &'static str, &'static str)> {
             "/spec/analysis/metrics/0/thresholdRange",
             json!({ "min": 5, "max": 3 }),
             "spec.analysis.metrics[0].thresholdRange",
-            "exchange the two",
+            "swap min and max",
         ),
         (
             "/spec/analysis/metrics/0/templateRef/name",
@@ -110,7 +110,7 @@ pub fn cases() -> Vec<(&'static str, Value, &'static str, &'static str)> {
             "/spec/targetRef/kind",
             json!("DaemonSet"),
             "spec.targetRef.kind",
-            "name a Deployment",
+            "use a Deployment",
         ),
         (
             "/spec/service/port",
@@ -334,7 +334,7 @@ async fn a_canary_whose_deployment_is_deleted_gets_no_traffic_until_it_is_recrea
         .until("the status shows the reason", async || {
             let waiting = world.status("simple-app").await["waiting"].clone();
             let text = waiting["message"].as_str().unwrap_or_default().to_owned();
-            waiting["reason"] == "CanaryNotReady" && text.contains("it is gone; create it again")
+            waiting["reason"] == "CanaryNotReady" && text.contains("it was deleted; recreate it")
         })
         .await;
     assert_eq!(world.status("simple-app").await["phase"], "Progressing");

@@ -1,9 +1,9 @@
-//! The modules of every crate need each other in one direction only.
+//! The modules of every crate have no import cycles.
 //!
-//! A file needs another when it uses a name that the other defines. Two things do not count: re-exports, and the names
-//! that a file takes from the `mod.rs` of its own folder, which belongs to the same module.
+//! A file depends on another if it uses a name that the other defines. Exceptions are re-exports and names from the
+//! `mod.rs` of the file's own folder, which belongs to the same module.
 
-mod circles;
+mod cycles;
 mod modules;
 mod names;
 
@@ -15,19 +15,19 @@ use std::{
 use modules::Modules;
 
 #[test]
-fn no_two_files_need_each_other() {
+fn crates_have_no_import_cycles() {
     let mut found = String::new();
     for root in crate_roots() {
         let needs = Modules::read(&root).needs();
-        for circle in circles::find(&needs) {
-            found.push_str(&circle);
+        for cycle in cycles::find(&needs) {
+            found.push_str(&cycle);
         }
     }
-    assert!(found.is_empty(), "import circles:\n{found}");
+    assert!(found.is_empty(), "import cycles:\n{found}");
 }
 
 #[test]
-fn a_circle_over_three_files_is_found() {
+fn a_cycle_of_three_files_is_found() {
     let dir = tempfile::tempdir().unwrap();
     let files = [
         ("lib.rs", "mod a; mod b; mod c; pub use a::A;"),
@@ -42,14 +42,14 @@ fn a_circle_over_three_files_is_found() {
         fs::write(dir.path().join(name), text).unwrap();
     }
     let needs = Modules::read(&dir.path().join("lib.rs")).needs();
-    let circles = circles::find(&needs);
-    assert_eq!(circles.len(), 1);
+    let cycles = cycles::find(&needs);
+    assert_eq!(cycles.len(), 1);
     for line in ["a.rs needs", "b.rs needs", "c.rs needs"] {
-        assert!(circles[0].contains(line), "{}", circles[0]);
+        assert!(cycles[0].contains(line), "{}", cycles[0]);
     }
 }
 
-/// The first file of every library, program and example of the workspace.
+/// The root file of every library, program and example of the workspace.
 fn crate_roots() -> Vec<PathBuf> {
     let workspace = Path::new(env!("CARGO_MANIFEST_DIR"))
         .parent()

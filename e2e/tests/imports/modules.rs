@@ -1,4 +1,4 @@
-//! The modules of a crate, and which file needs which.
+//! The modules of a crate and the dependencies between their files.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -10,13 +10,13 @@ use syn::Item;
 
 use crate::names::{Import, Names};
 
-/// For each file the files it needs, with the names it takes from them.
+/// The dependencies of each file, with the names it uses from them.
 pub(crate) type Needs = BTreeMap<PathBuf, BTreeMap<PathBuf, BTreeSet<String>>>;
 
-/// The path of a module: `["api", "canary"]`; the root is empty.
+/// The path of a module, e.g. `["api", "canary"]`. The root is empty.
 type ModulePath = Vec<String>;
 
-/// All modules of one crate, without those of its tests.
+/// All modules of one crate except its tests.
 #[derive(Default)]
 pub(crate) struct Modules(BTreeMap<ModulePath, Module>);
 
@@ -26,7 +26,7 @@ struct Module {
 }
 
 impl Modules {
-    /// Reads the crate that begins with the file `root`.
+    /// Reads the crate with the root file `root`.
     pub(crate) fn read(root: &Path) -> Self {
         let mut modules = Self::default();
         let folder = root.parent().expect("a file in a folder");
@@ -34,7 +34,7 @@ impl Modules {
         modules
     }
 
-    /// `folder` is where the files of child modules are.
+    /// Reads one file. `folder` contains the files of its child modules.
     fn read_file(&mut self, file: &Path, folder: &Path, path: ModulePath) {
         let text = fs::read_to_string(file).expect("the file of a module");
         let parsed = syn::parse_file(&text).expect("Rust");
@@ -66,7 +66,7 @@ impl Modules {
         self.0.insert(path, module);
     }
 
-    /// Which file needs which.
+    /// Returns the dependencies between the files.
     pub(crate) fn needs(&self) -> Needs {
         let mut needs = Needs::new();
         for (path, module) in &self.0 {
@@ -87,7 +87,7 @@ impl Modules {
         needs
     }
 
-    /// The file that defines what `used` names inside the module `at`, and the name it takes from there.
+    /// Resolves the path `used` in the module `at` to the defining file and the name in it.
     fn definition(
         &self,
         at: &ModulePath,
@@ -133,7 +133,7 @@ impl Modules {
             if !defined && let Some(found) = self.by_glob(&current, module, rest, depth) {
                 return Some(found);
             }
-            // An unknown first name is another crate, or of the language.
+            // An unknown first segment is another crate or part of the language.
             let known = defined || absolute || current != *at;
             return known.then(|| (&module.file, name.clone()));
         }
@@ -156,7 +156,8 @@ impl Modules {
     }
 }
 
-/// Whether `file` is the `mod.rs` (`lib.rs`, `main.rs`) of a folder that `other` is in. The two are parts of one module.
+/// Returns whether `file` is the `mod.rs` (`lib.rs`, `main.rs`) of a folder that contains `other`. Both then belong to
+/// one module.
 fn is_above(file: &Path, other: &Path) -> bool {
     let opens_folder = file
         .file_name()
@@ -167,7 +168,7 @@ fn is_above(file: &Path, other: &Path) -> bool {
             .is_some_and(|folder| other.starts_with(folder))
 }
 
-/// Whether an item is compiled for tests only.
+/// Returns whether an item is compiled only for tests.
 pub(crate) fn is_test(attributes: &[syn::Attribute]) -> bool {
     attributes.iter().any(|attribute| {
         let is_cfg = attribute.path().is_ident("cfg");

@@ -1,4 +1,4 @@
-//! The names of one module: imported, used and defined.
+//! The imported, used and defined names of a module.
 
 use std::collections::BTreeSet;
 
@@ -7,22 +7,22 @@ use syn::{Item, UseTree, Visibility, visit::Visit};
 
 use crate::modules::is_test;
 
-/// A `use` of one name.
+/// A single imported name.
 pub(crate) struct Import {
-    /// The name it has in this module.
+    /// The name in this module.
     pub(crate) name: String,
-    /// The path of what is imported; for a glob that of the module.
+    /// The imported path; for a glob the path of the module.
     pub(crate) path: Vec<String>,
     /// Whether it is a re-export.
     pub(crate) public: bool,
 }
 
-/// The names of one module, without those of its child modules and tests.
+/// The names of one module, without its child modules and tests.
 #[derive(Default)]
 pub(crate) struct Names {
     pub(crate) imports: Vec<Import>,
     pub(crate) globs: Vec<Import>,
-    /// Paths in the code.
+    /// All paths used in the code.
     pub(crate) used: BTreeSet<Vec<String>>,
     pub(crate) defined: BTreeSet<String>,
 }
@@ -77,7 +77,7 @@ impl Names {
         self.imports.push(Import { name, path, public });
     }
 
-    /// Paths inside the call of a macro, which are only tokens.
+    /// Adds the paths in the arguments of a macro, which are only tokens.
     fn add_tokens(&mut self, tokens: TokenStream) {
         let mut path: Vec<String> = Vec::new();
         let mut colons = 0;
@@ -114,7 +114,7 @@ impl Names {
 impl Visit<'_> for Names {
     fn visit_item(&mut self, item: &Item) {
         match item {
-            // Read on their own.
+            // Read separately.
             Item::Mod(_) => {}
             Item::Use(item) => {
                 if !is_test(&item.attrs) {
@@ -142,7 +142,7 @@ impl Visit<'_> for Names {
     }
 }
 
-/// The name that an item adds to its module.
+/// The name that an item defines in its module.
 fn defined(item: &Item) -> Option<String> {
     let ident = match item {
         Item::Const(item) => &item.ident,

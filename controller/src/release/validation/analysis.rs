@@ -16,7 +16,7 @@ use crate::{
     release::spec::{AlertTarget, HookCall, MetricSource, QueryNames},
 };
 
-/// An analysis, taken apart.
+/// The parts of a validated analysis.
 pub(super) struct Parts {
     pub(super) analysis: Analysis,
     pub(super) metrics: Vec<MetricSource>,
@@ -68,11 +68,11 @@ impl Check<'_> {
             self.problem(
                 field,
                 format!(
-                    "{}s is shorter than {}s",
+                    "{}s is shorter than the minimum of {}s",
                     interval.as_secs_f64(),
                     min.as_secs_f64()
                 ),
-                "lengthen it, or allow it by the controller's --min-interval",
+                "increase it, or lower the controller's --min-interval",
             );
         }
         interval
@@ -104,7 +104,7 @@ impl Check<'_> {
                 self.problem(
                     field,
                     format!("{value} is not a percentage"),
-                    "write a number from 0 to 100",
+                    "use a number from 0 to 100",
                 );
                 100
             }
@@ -112,7 +112,7 @@ impl Check<'_> {
     }
 }
 
-/// Failed checks at which a release is rolled back. (Flagger: 1 when absent, zero or negative.)
+/// Number of failed checks after which a release is rolled back. Flagger: 1 when absent, zero or negative.
 #[must_use]
 pub fn threshold(spec: &AnalysisSpec) -> u32 {
     let given = spec.threshold.and_then(|n| u32::try_from(n).ok());

@@ -1,4 +1,4 @@
-//! Durations of the spec.
+//! Durations in the spec.
 
 use std::time::Duration;
 
@@ -6,7 +6,7 @@ use super::Check;
 use crate::release::duration::parse;
 
 impl Check<'_> {
-    /// Reads a duration that must be longer than zero; a problem and the default if it is not.
+    /// Parses a duration longer than zero. Anything else is a problem, and the default is returned.
     pub(super) fn duration(
         &mut self,
         field: &str,
@@ -22,14 +22,14 @@ impl Check<'_> {
                 self.problem(
                     field,
                     format!("\"{text}\" is not a duration"),
-                    "write a number and a unit (s, m or h), such as 30s",
+                    "use a number and a unit (s, m or h), such as 30s",
                 );
                 default
             }
         }
     }
 
-    /// Seconds given as a number, at least 1.
+    /// Converts a number of seconds, at least 1.
     pub(super) fn seconds(&mut self, field: &str, seconds: i64) -> Duration {
         match u64::try_from(seconds) {
             Ok(seconds) if seconds > 0 => Duration::from_secs(seconds),
@@ -37,7 +37,7 @@ impl Check<'_> {
                 self.problem(
                     field,
                     format!("{seconds} is not a number of seconds"),
-                    "write 1 or more",
+                    "use 1 or more",
                 );
                 Duration::from_secs(1)
             }

@@ -29,7 +29,7 @@ impl Check<'_> {
                 Duration::from_secs(10),
             );
             let retries = u32::try_from(spec.retries.unwrap_or(0)).unwrap_or_else(|_| {
-                self.problem(format!("{field}.retries"), "is negative", "write 0 or more");
+                self.problem(format!("{field}.retries"), "is negative", "use 0 or more");
                 0
             });
             let mute_alert = spec.mute_alert == Some(true);
@@ -76,8 +76,8 @@ impl Check<'_> {
         if !is_web {
             self.problem(
                 field,
-                format!("\"{text}\" is not a web address"),
-                "write http://HOST[:PORT]/PATH",
+                format!("\"{text}\" is not an HTTP URL"),
+                "use http://HOST[:PORT]/PATH",
             );
         }
     }
@@ -87,7 +87,7 @@ impl Check<'_> {
         let mut targets = Vec::new();
         for (index, spec) in specs.iter().enumerate() {
             let field = format!("spec.analysis.alerts[{index}]");
-            // Flagger's documentation: info when absent (its code then never sends).
+            // Info when absent, as in Flagger's documentation. Flagger's code sends no alert in that case.
             let severity = match spec.severity.as_deref().unwrap_or_default() {
                 "" | "info" => Severity::Info,
                 "warn" => Severity::Warn,
@@ -125,7 +125,7 @@ impl Check<'_> {
         name: &str,
     ) -> Option<AlertProviderSpec> {
         let Some(object) = self.lookup.find(Kind::AlertProvider, namespace, name) else {
-            // An alert is no reason to freeze a release that is under way.
+            // A missing AlertProvider must not stop a run in progress.
             if !self.running {
                 self.problem(
                     format!("{field}.name"),

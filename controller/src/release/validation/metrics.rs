@@ -69,7 +69,7 @@ impl Check<'_> {
                 self.problem(
                     format!("{reference_field}.name"),
                     &problem.message,
-                    problem.mend.clone(),
+                    problem.fix.clone(),
                 );
             }
             let query = Query::Template {
@@ -96,8 +96,10 @@ impl Check<'_> {
             other => {
                 self.problem(
                     format!("{field}.templateRef"),
-                    format!("\"{other}\" is not built in and has neither templateRef nor query"),
-                    "name a MetricTemplate, or use request-success-rate or request-duration",
+                    format!(
+                        "\"{other}\" is not a built-in metric and has neither templateRef nor query"
+                    ),
+                    "reference a MetricTemplate, or use request-success-rate or request-duration",
                 );
                 None
             }
@@ -108,12 +110,12 @@ impl Check<'_> {
         let Some(object) = self.lookup.find(Kind::MetricTemplate, namespace, name) else {
             return Err(Problem {
                 message: format!("MetricTemplate {name}.{namespace} not found"),
-                mend: "create it or correct the reference; the Canary is looked at again when it appears".to_owned(),
+                fix: "create it or correct the reference; the Canary is checked again when it appears".to_owned(),
             });
         };
         let spec: MetricTemplateSpec = parse(&object, "spec").map_err(|problems| Problem {
             message: format!("MetricTemplate {name}.{namespace} cannot be read: {problems}"),
-            mend: "correct the MetricTemplate".to_owned(),
+            fix: "correct the MetricTemplate".to_owned(),
         })?;
         let kind = &spec.provider.type_;
         let Some(provider) = providers::find(kind) else {
@@ -121,7 +123,7 @@ impl Check<'_> {
                 message: format!(
                     "MetricTemplate {name}.{namespace} has the provider \"{kind}\", which is not supported yet"
                 ),
-                mend: format!(
+                fix: format!(
                     "use a template with one of: {}",
                     providers::names().join(", ")
                 ),
@@ -130,14 +132,13 @@ impl Check<'_> {
         if let Some(unusable) = provider.problem(&spec.provider) {
             return Err(Problem {
                 message: format!("MetricTemplate {name}.{namespace} {}", unusable.why),
-                mend: unusable.fix.to_owned(),
+                fix: unusable.fix.to_owned(),
             });
         }
         Ok(spec)
     }
 
-    /// The accepted values. Flagger compares a metric without limits with 0, which every healthy value fails; here
-    /// that is refused.
+    /// The accepted range. A metric without limits is refused. Flagger compares it with 0, so healthy values fail.
     fn range(&mut self, field: &str, spec: &MetricSpec, kind: MetricKind) -> Range {
         let range = match (spec.threshold_range, spec.threshold) {
             (Some(range), _) => Range {
@@ -164,7 +165,7 @@ impl Check<'_> {
                 max: None,
             } => self.problem(
                 range_field,
-                "neither min nor max is given",
+                "neither min nor max is set",
                 "add thresholdRange with min, max or both",
             ),
             Range {
@@ -174,7 +175,7 @@ impl Check<'_> {
                 self.problem(
                     range_field,
                     format!("min {min} is larger than max {max}"),
-                    "exchange the two",
+                    "swap min and max",
                 );
             }
             _ => {}
@@ -183,10 +184,10 @@ impl Check<'_> {
     }
 }
 
-/// What is wrong with a template.
+/// A problem of a MetricTemplate.
 struct Problem {
     message: String,
-    mend: String,
+    fix: String,
 }
 
 impl Problem {
@@ -195,7 +196,7 @@ impl Problem {
             message: format!(
                 "the query of MetricTemplate {name}.{namespace} cannot be rendered: {error}"
             ),
-            mend: "correct the template, or give the variable in templateVariables".to_owned(),
+            fix: "correct the template, or set the variable in templateVariables".to_owned(),
         }
     }
 }

@@ -1,5 +1,5 @@
-//! From the custom resource to a [`Release`]: every problem is found, named by field, and comes with its mend.
-//! Nothing is guessed and nothing is ignored: what this controller cannot do is refused.
+//! Validation: turns the custom resource into a [`Release`], or reports every problem with its field and fix.
+//! Fields that this controller does not support are refused, not ignored.
 
 mod analysis;
 mod duration;
@@ -37,12 +37,12 @@ pub trait Lookup {
     fn rivals(&self, namespace: &str, target: &str, service: &str) -> Vec<Arc<Object>>;
 }
 
-/// Collects problems on the way through a spec.
+/// Validates a spec and collects its problems.
 struct Check<'a> {
     lookup: &'a dyn Lookup,
     settings: &'a Settings,
     namespace: String,
-    /// A run is under way: templates that disappear fail their checks instead of freezing it.
+    /// Whether a run is in progress. A template that disappears then fails its check instead of stopping the run.
     running: bool,
     problems: Vec<Problem>,
 }
@@ -52,12 +52,13 @@ impl Check<'_> {
         &mut self,
         field: impl Into<String>,
         message: impl Into<String>,
-        mend: impl Into<String>,
+        fix: impl Into<String>,
     ) {
-        self.problems.push(Problem::new(field, message, mend));
+        self.problems.push(Problem::new(field, message, fix));
     }
 
-    /// The namespace of a reference; refused if it is another one and the controller forbids that.
+    /// The namespace of a reference. A namespace other than the Canary's is a problem under
+    /// `--no-cross-namespace-refs`.
     fn reference_namespace(&mut self, field: &str, given: Option<&str>) -> String {
         let namespace = given
             .filter(|n| !n.is_empty())
@@ -66,8 +67,8 @@ impl Check<'_> {
         if self.settings.no_cross_namespace_refs && namespace != self.namespace {
             self.problem(
                 format!("{field}.namespace"),
-                format!("\"{namespace}\" is another namespace"),
-                "keep the object in the namespace of the Canary, or start the controller without \
+                format!("\"{namespace}\" is not the namespace of the Canary"),
+                "move the object to the namespace of the Canary, or run the controller without \
                  --no-cross-namespace-refs",
             );
         }
@@ -75,10 +76,10 @@ impl Check<'_> {
     }
 }
 
-/// Validates a Canary against what it refers to.
+/// Validates a Canary and the objects that it refers to.
 ///
 /// # Errors
-/// Every problem that was found.
+/// Returns all problems at once.
 pub fn validate(
     object: &Object,
     lookup: &dyn Lookup,
@@ -105,7 +106,7 @@ pub fn validate(
     }
 }
 
-/// Reads one part of an object as a type; what does not fit is named by its path.
+/// Deserialises one part of an object. A value that does not fit is reported with its path.
 fn parse<T: DeserializeOwned>(object: &Object, part: &str) -> Result<T, Problems> {
     let value = object.data.get(part).cloned().unwrap_or_default();
     serde_path_to_error::deserialize(value).map_err(|error| {
@@ -115,11 +116,11 @@ fn parse<T: DeserializeOwned>(object: &Object, part: &str) -> Result<T, Problems
         } else {
             format!("{part}.{path}")
         };
-        let mend = "give the field as the Canary definition describes it";
+        let fix = "correct the field; kubectl explain shows its schema";
         Problems(vec![Problem::new(
             field,
             error.into_inner().to_string(),
-            mend,
+            fix,
         )])
     })
 }
@@ -155,8 +156,9 @@ impl Check<'_> {
         let mut remarks = Vec::new();
         if spec.revert_on_deletion == Some(true) {
             remarks.push(
-                "spec.revertOnDeletion is not carried out yet: with this Canary go its primary, Services and route, so \
-                 scale the target up and give it a Service and route of its own before you delete it"
+                "spec.revertOnDeletion is not supported yet: deleting this Canary also deletes its primary, Services \
+                 and route, so scale up the target and create another Service and route for it before you delete the \
+                 Canary"
                     .to_owned(),
             );
         }
@@ -215,7 +217,7 @@ impl Check<'_> {
             self.problem(
                 "spec.metricsServer",
                 "is not a URL",
-                "write http://HOST:PORT of a Prometheus server",
+                "use http://HOST:PORT of a Prometheus server",
             );
         }
     }
@@ -241,12 +243,12 @@ impl Check<'_> {
         provider
     }
 
-    /// The label by which the target selects its pods. If it is gone, the primary that was made from it still tells.
+    /// The label that the target selects its pods by. If the target is gone, the label is derived from its primary.
     fn target(&mut self, object: &Object, spec: &CanarySpec) -> Option<SelectorLabel> {
         let target = &spec.target_ref;
         if target.kind != "Deployment" {
             let message = format!("\"{}\" is not supported yet", target.kind);
-            self.problem("spec.targetRef.kind", message, "name a Deployment");
+            self.problem("spec.targetRef.kind", message, "use a Deployment");
             return None;
         }
         let Some(found) = self
@@ -260,7 +262,7 @@ impl Check<'_> {
             self.problem(
                 "spec.targetRef.name",
                 format!("Deployment {}.{} not found", target.name, self.namespace),
-                "create it or correct the name; the Canary is looked at again when it appears",
+                "create it or correct the name; the Canary is checked again when it appears",
             );
             return None;
         };
@@ -274,13 +276,14 @@ impl Check<'_> {
                     self.namespace,
                     self.settings.selector_labels.join(" ")
                 ),
-                "add such a label to selector and pod template, or name yours in --selector-labels",
+                "add one of these labels to the selector and the pod template, or add your own label to \
+                 --selector-labels",
             );
         }
         selector
     }
 
-    /// The target's selector label according to the primary that this Canary has made.
+    /// The target's selector label, derived from the primary that this Canary owns.
     fn own_primary(&self, object: &Object, target: &str) -> Option<SelectorLabel> {
         let name = format!("{target}-primary");
         let primary = self.lookup.find(Kind::Deployment, &self.namespace, &name)?;
@@ -294,7 +297,8 @@ impl Check<'_> {
         Some(SelectorLabel { value, ..label })
     }
 
-    /// Two canaries that share a target or a Service would undo each other's work: the older one keeps it.
+    /// Refuses a Canary whose target or Service already belongs to an older one: the two would overwrite each other's
+    /// changes.
     fn refuse_rivals(&mut self, object: &Object, target: &str, service_name: &str) {
         let rivals = self.lookup.rivals(&self.namespace, target, service_name);
         for other in rivals {
@@ -315,14 +319,14 @@ impl Check<'_> {
                 self.problem(
                     field,
                     format!("{what} already belongs to Canary \"{}\"", other.name_any()),
-                    "name another one, or delete one of the two",
+                    "use another one, or delete one of the two Canaries",
                 );
             }
         }
     }
 }
 
-/// Whether `other` was made before `object`; by name when both were made in the same second.
+/// Whether `other` was created before `object`. The name decides between two created in the same second.
 fn is_older(other: &Object, object: &Object) -> bool {
     let age = |o: &Object| (o.creation_timestamp().map(|time| time.0), o.name_any());
     other.uid() != object.uid() && age(other) < age(object)

@@ -4,7 +4,7 @@ use super::Check;
 use crate::{api::ServiceSpec, routing};
 
 impl Check<'_> {
-    /// The service's settings and the name of the apex Service.
+    /// Validates `spec.service` and returns it with the name of the apex Service.
     pub(super) fn service(
         &mut self,
         spec: Option<&ServiceSpec>,
@@ -21,11 +21,7 @@ impl Check<'_> {
         };
         if !(1..=65535).contains(&spec.port) {
             let message = format!("{} is not a port", spec.port);
-            self.problem(
-                "spec.service.port",
-                message,
-                "write a number from 1 to 65535",
-            );
+            self.problem("spec.service.port", message, "use a number from 1 to 65535");
         }
         if let Some(router) = routing::find(provider) {
             self.problems.extend(router.problems(spec));

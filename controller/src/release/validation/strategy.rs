@@ -1,10 +1,10 @@
-//! The strategy that `spec.analysis` asks for. This is its one reading, whoever wants to know.
+//! The strategy in `spec.analysis`. Everything that needs the steps of an analysis uses this function.
 
 use canary_engine::strategy::{Steps, Strategy};
 
 use crate::{api::AnalysisSpec, release::problem::Problem};
 
-/// The strategy of an analysis, with everything that is wrong with it.
+/// The strategy of an analysis and its problems.
 #[must_use]
 pub fn strategy(spec: &AnalysisSpec) -> (Strategy, Vec<Problem>) {
     let mut problems = other_strategies(spec);
@@ -17,23 +17,23 @@ fn other_strategies(spec: &AnalysisSpec) -> Vec<Problem> {
         (
             "iterations",
             spec.iterations.is_some_and(|n| n != 0),
-            "Blue/Green and A/B releases",
+            "Blue/Green and A/B releases are",
         ),
         (
             "match",
             spec.match_.as_ref().is_some_and(|m| !m.is_empty()),
-            "A/B releases",
+            "A/B releases are",
         ),
-        ("mirror", spec.mirror == Some(true), "mirrored traffic"),
+        ("mirror", spec.mirror == Some(true), "mirrored traffic is"),
         (
             "mirrorWeight",
             spec.mirror_weight.is_some_and(|n| n != 0),
-            "mirrored traffic",
+            "mirrored traffic is",
         ),
         (
             "sessionAffinity",
             spec.session_affinity.is_some(),
-            "session affinity",
+            "session affinity is",
         ),
     ];
     let refused = given.into_iter().filter(|(_, is_given, _)| *is_given);
@@ -41,10 +41,8 @@ fn other_strategies(spec: &AnalysisSpec) -> Vec<Problem> {
         .map(|(field, _, what)| {
             Problem::new(
                 format!("spec.analysis.{field}"),
-                format!("{what} are not supported yet")
-                    .replace("traffic are", "traffic is")
-                    .replace("affinity are", "affinity is"),
-                "remove the field and release by stepWeight or stepWeights",
+                format!("{what} not supported yet"),
+                "remove the field and use stepWeight or stepWeights",
             )
         })
         .collect()
@@ -57,7 +55,7 @@ fn steps(spec: &AnalysisSpec, problems: &mut Vec<Problem>) -> Steps {
         problems,
     );
     match (spec.step_weight, spec.step_weights.as_deref()) {
-        // Flagger: a step beats the list.
+        // Flagger: stepWeight takes precedence over stepWeights.
         (Some(step), list) if step != 0 || list.is_none() => Steps::Linear {
             step: percent("spec.analysis.stepWeight", step, problems),
             max,
@@ -71,8 +69,8 @@ fn steps(spec: &AnalysisSpec, problems: &mut Vec<Problem>) -> Steps {
             if weights.is_empty() || !weights.is_sorted_by(|one, next| one < next) {
                 problems.push(Problem::new(
                     field,
-                    format!("{list:?} does not ascend"),
-                    "list weights from 1 to 100, each larger than the one before",
+                    format!("{list:?} is not in ascending order"),
+                    "use weights from 1 to 100, each larger than the one before",
                 ));
             }
             Steps::List(weights)
@@ -81,7 +79,7 @@ fn steps(spec: &AnalysisSpec, problems: &mut Vec<Problem>) -> Steps {
             if spec.iterations.is_none_or(|n| n == 0) {
                 problems.push(Problem::new(
                     "spec.analysis.stepWeight",
-                    "neither stepWeight nor stepWeights is given",
+                    "neither stepWeight nor stepWeights is set",
                     "add stepWeight, such as 10, and maxWeight, such as 50",
                 ));
             }
@@ -93,7 +91,7 @@ fn steps(spec: &AnalysisSpec, problems: &mut Vec<Problem>) -> Steps {
     }
 }
 
-/// A percentage from 1 to 100; a problem, and 100, when it is none.
+/// Converts a percentage from 1 to 100. Anything else is a problem, and 100 is returned.
 pub(super) fn percent(field: &str, value: i64, problems: &mut Vec<Problem>) -> u8 {
     match u8::try_from(value) {
         Ok(percent) if (1..=100).contains(&percent) => percent,
@@ -102,7 +100,7 @@ pub(super) fn percent(field: &str, value: i64, problems: &mut Vec<Problem>) -> u
             problems.push(Problem::new(
                 field,
                 message,
-                "write a percentage from 1 to 100",
+                "use a percentage from 1 to 100",
             ));
             100
         }

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use super::*;
 use crate::release::Query;
 
-/// Objects that exist.
+/// The objects of a cluster.
 #[derive(Default)]
 struct World(Vec<(Kind, Object)>);
 
@@ -105,7 +105,7 @@ fn flaggers_defaults_apply() {
 }
 
 #[test]
-fn a_step_beats_the_list_and_a_list_must_ascend() {
+fn step_weight_takes_precedence_over_step_weights_which_must_ascend() {
     let steps = |analysis: Value| {
         check(spec(&analysis), Value::Null, &Settings::default())
             .map(|release| release.canary.analysis.strategy)
@@ -134,7 +134,7 @@ fn a_step_beats_the_list_and_a_list_must_ascend() {
 }
 
 #[test]
-fn every_problem_is_found_at_once() {
+fn all_problems_are_reported_at_once() {
     let mut wrong = spec(
         &json!({ "interval": "5x", "iterations": 3, "metrics": [{ "name": "custom" }],
         "webhooks": [{ "name": "w", "url": "nowhere", "type": "sometimes", "retries": -1 }] }),
@@ -159,7 +159,7 @@ fn every_problem_is_found_at_once() {
 }
 
 #[test]
-fn a_value_of_the_wrong_type_is_named_by_its_path() {
+fn a_value_of_the_wrong_type_is_reported_with_its_path() {
     let wrong = spec(&json!({ "interval": "1m", "stepWeight": 10,
         "metrics": [{ "name": "m", "thresholdRange": { "max": "three" } }] }));
     let problems = check(wrong, Value::Null, &Settings::default()).unwrap_err();
@@ -170,7 +170,7 @@ fn a_value_of_the_wrong_type_is_named_by_its_path() {
 }
 
 #[test]
-fn templates_of_other_namespaces_may_be_forbidden() {
+fn templates_in_other_namespaces_can_be_forbidden() {
     let metric = json!({ "name": "m", "templateRef": { "name": "latency", "namespace": "other" },
         "templateVariables": { "v": "1" }, "thresholdRange": { "max": 1 } });
     let analysis = json!({ "interval": "1m", "stepWeight": 10, "metrics": [metric] });
@@ -188,7 +188,7 @@ fn templates_of_other_namespaces_may_be_forbidden() {
 }
 
 #[test]
-fn a_variable_that_is_not_given_is_refused_before_a_run_and_fails_its_check_during_one() {
+fn an_undefined_variable_is_refused_before_a_run_and_fails_its_check_during_one() {
     let metric = json!({ "name": "m", "templateRef": { "name": "latency", "namespace": "other" },
         "thresholdRange": { "max": 1 } });
     let analysis = json!({ "interval": "1m", "stepWeight": 10, "metrics": [metric] });
@@ -210,7 +210,7 @@ fn a_variable_that_is_not_given_is_refused_before_a_run_and_fails_its_check_duri
 }
 
 #[test]
-fn a_canary_without_analysis_is_promoted_without_one() {
+fn a_canary_without_analysis_skips_the_analysis() {
     let mut plain = spec(&Value::Null);
     plain.as_object_mut().unwrap().remove("analysis");
     assert!(
@@ -223,8 +223,8 @@ fn a_canary_without_analysis_is_promoted_without_one() {
 
 #[test]
 fn revert_on_deletion_is_accepted_with_a_remark() {
-    let mut wanted = spec(&json!({ "interval": "1m", "stepWeight": 10 }));
-    wanted["revertOnDeletion"] = json!(true);
-    let release = check(wanted, Value::Null, &Settings::default()).unwrap();
+    let mut spec = spec(&json!({ "interval": "1m", "stepWeight": 10 }));
+    spec["revertOnDeletion"] = json!(true);
+    let release = check(spec, Value::Null, &Settings::default()).unwrap();
     assert!(release.remarks[0].contains("spec.revertOnDeletion"));
 }

@@ -1,4 +1,4 @@
-//! From the changes of requests that `spec.service` asks for to filters of the Gateway API.
+//! Converts the request and response changes in `spec.service` to filters of the Gateway API.
 
 use std::collections::BTreeMap;
 
@@ -11,7 +11,7 @@ use crate::{
     release::duration::parse,
 };
 
-/// The filters of the canary's rule in Flagger's order: header changes, rewriting, mirrors, cross-origin requests.
+/// The filters of the canary's rule in Flagger's order: header modifiers, URL rewrite, mirrors, CORS.
 pub(super) fn filters(spec: &ServiceSpec, problems: &mut Vec<Unmappable>) -> Vec<Value> {
     let mut filters = Vec::new();
     if let Some(headers) = &spec.headers {
@@ -64,7 +64,7 @@ fn modifier(operations: &HeaderOperations) -> Value {
     Value::Object(fields)
 }
 
-/// Flagger: the whole path is replaced unless `type` says otherwise.
+/// Flagger: the full path is replaced unless `type` is `ReplacePrefixMatch`.
 fn url_rewrite(rewrite: &Rewrite) -> Value {
     const PREFIX: &str = "ReplacePrefixMatch";
     let given = |text: &Option<String>| text.clone().filter(|text| !text.is_empty());
@@ -85,7 +85,7 @@ fn url_rewrite(rewrite: &Rewrite) -> Value {
     Value::Object(fields)
 }
 
-/// Seconds for which the Gateway API lets the answer to a preflight request be kept, unless told otherwise.
+/// Default of the Gateway API for how long a browser may cache a preflight response, in seconds.
 const MAX_AGE: u64 = 5;
 
 fn cors(policy: &Value, problems: &mut Vec<Unmappable>) -> Value {
@@ -96,7 +96,7 @@ fn cors(policy: &Value, problems: &mut Vec<Unmappable>) -> Value {
             Some(exact) => origins.push(json!(exact)),
             None => problems.push(Unmappable::new(
                 format!("corsPolicy.allowOrigins[{index}]"),
-                "an origin is matched exactly",
+                "only exact origins are supported",
             )),
         }
     }
@@ -104,7 +104,7 @@ fn cors(policy: &Value, problems: &mut Vec<Unmappable>) -> Value {
         None => MAX_AGE,
         Some(Some(age)) => age.as_secs(),
         Some(None) => {
-            let why = "is not a duration such as 30s or 24h";
+            let why = "it is not a duration such as 30s or 24h";
             problems.push(Unmappable::new("corsPolicy.maxAge", why));
             MAX_AGE
         }

@@ -1,4 +1,4 @@
-//! From Istio's match conditions, in which Canaries are written, to those of the Gateway API.
+//! Converts match conditions from Istio's syntax, which Canaries use, to that of the Gateway API.
 
 use std::collections::BTreeMap;
 
@@ -7,45 +7,45 @@ use serde_json::{Map, Value, json};
 use super::unmappable::Unmappable;
 use crate::api::ServiceSpec;
 
-/// The conditions of the canary's rule. Without any it takes every request (Flagger).
+/// The match conditions of the canary's rule. Flagger: without conditions, it matches all requests.
 ///
-/// Flagger passes over what the Gateway API has no word for, and the route then takes requests that it was not meant
-/// for. Here it is a problem.
+/// Flagger ignores conditions that the Gateway API cannot express, so the route matches unintended requests. This
+/// controller reports them as problems.
 pub(super) fn matches(spec: &ServiceSpec, problems: &mut Vec<Unmappable>) -> Vec<Value> {
     let given = spec.match_.iter().flatten().enumerate();
     let mut matches: Vec<Value> = given
         .map(|(index, given)| one(given, &format!("match[{index}]"), problems))
         .collect();
     if matches.is_empty() {
-        matches.push(json!({ "path": everything() }));
+        matches.push(json!({ "path": all_paths() }));
     }
     matches
 }
 
-fn everything() -> Value {
+fn all_paths() -> Value {
     json!({ "type": "PathPrefix", "value": "/" })
 }
 
 fn one(given: &Value, field: &str, problems: &mut Vec<Unmappable>) -> Value {
-    let mut mapped = Map::from_iter([("path".to_owned(), everything())]);
+    let mut mapped = Map::from_iter([("path".to_owned(), all_paths())]);
     for (name, condition) in given.as_object().into_iter().flatten() {
-        const BY_NAME: &str = "it is matched by exact or regex";
+        const BY_NAME: &str = "only exact and regex are supported";
         let (target, value, why) = match name.as_str() {
             "uri" => (
                 "path",
                 path(condition),
-                "a path is matched by exact, prefix or regex",
+                "only exact, prefix and regex are supported",
             ),
             "method" => (
                 "method",
                 condition["exact"].as_str().map(Value::from),
-                "a method is matched by exact",
+                "only exact is supported",
             ),
             "headers" | "queryParams" => (name.as_str(), named(condition), BY_NAME),
-            // A label of Istio's for people and statistics.
+            // Istio uses the name only in logs and statistics.
             "name" => continue,
             "ignoreUriCase" if condition == false => continue,
-            _ => (name.as_str(), None, "there is no such condition"),
+            _ => (name.as_str(), None, "the Gateway API has no such condition"),
         };
         match value {
             Some(value) => drop(mapped.insert(target.to_owned(), value)),
@@ -55,7 +55,7 @@ fn one(given: &Value, field: &str, problems: &mut Vec<Unmappable>) -> Value {
     Value::Object(mapped)
 }
 
-/// Flagger: a regular expression before an exact path, and that before a prefix.
+/// Flagger: `regex` takes precedence over `exact`, and `exact` over `prefix`.
 fn path(condition: &Value) -> Option<Value> {
     let of = |kind: &str, field: &str| {
         let value = condition[field].as_str().filter(|text| !text.is_empty())?;
@@ -66,7 +66,7 @@ fn path(condition: &Value) -> Option<Value> {
         .or_else(|| of("PathPrefix", "prefix"))
 }
 
-/// Conditions by name, in the order of the names.
+/// Conditions on headers or query parameters, sorted by name.
 fn named(conditions: &Value) -> Option<Value> {
     let conditions: BTreeMap<_, _> = conditions.as_object()?.iter().collect();
     let one = |(name, condition): (&String, &Value)| {

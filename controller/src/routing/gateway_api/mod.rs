@@ -1,4 +1,4 @@
-//! The Gateway API: one HTTPRoute with two weighted backends, under whatever implements it.
+//! Gateway API: one HTTPRoute with two weighted backends, for any implementation.
 
 mod filters;
 mod matches;
@@ -37,7 +37,7 @@ impl Router for GatewayApi {
             problems.push(Problem::new(
                 "spec.service.gatewayRefs",
                 "is missing",
-                "name the Gateway or Service that the HTTPRoute belongs to, as in [{name: my-gateway, namespace: \
+                "name the Gateway or Service to attach the HTTPRoute to, such as [{name: my-gateway, namespace: \
                  istio-system}]",
             ));
         }
@@ -57,7 +57,7 @@ impl Router for GatewayApi {
         {
             problems.push(Problem::new(
                 "spec.service.appProtocol",
-                "an HTTPRoute does not carry plain TCP",
+                "an HTTPRoute does not support TCP",
                 "remove the field, or use the provider istio",
             ));
         }
@@ -109,7 +109,7 @@ impl Router for GatewayApi {
         };
         let owner = release.owner();
         let live = weights(name, &route);
-        // An HTTPRoute without the canary's rule has yet to be adopted.
+        // An HTTPRoute without the canary's rule has not been adopted yet.
         let presence = match live {
             None => Presence::Missing,
             Some(live) if wanted(release, &owner).http_route(Some(&route), live) == route => {
@@ -156,7 +156,7 @@ fn wanted<'a>(release: &'a Release, owner: &'a Value) -> Wanted<'a> {
         service_name: &release.service_name,
         namespace: release.namespace(),
         spec: &release.service,
-        // A release has been validated, so there is nothing that cannot be expressed.
+        // Validation ensures that the rule can be expressed.
         rule: Rule::of(&release.service).unwrap_or_default(),
         owner,
     }

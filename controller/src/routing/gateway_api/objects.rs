@@ -1,8 +1,8 @@
-//! HTTPRoute of the Gateway API. Weights are part of it and are written together with whatever else needs repair,
-//! so that a repair never resets traffic.
+//! HTTPRoute of the Gateway API. The weights are part of it and are written together with any repair, so that a repair
+//! never resets traffic.
 //!
-//! What the API server would fill in by itself (the group and kind of a reference, the type of a match) is written
-//! out: otherwise the object as stored would never be the one that is wanted.
+//! Fields with defaults (the group and kind of a reference, the type of a match) are always set. Otherwise the stored
+//! object would always differ from the desired one.
 
 use canary_engine::observed::Weights;
 use serde_json::{Map, Value, json};
@@ -21,7 +21,7 @@ use crate::{
     routing::merge,
 };
 
-/// What the route is made from.
+/// Input for building the HTTPRoute.
 #[derive(Debug, Clone)]
 pub(super) struct Wanted<'a> {
     /// Name of the apex Service and of the HTTPRoute.
@@ -30,15 +30,14 @@ pub(super) struct Wanted<'a> {
     pub(super) namespace: &'a str,
     /// `spec.service`.
     pub(super) spec: &'a ServiceSpec,
-    /// The rule that it asks for.
+    /// The canary's rule for this `spec.service`.
     pub(super) rule: Rule,
     /// Owner reference to the Canary.
     pub(super) owner: &'a Value,
 }
 
 impl Wanted<'_> {
-    /// The HTTPRoute as it should be, based on the one that exists: fields and rules that this controller knows
-    /// nothing of are kept.
+    /// Builds the desired HTTPRoute from the existing one. Unknown fields and rules are kept.
     #[must_use]
     pub(super) fn http_route(&self, existing: Option<&Value>, weights: Weights) -> Value {
         let mut object = existing.cloned().unwrap_or_else(|| {
@@ -71,24 +70,24 @@ impl Wanted<'_> {
             .find(|rule| goes_to_canary(self.service_name, self.namespace, rule));
         let rule = self.rule(own, weights);
         let is_ours = |rule: &Value| is_ours(self.service_name, self.namespace, rule);
-        let rules = merge::place(existing, rule, is_ours, takes_everything);
+        let rules = merge::place(existing, rule, is_ours, matches_all);
         spec.insert("rules".to_owned(), Value::Array(rules));
         object
     }
 
-    /// Whose an HTTPRoute is that nobody owns: ours if it is exactly as it is made, weights aside. One that was taken
-    /// over remembers what it was.
+    /// The claim on an HTTPRoute without an owner: ours if it equals the generated one, regardless of weights. An
+    /// adopted one never does, because an annotation holds its original spec.
     #[must_use]
     pub(super) fn claim(&self, existing: &Value) -> Claim {
-        let made =
+        let generated =
             weights(self.service_name, existing).map(|weights| self.http_route(None, weights));
-        match made {
-            Some(made) if merge::is_made(&made, existing) => Claim::Ours,
+        match generated {
+            Some(generated) if merge::is_generated(&generated, existing) => Claim::Ours,
             _ => Claim::Users,
         }
     }
 
-    /// The canary's rule, based on the one that exists.
+    /// Builds the canary's rule from the existing one.
     fn rule(&self, existing: Option<&Value>, weights: Weights) -> Value {
         let mut rule = match existing {
             Some(Value::Object(fields)) => fields.clone(),
@@ -110,8 +109,8 @@ impl Wanted<'_> {
     }
 }
 
-/// The live weights of an HTTPRoute: those of its last rule with `<service>-canary`. Weights that do not sum to 100,
-/// as written by others, are scaled.
+/// The weights of an HTTPRoute: those of its last rule with `<service>-canary`. Weights that do not add up to 100 are
+/// scaled.
 #[must_use]
 pub(super) fn weights(service_name: &str, http_route: &Value) -> Option<Weights> {
     let namespace = http_route["metadata"]["namespace"].as_str();
@@ -128,11 +127,11 @@ pub(super) fn weights(service_name: &str, http_route: &Value) -> Option<Weights>
     Some(merge::percent(sum_of(Role::Primary), sum_of(Role::Canary)))
 }
 
-/// Why requests may not follow the HTTPRoute as it is now; `None` when every parent that speaks of it has accepted
-/// this version of it.
+/// Why the current HTTPRoute may not be in effect yet; `None` if every parent in its status has accepted the current
+/// generation.
 ///
-/// The words are Flagger's, which looks at this only under `gatewayapi:v1`, and takes a route that nobody speaks of
-/// for a good one.
+/// The message is Flagger's. Flagger checks this only with `gatewayapi:v1`, and considers a route without parents in
+/// its status ready.
 #[must_use]
 pub(super) fn pending(http_route: &Value) -> Option<String> {
     let metadata = &http_route["metadata"];
@@ -147,7 +146,7 @@ pub(super) fn pending(http_route: &Value) -> Option<String> {
     let mut parents = parents.into_iter().flatten().peekable();
     if parents.peek().is_none() {
         return Some(format!(
-            "HTTPRoute {id} is not ready: no parent has taken it up; check spec.service.gatewayRefs and that a \
+            "HTTPRoute {id} is not ready: no parent has reported a status; check spec.service.gatewayRefs and that a \
              controller serves these parents"
         ));
     }
@@ -172,7 +171,7 @@ pub(super) fn pending(http_route: &Value) -> Option<String> {
     })
 }
 
-/// Whether a rule is this canary's, or goes to the apex Service and is replaced by it.
+/// Whether a rule is this canary's, or one to the apex Service, which the canary's replaces.
 fn is_ours(service_name: &str, namespace: &str, rule: &Value) -> bool {
     let roles = [Role::Apex, Role::Primary, Role::Canary];
     let mut backends = backends(rule).peekable();
@@ -193,7 +192,7 @@ fn backends(rule: &Value) -> impl Iterator<Item = &Value> {
     rule["backendRefs"].as_array().into_iter().flatten()
 }
 
-/// Whether a reference is to the Service `name` of the route's own namespace.
+/// Whether a reference points to the Service `name` in the route's namespace.
 fn is_service(backend: &Value, name: &str, namespace: &str) -> bool {
     let is_or_absent = |field: &str, value: &str| backend[field].as_str().unwrap_or(value) == value;
     backend["name"] == name
@@ -202,7 +201,7 @@ fn is_service(backend: &Value, name: &str, namespace: &str) -> bool {
         && is_or_absent("namespace", namespace)
 }
 
-fn takes_everything(rule: &Value) -> bool {
+fn matches_all(rule: &Value) -> bool {
     let matches = rule["matches"].as_array();
     matches.is_none_or(Vec::is_empty)
 }

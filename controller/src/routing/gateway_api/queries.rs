@@ -1,8 +1,9 @@
-//! The two built-in checks on what the app counts, under the names that Prometheus' client libraries use.
+//! The queries of the two built-in metrics. They use metrics of the app, with the names common in Prometheus client
+//! libraries.
 //!
-//! The Gateway API does not define metrics of its implementations; a MetricTemplate asks those (Flagger).
-//! The labels of the pod are those of Flagger's own Prometheus or those of the Prometheus Operator (Flagger knows only
-//! the first).
+//! The Gateway API does not define metrics for its implementations. Flagger: use a MetricTemplate for those.
+//! Each query accepts the pod labels of Flagger's own Prometheus and of the Prometheus Operator. Flagger supports only
+//! the former.
 
 use crate::routing::Queries;
 

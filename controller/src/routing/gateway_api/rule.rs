@@ -1,11 +1,11 @@
-//! The canary's rule, weights aside, from what `spec.service` says.
+//! The canary's rule for `spec.service`, without backends and weights.
 
 use serde_json::{Map, Value, json};
 
 use super::{filters::filters, matches::matches, unmappable::Unmappable};
 use crate::{api::ServiceSpec, objects::json::set_or_remove, release::duration::parse};
 
-/// The canary's rule, weights aside.
+/// The canary's rule, without backends and weights.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub(super) struct Rule {
     matches: Vec<Value>,
@@ -14,10 +14,10 @@ pub(super) struct Rule {
 }
 
 impl Rule {
-    /// The rule for `spec`.
+    /// Converts `spec` to a rule.
     ///
     /// # Errors
-    /// Everything in it that an HTTPRoute cannot express.
+    /// Returns everything in `spec` that an HTTPRoute cannot express.
     pub(super) fn of(spec: &ServiceSpec) -> Result<Rule, Vec<Unmappable>> {
         let mut problems = Vec::new();
         let rule = Rule {
@@ -32,7 +32,7 @@ impl Rule {
         }
     }
 
-    /// Writes itself into a rule of an HTTPRoute and leaves fields alone that it knows nothing of.
+    /// Writes the fields into a rule of an HTTPRoute. Other fields of the rule are kept.
     pub(super) fn write_to(&self, rule: &mut Map<String, Value>) {
         rule.insert("matches".to_owned(), json!(self.matches));
         let filters = Some(&self.filters).filter(|filters| !filters.is_empty());

@@ -1,11 +1,11 @@
-//! Parts of `spec.service` that an HTTPRoute has no word for.
+//! Fields of `spec.service` that an HTTPRoute cannot express.
 
-/// Something in `spec.service` that an HTTPRoute cannot express.
+/// A field of `spec.service` that an HTTPRoute cannot express.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Unmappable {
     /// Path below `spec.service`.
     pub(super) field: String,
-    /// What the Gateway API has instead.
+    /// Why it cannot be expressed.
     pub(super) why: String,
 }
 

@@ -1,4 +1,4 @@
-//! Istio: one VirtualService with two weighted destinations, and a DestinationRule for each.
+//! Istio: one VirtualService with two weighted destinations, and one DestinationRule for each of them.
 
 mod objects;
 mod queries;
@@ -31,7 +31,7 @@ impl Router for Istio {
                 if has_any(given.as_ref()) {
                     problems.push(Problem::new(
                         format!("spec.service.{field}"),
-                        "cannot be given together with delegation",
+                        "cannot be combined with delegation",
                         "remove the field or set spec.service.delegation to false",
                     ));
                 }
@@ -40,7 +40,7 @@ impl Router for Istio {
         if has_any(spec.mirror.as_ref()) {
             problems.push(Problem::new(
                 "spec.service.mirror",
-                "is of the Gateway API",
+                "is supported only with the Gateway API",
                 "remove the field, or use the provider gatewayapi:v1",
             ));
         }
@@ -99,7 +99,7 @@ impl Router for Istio {
             let rule = copy(Kind::DestinationRule, &role.name(&release.service_name));
             rule.is_some() && rule == Some(wanted.destination_rule(role, rule.as_ref()))
         });
-        // A VirtualService without the canary's route has yet to be adopted.
+        // A VirtualService without the canary's route has not been adopted yet.
         let service_is_current =
             live.is_some_and(|live| wanted.virtual_service(Some(&service), live) == service);
         let presence = match live {
@@ -110,7 +110,7 @@ impl Router for Istio {
         Route {
             presence,
             weights: live,
-            // Istio does not say in the object when the proxies have it.
+            // The status of a VirtualService does not report whether the proxies have received it.
             pending: None,
         }
     }

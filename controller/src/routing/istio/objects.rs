@@ -1,5 +1,5 @@
-//! VirtualService and DestinationRules. Weights are part of the VirtualService and are written together with
-//! whatever else needs repair, so that a repair never resets traffic.
+//! VirtualService and DestinationRules. The weights are part of the VirtualService and are written together with any
+//! repair, so that a repair never resets traffic.
 
 use canary_engine::observed::Weights;
 use serde_json::{Map, Value, json};
@@ -14,7 +14,7 @@ use crate::{
     routing::merge,
 };
 
-/// What the route objects are made from.
+/// Input for building the route objects.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Wanted<'a> {
     /// Name of the apex Service and of the VirtualService.
@@ -28,7 +28,7 @@ pub(super) struct Wanted<'a> {
 }
 
 impl Wanted<'_> {
-    /// A DestinationRule as it should be, based on the one that exists.
+    /// Builds the desired DestinationRule from the existing one.
     #[must_use]
     pub(super) fn destination_rule(&self, role: Role, existing: Option<&Value>) -> Value {
         let name = role.name(self.service_name);
@@ -47,8 +47,7 @@ impl Wanted<'_> {
         rule
     }
 
-    /// The VirtualService as it should be, based on the one that exists: fields and routes that this controller
-    /// knows nothing of are kept.
+    /// Builds the desired VirtualService from the existing one. Unknown fields and routes are kept.
     #[must_use]
     pub(super) fn virtual_service(&self, existing: Option<&Value>, weights: Weights) -> Value {
         let mut service = existing.cloned().unwrap_or_else(|| {
@@ -90,19 +89,19 @@ impl Wanted<'_> {
         service
     }
 
-    /// Whose a VirtualService is that nobody owns: ours if it is exactly as it is made, weights aside. One that was
-    /// taken over remembers what it was.
+    /// The claim on a VirtualService without an owner: ours if it equals the generated one, regardless of weights. An
+    /// adopted one never does, because an annotation holds its original spec.
     #[must_use]
     pub(super) fn claim_service(&self, existing: &Value) -> Claim {
-        let made =
+        let generated =
             weights(self.service_name, existing).map(|weights| self.virtual_service(None, weights));
-        match made {
-            Some(made) if merge::is_made(&made, existing) => Claim::Ours,
+        match generated {
+            Some(generated) if merge::is_generated(&generated, existing) => Claim::Ours,
             _ => Claim::Users,
         }
     }
 
-    /// Whose a DestinationRule is that nobody owns: ours if it says nothing but what ours says.
+    /// The claim on a DestinationRule without an owner: ours if it sets only the fields of a generated one.
     #[must_use]
     pub(super) fn claim_rule(&self, role: Role, existing: &Value) -> Claim {
         if let Some(tool) = ownership::applied_with(existing) {
@@ -110,16 +109,18 @@ impl Wanted<'_> {
         }
         let (name, host) = (role.name(self.service_name), &existing["spec"]["host"]);
         if *host != name.as_str() {
-            return Claim::Foreign(format!("its host is {host}, and not \"{name}\""));
+            return Claim::Foreign(format!("its host is {host}, not \"{name}\""));
         }
         let mut fields = existing["spec"].as_object().into_iter().flatten();
         match fields.find(|(field, _)| !["host", "trafficPolicy"].contains(&field.as_str())) {
-            Some((field, _)) => Claim::Foreign(format!("a canary's has no spec.{field}")),
+            Some((field, _)) => Claim::Foreign(format!(
+                "it sets spec.{field}, which generated DestinationRules do not"
+            )),
             None => Claim::Ours,
         }
     }
 
-    /// Routes with this canary's in place.
+    /// The routes, including this canary's.
     fn routes(&self, existing: Option<Value>, weights: Weights) -> Vec<Value> {
         let existing = match existing {
             Some(Value::Array(routes)) => routes,
@@ -129,7 +130,7 @@ impl Wanted<'_> {
             .iter()
             .find(|route| goes_to_canary(self.service_name, self.namespace, route));
         let route = self.route(own, weights);
-        merge::place(existing, route, |one| self.is_ours(one), takes_everything)
+        merge::place(existing, route, |one| self.is_ours(one), matches_all)
     }
 
     fn foreign_routes(&self, routes: Value) -> Vec<Value> {
@@ -142,7 +143,7 @@ impl Wanted<'_> {
         }
     }
 
-    /// Whether a route is this canary's, or goes to the apex Service and is replaced by it.
+    /// Whether a route is this canary's, or one to the apex Service, which the canary's replaces.
     fn is_ours(&self, route: &Value) -> bool {
         let mut hosts = destinations(route).peekable();
         hosts.peek().is_some()
@@ -153,7 +154,7 @@ impl Wanted<'_> {
             })
     }
 
-    /// The canary's route, based on the one that exists.
+    /// Builds the canary's route from the existing one.
     fn route(&self, existing: Option<&Value>, weights: Weights) -> Value {
         let mut route = match existing {
             Some(Value::Object(fields)) => fields.clone(),
@@ -218,7 +219,7 @@ impl Wanted<'_> {
             .is_some_and(|protocol| protocol.eq_ignore_ascii_case("tcp"))
     }
 
-    /// Flagger: the Service's name is added unless the list has it or takes every host.
+    /// Flagger: the name of the Service is added unless the list contains it or `*`.
     fn hosts(&self) -> Vec<String> {
         let mut hosts = self.spec.hosts.clone().unwrap_or_default();
         if !hosts
@@ -237,7 +238,8 @@ impl Wanted<'_> {
         }
     }
 
-    /// Flagger: only where several ports could be meant and Istio cannot tell.
+    /// Whether destinations need a port. Flagger: only if the Service can have several ports and Istio cannot infer the
+    /// right one.
     fn needs_port(&self) -> bool {
         let behind_gateway = self
             .gateways()
@@ -248,8 +250,8 @@ impl Wanted<'_> {
     }
 }
 
-/// The live weights of a VirtualService: those of its last route to `<service>-canary`. Weights that do not sum to
-/// 100, as written by others, are scaled.
+/// The weights of a VirtualService: those of its last route to `<service>-canary`. Weights that do not add up to 100
+/// are scaled.
 #[must_use]
 pub(super) fn weights(service_name: &str, virtual_service: &Value) -> Option<Weights> {
     let spec = &virtual_service["spec"];
@@ -279,7 +281,7 @@ fn goes_to_canary(service_name: &str, namespace: &str, route: &Value) -> bool {
     destinations(route).any(|host| is_host(host, &canary, namespace))
 }
 
-fn takes_everything(route: &Value) -> bool {
+fn matches_all(route: &Value) -> bool {
     route["match"].as_array().is_none_or(Vec::is_empty)
 }
 
@@ -288,8 +290,8 @@ fn destinations(route: &Value) -> impl Iterator<Item = &str> {
     split.filter_map(|one| one["destination"]["host"].as_str())
 }
 
-/// Whether `host` is the Service `name` of the namespace: `name`, `name.namespace` or `name.namespace.svc` with any
-/// domain of a cluster. Others may begin alike, such as `app.example.com` or `app.other.svc.cluster.local`.
+/// Whether `host` is the Service `name` in the namespace: `name`, `name.namespace` or `name.namespace.svc` with any
+/// cluster domain. Other hosts can have the same prefix, such as `app.example.com` or `app.other.svc.cluster.local`.
 fn is_host(host: &str, name: &str, namespace: &str) -> bool {
     let mut labels = host.split('.');
     let is_named = labels.next() == Some(name);
@@ -366,7 +368,7 @@ mod tests {
     }
 
     #[test]
-    fn hosts_that_only_begin_like_the_service_are_others() {
+    fn hosts_that_only_share_a_prefix_with_the_service_do_not_match() {
         for host in ["app", "app.ns", "app.ns.svc", "app.ns.svc.cluster.local"] {
             assert!(is_host(host, "app", "ns"), "{host}");
         }
@@ -382,7 +384,7 @@ mod tests {
     }
 
     #[test]
-    fn a_repair_keeps_the_weights_given_and_is_stable() {
+    fn a_repair_keeps_the_weights_and_is_idempotent() {
         let weights = Weights {
             primary: 80,
             canary: 20,
@@ -417,14 +419,14 @@ mod tests {
     }
 
     #[test]
-    fn a_host_of_star_does_not_get_the_service_added() {
+    fn the_service_is_not_added_to_a_wildcard_host() {
         let spec = json!({ "port": 80, "hosts": ["*"], "gateways": ["g"] });
         let service = with_wanted(&spec, |w| w.virtual_service(None, START));
         assert_eq!(service["spec"]["hosts"], json!(["*"]));
     }
 
     #[test]
-    fn fields_of_the_route_that_others_set_survive() {
+    fn unknown_fields_of_the_route_survive() {
         with_wanted(&json!({ "port": 80 }), |w| {
             let mut live = w.virtual_service(None, START);
             live["spec"]["http"][0]["fault"] = json!({ "delay": { "fixedDelay": "1s" } });
@@ -434,7 +436,7 @@ mod tests {
     }
 
     #[test]
-    fn no_route_to_the_canary_means_no_weights() {
+    fn there_are_no_weights_without_a_route_to_the_canary() {
         assert_eq!(weights("app", &json!({ "spec": { "http": [] } })), None);
         let zero = json!({ "spec": { "http": [{ "route": [
             { "destination": { "host": "app-primary" } }, { "destination": { "host": "app-canary" } } ] }] } });

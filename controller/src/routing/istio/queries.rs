@@ -1,4 +1,4 @@
-//! The two built-in checks on what the proxies of the canary's pods count, as Flagger queries them.
+//! The queries of the two built-in metrics, the same as Flagger's. They use the counters of the canary pods' proxies.
 
 use crate::routing::Queries;
 
@@ -7,7 +7,8 @@ pub(super) const QUERIES: Queries = Queries {
     duration: DURATION,
 };
 
-/// `or vector(0)`: when every request fails there is no series of successful ones, and the rate is 0, not unknown.
+/// If all requests fail, there is no series of successful ones. `or vector(0)` turns this into a rate of 0 instead of
+/// no value.
 const SUCCESS_RATE: &str = r#"
 (sum(rate(istio_requests_total{
   reporter="destination",

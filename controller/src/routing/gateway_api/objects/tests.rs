@@ -57,7 +57,7 @@ fn the_route_of_a_rich_canary() {
 }
 
 #[test]
-fn a_path_is_replaced_as_a_whole_unless_told_otherwise() {
+fn a_rewrite_replaces_the_full_path_by_default() {
     let mut spec = plain();
     spec["rewrite"] = json!({ "uri": "/v1" });
     let route = with_wanted(&spec, |w| w.http_route(None, START));
@@ -69,7 +69,7 @@ fn a_path_is_replaced_as_a_whole_unless_told_otherwise() {
 }
 
 #[test]
-fn a_repair_keeps_the_weights_given_and_is_stable() {
+fn a_repair_keeps_the_weights_and_is_idempotent() {
     let weights = Weights::canary(20);
     with_wanted(&rich(), |w| {
         let route = w.http_route(None, weights);
@@ -95,14 +95,11 @@ fn adoption_replaces_the_rule_to_the_service_and_keeps_the_rest() {
     let adopted = with_wanted(&plain(), |w| w.http_route(Some(&existing), START));
     insta::assert_yaml_snapshot!(adopted);
     let again = with_wanted(&plain(), |w| w.http_route(Some(&adopted), START));
-    assert_eq!(
-        again, adopted,
-        "and what was there before is remembered once"
-    );
+    assert_eq!(again, adopted, "the original spec is saved only once");
 }
 
 #[test]
-fn live_weights_are_read_from_the_rule_with_the_canary() {
+fn weights_are_read_from_the_rule_with_the_canary() {
     let of = |rules: Value| weights("app", &json!({ "spec": { "rules": rules } }));
     let to = |name: &str, weight: u64| json!({ "name": name, "port": 80, "weight": weight });
     assert_eq!(of(json!([])), None);
@@ -114,7 +111,7 @@ fn live_weights_are_read_from_the_rule_with_the_canary() {
         { "backendRefs": [to("app-primary", 1)] },
         { "backendRefs": [to("app-primary", 3), to("app-canary", 1)] } ]);
     assert_eq!(of(split), Some(Weights::canary(25)));
-    // Without a weight it is 1.
+    // The default weight is 1.
     let bare = json!([{ "backendRefs": [{ "name": "app-primary" }, { "name": "app-canary" }] }]);
     assert_eq!(of(bare), Some(Weights::canary(50)));
     let mut elsewhere = to("app-canary", 1);
@@ -126,7 +123,7 @@ fn live_weights_are_read_from_the_rule_with_the_canary() {
 }
 
 #[test]
-fn what_an_http_route_cannot_express_is_named() {
+fn fields_that_an_http_route_cannot_express_are_reported() {
     let cases = [
         (
             json!({ "match": [{ "uri": { "suffix": "/a" } }] }),
@@ -181,7 +178,7 @@ fn parent(name: &str, status: &str, observed: i64) -> Value {
 }
 
 #[test]
-fn a_route_is_in_force_when_every_parent_has_accepted_this_version_of_it() {
+fn a_route_is_ready_when_every_parent_has_accepted_the_current_generation() {
     let good = json!([parent("a", "True", 3), parent("b", "True", 4)]);
     assert_eq!(pending(&with_status(good)), None);
     let old = pending(&with_status(json!([
@@ -206,6 +203,6 @@ fn a_route_is_in_force_when_every_parent_has_accepted_this_version_of_it() {
     );
     for nobody in [json!([]), Value::Null] {
         let why = pending(&with_status(nobody)).unwrap();
-        assert!(why.contains("no parent has taken it up"), "{why}");
+        assert!(why.contains("no parent has reported a status"), "{why}");
     }
 }

@@ -1,4 +1,4 @@
-# build: the programs, and nothing that only tests need.
+# build: builds the programs, without those that only tests need.
 # shellcheck shell=bash
 
 verb_build() {

@@ -1,4 +1,4 @@
-# chart: a Helm chart of the controller, made from the kustomizations under manifests/.
+# chart: creates a Helm chart of the controller from the kustomizations in manifests/.
 # shellcheck shell=bash
 
 CHART=$TARGET_DIR/chart/canary-controller
@@ -21,8 +21,8 @@ build_chart() {
   chart_template monitoring 'if .Values.monitoring.enabled'
 }
 
-# chart_template NAME CONDITION: what kubectl makes of manifests/chart/NAME, with Helm's words instead of placeholders.
-# What looks like Helm's already belongs to Prometheus and Grafana, and stays.
+# chart_template NAME CONDITION: renders manifests/chart/NAME and replaces the placeholders by Helm expressions.
+# Existing {{ … }} belong to Prometheus and Grafana, so they are escaped.
 chart_template() {
   {
     printf '{{- %s }}\n---\n' "$2"

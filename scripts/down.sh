@@ -1,18 +1,18 @@
-# down: removes all that `up` made and nothing else.
+# down: removes everything that `up` created, and nothing else.
 # shellcheck shell=bash
 
 verb_down() {
   local kind
   kind=$(cluster_kind)
   case $kind in
-    '') say "nothing is up" ;;
+    '') say "no cluster is up" ;;
     local) down_local ;;
     minikube) down_minikube ;;
     current) down_current ;;
   esac
 }
 
-# The fetched tools stay: they are no part of a cluster.
+# Keeps the fetched tools, which are not part of the cluster.
 down_local() {
   if [ -x "$BIN_DIR/localcluster" ]; then
     step "Stop the cluster" localcluster stop --state-dir "$STATE_DIR"

@@ -1,8 +1,8 @@
-# What a person would look at first when pods do not become ready: shown while waiting and after a time-out.
+# Diagnostics for pods that do not become ready, printed while waiting and after a timeout.
 # shellcheck shell=bash
 
-# with_pods NAMESPACE COMMAND…: runs a command that waits silently; says meanwhile for which pods, and when it
-# fails why they are not ready.
+# with_pods NAMESPACE COMMAND…: runs a command that waits silently. Reports the pods that are not ready while it
+# runs, and diagnostics if it fails.
 with_pods() {
   local namespace=$1 code=0
   shift
@@ -11,7 +11,7 @@ with_pods() {
     return
   fi
   report_pods "$namespace" 3>&- 4>&- &
-  # shellcheck disable=SC2034 # ended by end_reporter, whatever happens
+  # shellcheck disable=SC2034 # ended by end_reporter in all cases
   REPORTER=$!
   disown
   "$@" || code=$?
@@ -26,7 +26,7 @@ report_pods() {
   done
 }
 
-# waited_for NAMESPACE: one line with the pods that are not ready.
+# waited_for NAMESPACE: prints one line with the pods that are not ready.
 waited_for() {
   k get pods --namespace "$1" --no-headers 2>/dev/null | awk '
     { split($2, ready, "/") }
@@ -34,7 +34,7 @@ waited_for() {
     END { if (line) print "waiting for pods: " line }'
 }
 
-# explain_pods NAMESPACE: pods, the last warnings, and the last words of those that are not ready.
+# explain_pods NAMESPACE: prints the pods, the last warnings, and the last log lines of pods that are not ready.
 explain_pods() {
   local namespace=$1 pod
   say "--- pods in $namespace"
@@ -49,7 +49,7 @@ explain_pods() {
   done
 }
 
-# The names of at most three pods that are not ready.
+# Prints the names of at most three pods that are not ready.
 not_ready() {
   k get pods --namespace "$1" --no-headers 2>/dev/null | awk '
     { split($2, ready, "/") }

@@ -1,4 +1,4 @@
-# images: puts what `up` deploys into the local cluster's image store, or checks the Dockerfiles.
+# images: builds the images for the local cluster, or checks the Dockerfiles.
 # shellcheck shell=bash
 
 verb_images() {
@@ -8,19 +8,19 @@ verb_images() {
       step "Images: simple-app, canary-controller, loadtester" build_local_images
       ;;
     --check) check_images ;;
-    *) fail "images knows --check, not $1" 64 ;;
+    *) fail "unknown option $1; images accepts --check" 64 ;;
   esac
 }
 
-# Builds the images of the Dockerfiles as far as that goes without containers: by their own commands, for the
-# target of their base image, and started from an empty root. Takes minutes.
+# Builds the images of the Dockerfiles without containers: with their own commands, for the target of their base
+# image. Then starts them from an empty root. Takes minutes.
 check_images() {
   local target
   need_linux
   need_rust
   target=$(uname -m)-unknown-linux-musl
   if [ ! -d "$(rustc --print target-libdir --target "$target")" ]; then
-    fail "Rust cannot build for $target, as the Dockerfiles do: rustup target add $target"
+    fail "the Rust target $target, which the Dockerfiles build for, is not installed: rustup target add $target"
   fi
   need_command musl-gcc musl-tools
   cargo test --package e2e --locked --test stories images -- --ignored --nocapture
@@ -35,7 +35,7 @@ build_local_images() {
   local_image "loadtester:$PARTS_VERSION" loadtester
 }
 
-# app_image VERSION [OPTIONS]: the tag decides the version that the app answers.
+# app_image VERSION [OPTIONS]: builds simple-app with the tag as the version that the app returns.
 app_image() {
   local version=$1
   shift

@@ -1,8 +1,8 @@
-# Shared by every verb: where things live, step lines, running commands, waiting.
-# bash 3.2 syntax throughout: macOS ships nothing newer.
+# Shared by all verbs: paths, steps, running commands, waiting.
+# Restricted to bash 3.2 syntax, the version that macOS ships.
 # shellcheck shell=bash
 
-# Where things live. A test sets LOCAL_DIR to a directory of its own and shares TOOLS_DIR.
+# Paths. Tests set LOCAL_DIR to a separate directory and share TOOLS_DIR.
 LOCAL_DIR=${LOCAL_DIR:-$ROOT/.local}
 TOOLS_DIR=${TOOLS_DIR:-$ROOT/.local/bin}
 # shellcheck disable=SC2034 # used by the verbs
@@ -23,20 +23,20 @@ esac
 PATH=$TOOLS_DIR:$PATH
 DRY_RUN=${DRY_RUN:-no}
 
-# A step's own output goes to the step log; these two still lead to the person in front.
+# The output of a step goes to the step log. These descriptors still refer to the terminal.
 exec 3>&1 4>&2
 
 say() { printf '%s\n' "$*"; }
 warn() { printf '%s\n' "$*" >&2; }
 
-# note MESSAGE: tells the person something in the middle of a step.
+# note MESSAGE: prints a note to the terminal and the step log during a step.
 note() {
   if [ -t 3 ]; then printf '\r\033[K' >&3; fi
   printf '%s\n' "  note  $*" >&3
   printf '%s\n' "$*"
 }
 
-# fail MESSAGE [EXIT_CODE]: ends the script with one sentence that says what to do next.
+# fail MESSAGE [EXIT_CODE]: prints an error, which should name the next step, and exits.
 fail() {
   warn "error: $1"
   exit "${2:-1}"
@@ -45,16 +45,16 @@ fail() {
 have() { command -v "$1" >/dev/null 2>&1; }
 
 # --- Steps --------------------------------------------------------------------------------------
-# step TITLE COMMAND…: one line per step with its duration. The command's output goes to the step
-# log and is shown only when the step fails, in which case the script ends.
+# step TITLE COMMAND…: runs a step and prints one line with its duration. The command's output goes to
+# the step log. If the step fails, its output is printed and the script exits.
 
 STEP_TITLE=
 STEP_STARTED=0
 TICKER=
-REPORTER= # says what happens in the cluster meanwhile
-GO_ON= # what to do after a step has failed
+REPORTER= # process that reports events of the cluster during a step
+GO_ON= # hint printed after a failed step
 
-# Seconds since some fixed point, with decimals where bash has them.
+# Prints seconds since a fixed point, with decimals if bash supports them.
 now() { printf '%s' "${EPOCHREALTIME:-$SECONDS}" | tr , .; }
 elapsed() { awk -v a="$1" -v b="$(now)" 'BEGIN { printf "%.1f s", b - a }'; }
 
@@ -71,19 +71,19 @@ step() {
   STEP_STARTED=$(now)
   show_progress &
   TICKER=$!
-  disown # so that the shell says nothing when it is ended
+  disown # suppresses the shell's message when it is killed
   "$@" >"$STEP_LOG" 2>&1 </dev/null
   end_ticker
   printf '%s\n' "  ok    $STEP_TITLE ($(elapsed "$STEP_STARTED"))"
   STEP_TITLE=
 }
 
-# After two seconds says every five (on a terminal: every one) what the step is doing.
+# After two seconds, reports the step's progress every five seconds, or every second on a terminal.
 show_progress() {
   local waited=0 every=5 last
   if [ -t 1 ]; then every=1; fi
   while :; do
-    sleep 1 >/dev/null 2>&1 3>&- 4>&- # outlives its parent by up to a second; holds no pipe open
+    sleep 1 >/dev/null 2>&1 3>&- 4>&- # may outlive its parent by a second, so it must not hold a pipe open
     waited=$((waited + 1))
     if [ "$waited" -lt 2 ] || [ $((waited % every)) -ne 0 ]; then continue; fi
     last=$(tail -n 1 "$STEP_LOG" 2>/dev/null | tr -d '\r' | cut -c 1-80 || true)
@@ -95,7 +95,7 @@ show_progress() {
   done
 }
 
-# With KILL: a child just forked still has the script's own traps, and would take TERM for the end of the script.
+# Uses KILL, because a child that was just forked still has the script's traps and would run them on TERM.
 end_ticker() {
   if [ -z "$TICKER" ]; then return; fi
   kill -KILL "$TICKER" 2>/dev/null || true
@@ -108,19 +108,19 @@ end_reporter() {
   REPORTER=
 }
 
-# Runs when the script ends for whatever reason, Ctrl-C included; names the step that did not come to its end.
+# Runs when the script exits for any reason, including Ctrl-C. Reports an unfinished step.
 end_of_script() {
   local code=$?
   end_ticker
   end_reporter
-  rm -rf "$TOOLS_DIR"/.*."$$" # half of what was being fetched
+  rm -rf "$TOOLS_DIR"/.*."$$" # partial downloads
   if [ "$code" -ne 0 ] && [ -n "$STEP_TITLE" ] && [ "$DRY_RUN" != yes ]; then
     printf '%s\n' "  FAIL  $STEP_TITLE ($(elapsed "$STEP_STARTED"))" >&3
     if [ -s "$STEP_LOG" ]; then
       tail -n 40 "$STEP_LOG" | sed 's/^/        /' >&4
-      printf '%s\n' "        (exit code $code; all of it: $STEP_LOG)" >&4
+      printf '%s\n' "        (exit code $code; complete output: $STEP_LOG)" >&4
     else
-      printf '%s\n' "        (exit code $code; it said nothing. What it did: bash -x ./run.sh …)" >&4
+      printf '%s\n' "        (exit code $code, no output; to trace it: bash -x ./run.sh …)" >&4
     fi
     if [ -n "$GO_ON" ]; then printf '%s\n' "        $GO_ON" >&4; fi
   fi
@@ -132,7 +132,7 @@ trap 'exit 143' TERM
 
 # --- Commands -----------------------------------------------------------------------------------
 
-# run COMMAND…: runs it, or prints it when --dry-run was given.
+# run COMMAND…: runs the command, or prints it with --dry-run.
 run() {
   if [ "$DRY_RUN" = yes ]; then
     quoted "$@"
@@ -141,7 +141,7 @@ run() {
   fi
 }
 
-# Prints a command so that it can be pasted into a shell.
+# Prints a command, quoted for the shell.
 quoted() {
   local word line=
   for word in "$@"; do
@@ -153,7 +153,7 @@ quoted() {
   say "$line"
 }
 
-# wait_until SECONDS WHAT COMMAND…: repeats the command until it succeeds or the time is over.
+# wait_until SECONDS WHAT COMMAND…: repeats the command until it succeeds or the time has passed.
 wait_until() {
   local limit=$1 what=$2 deadline
   shift 2
@@ -164,7 +164,7 @@ wait_until() {
   deadline=$((SECONDS + limit))
   until "$@" >/dev/null 2>&1; do
     if [ "$SECONDS" -ge "$deadline" ]; then
-      warn "gave up after $limit s waiting for $what; last answer:"
+      warn "timed out after $limit s waiting for $what; last output:"
       "$@" >&2 || true
       return 1
     fi
@@ -178,19 +178,19 @@ at_least() {
   [ "$(printf '%s\n%s\n' "$1" "$2" | sort -t . -k 1,1n -k 2,2n -k 3,3n | head -n 1)" = "$1" ]
 }
 
-# The first dotted number in a command's output, e.g. `version_of envoy --version`.
+# version_of COMMAND…: prints the first dotted number in the command's output, e.g. `version_of envoy --version`.
 version_of() {
   "$@" 2>&1 | sed -n 's/^[^0-9]*\([0-9][0-9]*\.[0-9][0-9.]*\).*/\1/p' | sed -n 1p
 }
 
-# --- The cluster at hand ------------------------------------------------------------------------
+# --- The current cluster ------------------------------------------------------------------------
 
-# Which cluster `up` was last used on: local, minikube, current or nothing.
+# Prints the kind of cluster that `up` was last used on: local, minikube, current or nothing.
 cluster_kind() { printf '%s' "${CLUSTER_KIND:-$(cat "$LOCAL_DIR/on" 2>/dev/null || true)}"; }
 
 localcluster() { "$BIN_DIR/localcluster" "$@"; }
 
-# kubectl on the cluster that `up` made; never on anything else.
+# kubectl for the cluster of `up`, never for any other.
 k() {
   case $(cluster_kind) in
     local) run kubectl --kubeconfig "$LOCAL_DIR/kubeconfig" "$@" ;;

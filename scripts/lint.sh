@@ -1,4 +1,4 @@
-# lint: everything that can be said about the sources without running them.
+# lint: static checks.
 # shellcheck shell=bash
 
 verb_lint() {
@@ -9,13 +9,13 @@ verb_lint() {
   step "Shell scripts, Dockerfiles" lint_scripts
 }
 
-# manifests/controller/crds.yaml is printed by the controller.
+# manifests/controller/crds.yaml is the output of `canary-controller crd`.
 check_generated() {
-  # All programs, as everywhere else: one package alone would want other features, so another build of its dependencies.
+  # Builds all programs: a single package would enable other features and thus rebuild the dependencies.
   build_programs
   "$BIN_DIR/canary-controller" crd >"$LOCAL_DIR/crds.yaml"
   diff -u manifests/controller/crds.yaml "$LOCAL_DIR/crds.yaml" || {
-    echo "write it again: cargo run -p controller --bin canary-controller -- crd > manifests/controller/crds.yaml"
+    echo "to update it: cargo run -p controller --bin canary-controller -- crd > manifests/controller/crds.yaml"
     return 1
   }
   rm "$LOCAL_DIR/crds.yaml"
@@ -28,12 +28,12 @@ lint_scripts() {
   hadolint Dockerfile.app Dockerfile.controller
 }
 
-# macOS ships bash 3.2, and shellcheck does not know which version brought what.
+# macOS ships bash 3.2, and shellcheck cannot check for a bash version.
 check_bash_32() {
   local found
   found=$(grep -n -E -f scripts/newer-than-bash-3.2.txt run.sh scripts/*.sh || true)
   if [ -n "$found" ]; then
     printf '%s\n' "$found"
-    fail "these lines need a newer bash than 3.2, which macOS has; scripts/newer-than-bash-3.2.txt lists what to avoid"
+    fail "these lines require a newer bash than 3.2, the version of macOS; scripts/newer-than-bash-3.2.txt lists what to avoid"
   fi
 }

@@ -1,4 +1,4 @@
-# logs NAME: the log of one part, followed on a terminal.
+# logs NAME: prints the log of a component and follows it on a terminal.
 # shellcheck shell=bash
 
 verb_logs() {
@@ -11,10 +11,10 @@ verb_logs() {
     controller) pod_logs istio-system app.kubernetes.io/name=canary-controller "$follow" ;;
     loadtester) pod_logs default app=flagger-loadtester "$follow" ;;
     cluster)
-      if [ "$(cluster_kind)" != local ]; then fail "only the local cluster has a log of its own"; fi
+      if [ "$(cluster_kind)" != local ]; then fail "only the local cluster has its own log"; fi
       cat "$CLUSTER_LOG"
       ;;
-    *) fail "logs of what? simple-app, simple-app-canary, controller, loadtester or cluster" 64 ;;
+    *) fail "logs needs a name: simple-app, simple-app-canary, controller, loadtester or cluster" 64 ;;
   esac
 }
 

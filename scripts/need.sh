@@ -1,4 +1,4 @@
-# What --on minikube and --on current need: everything that is missing is reported at once.
+# Prerequisites of --on minikube and --on current. Everything that is missing is reported at once.
 # shellcheck shell=bash
 
 MISSING=
@@ -8,22 +8,22 @@ missing() {
   $1"
 }
 
-# need_program NAME MIN WHERE COMMAND…: notes what is missing or too old; the command prints its version.
+# need_program NAME MIN WHERE COMMAND…: records a missing or outdated program. The command prints its version.
 need_program() {
   local name=$1 wanted=$2 where=$3 found=
   shift 3
   if have "$name"; then
     found=$(version_of "$@") || found=
     if at_least "$wanted" "${found:-0}"; then return; fi
-    found="found ${found:-one that does not say its version}, "
+    found="found ${found:-an unknown version}"
   fi
-  missing "$name: ${found}needed $wanted or newer; get it from $where"
+  missing "$name: ${found:-not found}; $wanted or newer is required, see $where"
 }
 
 report_missing() {
   if [ -n "$MISSING" ]; then
-    fail "this needs what is not here:$MISSING
-Without any of it: ./run.sh up --on local"
+    fail "prerequisites are missing:$MISSING
+The local cluster needs none of them: ./run.sh up --on local"
   fi
 }
 
@@ -40,17 +40,17 @@ check_minikube_tools() {
   report_missing
 }
 
-# Something that Minikube can put its node into. One that was chosen is Minikube's to judge, and so is a node that
-# exists.
+# Checks for a driver that Minikube can run its node with. An explicitly chosen driver and an existing node are left
+# to Minikube.
 need_driver() {
-  local name docker_says
+  local name docker_info
   if [ -n "${MINIKUBE_DRIVER:-}" ]; then return; fi
   if have minikube; then
     if [ "$(minikube_state)" != absent ]; then return; fi
     if [ -n "$(minikube config get driver 2>/dev/null || true)" ]; then return; fi
   fi
-  if have docker && docker_says=$(docker info --format '{{.MemTotal}} {{.NCPU}}' 2>&1); then
-    need_room "${docker_says##*"
+  if have docker && docker_info=$(docker info --format '{{.MemTotal}} {{.NCPU}}' 2>&1); then
+    need_room "${docker_info##*"
 "}"
     return
   fi
@@ -58,26 +58,26 @@ need_driver() {
     if have "$name"; then return; fi
   done
   if have docker; then
-    missing "docker: found, but it does not answer ($(printf '%s' "$docker_says" | tail -n 1)); start it, or: sudo usermod -aG docker \$USER"
+    missing "docker: the daemon does not respond ($(printf '%s' "$docker_info" | tail -n 1)); start it, or: sudo usermod -aG docker \$USER"
   else
-    missing "docker, or another driver of Minikube: found none; get it from https://docs.docker.com/get-docker/"
+    missing "docker or another Minikube driver: not found, see https://docs.docker.com/get-docker/"
   fi
 }
 
-# need_room "BYTES CPUS": what Docker may use, which on a Mac is less than what the machine has.
+# need_room "BYTES CPUS": checks Docker's limits, which on a Mac are below the host's.
 need_room() {
   local memory=${1%% *} cpus=${1##* }
   case "$memory$cpus" in *[!0-9]* | '') return ;; esac
   memory=$((memory / 1048576))
   if [ "$memory" -lt "$MINIKUBE_MEMORY" ]; then
-    missing "memory: docker has $memory MB, needed $MINIKUBE_MEMORY; raise it (Docker Desktop: Settings, Resources), or set MINIKUBE_MEMORY"
+    missing "memory: Docker has $memory MB, $MINIKUBE_MEMORY MB are required; increase it (Docker Desktop: Settings, Resources) or set MINIKUBE_MEMORY"
   fi
   if [ "$cpus" -lt 2 ]; then
-    missing "processors: docker has $cpus, needed 2; raise it (Docker Desktop: Settings, Resources)"
+    missing "CPUs: Docker has $cpus, 2 are required; increase it (Docker Desktop: Settings, Resources)"
   fi
 }
 
-# agrees QUESTION: whether the person in front says yes; without one the answer is no.
+# agrees QUESTION: asks on the terminal. Without a terminal, the answer is no.
 agrees() {
   local answer=
   if [ ! -t 0 ]; then return 1; fi

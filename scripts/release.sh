@@ -1,11 +1,11 @@
-# release VERSION: kubectl set image, then a live view to the end of the release.
+# release VERSION: runs kubectl set image, then follows the release to its end.
 # shellcheck shell=bash
 
 verb_release() {
   local version=${1:-}
   case $version in
-    '' | -*) fail "which version? For example: ./run.sh release 1.0.1" 64 ;;
-    *[!A-Za-z0-9._-]*) fail "'$version' is no image tag" 64 ;;
+    '' | -*) fail "release needs a version, for example: ./run.sh release 1.0.1" 64 ;;
+    *[!A-Za-z0-9._-]*) fail "'$version' is not a valid image tag" 64 ;;
   esac
   need_cluster
   need_image "$version"
@@ -14,10 +14,10 @@ verb_release() {
   follow_release
 }
 
-# Where `up --on current` was told that the images are.
+# Prints the image prefix given to `up --on current`.
 image_prefix() { cat "$LOCAL_DIR/images" 2>/dev/null || true; }
 
-# A tag that nobody built would only show as pods that never start.
+# Checks that the image exists. Otherwise the only symptom would be pods that never start.
 need_image() {
   local tags
   case $(cluster_kind) in
@@ -26,14 +26,14 @@ need_image() {
     *) return ;; # any registry
   esac
   if ! printf '%s\n' "$tags" | grep -F -x -e "$1" >/dev/null; then
-    fail "there is no image simple-app:$1; there are: $(printf '%s' "$tags" | tr '\n' ' ')"
+    fail "image simple-app:$1 does not exist; available: $(printf '%s' "$tags" | tr '\n' ' ')"
   fi
 }
 
 # Exit code 0: promoted, 2: rolled back, 1: anything else.
 follow_release() {
   if [ "$(cluster_kind)" = minikube ]; then
-    # The view reads a kubeconfig; this one knows the one cluster alone.
+    # The live view reads a kubeconfig. This one contains only this cluster.
     (umask 077 && k config view --minify --flatten >"$LOCAL_DIR/kubeconfig")
   fi
   if [ -e "$LOCAL_DIR/kubeconfig" ]; then export KUBECONFIG=$LOCAL_DIR/kubeconfig; fi
@@ -47,32 +47,32 @@ follow_release() {
   fi
 }
 
-# For machines without Rust: the events as they come, until the condition says how it ended.
+# For machines without Rust: prints events until the condition reports the result.
 follow_with_kubectl() {
-  local code=0 said
-  # Not by way of k, whose process would not be kubectl's; KUBECONFIG says which cluster.
+  local code=0 output
+  # Calls kubectl directly, so that $! is its process. KUBECONFIG selects the cluster.
   kubectl get events --namespace default --watch-only --no-headers --field-selector involvedObject.kind=Canary \
     --output custom-columns=TYPE:.type,MESSAGE:.message &
-  # shellcheck disable=SC2034 # ended by end_reporter, after Ctrl-C too
+  # shellcheck disable=SC2034 # ended by end_reporter, also after Ctrl-C
   REPORTER=$!
   disown
-  # A release begins with the condition unknown and ends with True or False.
-  said=$(k wait canary/simple-app --namespace default --for condition=Promoted=Unknown --timeout 60s 2>&1 &&
+  # The condition is Unknown during a release and True or False afterwards.
+  output=$(k wait canary/simple-app --namespace default --for condition=Promoted=Unknown --timeout 60s 2>&1 &&
     until_promoted_or_not) || code=$?
   end_reporter
   if [ "$code" -ne 0 ]; then
-    fail "the release was not noticed or did not end ($said); ./run.sh logs controller says more"
+    fail "the release did not start or did not end ($output); see ./run.sh logs controller"
   fi
-  case ${said##* } in
+  case ${output##* } in
     True) say "simple-app.default was promoted." ;;
     *)
-      say "simple-app.default was rolled back; the events above say why."
+      say "simple-app.default was rolled back; see the events above for the reason."
       exit 2
       ;;
   esac
 }
 
-# Prints True or False, the status of the condition at the end of the release.
+# Waits for the end of the release and prints the condition's status, True or False.
 until_promoted_or_not() {
   local answer
   while :; do

@@ -1,7 +1,7 @@
-"""Prints what Helm makes of a chart: YAML documents.
+"""Renders a Helm chart and prints the YAML documents.
 
 usage: render-chart.py CHART NAMESPACE VALUES
-VALUES is a JSON object. Nothing but the chart is read; no cluster is asked.
+VALUES is a JSON object. Only the chart is read; no cluster is contacted.
 """
 
 import json

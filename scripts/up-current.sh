@@ -1,8 +1,8 @@
-# up --on current: whatever kubectl points at. The images must be where its nodes can pull them, so they are not
-# built here.
+# up --on current: the cluster of kubectl's current context. Its nodes pull the images from a registry, so they are
+# not built here.
 # shellcheck shell=bash
 
-# manifests/overlays/cluster, or cluster-ambient, with the images of this cluster.
+# Generated kustomization: manifests/overlays/cluster or cluster-ambient with this cluster's images.
 CURRENT_OVERLAY=$LOCAL_DIR/overlay
 
 up_on_current() {
@@ -27,13 +27,13 @@ up_on_current() {
 
 current_context() { kubectl config current-context 2>/dev/null || fail "kubectl has no current context; choose one: kubectl config use-context NAME"; }
 
-# What was made on one cluster is repaired and removed on that one only.
+# Repairs and removals must use the context that the objects were created in.
 refuse_other_context() {
   local now before
   now=$(current_context)
   before=$(cat "$LOCAL_DIR/context" 2>/dev/null || printf '%s' "$now")
   if [ "$now" != "$before" ]; then
-    fail "./run.sh up was used on context $before, kubectl now points at $now: kubectl config use-context $before"
+    fail "./run.sh up used context $before, but kubectl now points at $now; switch back: kubectl config use-context $before"
   fi
 }
 
@@ -43,14 +43,14 @@ remember_context() {
   printf '%s\n' "$IMAGES" >"$LOCAL_DIR/images"
 }
 
-# Where the nodes find the images. A second `up` knows the answer that the first one was given.
+# Sets the prefix of the images. Without --images, uses the one of the previous `up`.
 choose_images() {
   if [ -z "${IMAGES+given}" ]; then
     if [ ! -e "$LOCAL_DIR/images" ]; then refuse_without_images; fi
     IMAGES=$(cat "$LOCAL_DIR/images")
   fi
   case $IMAGES in
-    *[!A-Za-z0-9._:/-]*) fail "'$IMAGES' is no prefix of image names; use one such as registry.example.com/team/" 64 ;;
+    *[!A-Za-z0-9._:/-]*) fail "'$IMAGES' is not a valid image prefix; use one such as registry.example.com/team/" 64 ;;
     '' | */) ;;
     *) IMAGES=$IMAGES/ ;;
   esac
@@ -58,19 +58,19 @@ choose_images() {
 
 refuse_without_images() {
   local tag
-  warn "error: a cluster of your own pulls its images from a registry. Build and push these, from this folder:"
+  warn "error: --images is required, as the cluster pulls its images from a registry. Build and push these:"
   for tag in "$APP_VERSION" 1.0.1; do
     warn "  docker build --file Dockerfile.app --build-arg VERSION=$tag --tag PREFIX/simple-app:$tag ."
   done
   warn "  docker build --file Dockerfile.controller --target controller --tag PREFIX/canary-controller:$PARTS_VERSION ."
   warn "  docker build --file Dockerfile.controller --target loadtester --tag PREFIX/loadtester:$PARTS_VERSION ."
-  warn "and say where they are:"
+  warn "then pass their prefix:"
   warn "  ./run.sh up --on current --images registry.example.com/team/"
-  warn "Nodes that have the images already (kind load docker-image, minikube image build): --images ''"
+  warn "If the nodes already have the images (kind load docker-image, minikube image build): --images ''"
   exit 64
 }
 
-# What differs from cluster to cluster is a kustomization of its own.
+# Writes the kustomization with the settings of this cluster.
 write_overlay() {
   run mkdir -p "$CURRENT_OVERLAY"
   if [ "$DRY_RUN" = yes ]; then
@@ -82,7 +82,7 @@ write_overlay() {
   overlay_text "$(root_from "$(cd "$CURRENT_OVERLAY" && pwd -P)")" >"$CURRENT_OVERLAY/kustomization.yaml"
 }
 
-# root_from FOLDER: this repository as seen from there; kustomize takes no absolute paths.
+# root_from FOLDER: prints the relative path to this repository, because kustomize rejects absolute paths.
 root_from() { printf '%s%s/' "$(printf '%s\n' "$1" | sed 's|/[^/]*|../|g')" "${ROOT#/}"; }
 
 # overlay_text PATH_TO_THIS_REPOSITORY
@@ -101,7 +101,7 @@ overlay_text() {
   fi
 }
 
-# Istio and the Prometheus Operator; all that is missing is said at once, before anything is changed.
+# Checks for Istio and the Prometheus Operator. Reports everything that is missing before anything is changed.
 need_platform() {
   local istio="Istio: https://istio.io/latest/docs/setup/install/"
   local ambient="Istio's ambient mode: https://istio.io/latest/docs/ambient/install/"
@@ -119,7 +119,7 @@ need_platform() {
   need_object customresourcedefinition/prometheusrules.monitoring.coreos.com "$operator"
   if [ -n "$MISSING" ]; then
     fail "the cluster of context $(current_context) lacks:$MISSING
-The controller alone needs less: kubectl apply -k manifests/controller"
+The controller alone has fewer prerequisites: kubectl apply -k manifests/controller"
   fi
   if is_ambient; then note_ambient_labels; else note_injection; fi
 }
@@ -129,7 +129,7 @@ note_injection() {
   injected=$(kubectl get namespace default \
     --output 'jsonpath={.metadata.labels.istio-injection}{.metadata.labels.istio\.io/rev}')
   if [ -z "$injected" ]; then
-    say "  note  pods of namespace default get no sidecar, which a mesh with sidecars needs:"
+    say "  note  pods in namespace default get no sidecar; to enable injection:"
     say "        kubectl label namespace default istio-injection=enabled"
   fi
 }
@@ -139,7 +139,7 @@ note_ambient_labels() {
   mode=$(kubectl get namespace default --output 'jsonpath={.metadata.labels.istio\.io/dataplane-mode}')
   waypoint=$(kubectl get namespace default --output 'jsonpath={.metadata.labels.istio\.io/use-waypoint}')
   if [ "$mode" != ambient ] || [ "$waypoint" != waypoint ]; then
-    say "  note  no requests in namespace default go through the waypoint, which sees to the weights and counts:"
+    say "  note  requests in namespace default bypass the waypoint, which applies the weights; to route them through it:"
     say "        kubectl label namespace default $(ambient_labels | tr '\n' ' ')"
   fi
 }
@@ -149,13 +149,13 @@ need_object() {
   if ! kubectl get "$1" --output name >/dev/null 2>&1; then missing "$1, which comes with $2"; fi
 }
 
-# Applies what is not there yet and what an earlier run made; objects of others are left as they are. Each object
-# that this made is kept in .local/made, from which `down` removes it.
+# Applies objects that do not exist yet or that an earlier run created. Other objects remain unchanged. The applied
+# objects are recorded in .local/made, from which `down` removes them.
 apply_what_is_missing() {
   local file name there left=
   if [ "$DRY_RUN" = yes ]; then
     run kubectl kustomize "$CURRENT_OVERLAY"
-    say "# and for each of these objects that is not there yet, or that an earlier run made:"
+    say "# and for each of these objects that does not exist yet or was created by an earlier run:"
     run kubectl apply -f OBJECT
     return
   fi
@@ -174,15 +174,15 @@ apply_what_is_missing() {
         continue
       fi
     fi
-    # Before it is applied: one that Ctrl-C leaves half made is ours too.
+    # Record the object before applying it, so that `down` also removes it after Ctrl-C.
     cp "$file" "$LOCAL_DIR/made/$name"
     k apply -f "$file"
   done
   rm -rf "$LOCAL_DIR/wanted"
-  if [ -n "$left" ]; then note "left as they are, because they were there before:$left"; fi
+  if [ -n "$left" ]; then note "unchanged, because they already existed:$left"; fi
 }
 
-# object_name FILE: kind, namespace and name as one word that is a file name.
+# object_name FILE: prints kind, namespace and name as a file name.
 object_name() {
   awk '
     /^kind: / { kind = $2 }
@@ -192,15 +192,15 @@ object_name() {
     END { gsub(/"/, "", name); print kind "." (namespace ? namespace "." : "") name }' "$1"
 }
 
-# The definitions of flagger.app stay: with them would go the canaries of others.
+# Keeps the definitions of flagger.app, as deleting them would delete other canaries.
 down_current() {
   refuse_other_context
-  step "Remove what ./run.sh up made" remove_what_was_made
-  say "  The definitions of flagger.app were left"
+  step "Remove the objects of ./run.sh up" remove_what_was_made
+  say "  The definitions of flagger.app were kept"
   rm -rf "$LOCAL_DIR/made" "$CURRENT_OVERLAY" "$LOCAL_DIR/context" "$LOCAL_DIR/images" "$LOCAL_DIR/on" "$LOCAL_DIR/profile" "$STEP_LOG"
 }
 
-# In the order of their kinds' names, so that the Canary goes first.
+# In the order of the kinds' names, so that the Canary is deleted first.
 remove_what_was_made() {
   local file
   for file in "$LOCAL_DIR/made"/*; do

@@ -2,7 +2,7 @@
 # shellcheck shell=bash
 
 up_on_local() {
-  if [ "$DRY_RUN" = yes ]; then fail "--dry-run is for --on minikube and --on current; the local cluster leaves nothing behind" 64; fi
+  if [ "$DRY_RUN" = yes ]; then fail "--dry-run requires --on minikube or --on current" 64; fi
   step "Tools: envoy, kubectl, prometheus" fetch_runtime_tools
   build_if_needed
   remember_kind local
@@ -23,7 +23,7 @@ up_on_local() {
   say "  ./run.sh release 1.0.1     # or: kubectl set image deployment/simple-app simple-app=simple-app:1.0.1"
 }
 
-# Nothing to see when everything is built: cargo itself answers within a second.
+# Fast if everything is built: cargo returns within a second.
 build_if_needed() {
   step "Build the programs ($PROFILE profile)" build_programs
 }
@@ -35,7 +35,7 @@ start_cluster() {
   local pid
   if ! cluster_is_ready >/dev/null 2>&1; then
     mkdir -p "$LOCAL_DIR"
-    # A session of its own: Ctrl-C in this terminal is not for the cluster.
+    # A new session, so that Ctrl-C in this terminal does not reach the cluster.
     setsid "$BIN_DIR/localcluster" up --state-dir "$STATE_DIR" \
       --ingress "${INGRESS:-127.0.0.1:8080}" --ingress-default simple-app.default \
       --envoy "$(command -v envoy)" --prometheus "$(command -v prometheus)" \
@@ -53,7 +53,7 @@ start_cluster() {
   mv "$LOCAL_DIR/kubeconfig.new" "$LOCAL_DIR/kubeconfig"
 }
 
-# cluster_is_ready_or_gone PID: there is nothing to wait for once the process has ended.
+# cluster_is_ready_or_gone PID: ends the wait when the cluster is ready or its process has exited.
 cluster_is_ready_or_gone() {
   cluster_is_ready || ! kill -0 "$1" 2>/dev/null
 }

@@ -1,7 +1,7 @@
 # up --on minikube: Minikube with Istio and kube-prometheus-stack.
 # shellcheck shell=bash
 
-# Whatever profile is the active one: images, kubectl, istioctl and helm must all mean the same cluster.
+# Images, kubectl, istioctl and helm must all use the same cluster, regardless of the active profile.
 export MINIKUBE_PROFILE=${MINIKUBE_PROFILE:-minikube}
 
 up_on_minikube() {
@@ -39,7 +39,7 @@ up_on_minikube() {
 
 minikube_is_ours() { [ -e "$LOCAL_DIR/minikube-is-ours" ]; }
 
-# running, stopped or absent (85 is Minikube's exit code for a profile that does not exist).
+# Prints running, stopped or absent (85 is Minikube's exit code for a profile that does not exist).
 minikube_state() {
   local code=0
   minikube status >/dev/null 2>&1 || code=$?
@@ -54,24 +54,24 @@ start_minikube() {
   local state=absent
   if [ "$DRY_RUN" != yes ]; then state=$(minikube_state); fi
   if [ "$state" = running ]; then
-    echo "it runs already"
+    echo "it is already running"
     return
   fi
-  # Noted before it starts: one that Ctrl-C leaves half made is ours too.
+  # Recorded before the start, so that `down` also deletes a cluster that Ctrl-C left incomplete.
   if [ "$state" = absent ] && [ "$DRY_RUN" != yes ]; then touch "$LOCAL_DIR/minikube-is-ours"; fi
   if [ "$state" = absent ] || minikube_is_ours; then
     run minikube start "--memory=$MINIKUBE_MEMORY" "--kubernetes-version=$KUBERNETES_VERSION" \
       "--container-runtime=$MINIKUBE_RUNTIME" || explain_start
   else
-    run minikube start || explain_start # as it was made
+    run minikube start || explain_start # with its own settings
   fi
 }
 
 explain_start() {
   if grep -E 'RSRC_|emory' "$STEP_LOG" >/dev/null 2>&1; then
-    warn "Less memory: MINIKUBE_MEMORY=3072 ./run.sh up --on minikube. More for Docker Desktop: Settings, Resources."
+    warn "To use less memory: MINIKUBE_MEMORY=3072 ./run.sh up --on minikube. To give Docker Desktop more: Settings, Resources."
   fi
-  warn "All that Minikube knows about it: minikube logs"
+  warn "For details: minikube logs"
   return 1
 }
 
@@ -89,21 +89,21 @@ minikube_part_image() {
   minikube_image "$2:$PARTS_VERSION" Dockerfile.controller "$(build_option target "$1")"
 }
 
-# minikube_image TAG DOCKERFILE BUILD_OPTION…: the name in full, because containerd takes it as it is and kubelets
-# look for the full one.
+# minikube_image TAG DOCKERFILE BUILD_OPTION…: builds an image under its full name, because containerd does not
+# normalize names and the kubelet looks for the full one.
 minikube_image() {
   local tag=$1 file=$2
   shift 2
   run minikube image build --tag "docker.io/library/$tag" --file "$file" "$@" .
-  # Some versions of Minikube end with 0 although the build failed.
+  # Some versions of Minikube exit with 0 although the build failed.
   if [ "$DRY_RUN" != yes ] && ! minikube image ls | grep -F -e "$tag" >/dev/null; then
-    warn "the build left no image $tag; the lines above say why"
+    warn "the build produced no image $tag; see the lines above"
     return 1
   fi
 }
 
-# build_option NAME VALUE: Minikube hands options to the builder of the node's container runtime. buildctl, that of
-# containerd, writes them differently from docker and podman.
+# build_option NAME VALUE: prints a build option. Minikube passes options to the builder of the node's container
+# runtime; buildctl of containerd has another syntax than docker and podman.
 build_option() {
   case $(node_runtime) in
     containerd:*)
@@ -126,14 +126,14 @@ node_runtime() {
 
 # --- Istio and Prometheus -----------------------------------------------------------------------
 
-# What a Minikube of somebody else has already is left as it is.
+# An existing Istio in a foreign Minikube remains unchanged.
 istio_is_theirs() {
   [ "$DRY_RUN" != yes ] && ! minikube_is_ours && k get deployment istiod --namespace istio-system
 }
 
 install_istio() {
   if istio_is_theirs; then
-    echo "istiod is there already"
+    echo "istiod exists already"
     return
   fi
   with_pods istio-system run istioctl install --context "$MINIKUBE_PROFILE" --skip-confirmation \
@@ -146,20 +146,20 @@ minikube_gateway_definitions() {
   if minikube_is_ours; then apply_gateway_definitions ours; else apply_gateway_definitions theirs; fi
 }
 
-# The article's egress gateway is left out: nothing here goes through it, and in ambient mode a waypoint takes its
-# place. The way in is the Gateway of manifests/components/ambient.
+# Without the article's egress gateway: no traffic here uses it, and in ambient mode a waypoint replaces it. The
+# ingress is the Gateway in manifests/components/ambient.
 install_ambient_istio() {
   if istio_is_theirs; then
     if [ -z "$(k get pods --all-namespaces --selector app=ztunnel --output name)" ]; then
-      warn "the Istio that is there has no ambient mode: no pod is labelled app=ztunnel. Remove what ./run.sh made with"
-      warn "./run.sh down, then: ./run.sh up --on minikube --profile sidecar; or: istioctl install --set profile=ambient"
+      warn "the installed Istio does not run in ambient mode: no pod is labelled app=ztunnel. Either run ./run.sh down and"
+      warn "./run.sh up --on minikube --profile sidecar, or enable ambient mode: istioctl install --set profile=ambient"
       return 1
     fi
-    echo "istiod and ztunnel are there already"
+    echo "istiod and ztunnel exist already"
     return
   fi
   set -- --set profile=ambient
-  # Where Istio's node agent finds the pods' network namespaces: Docker has a place of its own.
+  # With Docker, the pods' network namespaces are in a different place, where Istio's node agent must look for them.
   case $(node_runtime) in
     docker:*) set -- "$@" --set values.global.platform=minikube ;;
   esac
@@ -172,11 +172,11 @@ install_prometheus() {
   case $state in
     deployed)
       if ! minikube_is_ours; then
-        echo "the Helm release prometheus is there already"
+        echo "the Helm release prometheus exists already"
         return
       fi
       ;;
-    # Left so by a run that was killed; Helm would refuse to go on.
+    # Left by a killed run. Helm would refuse to continue.
     pending-install) helm uninstall prometheus --kube-context "$MINIKUBE_PROFILE" --namespace monitoring --wait ;;
     pending-*) helm rollback prometheus --kube-context "$MINIKUBE_PROFILE" --namespace monitoring --wait ;;
   esac
@@ -190,19 +190,20 @@ install_prometheus() {
     --wait --timeout 10m
 }
 
-# State of the Helm release, e.g. deployed or pending-install; nothing when there is none.
+# Prints the state of the Helm release, e.g. deployed or pending-install, or nothing if there is none.
 prometheus_release() {
   helm status prometheus --kube-context "$MINIKUBE_PROFILE" --namespace monitoring --output json 2>/dev/null |
     sed -n 's/.*"status":"\([a-z-]*\)".*/\1/p' || true
 }
 
-# Helm waits for what it made itself; Prometheus is made by the operator afterwards.
+# Helm waits only for its own objects. The operator creates Prometheus afterwards.
 wait_for_prometheus() {
   with_pods monitoring k wait prometheus/prometheus-prometheus --namespace monitoring \
     --for condition=Available --timeout 5m
 }
 
-# Through the API server, which needs no port-forward. In ambient mode by the Gateway's own Service.
+# Sends a request through the API server's proxy, which needs no port-forward. In ambient mode it uses the Gateway's
+# Service.
 # shellcheck disable=SC2329 # called by wait_until
 minikube_app_answers() {
   local service=simple-app
@@ -212,21 +213,21 @@ minikube_app_answers() {
 
 # --- down ---------------------------------------------------------------------------------------
 
-# A Minikube that was there before is given back as it was found, unless the person says otherwise.
+# A Minikube that existed before is kept unless the user agrees to its deletion.
 down_minikube() {
   if minikube_is_ours; then
     step "Delete the Minikube cluster" minikube delete
-  elif agrees "Minikube profile $MINIKUBE_PROFILE was there before ./run.sh up. Delete all of it?"; then
+  elif agrees "Minikube profile $MINIKUBE_PROFILE existed before ./run.sh up. Delete it?"; then
     step "Delete the Minikube cluster" minikube delete
   else
     step "Remove app, load tester, controller, canary" remove_from_minikube
-    say "  Minikube, Istio, Prometheus and the definitions of flagger.app were left: this Minikube was"
-    say "  there before ./run.sh up. To delete it: minikube delete --profile $MINIKUBE_PROFILE"
+    say "  Minikube, Istio, Prometheus and the definitions of flagger.app were kept, because this Minikube existed"
+    say "  before ./run.sh up. To delete it: minikube delete --profile $MINIKUBE_PROFILE"
   fi
   rm -f "$LOCAL_DIR/minikube-is-ours" "$LOCAL_DIR/kubeconfig" "$LOCAL_DIR/on" "$LOCAL_DIR/profile" "$STEP_LOG"
 }
 
-# The labels that name a waypoint go with it.
+# The labels that refer to the waypoint are removed with it.
 remove_from_minikube() {
   if is_ambient; then k label namespace default istio.io/use-waypoint- istio.io/ingress-use-waypoint-; fi
   k delete -k "manifests/overlays/$(overlay_of minikube)" --ignore-not-found

@@ -1,19 +1,19 @@
-# up: cluster, images, app and controller; again: repairs and goes on.
+# up: starts cluster, images, app and controller. Running it again repairs and continues.
 # shellcheck shell=bash
 
 verb_up() {
   local kind='' why='' profile=''
-  unset IMAGES # an option, not a setting of the environment
+  unset IMAGES # an option, not an environment variable
   while [ $# -gt 0 ]; do
     case $1 in
       --on)
         kind=${2:-}
         shift
-        why="as asked"
+        why="as requested"
         ;;
       --on=*)
         kind=${1#--on=}
-        why="as asked"
+        why="as requested"
         ;;
       --images)
         if [ $# -lt 2 ]; then fail "--images needs a prefix such as registry.example.com/team/" 64; fi
@@ -28,18 +28,18 @@ verb_up() {
         ;;
       --profile=*) profile=${1#--profile=} ;;
       --dry-run) DRY_RUN=yes ;;
-      *) fail "up knows --on local|minikube|current, --profile sidecar|ambient, --images PREFIX and --dry-run, not $1" 64 ;;
+      *) fail "unknown option $1; up accepts --on local|minikube|current, --profile sidecar|ambient, --images PREFIX and --dry-run" 64 ;;
     esac
     if [ $# -gt 0 ]; then shift; fi
   done
   if [ -z "$kind" ]; then
     kind=$(cluster_kind)
-    why="it is up already"
+    why="already up"
   fi
   if [ -z "$kind" ]; then
     if have minikube; then
       kind=minikube
-      why="minikube is on the PATH; --on local needs nothing"
+      why="minikube is on the PATH; --on local has no prerequisites"
     else
       kind=local
       why="minikube is not on the PATH"
@@ -47,10 +47,10 @@ verb_up() {
   fi
   case $kind in
     local | minikube | current) ;;
-    *) fail "there is no cluster kind '$kind'; use --on local, --on minikube or --on current" 64 ;;
+    *) fail "unknown cluster kind '$kind'; use --on local, --on minikube or --on current" 64 ;;
   esac
   if [ -n "${IMAGES+given}" ] && [ "$kind" != current ]; then
-    fail "--images is for --on current; on $kind the images are built where they run" 64
+    fail "--images requires --on current; for $kind the images are built locally" 64
   fi
   refuse_second_cluster "$kind"
   choose_profile "$profile"
@@ -59,15 +59,15 @@ verb_up() {
   # shellcheck disable=SC2034 # read when a step fails
   if is_ambient; then
     say "Canary release on: $kind, profile ambient ($why)"
-    GO_ON="./run.sh up --on $kind --profile ambient goes on from here."
+    GO_ON="./run.sh up --on $kind --profile ambient continues from here."
   else
     say "Canary release on: $kind ($why)"
-    GO_ON="./run.sh up --on $kind goes on from here."
+    GO_ON="./run.sh up --on $kind continues from here."
   fi
   "up_on_$kind"
 }
 
-# One LOCAL_DIR, one cluster: `down` could otherwise not tell what to remove.
+# A LOCAL_DIR has at most one cluster, so that `down` knows what to remove.
 refuse_second_cluster() {
   local before
   before=$(cluster_kind)
@@ -76,7 +76,7 @@ refuse_second_cluster() {
   fi
 }
 
-# remember_kind KIND: what `down`, `release` and the others work on, and its profile.
+# remember_kind KIND: records kind and profile of the cluster for the other verbs.
 remember_kind() {
   if [ "$DRY_RUN" != yes ]; then
     mkdir -p "$LOCAL_DIR"
@@ -85,14 +85,14 @@ remember_kind() {
   fi
 }
 
-# --- Steps that every kind of cluster shares ----------------------------------------------------
+# --- Steps shared by all kinds of cluster -------------------------------------------------------
 
 apply_crds() {
   k apply --server-side --force-conflicts -f manifests/controller/crds.yaml
   k wait --for condition=Established --timeout 60s -f manifests/controller/crds.yaml
 }
 
-# install_release KIND: on a cluster with containers, Istio and Prometheus.
+# install_release KIND: installs app and controller on a cluster with Istio and Prometheus.
 install_release() {
   step "Custom resource definitions" apply_missing_crds
   case $1 in
@@ -100,7 +100,7 @@ install_release() {
     *) step "App, load tester, controller, canary" apply_overlay "$1" ;;
   esac
   if is_ambient; then
-    # Elsewhere the way in waits for an address of the cluster's own load balancer, if it has one.
+    # On other clusters the ingress Gateway needs an address from a load balancer, which may not exist.
     case $1 in
       current) step "Waypoint is programmed" wait_for_gateways 5m waypoint ;;
       *) step "Waypoint and gateway are programmed" wait_for_gateways 5m waypoint simple-app ;;
@@ -110,10 +110,10 @@ install_release() {
   step "Canary is initialized" wait_for_canary 300
 }
 
-# Definitions that are there already may be another installation's, and newer: they are left.
+# Existing definitions may belong to another installation and be newer, so they are kept.
 apply_missing_crds() {
   if [ "$DRY_RUN" != yes ] && k get customresourcedefinition canaries.flagger.app metrictemplates.flagger.app; then
-    echo "the definitions are there already"
+    echo "the definitions exist already"
     return
   fi
   apply_crds
@@ -134,7 +134,7 @@ wait_for_deployment() {
   }
 }
 
-# A fresh Canary becomes Initialized; after a release it is Succeeded or Failed. All of them serve.
+# A new Canary becomes Initialized. After a release it is Succeeded or Failed. All of these phases serve traffic.
 wait_for_canary() {
   if [ "$DRY_RUN" = yes ]; then
     k wait canary/simple-app --namespace default --for 'jsonpath={.status.phase}=Initialized' --timeout "${1}s"
@@ -146,7 +146,7 @@ wait_for_canary() {
   }
 }
 
-# What the controller says about the canary, in its own events and log.
+# Prints the canary's events and the controller's log.
 explain_canary() {
   say "--- events of canary/simple-app"
   k get events --namespace default --field-selector involvedObject.kind=Canary \
@@ -167,5 +167,5 @@ canary_is_initialized() {
   esac
 }
 
-# app_answers URL: prints the answer.
+# app_answers URL: prints the response.
 app_answers() { curl --silent --show-error --fail --max-time 5 "$1"; }

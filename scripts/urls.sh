@@ -1,4 +1,4 @@
-# urls: where to look.
+# urls: prints the URLs of the app, the rollout page and the components.
 # shellcheck shell=bash
 
 verb_urls() {
@@ -23,8 +23,8 @@ verb_urls() {
   esac
 }
 
-# rollouts_url INGRESS: the ingress tells the controller's page from the app by the host name. Browsers and curl take
-# every name below localhost for this machine; no name server is asked.
+# rollouts_url INGRESS: prints the URL of the rollout page, which the ingress selects by host name. Browsers and curl
+# resolve all names below localhost to loopback, without DNS.
 rollouts_url() {
   case $1 in
     http://127.0.0.1:* | http://0.0.0.0:* | 'http://[::'*) printf 'http://rollouts.localhost:%s' "${1##*:}" ;;

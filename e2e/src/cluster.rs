@@ -1,4 +1,4 @@
-//! One cluster as `./run.sh` makes it.
+//! A cluster created by `./run.sh`.
 
 use std::{
     ffi::OsStr,
@@ -15,14 +15,14 @@ use crate::{journal::Journal, output::Output, wait::until};
 /// The root of the repository.
 ///
 /// # Panics
-/// When this crate does not lie in it.
+/// Panics if this crate is not in it.
 pub fn repository() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
         .parent()
-        .expect("the crate lies in the repository")
+        .expect("the crate is in the repository")
 }
 
-/// `./run.sh` with a directory of its own.
+/// `./run.sh` with a separate `LOCAL_DIR`.
 pub fn run_sh(local_dir: &Path) -> Command {
     let mut command = Command::new(repository().join("run.sh"));
     command
@@ -32,7 +32,7 @@ pub fn run_sh(local_dir: &Path) -> Command {
     command
 }
 
-/// A program that finds the fetched tools first on its `PATH`, as run.sh does.
+/// A command whose `PATH` begins with the fetched tools, as in run.sh.
 pub fn with_tools(program: impl AsRef<OsStr>) -> Command {
     let tools = repository().join(".local/bin");
     let path = std::env::var_os("PATH").unwrap_or_default();
@@ -45,10 +45,10 @@ pub fn with_tools(program: impl AsRef<OsStr>) -> Command {
     command
 }
 
-/// A program of this workspace, as `./run.sh build` made it: it lies beside the tests.
+/// A program of this workspace, built by `./run.sh build` into the directory of the tests.
 ///
 /// # Panics
-/// When it is not built.
+/// Panics if it is not built.
 pub fn program(name: &str) -> PathBuf {
     let test = std::env::current_exe().expect("the path of the test");
     let mut beside = test.ancestors().skip(1).map(|folder| folder.join(name));
@@ -57,17 +57,17 @@ pub fn program(name: &str) -> PathBuf {
         .expect("the program is built: ./run.sh build")
 }
 
-/// A cluster that `./run.sh up` made; `./run.sh down` when it is dropped, after a panic too.
+/// A cluster created by `./run.sh up`. Dropping it runs `./run.sh down`, also after a panic.
 #[derive(Debug)]
 pub struct Cluster {
     local_dir: TempDir,
 }
 
 impl Cluster {
-    /// A directory in which nothing is up yet.
+    /// Creates the directory of a cluster without starting one.
     ///
     /// # Panics
-    /// When there is no room for temporary files.
+    /// Panics if no temporary directory can be created.
     pub fn none_yet() -> Self {
         let local_dir = tempfile::Builder::new()
             .prefix("e2e-")
@@ -76,34 +76,34 @@ impl Cluster {
         Self { local_dir }
     }
 
-    /// `./run.sh up --on local`.
+    /// Runs `./run.sh up --on local`.
     ///
     /// # Panics
-    /// When that fails.
+    /// Panics if it fails.
     pub fn up() -> Self {
         let cluster = Self::none_yet();
         cluster.run(&["up", "--on", "local"]).success();
         cluster
     }
 
-    /// The directory that run.sh uses as its `.local`.
+    /// The `LOCAL_DIR` of run.sh.
     pub fn local_dir(&self) -> &Path {
         self.local_dir.path()
     }
 
-    /// `./run.sh ARGS`, not yet started.
+    /// Prepares `./run.sh ARGS`.
     pub fn command(&self, args: &[&str]) -> Command {
         let mut command = run_sh(self.local_dir());
         command.args(args);
         command
     }
 
-    /// `./run.sh ARGS`.
+    /// Runs `./run.sh ARGS`.
     pub fn run(&self, args: &[&str]) -> Output {
         Output::of(&mut self.command(args))
     }
 
-    /// `kubectl ARGS`, not yet started.
+    /// Prepares `kubectl ARGS`.
     pub fn kubectl_command(&self, args: &[&str]) -> Command {
         let mut command = with_tools("kubectl");
         command
@@ -113,29 +113,29 @@ impl Cluster {
         command
     }
 
-    /// What `kubectl ARGS` prints.
+    /// Runs `kubectl ARGS` and returns its standard output.
     ///
     /// # Panics
-    /// When it fails.
+    /// Panics if it fails.
     pub fn kubectl(&self, args: &[&str]) -> String {
         self.try_kubectl(args).success()
     }
 
-    /// What `kubectl ARGS` prints, and how it ended.
+    /// Runs `kubectl ARGS` and returns its output and exit code.
     pub fn try_kubectl(&self, args: &[&str]) -> Output {
         Output::of(&mut self.kubectl_command(args))
     }
 
-    /// `kubectl get ARGS --output json`.
+    /// Runs `kubectl get ARGS --output json`.
     ///
     /// # Panics
-    /// When it fails or prints no JSON.
+    /// Panics if it fails or does not print JSON.
     pub fn get(&self, args: &[&str]) -> Value {
         let text = self.kubectl(&[&["get"], args, &["--output", "json"]].concat());
         serde_json::from_str(&text).expect("kubectl prints JSON")
     }
 
-    /// The events of Canaries, one `TYPE MESSAGE` a line, as they come.
+    /// Watches the events of Canaries, one `TYPE MESSAGE` per line.
     pub fn canary_events(&self) -> Journal {
         let columns = "custom-columns=TYPE:.type,MESSAGE:.message";
         let selector = "involvedObject.kind=Canary";
@@ -151,7 +151,7 @@ impl Cluster {
         ]))
     }
 
-    /// Phase and weight of the Canary `simple-app`, one `PHASE WEIGHT` a line, as they change.
+    /// Watches phase and weight of the Canary `simple-app`, one `PHASE WEIGHT` per line.
     pub fn canary_status(&self) -> Journal {
         let columns = "custom-columns=PHASE:.status.phase,WEIGHT:.status.canaryWeight";
         Journal::keep(self.kubectl_command(&[
@@ -168,7 +168,7 @@ impl Cluster {
     /// The phase of the Canary `simple-app`.
     ///
     /// # Panics
-    /// When kubectl fails.
+    /// Panics if kubectl fails.
     pub fn phase(&self) -> String {
         self.kubectl(&[
             "get",
@@ -179,10 +179,10 @@ impl Cluster {
         ])
     }
 
-    /// Wait until the Canary `simple-app` is in one of the phases; says in which.
+    /// Waits until the Canary `simple-app` is in one of the phases and returns it.
     ///
     /// # Panics
-    /// When it is not in time.
+    /// Panics if the limit passes before.
     pub fn wait_for_phase(&self, phases: &[&str], limit: Duration) -> String {
         until(limit, &format!("canary/simple-app in {phases:?}"), || {
             let phase = self.phase();
@@ -194,10 +194,10 @@ impl Cluster {
         })
     }
 
-    /// `kubectl set image deployment/simple-app simple-app=simple-app:VERSION`.
+    /// Runs `kubectl set image deployment/simple-app simple-app=simple-app:VERSION`.
     ///
     /// # Panics
-    /// When kubectl fails.
+    /// Panics if kubectl fails.
     pub fn set_image(&self, version: &str) {
         self.kubectl(&[
             "set",
@@ -207,37 +207,38 @@ impl Cluster {
         ]);
     }
 
-    /// One field of `localcluster status`, e.g. `ingress`.
+    /// Reads a field of `localcluster status`, e.g. `ingress`.
     ///
     /// # Panics
-    /// When the cluster does not run.
+    /// Panics if the cluster is not running.
     pub fn field(&self, name: &str) -> String {
-        let text = std::fs::read_to_string(self.state("cluster.json")).expect("the cluster runs");
+        let text =
+            std::fs::read_to_string(self.state("cluster.json")).expect("the cluster is running");
         let description: Value = serde_json::from_str(&text).expect("cluster.json is JSON");
         description[name]
             .as_str()
-            .expect("there is such a field")
+            .expect("the field exists")
             .to_owned()
     }
 
-    /// URL of the app as a person reaches it.
+    /// URL of the app on the ingress.
     pub fn app(&self) -> String {
         self.field("ingress")
     }
 
-    /// A file of the cluster's state.
+    /// Path of a file in the cluster's state directory.
     pub fn state(&self, name: &str) -> PathBuf {
         self.local_dir().join("cluster").join(name)
     }
 
-    /// Processes that belong to this cluster: those with its directory in their command line or
-    /// environment, as `(pid, command line)`.
+    /// Lists the processes of this cluster as `(pid, command line)`. They have its directory in their
+    /// command line or environment.
     pub fn processes(&self) -> Vec<(u32, String)> {
         processes_of(self.local_dir())
     }
 }
 
-/// Processes other than this one with a folder in their command line or environment, as `(pid, command line)`.
+/// Lists other processes with `folder` in their command line or environment, as `(pid, command line)`.
 pub(crate) fn processes_of(folder: &Path) -> Vec<(u32, String)> {
     let needle = folder.to_string_lossy().into_owned();
     let own = std::process::id();
@@ -261,16 +262,16 @@ impl Drop for Cluster {
             self.explain();
         }
         let down = self.run(&["down"]);
-        let said = format!("{}{}", down.stdout, down.stderr);
+        let output = format!("{}{}", down.stdout, down.stderr);
         assert!(
             down.code == 0 || std::thread::panicking(),
-            "down failed: {said}"
+            "down failed: {output}"
         );
     }
 }
 
 impl Cluster {
-    /// After a story failed: what a person would look at first.
+    /// Prints diagnostics after a failed test.
     fn explain(&self) {
         for args in [
             &[
@@ -291,12 +292,12 @@ impl Cluster {
                 "60",
             ],
         ] {
-            let said = self.try_kubectl(args);
+            let output = self.try_kubectl(args);
             eprintln!(
                 "--- kubectl {}\n{}{}",
                 args.join(" "),
-                said.stdout,
-                said.stderr
+                output.stdout,
+                output.stderr
             );
         }
         let log =

@@ -1,4 +1,4 @@
-//! A small HTTP/1.1 client on one connection that is kept.
+//! A minimal HTTP/1.1 client with a keep-alive connection.
 
 use std::{
     io::{self, BufRead, BufReader, Read, Write},
@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-/// An answer.
+/// A response.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Response {
     /// Status code.
@@ -15,7 +15,7 @@ pub struct Response {
     pub body: String,
 }
 
-/// A connection to one server, opened when it is first used and again after an error.
+/// A client of one server. It connects on first use and reconnects after an error.
 #[derive(Debug)]
 pub struct Client {
     authority: String,
@@ -23,10 +23,10 @@ pub struct Client {
 }
 
 impl Client {
-    /// A client for `http://HOST:PORT/…`; the path is given with each request.
+    /// Creates a client for `http://HOST:PORT/…`. The path is passed with each request.
     ///
     /// # Panics
-    /// When `url` is not an http URL.
+    /// Panics if `url` is not an `http` URL.
     pub fn new(url: &str) -> Self {
         let rest = url.strip_prefix("http://").expect("an http URL");
         let authority = rest.split('/').next().unwrap_or(rest).to_owned();
@@ -36,11 +36,11 @@ impl Client {
         }
     }
 
-    /// Ask for `path`.
+    /// Sends a GET request for `path`.
     ///
     /// # Errors
-    /// No connection, or an answer cut short. Nothing is tried a second time: a user who gets an
-    /// error got an error.
+    /// Returns an error if the connection fails or the response is incomplete. Requests are never
+    /// retried, as every error that a user would see must count.
     pub fn get(&mut self, path: &str) -> io::Result<Response> {
         let mut connection = match self.connection.take() {
             Some(connection) => connection,
@@ -56,10 +56,10 @@ impl Client {
     }
 }
 
-/// Ask once, on a connection of its own.
+/// Sends a single GET request on a new connection.
 ///
 /// # Errors
-/// As [`Client::get`].
+/// See [`Client::get`].
 pub fn get(url: &str) -> io::Result<Response> {
     let rest = url.strip_prefix("http://").unwrap_or(url);
     let path = rest.find('/').map_or("/", |slash| &rest[slash..]);

@@ -1,4 +1,4 @@
-//! What a program that keeps running prints while a story goes on.
+//! Records the output of a long-running program.
 
 use std::{
     io::{BufRead, BufReader},
@@ -10,7 +10,7 @@ use std::{
 
 use crate::{output::Output, wait::until};
 
-/// A program that keeps running, such as `kubectl get --watch`, and the lines it has printed.
+/// A long-running program, such as `kubectl get --watch`, and the lines it has printed.
 #[derive(Debug)]
 pub struct Journal {
     watcher: Child,
@@ -18,10 +18,10 @@ pub struct Journal {
 }
 
 impl Journal {
-    /// Start a command that prints until it is ended.
+    /// Starts the command and records its output until it ends.
     ///
     /// # Panics
-    /// When it cannot be started.
+    /// Panics if it cannot be started.
     pub fn keep(mut command: Command) -> Self {
         let mut watcher = command
             .stdin(Stdio::null())
@@ -39,7 +39,7 @@ impl Journal {
     /// All lines so far.
     ///
     /// # Panics
-    /// When the thread that reads them did.
+    /// Panics if the reader thread has panicked.
     pub fn lines(&self) -> Vec<String> {
         self.lines
             .lock()
@@ -47,10 +47,10 @@ impl Journal {
             .clone()
     }
 
-    /// Wait for a line that contains `text`, and get it.
+    /// Waits for a line that contains `text` and returns it.
     ///
     /// # Panics
-    /// When none comes in time.
+    /// Panics if the limit passes before.
     pub fn wait_for(&self, text: &str, limit: Duration) -> String {
         until(limit, &format!("the line {text:?}"), || {
             let mut lines = self.lines();
@@ -61,17 +61,17 @@ impl Journal {
         })
     }
 
-    /// Send the program a signal, e.g. `TERM`, and wait for its end.
+    /// Sends the program a signal, e.g. `TERM`, and waits until it exits.
     ///
     /// # Panics
-    /// When it does not end in time.
+    /// Panics if the limit passes before.
     pub fn end(&mut self, signal: &str, limit: Duration) -> ExitStatus {
         let pid = self.watcher.id().to_string();
         Output::of(Command::new("kill").args(["-s", signal, &pid])).success();
         until(limit, &format!("process {pid} to end"), || {
             match self.watcher.try_wait() {
                 Ok(Some(status)) => Ok(status),
-                Ok(None) => Err(format!("it runs on after SIG{signal}")),
+                Ok(None) => Err(format!("it is still running after SIG{signal}")),
                 Err(error) => Err(error.to_string()),
             }
         })
@@ -88,7 +88,7 @@ fn write_down(output: ChildStdout, lines: &Mutex<Vec<String>>) {
 
 impl Drop for Journal {
     fn drop(&mut self) {
-        // It may have ended by itself, with the cluster.
+        // It may have exited already, together with the cluster.
         let _ = self.watcher.kill();
         let _ = self.watcher.wait();
     }

@@ -1,11 +1,15 @@
-//! End-to-end stories: run.sh, kubectl, Envoy and Prometheus, driven as a person would.
+//! End-to-end tests that drive run.sh, kubectl, Envoy and Prometheus like a user.
 //!
 //! # Layout
-//! [`Cluster`] one `./run.sh up` in a directory of its own, taken down when dropped · [`http`] a
-//! small client that keeps its connection · [`Traffic`] users who never stop asking · [`Journal`]
-//! what a program such as `kubectl --watch` prints meanwhile · [`until`] waiting with a deadline.
-//! [`image`] the Dockerfiles' images without containers.
-//! The stories are in `tests/stories/`, one file per theme, one cluster per story.
+//! - [`Cluster`]: a cluster created by `./run.sh up` in a separate directory, removed on drop.
+//! - [`Machine`]: a simulated host with stub programs, for tests of the scripts.
+//! - [`http`]: a minimal client with a keep-alive connection.
+//! - [`Traffic`]: continuous requests in the background.
+//! - [`Journal`]: the recorded output of a program such as `kubectl --watch`.
+//! - [`until`]: polls with a deadline.
+//! - [`image`]: builds and runs the images of the Dockerfiles without containers.
+//!
+//! The stories are in `tests/stories/`, one file per topic. Each story uses its own cluster.
 
 mod cluster;
 pub mod http;

@@ -1,4 +1,4 @@
-//! A machine on which only those programs exist that a test puts there.
+//! A simulated host on which only the programs provided by a test exist.
 
 use std::{
     fs,
@@ -11,7 +11,7 @@ use tempfile::TempDir;
 
 use crate::cluster::{processes_of, run_sh};
 
-/// What the scripts take for granted on every system.
+/// Programs that the scripts expect on every system.
 const BASICS: [&str; 30] = [
     "awk",
     "basename",
@@ -45,18 +45,18 @@ const BASICS: [&str; 30] = [
     "wc",
 ];
 
-/// Folders of its own for everything that run.sh reads and writes, and a `PATH` with basic programs and stand-ins.
-/// A stand-in writes its calls into one file; it fails when `FAIL_ON` is part of the call.
+/// Separate folders for everything that run.sh reads and writes, and a `PATH` with basic programs and stubs.
+/// A stub logs its calls to a file. It fails if the call contains `FAIL_ON`.
 #[derive(Debug)]
 pub struct Machine {
     folder: TempDir,
 }
 
 impl Machine {
-    /// A machine with basic programs only.
+    /// Creates a machine with basic programs only.
     ///
     /// # Panics
-    /// When there is no room for temporary files.
+    /// Panics if no temporary directory can be created.
     pub fn new() -> Self {
         let machine = Self {
             folder: TempDir::new().expect("a temporary directory"),
@@ -70,15 +70,15 @@ impl Machine {
         machine
     }
 
-    /// A path in the machine's folder: `local`, `tools` and `bin` are run.sh's; the rest is up to the test.
+    /// A path in the machine's folder. `local`, `tools` and `bin` belong to run.sh, the rest to the test.
     pub fn path(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
     }
 
-    /// A program of this machine's own, if it has one.
+    /// Links a program of the real host, if it exists there.
     ///
     /// # Panics
-    /// When the file system refuses.
+    /// Panics on I/O errors.
     pub fn real(&self, name: &str) {
         let path = std::env::var_os("PATH").unwrap_or_default();
         let found = std::env::split_paths(&path)
@@ -89,22 +89,22 @@ impl Machine {
         }
     }
 
-    /// A stand-in that does `answer`, lines of sh in which `$STATE` is the machine's folder.
+    /// Adds a stub that runs `answer`, lines of sh in which `$STATE` is the machine's folder.
     ///
     /// # Panics
-    /// When the file system refuses.
+    /// Panics on I/O errors.
     pub fn program(&self, name: &str, answer: &str) {
         let text = format!(
             "#!/bin/sh\ncall=\"{name} $*\"\necho \"$call\" >>\"$STATE/calls\"\n\
-             case \"$call\" in *\"${{FAIL_ON:-no such call}}\"*) echo \"{name}: out of luck\" >&2; exit 1 ;; esac\n{answer}\n"
+             case \"$call\" in *\"${{FAIL_ON:-no such call}}\"*) echo \"{name}: simulated failure\" >&2; exit 1 ;; esac\n{answer}\n"
         );
         self.file(name, &text);
     }
 
-    /// An executable file with this text and nothing else.
+    /// Adds an executable file with exactly this text.
     ///
     /// # Panics
-    /// When the file system refuses.
+    /// Panics on I/O errors.
     pub fn file(&self, name: &str, text: &str) {
         let path = self.path("bin").join(name);
         self.remove(name);
@@ -112,13 +112,13 @@ impl Machine {
         fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).expect("it is executable");
     }
 
-    /// Takes a program away.
+    /// Removes a program.
     pub fn remove(&self, name: &str) {
-        // None was there.
+        // Fails if there is none.
         let _ = fs::remove_file(self.path("bin").join(name));
     }
 
-    /// `./run.sh ARGS` on this machine.
+    /// Prepares `./run.sh ARGS` on this machine.
     pub fn command(&self, args: &[&str]) -> Command {
         let mut command = run_sh(&self.path("local"));
         self.environment(&mut command);
@@ -126,8 +126,8 @@ impl Machine {
         command
     }
 
-    /// The same where Ctrl-C works as at a terminal: programs that something started in the background have SIGINT
-    /// ignored, which no shell script can change.
+    /// Like [`Self::command`], but Ctrl-C works as at a terminal. Background processes start with SIGINT ignored, which
+    /// a shell script cannot undo.
     pub fn command_at_a_terminal(&self, args: &[&str]) -> Command {
         let inner = self.command(args);
         let mut command = Command::new("/usr/bin/env");
@@ -144,7 +144,7 @@ impl Machine {
         command
     }
 
-    /// One line of bash with the functions of run.sh's scripts.
+    /// Prepares a line of bash that can use the functions of run.sh's scripts.
     pub fn bash(&self, line: &str) -> Command {
         let root = crate::cluster::repository();
         let mut command = Command::new("bash");
@@ -169,23 +169,23 @@ impl Machine {
             .env_remove("MINIKUBE_MEMORY");
     }
 
-    /// The calls since the last time this was asked.
+    /// Returns the logged calls and clears the log.
     pub fn calls(&self) -> Vec<String> {
         let text = fs::read_to_string(self.path("calls")).unwrap_or_default();
-        // None when nothing was called.
+        // Fails if nothing was called.
         let _ = fs::remove_file(self.path("calls"));
         text.lines().map(str::to_owned).collect()
     }
 
-    /// Processes that run.sh started and that still run.
+    /// Lists the processes started by run.sh that are still running.
     pub fn processes(&self) -> Vec<(u32, String)> {
         processes_of(self.folder.path())
     }
 
-    /// The names of the files in one of the machine's folders, hidden ones too.
+    /// Lists the files in a folder of the machine, including hidden ones.
     ///
     /// # Panics
-    /// When it is not there.
+    /// Panics if the folder does not exist.
     pub fn files(&self, folder: &str) -> Vec<String> {
         names(&self.path(folder))
     }
@@ -198,7 +198,7 @@ impl Default for Machine {
 }
 
 fn names(folder: &Path) -> Vec<String> {
-    let entries = fs::read_dir(folder).expect("the folder is there");
+    let entries = fs::read_dir(folder).expect("the folder exists");
     let mut names: Vec<String> = entries
         .flatten()
         .map(|entry| entry.file_name().to_string_lossy().into_owned())

@@ -1,8 +1,8 @@
-//! The end of a command.
+//! Output and exit code of a command.
 
 use std::process::Command;
 
-/// The begin of a line in which run.sh says for how long a step has run.
+/// Prefix of the lines in which run.sh reports the progress of a step.
 const PROGRESS: &str = "  ...   ";
 
 /// The output of a command and its exit code.
@@ -17,10 +17,10 @@ pub struct Output {
 }
 
 impl Output {
-    /// Runs a command to its end.
+    /// Runs a command to completion.
     ///
     /// # Panics
-    /// When it cannot be started.
+    /// Panics if it cannot be started.
     pub fn of(command: &mut Command) -> Self {
         use std::os::unix::process::ExitStatusExt as _;
         let output = command.output().expect("the command starts");
@@ -35,10 +35,10 @@ impl Output {
         }
     }
 
-    /// The standard output, without run.sh's lines of progress, which only a slow machine shows.
+    /// Returns the standard output without run.sh's progress lines, which appear only on slow hosts.
     ///
     /// # Panics
-    /// When the command failed.
+    /// Panics if the command failed.
     pub fn success(self) -> String {
         assert!(
             self.code == 0,

@@ -1,4 +1,4 @@
-//! Users of the app.
+//! Traffic for the app.
 
 use std::{
     collections::BTreeMap,
@@ -12,12 +12,12 @@ use std::{
 
 use crate::http::Client;
 
-/// How often each answer was seen: the body of a 200, or what went wrong.
+/// Counts of responses by body, and of failures by cause.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Sample {
-    /// Bodies of answers with status 200.
+    /// Responses with status 200, by body.
     pub answers: BTreeMap<String, u64>,
-    /// Everything else: other statuses and broken connections.
+    /// All other statuses and connection errors.
     pub failures: BTreeMap<String, u64>,
 }
 
@@ -49,7 +49,7 @@ impl Sample {
         self.answers.values().chain(self.failures.values()).sum()
     }
 
-    /// What went wrong elsewhere than in this version, which says itself that it answered.
+    /// Failures that did not come from this version. The app names its version in error responses.
     pub fn failures_besides(&self, version: &str) -> Vec<&String> {
         let failures = self.failures.keys();
         failures.filter(|what| !what.contains(version)).collect()
@@ -68,10 +68,10 @@ impl Sample {
     }
 }
 
-/// Ask `requests` times over `connections` connections, as quickly as the answers come.
+/// Sends `requests` requests over `connections` connections without pauses.
 ///
 /// # Panics
-/// Never on an answer; those are all in the sample.
+/// Panics if a worker panics. Failed requests are counted in the sample.
 pub fn burst(url: &str, requests: u64, connections: u64) -> Sample {
     let workers: Vec<_> = (0..connections)
         .map(|_| {
@@ -92,7 +92,7 @@ pub fn burst(url: &str, requests: u64, connections: u64) -> Sample {
     all
 }
 
-/// Users who keep asking in the background until [`Traffic::stop`].
+/// Continuous requests in the background until [`Traffic::stop`].
 #[derive(Debug)]
 pub struct Traffic {
     ended: Arc<AtomicBool>,
@@ -101,7 +101,7 @@ pub struct Traffic {
 }
 
 impl Traffic {
-    /// `users` connections, each asking about a hundred times a second.
+    /// Starts `users` connections with about 100 requests per second each.
     pub fn start(url: &str, users: usize) -> Self {
         let (ended, sample) = (
             Arc::new(AtomicBool::new(false)),
@@ -127,18 +127,18 @@ impl Traffic {
         }
     }
 
-    /// What was answered so far.
+    /// Returns the sample so far.
     ///
     /// # Panics
-    /// When a user panicked.
+    /// Panics if a user panicked.
     pub fn so_far(&self) -> Sample {
         self.sample.lock().expect("no user panics").clone()
     }
 
-    /// End it and get what was answered.
+    /// Stops the traffic and returns the sample.
     ///
     /// # Panics
-    /// When a user panicked.
+    /// Panics if a user panicked.
     pub fn stop(mut self) -> Sample {
         self.end();
         self.so_far()

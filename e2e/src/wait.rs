@@ -1,14 +1,14 @@
-//! Waiting with a deadline.
+//! Polling with a deadline.
 
 use std::{
     thread::sleep,
     time::{Duration, Instant},
 };
 
-/// Ask again and again until the answer is `Ok`, at most for `limit`.
+/// Polls `ask` until it returns `Ok`, for at most `limit`.
 ///
 /// # Panics
-/// When the time is over, with the last answer.
+/// Panics with the last error if the limit passes before.
 pub fn until<T>(limit: Duration, what: &str, mut ask: impl FnMut() -> Result<T, String>) -> T {
     let deadline = Instant::now() + limit;
     loop {
@@ -17,7 +17,7 @@ pub fn until<T>(limit: Duration, what: &str, mut ask: impl FnMut() -> Result<T, 
             Err(why) => {
                 assert!(
                     Instant::now() < deadline,
-                    "gave up after {limit:?} waiting for {what}: {why}"
+                    "timed out after {limit:?} waiting for {what}: {why}"
                 );
             }
         }

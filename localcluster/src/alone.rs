@@ -1,4 +1,4 @@
-//! One part in a process of its own, beside any conformant API server.
+//! Runs a single part in its own process, with any conformant API server.
 
 use std::process::ExitCode;
 
@@ -20,7 +20,7 @@ use crate::{
     up,
 };
 
-/// `localcluster apiserver`: the API server alone, on the first free address block.
+/// `localcluster apiserver`: only the API server, on the first free address block.
 ///
 /// # Errors
 /// The state directory is in use, or the server cannot start.
@@ -29,7 +29,7 @@ pub async fn apiserver(args: ApiserverArgs) -> anyhow::Result<ExitCode> {
     let state = StateDir::open(&args.state.state_dir)?;
     let _lock = state.lock()?;
     let (block, listener) =
-        Block::claim(state.remembered_block()).context("no address for the API server")?;
+        Block::claim(state.remembered_block()).context("cannot listen for the API server")?;
     state.remember_block(block.0)?;
     let mut parts = Parts::new();
     parts.start_api_server(&state, block, listener).await?;
@@ -122,7 +122,7 @@ fn read(args: &ClientArgs) -> anyhow::Result<Kubeconfig> {
         .with_context(|| format!("cannot use {}", path.display()))
 }
 
-/// How pods are to reach the API server: as this part does, but with tokens of their own.
+/// The access of pods to the API server: that of this part, but without its credentials. Pods get their own tokens.
 fn api_access(args: &ClientArgs) -> anyhow::Result<ApiAccess> {
     let kubeconfig = read(args)?;
     let path = args.kubeconfig.display();
@@ -146,7 +146,8 @@ fn api_access(args: &ClientArgs) -> anyhow::Result<ApiAccess> {
         &cluster.certificate_authority,
     ) {
         (Some(data), _) => {
-            let wrong = || format!("certificate-authority-data in {path} is no PEM in base64");
+            let wrong =
+                || format!("certificate-authority-data in {path} is not base64-encoded PEM");
             let pem = base64::engine::general_purpose::STANDARD
                 .decode(data)
                 .with_context(wrong)?;
@@ -161,7 +162,7 @@ fn api_access(args: &ClientArgs) -> anyhow::Result<ApiAccess> {
         server: cluster
             .server
             .clone()
-            .with_context(|| format!("{path} names no server"))?,
+            .with_context(|| format!("{path} has no server for its current context"))?,
         certificate_authority: authority,
     })
 }

@@ -1,4 +1,4 @@
-//! What was typed.
+//! The command line.
 
 use std::{
     ffi::OsString,
@@ -8,12 +8,12 @@ use std::{
 
 use clap::{Parser, Subcommand};
 
-/// A small, honest Kubernetes for one machine: API server, controllers, kubelet, mesh (Envoy) and
+/// A small Kubernetes for one machine: API server, controllers, kubelet, mesh (Envoy) and
 /// monitoring (Prometheus). Containers run as host processes from a local image store.
 #[derive(Debug, Parser)]
 #[command(name = "localcluster", version, arg_required_else_help = true)]
 pub struct Args {
-    /// What to do.
+    /// The subcommand.
     #[command(subcommand)]
     pub command: Command,
 }
@@ -21,31 +21,31 @@ pub struct Args {
 /// The subcommands.
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// Run a whole cluster in this process until Ctrl-C or SIGTERM.
+    /// Run a complete cluster in this process until Ctrl-C or SIGTERM.
     Up(UpArgs),
-    /// Stop the cluster of a state directory and wait until it is gone.
+    /// Stop the cluster of a state directory and wait until it has ended.
     Stop(StateArgs),
-    /// Say whether the cluster runs and where its parts answer; exit code 3 when it does not run.
+    /// Print the addresses of the running cluster. The exit code is 3 if no cluster runs.
     Status(StatusArgs),
     /// Build, list and remove images of the local store.
     #[command(subcommand)]
     Image(ImageCommand),
     /// Run only the API server.
     Apiserver(ApiserverArgs),
-    /// Run only the controllers, beside any conformant API server.
+    /// Run only the controllers, with any conformant API server.
     Controllers(ClientArgs),
-    /// Run only the kubelet, beside any conformant API server.
+    /// Run only the kubelet, with any conformant API server.
     Kubelet(KubeletArgs),
-    /// Run only the mesh, beside any conformant API server.
+    /// Run only the mesh, with any conformant API server.
     Mesh(MeshArgs),
-    /// Run only the monitoring, beside any conformant API server.
+    /// Run only the monitoring, with any conformant API server.
     Monitoring(MonitoringArgs),
-    /// Become another program that ends when the given parent does.
+    /// Execute another program that ends with the given parent process.
     #[command(hide = true)]
     Shim(ShimArgs),
 }
 
-/// Where a cluster keeps everything.
+/// The state directory of a cluster.
 #[derive(Debug, Clone, clap::Args)]
 pub struct StateArgs {
     /// Directory of the cluster's state.
@@ -56,18 +56,18 @@ pub struct StateArgs {
 /// `localcluster up`
 #[derive(Debug, clap::Args)]
 pub struct UpArgs {
-    /// Where the state is kept.
+    /// The state directory.
     #[command(flatten)]
     pub state: StateArgs,
-    /// Where the parts that are other programs come from.
+    /// The external programs.
     #[command(flatten)]
     pub programs: ProgramArgs,
-    /// Where people reach the applications.
+    /// The ingress.
     #[command(flatten)]
     pub ingress: IngressArgs,
 }
 
-/// Programs that localcluster runs but does not contain.
+/// The external programs that localcluster runs.
 #[derive(Debug, Clone, clap::Args)]
 pub struct ProgramArgs {
     /// The Envoy program.
@@ -81,10 +81,10 @@ pub struct ProgramArgs {
 /// The ingress listener.
 #[derive(Debug, Clone, clap::Args)]
 pub struct IngressArgs {
-    /// Address of the ingress; `auto` or port 0 picks a free port on 127.0.0.1.
+    /// Address of the ingress. `auto` or port 0 selects a free port on 127.0.0.1.
     #[arg(long, env = "INGRESS", default_value = "127.0.0.1:8080", value_parser = ingress_address)]
     pub ingress: SocketAddr,
-    /// Service that answers for hosts that no route names.
+    /// Service that gets the ingress requests for hosts without a route.
     #[arg(long, value_name = "SERVICE.NAMESPACE", value_parser = service_and_namespace)]
     pub ingress_default: Option<(String, String)>,
 }
@@ -109,10 +109,10 @@ fn ingress_address(text: &str) -> Result<SocketAddr, String> {
 /// `localcluster status`
 #[derive(Debug, clap::Args)]
 pub struct StatusArgs {
-    /// Where the state is kept.
+    /// The state directory.
     #[command(flatten)]
     pub state: StateArgs,
-    /// Print one field of the description instead of all, e.g. `ingress`.
+    /// Print only this field, e.g. `ingress`.
     #[arg(long)]
     pub field: Option<String>,
 }
@@ -120,7 +120,7 @@ pub struct StatusArgs {
 /// `localcluster image …`
 #[derive(Debug, Subcommand)]
 pub enum ImageCommand {
-    /// Put files of this machine into the store under a name and tag.
+    /// Add a program of this machine to the store under a name and tag.
     Build(ImageBuildArgs),
     /// List the images.
     Ls(StateArgs),
@@ -131,19 +131,19 @@ pub enum ImageCommand {
 /// `localcluster image build`
 #[derive(Debug, clap::Args)]
 pub struct ImageBuildArgs {
-    /// Where the state is kept.
+    /// The state directory.
     #[command(flatten)]
     pub state: StateArgs,
-    /// Name and tag, e.g. simple-app:1.0.1; several give one content several names.
+    /// Name and tag, e.g. simple-app:1.0.1. Repeat the option to give the image several names.
     #[arg(short = 't', long = "tag", required = true)]
     pub tags: Vec<String>,
-    /// A program on this machine.
+    /// Path of the program on this machine.
     #[arg(long)]
     pub from: PathBuf,
-    /// Where the program lies in the image [default: /usr/local/bin/NAME].
+    /// Path of the program in the image [default: /usr/local/bin/NAME].
     #[arg(long)]
     pub path: Option<String>,
-    /// Environment of its containers.
+    /// Environment variable of the containers.
     #[arg(long = "env", value_name = "NAME=VALUE", value_parser = name_and_value)]
     pub env: Vec<(String, String)>,
     /// Program and leading arguments, one word each [default: the program].
@@ -161,10 +161,10 @@ fn name_and_value(text: &str) -> Result<(String, String), String> {
 /// `localcluster image rm`
 #[derive(Debug, clap::Args)]
 pub struct ImageRemoveArgs {
-    /// Where the state is kept.
+    /// The state directory.
     #[command(flatten)]
     pub state: StateArgs,
-    /// Names and tags.
+    /// Names and tags of the images.
     #[arg(required = true)]
     pub names: Vec<String>,
 }
@@ -172,12 +172,12 @@ pub struct ImageRemoveArgs {
 /// `localcluster apiserver`
 #[derive(Debug, clap::Args)]
 pub struct ApiserverArgs {
-    /// Where the state is kept.
+    /// The state directory.
     #[command(flatten)]
     pub state: StateArgs,
 }
 
-/// Which API server a part talks to.
+/// The API server of a part.
 #[derive(Debug, Clone, clap::Args)]
 pub struct ClientArgs {
     /// The kubeconfig of the API server.
@@ -188,7 +188,7 @@ pub struct ClientArgs {
 /// The block of addresses that a part uses.
 #[derive(Debug, Clone, Copy, clap::Args)]
 pub struct BlockArgs {
-    /// N of the address block 127.N.0.0/16 that pods, Envoy and Prometheus live in.
+    /// N of the address block 127.N.0.0/16 for pods, Envoy and Prometheus.
     #[arg(long, value_name = "N")]
     pub block: u8,
 }
@@ -196,13 +196,13 @@ pub struct BlockArgs {
 /// `localcluster kubelet`
 #[derive(Debug, clap::Args)]
 pub struct KubeletArgs {
-    /// Which API server.
+    /// The API server.
     #[command(flatten)]
     pub client: ClientArgs,
-    /// Where the state is kept.
+    /// The state directory.
     #[command(flatten)]
     pub state: StateArgs,
-    /// Which addresses.
+    /// The address block.
     #[command(flatten)]
     pub block: BlockArgs,
 }
@@ -210,19 +210,19 @@ pub struct KubeletArgs {
 /// `localcluster mesh`
 #[derive(Debug, clap::Args)]
 pub struct MeshArgs {
-    /// Which API server.
+    /// The API server.
     #[command(flatten)]
     pub client: ClientArgs,
-    /// Where the state is kept.
+    /// The state directory.
     #[command(flatten)]
     pub state: StateArgs,
-    /// Which addresses.
+    /// The address block.
     #[command(flatten)]
     pub block: BlockArgs,
-    /// Which programs.
+    /// The external programs.
     #[command(flatten)]
     pub programs: ProgramArgs,
-    /// Where people reach the applications.
+    /// The ingress.
     #[command(flatten)]
     pub ingress: IngressArgs,
 }
@@ -230,16 +230,16 @@ pub struct MeshArgs {
 /// `localcluster monitoring`
 #[derive(Debug, clap::Args)]
 pub struct MonitoringArgs {
-    /// Which API server.
+    /// The API server.
     #[command(flatten)]
     pub client: ClientArgs,
-    /// Where the state is kept.
+    /// The state directory.
     #[command(flatten)]
     pub state: StateArgs,
-    /// Which addresses.
+    /// The address block.
     #[command(flatten)]
     pub block: BlockArgs,
-    /// Which programs.
+    /// The external programs.
     #[command(flatten)]
     pub programs: ProgramArgs,
 }
@@ -247,7 +247,7 @@ pub struct MonitoringArgs {
 /// `localcluster shim`
 #[derive(Debug, clap::Args)]
 pub struct ShimArgs {
-    /// Process id of the parent to outlive by nothing.
+    /// Process id of the parent.
     #[arg(long)]
     pub parent: u32,
     /// The program and its arguments.

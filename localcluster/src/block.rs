@@ -1,6 +1,7 @@
-//! The block of loopback addresses 127.N.0.0/16 that one cluster owns.
+//! The block of loopback addresses 127.N.0.0/16 that a cluster owns.
 //!
-//! Holding the API server's port is the claim: it needs no file, and it ends with the process.
+//! A cluster claims its block by listening on the port of the API server. The claim needs no file and ends with the
+//! process.
 
 use std::{
     io,
@@ -9,7 +10,7 @@ use std::{
 
 /// Port of the API server.
 const API_SERVER_PORT: u16 = 6443;
-/// Blocks to choose from: 127.0 is everybody's, and the last is left alone as the usual broadcast.
+/// The available blocks. 127.0 is shared by all programs, and 127.255 is the broadcast range.
 const BLOCKS: std::ops::RangeInclusive<u8> = 10..=250;
 
 /// The addresses of one cluster.
@@ -17,30 +18,30 @@ const BLOCKS: std::ops::RangeInclusive<u8> = 10..=250;
 pub struct Block(pub u8);
 
 impl Block {
-    /// The API server.
+    /// Address of the API server.
     pub fn api_server(self) -> SocketAddr {
         (Ipv4Addr::new(127, self.0, 0, 1), API_SERVER_PORT).into()
     }
 
-    /// Envoy as the pods' outbound proxy.
+    /// Address of Envoy as the forward proxy of the pods.
     pub fn proxy(self) -> SocketAddr {
         (Ipv4Addr::new(127, self.0, 0, 2), 15001).into()
     }
 
-    /// Envoy's admin page.
+    /// Address of Envoy's admin interface.
     pub fn envoy_admin(self) -> SocketAddr {
         (Ipv4Addr::new(127, self.0, 0, 2), 15000).into()
     }
 
-    /// Prometheus.
+    /// Address of Prometheus.
     pub fn prometheus(self) -> SocketAddr {
         (Ipv4Addr::new(127, self.0, 0, 3), 9090).into()
     }
 
-    /// Take the remembered block, or else the first free one.
+    /// Claims the remembered block if it is free, otherwise the first free one.
     ///
     /// # Errors
-    /// Every block is taken, or the system refuses to listen on 127.N.0.1 at all.
+    /// All blocks are in use, or this machine cannot listen on 127.N.0.1.
     pub fn claim(remembered: Option<u8>) -> io::Result<(Self, TcpListener)> {
         for n in remembered.into_iter().chain(BLOCKS) {
             match TcpListener::bind(Self(n).api_server()) {
@@ -51,7 +52,7 @@ impl Block {
         }
         Err(io::Error::new(
             io::ErrorKind::AddrInUse,
-            "every block 127.N.0.0/16 has a cluster already",
+            "all address blocks 127.N.0.0/16 are in use; stop a cluster first",
         ))
     }
 }
@@ -61,7 +62,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_taken_block_is_passed_over_and_a_remembered_one_comes_first() {
+    fn a_block_in_use_is_skipped_and_a_remembered_one_is_preferred() {
         let (first, listener) = Block::claim(None).unwrap();
         let (second, _second) = Block::claim(Some(first.0)).unwrap();
         assert_ne!(first, second);

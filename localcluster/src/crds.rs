@@ -1,4 +1,4 @@
-//! The custom resource definitions that the parts of a cluster need for their own work.
+//! Applies the CustomResourceDefinitions that the parts of a cluster need.
 
 use std::time::Duration;
 
@@ -11,13 +11,13 @@ use kube::{
     runtime::{conditions, wait::await_condition},
 };
 
-/// How long the API server may take to serve a new kind.
+/// Timeout for the API server to serve a new kind.
 const ESTABLISHED: Duration = Duration::from_secs(30);
 
-/// Apply definitions and wait until their kinds are served.
+/// Applies definitions and waits until their kinds are served.
 ///
 /// # Errors
-/// The API server refuses one, or does not establish it in time.
+/// The API server rejects a definition, or does not establish it in time.
 pub async fn apply(
     client: Client,
     definitions: Vec<CustomResourceDefinition>,

@@ -11,18 +11,18 @@ use crate::{
     state::StateDir,
 };
 
-/// The image store of a cluster.
+/// Opens the image store of a cluster.
 ///
 /// # Errors
-/// Its folders cannot be made.
+/// Its folders cannot be created.
 pub fn store(state: &Path) -> anyhow::Result<ImageStore> {
     Ok(ImageStore::open(StateDir::open(state)?.path("images"))?)
 }
 
-/// Do one image command.
+/// Runs an image command.
 ///
 /// # Errors
-/// What the store says, naming the image.
+/// Those of the store, which name the image.
 pub fn run(command: ImageCommand) -> anyhow::Result<()> {
     match command {
         ImageCommand::Build(args) => build(args),
@@ -66,14 +66,14 @@ fn default_path(program: &Path) -> anyhow::Result<String> {
     let name = program.file_name().and_then(|name| name.to_str());
     let name = name.with_context(|| {
         format!(
-            "{} has no name to use in the image; give --path",
+            "cannot derive the path in the image from {}; set it with --path",
             program.display()
         )
     })?;
     Ok(format!("/usr/local/bin/{name}"))
 }
 
-#[expect(clippy::cast_precision_loss, reason = "shown with one decimal")]
+#[expect(clippy::cast_precision_loss, reason = "printed with one decimal")]
 fn megabytes(bytes: u64) -> f64 {
     bytes as f64 / 1e6
 }

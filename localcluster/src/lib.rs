@@ -1,10 +1,17 @@
-//! The embedded cluster: what Minikube, Istio and Prometheus do, on one machine, without containers.
+//! An embedded cluster for one machine, without containers: an alternative to Minikube with Istio and Prometheus.
 //!
 //! # Layout
-//! [`args`] what was typed · [`state`] the state directory and who owns it · [`block`] the
-//! addresses · [`up`] all parts in one process · [`parts`] starting and ending them · [`alone`] one
-//! part beside any API server · [`crds`] the definitions they need · [`image`] the image store's commands · [`report`] what a person sees. The parts themselves are
-//! crates of their own in the folders beside this one.
+//! - [`args`]: the command line
+//! - [`state`]: the state directory and its owner
+//! - [`block`]: the addresses
+//! - [`up`]: all parts in one process
+//! - [`alone`]: a single part with any API server
+//! - [`parts`]: starts and stops the parts
+//! - [`crds`]: applies the CustomResourceDefinitions
+//! - [`image`]: the commands of the image store
+//! - [`report`]: output for people
+//!
+//! The parts are separate crates in the folders next to this one.
 
 pub mod alone;
 pub mod args;
@@ -22,16 +29,15 @@ use anyhow::Context as _;
 use args::{Args, Command, StatusArgs};
 use state::StateDir;
 
-/// How long a cluster may take to stop before it is killed: longer than the 30 s of grace that a
-/// pod has by default.
+/// How long a cluster may take to stop before it is killed. Longer than the default grace period of a pod, 30 s.
 const STOP_GRACE: Duration = Duration::from_secs(40);
-/// Exit code of `status` when no cluster runs.
+/// Exit code of `status` if no cluster runs.
 const NOT_RUNNING: u8 = 3;
 
-/// Do what was typed.
+/// Runs the command.
 ///
 /// # Errors
-/// Whatever stopped it, with the object and the next step in its text.
+/// Those of the command. The message names the object and the next step.
 pub fn run(args: Args) -> anyhow::Result<ExitCode> {
     match args.command {
         Command::Shim(args) => return shim(&args),
@@ -66,16 +72,19 @@ fn status(args: &StatusArgs) -> anyhow::Result<ExitCode> {
     };
     let text = match &args.field {
         None => serde_json::to_string_pretty(&description)?,
-        Some(name) => description
-            .field(name)
-            .with_context(|| format!("there is no field {name}"))?,
+        Some(name) => description.field(name).with_context(|| {
+            format!("unknown field {name}; localcluster status lists all fields")
+        })?,
     };
     report::print(&format!("{text}\n"))?;
     Ok(ExitCode::SUCCESS)
 }
 
 fn shim(args: &args::ShimArgs) -> anyhow::Result<ExitCode> {
-    let (program, rest) = args.program.split_first().context("shim needs a program")?;
+    let (program, rest) = args
+        .program
+        .split_first()
+        .context("shim requires a program")?;
     let error = localcluster_shared::process::shim::run(args.parent, program.as_ref(), rest);
-    Err(error).with_context(|| format!("cannot become {}", program.display()))
+    Err(error).with_context(|| format!("cannot execute {}", program.display()))
 }

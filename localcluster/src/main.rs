@@ -1,4 +1,4 @@
-//! The program `localcluster`: see the library's documentation.
+//! The program `localcluster`. See the documentation of the library.
 
 use std::process::ExitCode;
 

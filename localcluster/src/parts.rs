@@ -1,4 +1,4 @@
-//! The parts of a cluster: starting each of them, and ending them in order.
+//! Starts the parts of a cluster and stops them in order.
 
 use std::{
     future::Future,
@@ -25,7 +25,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{args::ProgramArgs, block::Block, state::StateDir};
 
-/// Run a subcommand that needs threads.
+/// Runs an asynchronous subcommand.
 ///
 /// # Errors
 /// Those of the subcommand.
@@ -41,17 +41,17 @@ pub fn in_runtime(
         .with_ansi(false)
         .with_writer(io::stderr)
         .init();
-    // Fails only when somebody installed it before, and then it is there.
+    // Fails only if a provider is already installed.
     let _ = rustls::crypto::ring::default_provider().install_default();
     tokio::runtime::Runtime::new()
         .context("cannot start the runtime")?
         .block_on(work)
 }
 
-/// Resolves on Ctrl-C or SIGTERM. Both are caught from the call on, not from the first poll.
+/// Returns a future that resolves on Ctrl-C or SIGTERM. The handlers are installed by the call, not by the first poll.
 ///
 /// # Errors
-/// The system refuses to deliver signals.
+/// The handlers cannot be installed.
 pub fn signals() -> io::Result<impl Future<Output = ()>> {
     let (mut interrupt, mut terminate) = (
         signal(SignalKind::interrupt())?,
@@ -75,7 +75,7 @@ pub struct Parts {
 }
 
 impl Parts {
-    /// None yet.
+    /// Creates an empty set of parts.
     pub fn new() -> Self {
         Self {
             running: JoinSet::new(),
@@ -85,11 +85,10 @@ impl Parts {
         }
     }
 
-    /// Start the API server and write the administrator's kubeconfig. The client does not use the
-    /// network.
+    /// Starts the API server and writes the administrator's kubeconfig. The returned client does not use the network.
     ///
     /// # Errors
-    /// The database, the certificates or the kubeconfig cannot be used.
+    /// The database, the certificates or the kubeconfig cannot be read or written.
     pub async fn start_api_server(
         &mut self,
         state: &StateDir,
@@ -125,25 +124,25 @@ impl Parts {
             server
                 .serve(listener, tls, shutdown)
                 .await
-                .context("the API server ended")
+                .context("the API server failed")
         });
         Ok((client, api))
     }
 
-    /// Start the controllers.
+    /// Starts the controllers.
     pub fn start_controllers(&mut self, client: Client) {
         let shutdown = self.shutdown.clone();
         self.running.spawn(async move {
             localcluster_controllers::run(client, shutdown)
                 .await
-                .context("the controllers ended")
+                .context("the controllers failed")
         });
     }
 
-    /// Start the kubelet.
+    /// Starts the kubelet.
     ///
     /// # Errors
-    /// This program's own path cannot be found.
+    /// The path of this program cannot be determined.
     pub fn start_kubelet(
         &mut self,
         client: Client,
@@ -159,15 +158,15 @@ impl Parts {
         self.running.spawn(async move {
             localcluster_kubelet::run(config, client, shutdown)
                 .await
-                .context("the kubelet ended")
+                .context("the kubelet failed")
         });
         Ok(())
     }
 
-    /// Start the mesh; the receiver turns true when Envoy has its configuration.
+    /// Starts the mesh. The receiver becomes true once Envoy has its configuration.
     ///
     /// # Errors
-    /// This program's own path cannot be found.
+    /// The path of this program cannot be determined.
     pub fn start_mesh(
         &mut self,
         client: Client,
@@ -191,15 +190,15 @@ impl Parts {
         self.running.spawn(async move {
             localcluster_mesh::run(config, client, shutdown)
                 .await
-                .context("the mesh ended")
+                .context("the mesh failed")
         });
         Ok(is_ready)
     }
 
-    /// Start the monitoring; the receiver turns true when Prometheus answers queries.
+    /// Starts the monitoring. The receiver becomes true once Prometheus serves queries.
     ///
     /// # Errors
-    /// This program's own path cannot be found.
+    /// The path of this program cannot be determined.
     pub fn start_monitoring(
         &mut self,
         client: Client,
@@ -221,15 +220,15 @@ impl Parts {
         self.running.spawn(async move {
             localcluster_monitoring::run(config, client, shutdown)
                 .await
-                .context("the monitoring ended")
+                .context("the monitoring failed")
         });
         Ok(is_ready)
     }
 
-    /// Wait until a part ends before it was told to: with its error, or with one that says so.
+    /// Waits until a part ends without a shutdown.
     ///
     /// # Errors
-    /// Always, except when there are no parts to wait for.
+    /// Always, except if there are no parts: the error of the part, or the fact that it ended.
     pub async fn first_to_end(&mut self) -> anyhow::Result<()> {
         let ended = tokio::select! {
             Some(ended) = self.running.join_next() => ended,
@@ -237,13 +236,13 @@ impl Parts {
             else => return Ok(()),
         };
         ended.context("a part panicked")??;
-        anyhow::bail!("a part ended without having been told to")
+        anyhow::bail!("a part ended unexpectedly")
     }
 
-    /// Run until the signal or until a part fails, and end in order.
+    /// Runs until the signal arrives or a part fails, then stops all parts in order.
     ///
     /// # Errors
-    /// Why a part ended.
+    /// The error of the part that failed.
     pub async fn until(mut self, signal: impl Future<Output = ()>) -> anyhow::Result<ExitCode> {
         let outcome = tokio::select! {
             ended = self.first_to_end() => ended,
@@ -253,7 +252,7 @@ impl Parts {
         outcome.map(|()| ExitCode::SUCCESS)
     }
 
-    /// End all parts, the API server last: the others still report to it.
+    /// Stops all parts, the API server last, because the others still write to it.
     pub async fn stop(mut self) {
         self.shutdown.cancel();
         drain(&mut self.running).await;
@@ -262,18 +261,18 @@ impl Parts {
     }
 }
 
-/// The ingress as it is to be.
+/// Settings of the ingress.
 #[derive(Debug, Clone)]
 pub struct Ingress {
-    /// Where it listens.
+    /// Address to listen on.
     pub address: SocketAddr,
-    /// Name and namespace of the Service for hosts that no route names.
+    /// Name and namespace of the Service for hosts without a route.
     pub default: Option<(String, String)>,
 }
 
-/// The path of this program, through which children are started so that they end with it.
+/// The path of this program, which is the shim that starts children so that they end with it.
 fn own_path() -> anyhow::Result<PathBuf> {
-    std::env::current_exe().context("cannot find the path of this program")
+    std::env::current_exe().context("cannot determine the path of this program")
 }
 
 impl Default for Parts {

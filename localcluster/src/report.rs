@@ -1,4 +1,4 @@
-//! What a person sees.
+//! Output for people.
 
 use std::{
     future::Future,
@@ -6,10 +6,10 @@ use std::{
     time::Instant,
 };
 
-/// Print text. A reader that has seen enough (`… | head`) is no error.
+/// Prints text. A closed pipe (`… | head`) is not an error.
 ///
 /// # Errors
-/// Standard output cannot be written for another reason.
+/// Writing to standard output fails for another reason.
 pub fn print(text: &str) -> io::Result<()> {
     match io::stdout().write_all(text.as_bytes()) {
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
@@ -17,10 +17,10 @@ pub fn print(text: &str) -> io::Result<()> {
     }
 }
 
-/// Do one step of a start and say so, with its duration.
+/// Runs one step of the start and prints its result and duration.
 ///
 /// # Errors
-/// Those of the step, which is named in the line above them.
+/// Those of the step. The printed line names the step.
 pub async fn step<T, E>(title: &str, work: impl Future<Output = Result<T, E>>) -> Result<T, E> {
     let started = Instant::now();
     let result = work.await;

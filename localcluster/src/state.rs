@@ -1,4 +1,4 @@
-//! The state directory: who owns it, what is remembered in it, and where everything lies.
+//! The state directory: its owner, its files and the values that persist between runs.
 
 use std::{
     fs::{self, File},
@@ -10,41 +10,41 @@ use std::{
 use rustix::process::{Pid, Signal, kill_process};
 use serde::{Deserialize, Serialize};
 
-/// How long a claim is tried for: [`StateDir::running`] holds a shared lock for a moment, and
-/// whoever asks must not keep a cluster from starting.
-const CLAIM: Duration = Duration::from_millis(300);
+/// How long [`StateDir::lock`] retries. [`StateDir::running`] briefly holds a shared lock, which must not keep a cluster
+/// from starting.
+const LOCK_TIMEOUT: Duration = Duration::from_millis(300);
 
 fn pause() {
     std::thread::sleep(Duration::from_millis(20));
 }
 
-/// What can go wrong with a state directory.
+/// An error of a state directory.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// A file of the directory cannot be used.
+    /// A file of the directory cannot be read or written.
     #[error("cannot {action} {}: {source}", path.display())]
     Io {
-        /// What was being done.
+        /// The failed action, such as `read`.
         action: &'static str,
-        /// To which file.
+        /// The file.
         path: PathBuf,
-        /// What the system said.
+        /// The error of the operating system.
         source: io::Error,
     },
-    /// Somebody else runs this cluster.
+    /// Another process runs this cluster.
     #[error("a cluster already runs in {} (process {pid}); stop it with `localcluster stop`", path.display())]
     Running {
         /// The state directory.
         path: PathBuf,
-        /// Process id of the running cluster, 0 while it is only starting.
+        /// Process id of the running cluster. 0 while it starts.
         pid: u32,
     },
-    /// A cluster that does not end.
+    /// The cluster does not end.
     #[error("process {pid} did not end within {} s of SIGKILL", waited.as_secs())]
     Stuck {
         /// Its process id.
         pid: u32,
-        /// How long it was waited for.
+        /// How long this process waited.
         waited: Duration,
     },
 }
@@ -57,7 +57,7 @@ fn io_error(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Erro
     }
 }
 
-/// What a running cluster says about itself in `cluster.json`. Every field is text, so that
+/// The description of a running cluster, stored in `cluster.json`. Every field is text, so that
 /// `localcluster status --field NAME` can print any of them.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -72,54 +72,54 @@ pub struct Description {
     pub kubeconfig: String,
     /// URL of the ingress.
     pub ingress: String,
-    /// URL of Envoy's outbound proxy, which pods get as `HTTP_PROXY`.
+    /// URL of Envoy's forward proxy, which pods get as `HTTP_PROXY`.
     pub proxy: String,
-    /// URL of Envoy's admin page.
+    /// URL of Envoy's admin interface.
     pub envoy_admin: String,
     /// URL of Prometheus.
     pub prometheus: String,
 }
 
 impl Description {
-    /// One field by its name in `cluster.json`.
+    /// The value of a field, by its name in `cluster.json`.
     pub fn field(&self, name: &str) -> Option<String> {
         let all = serde_json::to_value(self).ok()?;
         Some(all.get(name)?.as_str()?.to_owned())
     }
 }
 
-/// Paths below one state directory.
+/// A state directory.
 #[derive(Debug, Clone)]
 pub struct StateDir {
     root: PathBuf,
 }
 
 impl StateDir {
-    /// Make the directory when it is missing; its path becomes absolute, because child processes
-    /// run in other directories.
+    /// Creates the directory if it is missing. Its path becomes absolute, because child processes run in other
+    /// directories.
     ///
     /// # Errors
-    /// The directory cannot be made.
+    /// The directory cannot be created.
     pub fn open(root: &Path) -> Result<Self, Error> {
-        fs::create_dir_all(root).map_err(io_error("make", root))?;
-        let root = root.canonicalize().map_err(io_error("find", root))?;
+        fs::create_dir_all(root).map_err(io_error("create", root))?;
+        let root = root.canonicalize().map_err(io_error("resolve", root))?;
         Ok(Self { root })
     }
 
-    /// The directory itself.
+    /// The absolute path of the directory.
     pub fn root(&self) -> &Path {
         &self.root
     }
 
-    /// A file or folder below it.
+    /// The path of a file or folder in the directory.
     pub fn path(&self, name: &str) -> PathBuf {
         self.root.join(name)
     }
 
-    /// Claim the directory for this process.
+    /// Claims the directory for this process. The claim of a process that has died does not count.
     ///
     /// # Errors
-    /// [`Error::Running`] when a living process has it; a dead one's claim is void.
+    /// [`Error::Running`] if another process has claimed the directory.
     pub fn lock(&self) -> Result<Lock, Error> {
         let path = self.path("lock");
         let mut file = File::options()
@@ -129,7 +129,7 @@ impl StateDir {
             .write(true)
             .open(&path)
             .map_err(io_error("open", &path))?;
-        let deadline = Instant::now() + CLAIM;
+        let deadline = Instant::now() + LOCK_TIMEOUT;
         loop {
             match file.try_lock() {
                 Ok(()) => break,
@@ -151,7 +151,7 @@ impl StateDir {
         Ok(Lock { _file: file })
     }
 
-    /// Process id of the cluster that runs here, if one does.
+    /// The process id of the cluster that runs in this directory, if there is one.
     ///
     /// # Errors
     /// The lock file cannot be read.
@@ -162,7 +162,7 @@ impl StateDir {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             Err(error) => return Err(io_error("open", &path)(error)),
         };
-        // A shared lock is enough to ask: it is refused exactly while somebody has the whole one.
+        // A shared lock is enough for the check: it fails exactly while another process has the exclusive lock.
         match file.try_lock_shared() {
             Ok(()) => Ok(None),
             Err(fs::TryLockError::WouldBlock) => Ok(Some(read_pid(&mut file))),
@@ -170,7 +170,7 @@ impl StateDir {
         }
     }
 
-    /// The description of the running cluster; `None` while there is none or it is not yet ready.
+    /// The description of the running cluster. `None` if no cluster runs or it is not ready yet.
     ///
     /// # Errors
     /// A file cannot be read.
@@ -185,11 +185,11 @@ impl StateDir {
             Err(error) => return Err(io_error("read", &path)(error)),
         };
         let description: Option<Description> = serde_json::from_slice(&text).ok();
-        // One left behind by a cluster that was killed names another process.
+        // The description of a cluster that was killed names another process.
         Ok(description.filter(|found| found.pid == pid.to_string()))
     }
 
-    /// Say that the cluster is ready and where.
+    /// Writes the description of a cluster that is ready.
     ///
     /// # Errors
     /// The file cannot be written.
@@ -199,7 +199,7 @@ impl StateDir {
         write_atomically(&path, &text.map_err(io_error("write", &path))?)
     }
 
-    /// Take the description back, as the first act of stopping.
+    /// Removes the description. This is the first step of a stop.
     ///
     /// # Errors
     /// The file cannot be removed.
@@ -213,7 +213,7 @@ impl StateDir {
         }
     }
 
-    /// N of the address block this cluster had last.
+    /// N of the last address block of this cluster.
     pub fn remembered_block(&self) -> Option<u8> {
         fs::read_to_string(self.path("block"))
             .ok()?
@@ -222,7 +222,7 @@ impl StateDir {
             .ok()
     }
 
-    /// Remember N for the next start.
+    /// Stores N for the next start.
     ///
     /// # Errors
     /// The file cannot be written.
@@ -230,8 +230,8 @@ impl StateDir {
         write_atomically(&self.path("block"), &format!("{block}\n"))
     }
 
-    /// End the cluster that runs here and wait until it is gone: SIGTERM, and SIGKILL once `grace`
-    /// has passed. Its children end with it. Says whether there was one.
+    /// Stops the cluster that runs in this directory and waits until it has ended: SIGTERM, then SIGKILL once `grace` has
+    /// passed. Its children end with it. Returns false if no cluster was running.
     ///
     /// # Errors
     /// The process cannot be signalled, or outlives SIGKILL.
@@ -276,7 +276,7 @@ impl StateDir {
     }
 }
 
-/// The claim of a running cluster on its state directory; ends with the process, however it ends.
+/// The claim of a running cluster on its state directory. It ends with the process, even if the process is killed.
 #[derive(Debug)]
 pub struct Lock {
     _file: File,
@@ -290,7 +290,7 @@ fn read_pid(file: &mut File) -> u32 {
         .unwrap_or(0)
 }
 
-/// Replace a file in one move: a reader sees the old text or the new one.
+/// Replaces a file atomically: a reader gets either the old or the new text.
 ///
 /// # Errors
 /// The file cannot be written.
@@ -341,23 +341,27 @@ mod tests {
     }
 
     #[test]
-    fn a_description_counts_only_while_the_cluster_that_wrote_it_runs() {
+    fn a_description_is_valid_only_while_the_cluster_that_wrote_it_runs() {
         let folder = tempfile::tempdir().unwrap();
         let state = StateDir::open(folder.path()).unwrap();
         let own = description(std::process::id());
         state.describe(&own).unwrap();
-        assert_eq!(state.description().unwrap(), None, "nobody runs");
+        assert_eq!(state.description().unwrap(), None, "no cluster runs");
         let _lock = state.lock().unwrap();
         assert_eq!(state.description().unwrap(), Some(own));
         state.describe(&description(1)).unwrap();
-        assert_eq!(state.description().unwrap(), None, "it is another process'");
+        assert_eq!(
+            state.description().unwrap(),
+            None,
+            "another process wrote it"
+        );
         state.forget_description().unwrap();
         state.forget_description().unwrap();
         assert_eq!(state.description().unwrap(), None);
     }
 
     #[test]
-    fn every_field_of_a_description_can_be_asked_for_by_its_name() {
+    fn a_field_of_a_description_is_found_by_its_name() {
         let description = description(7);
         assert_eq!(
             description.field("api-server").as_deref(),
@@ -368,7 +372,7 @@ mod tests {
     }
 
     #[test]
-    fn a_block_is_remembered_and_damage_is_as_good_as_nothing() {
+    fn a_block_is_remembered_and_a_damaged_file_is_ignored() {
         let folder = tempfile::tempdir().unwrap();
         let state = StateDir::open(folder.path()).unwrap();
         assert_eq!(state.remembered_block(), None);

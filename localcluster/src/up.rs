@@ -19,15 +19,15 @@ use crate::{
     state::{Description, Error, StateDir, write_atomically},
 };
 
-/// How long Envoy and Prometheus may take to answer.
+/// Timeout for Envoy and Prometheus to become ready.
 const READY: Duration = Duration::from_secs(30);
 
-/// Run a whole cluster until a signal or until one of its parts fails.
+/// Runs a complete cluster until a signal arrives or a part fails.
 ///
-/// A second `up` of the same directory says that the first one runs, and succeeds.
+/// A second `up` in the same directory reports the running cluster and succeeds.
 ///
 /// # Errors
-/// What keeps a part from starting, or why one ended.
+/// A part cannot start, or has failed.
 pub async fn up(args: UpArgs) -> anyhow::Result<ExitCode> {
     let signals = parts::signals()?;
     let state = StateDir::open(&args.state.state_dir)?;
@@ -41,11 +41,11 @@ pub async fn up(args: UpArgs) -> anyhow::Result<ExitCode> {
         }
         other => other?,
     };
-    // One left by a cluster that was killed.
+    // A cluster that was killed leaves its description behind.
     state.forget_description()?;
     let started = Instant::now();
     let (block, listener) =
-        Block::claim(state.remembered_block()).context("no address for the API server")?;
+        Block::claim(state.remembered_block()).context("cannot listen for the API server")?;
     state.remember_block(block.0)?;
     let ingress = ingress(&state, &args.ingress)?;
 
@@ -97,7 +97,7 @@ async fn run(
     parts.first_to_end().await
 }
 
-/// Wait until a part says that it is ready, or until one ends, which is then why none does.
+/// Waits until `is_ready` is true or a part ends.
 async fn ready(
     parts: &mut Parts,
     title: &str,
@@ -107,9 +107,9 @@ async fn ready(
         let ready = is_ready.wait_for(|ready| *ready);
         match tokio::time::timeout(READY, ready).await {
             Ok(Ok(_)) => Ok(()),
-            // The sender is gone with its part, whose own error says more.
+            // The part has ended. Its own error, which explains why, follows.
             Ok(Err(_)) => std::future::pending().await,
-            Err(_) => bail!("it is not ready after {} s", READY.as_secs()),
+            Err(_) => bail!("{title}: not ready after {} s", READY.as_secs()),
         }
     };
     step(title, async {
@@ -134,13 +134,12 @@ fn describe(state: &StateDir, block: Block, ingress: SocketAddr) -> Description 
     }
 }
 
-/// The ingress address to use: as typed, and for port 0 a free one that the cluster keeps.
+/// The ingress to use. For port 0 a free port is selected, which the cluster keeps.
 ///
-/// Whether it is free is found out here, because Envoy shares a port silently with whoever else
-/// asks for that.
+/// The address is checked here, because Envoy silently shares a port with other processes that allow it.
 ///
 /// # Errors
-/// Something else listens there.
+/// Another process listens on the address.
 pub fn ingress(state: &StateDir, args: &IngressArgs) -> anyhow::Result<Ingress> {
     let address = ingress_address(state, args.ingress)?;
     Ok(Ingress {
@@ -149,22 +148,22 @@ pub fn ingress(state: &StateDir, args: &IngressArgs) -> anyhow::Result<Ingress> 
     })
 }
 
-fn ingress_address(state: &StateDir, typed: SocketAddr) -> anyhow::Result<SocketAddr> {
+fn ingress_address(state: &StateDir, requested: SocketAddr) -> anyhow::Result<SocketAddr> {
     let file = state.path("ingress");
     let remembered = std::fs::read_to_string(&file)
         .ok()
         .and_then(|text| text.trim().parse().ok());
-    if typed.port() == 0
+    if requested.port() == 0
         && let Some(remembered) = remembered
         && TcpListener::bind(remembered).is_ok()
     {
         return Ok(remembered);
     }
-    let listener = TcpListener::bind(typed).map_err(|error| match error.kind() {
+    let listener = TcpListener::bind(requested).map_err(|error| match error.kind() {
         io::ErrorKind::AddrInUse => anyhow::anyhow!(
-            "something else listens on {typed}; choose another address with --ingress (run.sh: INGRESS=127.0.0.1:8081, or auto)"
+            "something else listens on {requested}; choose another address with --ingress (run.sh: INGRESS=127.0.0.1:8081, or auto)"
         ),
-        _ => anyhow::Error::new(error).context(format!("cannot listen on {typed}")),
+        _ => anyhow::Error::new(error).context(format!("cannot listen on {requested}")),
     })?;
     let address = listener.local_addr()?;
     write_atomically(&file, &format!("{address}\n"))?;

@@ -1,4 +1,4 @@
-//! The real binary, as far as it goes without a cluster.
+//! Tests of the binary that need no cluster.
 
 use std::{
     path::Path,
@@ -11,10 +11,11 @@ fn localcluster(state: &Path, args: &[&str]) -> Output {
         .env("LOCALCLUSTER_STATE", state)
         .args(args)
         .output()
-        .expect("the binary starts")
+        .expect("cannot start the binary")
 }
 
-fn said(output: &Output) -> (String, String) {
+/// Standard output and standard error.
+fn texts(output: &Output) -> (String, String) {
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     (text(&output.stdout), text(&output.stderr))
 }
@@ -36,8 +37,8 @@ fn an_image_can_be_built_listed_and_removed() {
         "VERSION=1",
     ];
     let built = localcluster(state.path(), &build);
-    assert!(built.status.success(), "{:?}", said(&built));
-    let (listed, _) = said(&localcluster(state.path(), &["image", "ls"]));
+    assert!(built.status.success(), "{:?}", texts(&built));
+    let (listed, _) = texts(&localcluster(state.path(), &["image", "ls"]));
     assert!(
         listed.contains("/app:1 ") && listed.contains("/app:2 "),
         "{listed}"
@@ -47,7 +48,7 @@ fn an_image_can_be_built_listed_and_removed() {
             .status
             .success()
     );
-    let (listed, _) = said(&localcluster(state.path(), &["image", "ls"]));
+    let (listed, _) = texts(&localcluster(state.path(), &["image", "ls"]));
     assert!(
         !listed.contains("/app:1 ") && listed.contains("/app:2 "),
         "{listed}"
@@ -55,7 +56,7 @@ fn an_image_can_be_built_listed_and_removed() {
 }
 
 #[test]
-fn a_wrong_image_command_says_what_is_wrong_with_it() {
+fn the_error_of_an_invalid_command_names_the_argument() {
     let state = tempfile::tempdir().unwrap();
     for (args, words) in [
         (
@@ -80,24 +81,24 @@ fn a_wrong_image_command_says_what_is_wrong_with_it() {
         (&["up", "--ingress", "here"], "ADDRESS:PORT"),
     ] {
         let output = localcluster(state.path(), args);
-        let (_, errors) = said(&output);
+        let (_, errors) = texts(&output);
         assert!(!output.status.success(), "{args:?}");
         assert!(errors.contains(words), "{args:?}: {errors}");
     }
 }
 
 #[test]
-fn without_a_cluster_status_has_its_own_exit_code_and_stop_has_nothing_to_do() {
+fn without_a_cluster_status_exits_with_3_and_stop_succeeds() {
     let state = tempfile::tempdir().unwrap();
     let status = localcluster(state.path(), &["status"]);
-    assert_eq!(status.status.code(), Some(3), "{:?}", said(&status));
+    assert_eq!(status.status.code(), Some(3), "{:?}", texts(&status));
     let stop = localcluster(state.path(), &["stop"]);
     assert!(stop.status.success());
-    assert_eq!(said(&stop).0, "no cluster was running\n");
+    assert_eq!(texts(&stop).0, "no cluster was running\n");
 }
 
 #[test]
-fn a_program_behind_the_shim_is_the_program_itself_and_not_started_for_a_parent_that_is_gone() {
+fn the_shim_executes_its_program_only_for_its_own_parent() {
     let state = tempfile::tempdir().unwrap();
     let own = std::process::id().to_string();
     let output = localcluster(
@@ -112,12 +113,12 @@ fn a_program_behind_the_shim_is_the_program_itself_and_not_started_for_a_parent_
             "echo $$; exit 7",
         ],
     );
-    assert_eq!(output.status.code(), Some(7), "{:?}", said(&output));
+    assert_eq!(output.status.code(), Some(7), "{:?}", texts(&output));
     let orphan = localcluster(state.path(), &["shim", "--parent", "1", "--", "/bin/true"]);
     assert_eq!(orphan.status.code(), Some(1));
     assert!(
-        said(&orphan).1.contains("parent process 1 is gone"),
+        texts(&orphan).1.contains("parent process 1 has ended"),
         "{:?}",
-        said(&orphan)
+        texts(&orphan)
     );
 }

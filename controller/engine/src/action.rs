@@ -1,4 +1,4 @@
-//! What a plan consists of. Actions are ordered, idempotent, and leave the executor nothing to decide.
+//! The parts of a plan. Actions are ordered and idempotent, and leave the executor nothing to decide.
 
 use std::{collections::BTreeMap, fmt, time::Duration};
 
@@ -13,9 +13,9 @@ use crate::{
 /// The outcome of one tick.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Plan {
-    /// Executed in order; the first failure ends the tick and nothing after it is done.
+    /// Actions in order. The first that fails ends the tick; the ones after it are not executed.
     pub actions: Vec<Action>,
-    /// When to look again if no watch event comes first; `None` means only on a watch event.
+    /// Time until the next tick if no watch event comes first; `None` means only on a watch event.
     pub requeue: Option<Duration>,
 }
 
@@ -26,53 +26,67 @@ pub enum Action {
     EnsureCanaryService,
     /// Create or repair the Service `<service>-primary`.
     EnsurePrimaryService,
-    /// Create, repair or adopt the Service `<service>`, selecting the primary.
+    /// Create, repair or adopt the Service `<service>`, which selects the primary.
     EnsureApexService,
-    /// Create or repair the route object, keeping or setting these weights in the same write.
+    /// Create or repair the route object, with these weights in the same write.
     EnsureRoute(Weights),
     /// Create the primary workload and its copies of tracked configuration from the target as observed.
     CreatePrimary {
-        /// The target revision to copy; if the live target differs, the executor fails the action.
+        /// The target revision to copy. The action fails if the live target differs.
         revision: String,
-        /// The tracked configuration to copy, by checksum; the executor fails the action if it differs.
+        /// The tracked configuration to copy, by checksum. The action fails if it differs.
         configs: BTreeMap<String, String>,
     },
     /// Copy the target's template and tracked configuration to the primary (promotion).
     Promote {
-        /// The analysed target revision; if the live target differs, the executor fails the action, so that
-        /// unanalysed code is never promoted.
+        /// The analysed target revision. The action fails if the live target differs, so that code that was not
+        /// analysed is never promoted.
         revision: String,
-        /// The analysed tracked configuration, by checksum; the executor fails the action if it differs.
+        /// The analysed tracked configuration, by checksum. The action fails if it differs.
         configs: BTreeMap<String, String>,
     },
     /// Scale the target from zero to the primary's replicas (or 1).
     ScaleUpTarget {
-        /// Replicas wanted.
+        /// Desired number of replicas.
         replicas: u32,
     },
     /// Scale the target to zero.
     ScaleDownTarget,
     /// Set the live weights.
     SetWeights(Weights),
-    /// Call the post-rollout webhook at `index` and publish [`post_rollout_event`] of its outcome. A refusal
-    /// does not fail the plan; it skips the `CallHook` actions that follow (Flagger: rest of the list skipped).
+    /// Call the post-rollout webhook at `index` and publish its [`post_rollout_event`]. If it refuses, the plan goes
+    /// on, but the `CallHook` actions that follow are skipped (Flagger).
     CallHook {
         /// Index into `Analysis::hooks`.
         index: usize,
         /// Its kind.
         kind: HookKind,
-        /// Phase named in the payload.
+        /// Phase in the payload.
         phase: Phase,
     },
     /// Publish an event on the Canary.
     Publish(Event),
-    /// Send an alert; trouble with sending is logged and does not fail the plan. After a crash before the status
-    /// write it is sent again, like a post-rollout webhook; while the process lives it is sent once.
+    /// Send an alert. An error in sending is logged and does not fail the plan. A process sends each alert once; after
+    /// a crash before the status write the next process sends it again, as it calls post-rollout webhooks again.
     Alert(Alert),
-    /// Count a finished release in the controller's own metrics, once in the life of a process.
+    /// Count a finished release in the controller's own metrics, once per process.
     Count(Outcome),
-    /// Write the status. Always the last action of a plan that has it.
+    /// Write the status. It is always the last action of a plan.
     WriteStatus(Box<Status>),
+}
+
+impl Action {
+    /// Whether the action repairs a generated object. A repair that is skipped is planned again by the next tick.
+    #[must_use]
+    pub fn is_repair(&self) -> bool {
+        matches!(
+            self,
+            Self::EnsureCanaryService
+                | Self::EnsurePrimaryService
+                | Self::EnsureApexService
+                | Self::EnsureRoute(_)
+        )
+    }
 }
 
 impl fmt::Display for Action {
@@ -113,20 +127,20 @@ impl fmt::Display for Action {
     }
 }
 
-/// An event on the Canary object (reason `Synced`, as Flagger's).
+/// An event on the Canary object (reason `Synced`, as in Flagger).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Event {
-    /// Warning rather than Normal.
+    /// Whether its type is Warning; otherwise it is Normal.
     pub warning: bool,
     /// Flagger's message.
     pub message: String,
-    /// Typed cause for machines, the event's `action`: `Suspended`, `NotReady`, `Initialized`, `NewRevision`,
+    /// The machine-readable cause, the event's `action`: `Suspended`, `NotReady`, `Initialized`, `NewRevision`,
     /// `GateClosed`, `GatePassed`, `HookPassed`, `HookFailed`, `RollbackWebhook`, `Start`, `Halt`,
     /// `MetricUnavailable`, `Advance`, `Promote`, `RouteToPrimary`, `PromotionFailed`, `Promoted`, `Rollback`
     /// or `Failed`.
     pub action: &'static str,
-    /// Equal keys are one event however often the plan is carried out (crash between event and status). Unique
-    /// within one Canary object: mix its UID in.
+    /// Identity of the event within its Canary object. Events with equal keys are one event, so that a repeated plan
+    /// (crash between event and status) publishes it once. Combine it with the UID of the Canary.
     pub key: String,
 }
 
@@ -144,7 +158,7 @@ pub struct Alert {
 /// Severity of an alert.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Severity {
-    /// Progress.
+    /// The release makes progress.
     Info,
     /// Someone should act.
     Warn,
@@ -152,7 +166,7 @@ pub enum Severity {
     Error,
 }
 
-/// How a release ended.
+/// The end of a release.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Outcome {
     /// Promoted after analysis.
@@ -163,8 +177,8 @@ pub enum Outcome {
     Failed,
 }
 
-/// The event that tells how a post-rollout webhook went (Flagger's texts). `status` is the one observed for
-/// the tick whose plan contained the [`Action::CallHook`].
+/// The event about the answer of a post-rollout webhook (Flagger's messages). `status` is the one observed in the tick
+/// whose plan contained the [`Action::CallHook`].
 #[must_use]
 pub fn post_rollout_event(
     canary: &Canary,

@@ -1,4 +1,4 @@
-//! Measurements against limits: one verdict per metric, and what the whole check means for the release.
+//! Compares measurements with limits: one verdict per metric, and the meaning of the whole check for the release.
 
 use jiff::Timestamp;
 
@@ -9,23 +9,23 @@ use crate::{
     text,
 };
 
-/// The metrics of one check, judged.
+/// The verdicts of one check.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Judgement {
     /// One entry per metric, in the order of evaluation.
     pub(crate) checks: Vec<Check>,
-    /// What they mean together.
+    /// Their meaning together.
     pub(crate) meaning: Meaning,
 }
 
-/// What the metrics of one check mean together.
+/// The meaning of the metrics of one check together.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Meaning {
     /// All passed.
     Pass,
-    /// The first metric that failed or found no data, as an event. It counts as a failed check.
+    /// Message of the first metric that failed or found no data. It counts as a failed check.
     Halt(String),
-    /// None failed, but one could not be measured, as an event. It does not count.
+    /// Message of the first metric that could not be measured, if none failed. It does not count as a failed check.
     Unmeasured(String),
 }
 
@@ -37,8 +37,8 @@ pub(crate) fn order(metrics: &[Metric]) -> impl Iterator<Item = usize> {
         .chain((0..metrics.len()).filter(is_template))
 }
 
-/// Judges every metric; the first that did not pass, in the order of evaluation, gives the text. A measured
-/// violation outweighs a metric that could not be measured, wherever it stands in the list.
+/// Judges every metric. The message is that of the first metric that did not pass, in the order of evaluation. A
+/// measured violation outweighs a metric that could not be measured, whatever their order.
 pub(crate) fn judge(canary: &Canary, answers: &Answers, now: Timestamp, weight: u8) -> Judgement {
     let metrics = &canary.analysis.metrics;
     let mut checks = Vec::with_capacity(metrics.len());
@@ -121,13 +121,13 @@ fn verdict(canary: &Canary, metric: &Metric, answer: Option<&MetricAnswer>) -> F
         None => Found {
             verdict: Verdict::Error,
             value: None,
-            message: format!("Metric query failed for {}: it was not asked", metric.name),
+            message: format!("Metric query failed for {}: it was not run", metric.name),
         },
     }
 }
 
-/// The series that decides: one out of limits before one without a number before one within limits; among
-/// equals the one furthest out (or nearest to a limit), then the first.
+/// The series that decides. One out of limits comes before NaN, and NaN before one within limits; among equals, the one
+/// furthest beyond a limit (or nearest to it) comes first, then the first in the list.
 fn worst<'a>(metric: &Metric, samples: &'a [Sample]) -> Option<&'a Sample> {
     let badness = |sample: &Sample| {
         let value = comparable(metric, sample.value);
@@ -156,7 +156,7 @@ fn worst<'a>(metric: &Metric, samples: &'a [Sample]) -> Option<&'a Sample> {
     }))
 }
 
-/// Durations are compared in whole milliseconds, value and limit cut off alike (Flagger).
+/// Durations are compared in whole milliseconds; value and limit are both truncated (Flagger).
 fn comparable(metric: &Metric, value: f64) -> f64 {
     if metric.kind == MetricKind::Duration {
         value.trunc()
@@ -172,8 +172,8 @@ fn limits_of(metric: &Metric) -> Range {
     }
 }
 
-/// The limit that a comparable `value` violates, and the sign between them. Equality passes; the minimum is
-/// looked at first (Flagger).
+/// The limit that a comparable `value` violates, and the sign between them. Equality passes; the minimum is compared
+/// first (Flagger).
 fn outside(metric: &Metric, value: f64) -> Option<(char, f64)> {
     let Range { min, max } = limits_of(metric);
     let below = min.filter(|min| value < *min).map(|min| ('<', min));
@@ -232,7 +232,7 @@ fn no_values(canary: &Canary, metric: &Metric, why: &str) -> String {
     }
 }
 
-/// The limits in words: `>= 99`, `<= 500ms`, `>= 1 and <= 3`.
+/// The limits as text: `>= 99`, `<= 500ms`, `>= 1 and <= 3`.
 fn limits(metric: &Metric) -> String {
     let number = |value: f64| match metric.kind {
         MetricKind::Duration => text::milliseconds(value),

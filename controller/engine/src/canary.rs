@@ -1,43 +1,43 @@
-//! The validated specification of one canary: what the user asked for, in units, with defaults applied.
+//! The validated specification of one canary, in units and with defaults applied.
 //!
-//! The shell turns the custom resource into this type and reports every problem it finds on the way; the
-//! engine never sees an interval that is text or a threshold that is zero.
+//! The shell converts the custom resource into this type and reports every problem on the way. The engine never sees an
+//! interval that is text or a threshold of zero.
 
 use std::time::Duration;
 
 use crate::strategy::Strategy;
 
-/// One canary release as specified by the user.
+/// One canary release, as specified by the user.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Canary {
     /// `metadata.name` of the Canary object.
     pub name: String,
     /// `metadata.namespace` of the Canary object.
     pub namespace: String,
-    /// `spec.provider` or the controller's default (`istio`); named in events only, never interpreted here.
+    /// `spec.provider` or the controller's default (`istio`); used in events only, never interpreted here.
     pub provider: String,
     /// The workload being released.
     pub target: Target,
-    /// `spec.suspend`: nothing is changed while it is set.
+    /// `spec.suspend`: nothing changes while it is set.
     pub suspend: bool,
-    /// `spec.skipAnalysis`, or no analysis given: promote as soon as the canary is ready.
+    /// `spec.skipAnalysis`, or no analysis at all: the canary is promoted as soon as it is ready.
     pub skip_analysis: bool,
     /// `spec.progressDeadlineSeconds` (Flagger: default 600 s).
     pub progress_deadline: Duration,
-    /// How the new revision is judged.
+    /// The analysis of a new revision.
     pub analysis: Analysis,
 }
 
 /// The workload being released.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Target {
-    /// `Deployment`, `DaemonSet` or `Service`, as written in events and conditions.
+    /// Its kind, as written in events and conditions.
     pub kind: TargetKind,
     /// `spec.targetRef.name`; the primary is named `<name>-primary`.
     pub name: String,
 }
 
-/// Kinds a canary can release.
+/// Kinds of workloads that a canary can release.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum TargetKind {
     /// An `apps/v1` Deployment.
@@ -45,7 +45,7 @@ pub enum TargetKind {
 }
 
 impl TargetKind {
-    /// The kind as manifests and conditions write it.
+    /// The kind as written in manifests and conditions.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
@@ -54,18 +54,18 @@ impl TargetKind {
     }
 }
 
-/// How the new revision is judged (`spec.analysis`).
+/// The analysis of a new revision (`spec.analysis`).
 #[derive(Debug, Clone, PartialEq)]
 pub struct Analysis {
-    /// Time between two checks; weight steps keep it.
+    /// Time between two checks, and between two weight steps.
     pub interval: Duration,
-    /// Failed checks before the release is rolled back (Flagger: cumulative, never reset by a pass). At least 1.
+    /// Number of failed checks that rolls the release back (Flagger: cumulative, never reset by a pass). At least 1.
     pub threshold: u32,
     /// Percentage of updated replicas of the primary that must be available, 0 to 100.
     pub primary_ready_percent: u8,
     /// Percentage of updated replicas of the canary that must be available, 0 to 100.
     pub canary_ready_percent: u8,
-    /// How the run gets from its first check to promotion.
+    /// The way from the first check of a run to promotion.
     pub strategy: Strategy,
     /// Increment of the primary during promotion (`stepWeightPromotion`); 0 moves all traffic at once.
     pub promotion_step: u8,
@@ -78,11 +78,11 @@ pub struct Analysis {
 /// One metric check.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Metric {
-    /// Name as given; events and status use it.
+    /// Its name, used in events and in the status.
     pub name: String,
-    /// What is measured, which decides the wording of a halt.
+    /// What it measures. This decides the wording of a halt.
     pub kind: MetricKind,
-    /// Accepted values, both ends included.
+    /// Accepted values, both bounds included.
     pub range: Range,
 }
 
@@ -93,13 +93,13 @@ pub enum MetricKind {
     SuccessRate,
     /// Built-in `request-duration`, milliseconds at the 99th percentile.
     Duration,
-    /// Inline `query` of the canary itself (deprecated by Flagger, still accepted).
+    /// Inline `query` of the Canary itself (deprecated by Flagger, still accepted).
     Inline,
     /// A MetricTemplate.
     Template,
 }
 
-/// Accepted values; a bound that is absent accepts everything on its side.
+/// Accepted values. Without a bound, every value on that side is accepted.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Range {
     /// Smallest accepted value.
@@ -111,31 +111,32 @@ pub struct Range {
 /// One webhook.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Hook {
-    /// Name as given; events use it.
+    /// Its name, used in events.
     pub name: String,
-    /// When it is called.
+    /// The time at which it is called.
     pub kind: HookKind,
-    /// `muteAlert`: no alert is sent when this gate is waited for.
+    /// `muteAlert`: no alert is sent while this gate is closed.
     pub mute_alert: bool,
 }
 
-/// When a webhook is called.
+/// The time at which a webhook is called.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum HookKind {
-    /// Before the new revision is scaled up; refusal waits, it does not count as a failed check.
+    /// Before the new revision is scaled up. While it refuses, the release waits; this does not count as a failed
+    /// check.
     ConfirmRollout,
-    /// In the tick that starts the analysis; failure counts as a failed check.
+    /// In the tick that starts the analysis. A failure counts as a failed check.
     PreRollout,
-    /// In every analysis tick before the metrics; failure counts as a failed check.
+    /// In every check, before the metrics. A failure counts as a failed check.
     Rollout,
-    /// Before the weight is raised; refusal waits.
+    /// Before the weight is raised. While it refuses, the release waits.
     ConfirmTrafficIncrease,
-    /// Before promotion; refusal waits.
+    /// Before promotion. While it refuses, the release waits.
     ConfirmPromotion,
     /// After the release has succeeded or failed.
     PostRollout,
-    /// In every tick of a run; success means: roll back.
+    /// In every check of a run. Success asks for a rollback.
     Rollback,
-    /// Called with every event; never asked by the engine.
+    /// With every event. The engine never asks it.
     Event,
 }

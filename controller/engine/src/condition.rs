@@ -1,25 +1,25 @@
-//! The one condition of a Canary, `Promoted`, which `kubectl wait --for=condition=promoted` waits for.
+//! The only condition of a Canary, `Promoted`, for `kubectl wait --for=condition=promoted`.
 
 use crate::{canary::TargetKind, phase::Phase, status::Status};
 
 /// Type of the condition.
 pub const PROMOTED: &str = "Promoted";
 
-/// What the condition `Promoted` says.
+/// The condition `Promoted`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Condition {
     /// `True`, `False` or `Unknown`.
     pub status: &'static str,
     /// The name of the phase.
     pub reason: &'static str,
-    /// Flagger's sentence.
+    /// Flagger's message.
     pub message: String,
 }
 
 /// The condition for a status; `None` before the first phase is written.
 ///
-/// The texts are Flagger's, with one correction: after a failed promotion the canary keeps serving, so the
-/// condition does not claim that it was scaled to zero.
+/// The messages are Flagger's, with one correction: after a failed promotion the canary keeps serving, so the condition
+/// does not claim that it was scaled to zero.
 #[must_use]
 pub fn promoted(status: &Status, kind: TargetKind) -> Option<Condition> {
     let kind = kind.as_str();
@@ -106,7 +106,7 @@ mod tests {
     }
 
     #[test]
-    fn a_canary_is_said_to_be_scaled_to_zero_only_when_it_is() {
+    fn the_condition_claims_scaled_to_zero_only_after_the_cleanup() {
         let failed = Status {
             phase: Phase::Failed,
             ..Status::default()

@@ -1,4 +1,4 @@
-//! Everything the shell read for one tick. The engine knows nothing else, not even the time of day.
+//! The snapshot that a tick is decided on. The engine knows nothing else, not even the time of day.
 
 use std::{collections::BTreeMap, fmt};
 
@@ -6,36 +6,37 @@ use jiff::Timestamp;
 
 use crate::status::Status;
 
-/// A snapshot of the world around one canary.
+/// A snapshot of everything that belongs to one canary.
 ///
-/// It must be at least as new as everything the last plan wrote: an own write that is not yet visible would look
-/// like a change made by someone else (a weight lowered, a copy undone). A read that failed is no snapshot; then
-/// there is no tick.
+/// It must be at least as new as everything that the last plan wrote. Otherwise a write of the controller that is not
+/// visible yet would look like a change by someone else (a lowered weight, a reverted copy). If a read fails, there is
+/// no snapshot and no tick.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Observed {
     /// The time of this tick.
     pub now: Timestamp,
     /// The status as last written to the Canary object.
     pub status: Status,
-    /// The target workload, and the revision found in it.
+    /// The target workload and its revision.
     pub target: TargetState,
     /// The primary workload, if it exists.
     pub primary: Option<PrimaryState>,
-    /// Generated objects other than the primary: which are missing or differ from what is wanted.
+    /// State of the generated objects other than the primary.
     pub objects: Objects,
-    /// Live weights, read from the route object, not from the status; `None` while there is no route object.
+    /// Live weights, read from the route object and not from the status; `None` if there is no route object.
     pub route: Option<Weights>,
-    /// Why requests may not follow the route object as it is now, in words: a gateway has not taken it up yet, or
-    /// refuses it. `None` when it is in force, or when the router cannot tell.
+    /// The reason why requests may not follow the current route object: a gateway has not accepted it yet, or refuses
+    /// it. `None` if the route is in force, or if the router does not report it.
     pub route_pending: Option<String>,
-    /// Since when that has been so, as far as this process saw; `None` when nothing is pending or nobody knows.
+    /// Since when the route has been pending, as far as this process has seen; `None` if it is not pending or this is
+    /// unknown.
     pub route_pending_since: Option<Timestamp>,
 }
 
 /// The target workload.
 #[derive(Debug, Clone, PartialEq)]
 pub struct TargetState {
-    /// Somebody deleted it. Then it has no replicas, and revision and configuration say nothing.
+    /// It was deleted. Then it has no replicas, and its revision and configuration mean nothing.
     pub gone: bool,
     /// Replica counts and conditions.
     pub workload: Workload,
@@ -50,12 +51,12 @@ pub struct TargetState {
 pub struct PrimaryState {
     /// Replica counts and conditions.
     pub workload: Workload,
-    /// The target revision its template was copied from, kept as an annotation; `None` when unknown (made by
+    /// The target revision that its template was copied from, kept as an annotation; `None` if unknown (created by
     /// another controller).
     pub copied_revision: Option<String>,
-    /// The tracked configuration copied together with it (same form as `TargetState::configs`), kept as an
-    /// annotation too; empty when unknown. Template and configuration together are what was promoted: without
-    /// the second, a release that changes only a ConfigMap could not be told from the one before.
+    /// The tracked configuration that was copied with it (in the form of `TargetState::configs`), also kept as an
+    /// annotation; empty if unknown. Template and configuration together identify a promoted release: a release may
+    /// change only a ConfigMap.
     pub copied_configs: BTreeMap<String, String>,
 }
 
@@ -72,17 +73,20 @@ pub struct Workload {
     pub available: u32,
     /// `status.observedGeneration` has reached `metadata.generation`.
     pub generation_observed: bool,
-    /// Since when `status.observedGeneration` has stood still behind `metadata.generation`, as far as this process saw;
-    /// `None` when it is not behind or nobody knows. A generation counts up with every annotation of a Deployment, and
-    /// is observed some milliseconds later.
+    /// Since when `status.observedGeneration` has been the same and behind `metadata.generation`, as far as this
+    /// process has seen; `None` if it is not behind or this is unknown. The generation increases with every annotation
+    /// of a Deployment and is observed some milliseconds later.
     pub behind_since: Option<Timestamp>,
+    /// Since when it has not been ready by [`ready`](crate::ready()), as far as this process has seen; `None` if it is
+    /// ready or this is unknown.
+    pub unready_since: Option<Timestamp>,
     /// Since when condition Progressing has reason ProgressDeadlineExceeded.
     pub deadline_exceeded: Option<Timestamp>,
     /// Since when condition Available has been False with reason MinimumReplicasUnavailable.
     pub unavailable_since: Option<Timestamp>,
 }
 
-/// Percent of requests that each side gets; the two sum to 100.
+/// Percentage of requests that each side gets; the two sum to 100.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Weights {
     /// Percent to the primary.
@@ -92,7 +96,7 @@ pub struct Weights {
 }
 
 impl Weights {
-    /// `canary` percent to the canary and the rest to the primary; anything above 100 counts as 100.
+    /// Weights of `canary` percent for the canary and the rest for the primary; values above 100 count as 100.
     #[must_use]
     pub fn canary(canary: u8) -> Weights {
         let canary = canary.min(100);
@@ -109,7 +113,7 @@ impl fmt::Display for Weights {
     }
 }
 
-/// Presence of the generated objects other than the primary.
+/// State of the generated objects other than the primary.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Objects {
     /// Service `<service>-canary`.
@@ -122,14 +126,14 @@ pub struct Objects {
     pub route: Presence,
 }
 
-/// Whether a generated object is as it should be.
+/// State of a generated object.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Presence {
     /// It does not exist.
     Missing,
-    /// It exists but differs from what is wanted.
+    /// It exists but differs from the desired state.
     Drifted,
-    /// It is as wanted.
+    /// It matches the desired state.
     Current,
 }
 

@@ -1,14 +1,14 @@
-//! The phases of a canary and the transitions between them that are legal.
+//! The phases of a canary and the legal transitions between them.
 
 use std::fmt;
 
-/// Phase of a canary, `status.phase` (names and order as Flagger writes them).
+/// Phase of a canary, `status.phase` (names and order are Flagger's).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Default)]
 pub enum Phase {
     /// No status yet (written as an empty string).
     #[default]
     None,
-    /// The primary and the generated objects are being made.
+    /// The primary and the other generated objects are being created.
     Initializing,
     /// The primary serves all traffic; no release has run yet.
     Initialized,
@@ -20,7 +20,7 @@ pub enum Phase {
     WaitingPromotion,
     /// The primary is rolling out the new revision.
     Promoting,
-    /// All traffic is on the primary; the canary is about to be scaled down.
+    /// The primary gets all traffic; the canary is about to be scaled down.
     Finalising,
     /// The last release was promoted.
     Succeeded,
@@ -64,18 +64,18 @@ impl Phase {
         }
     }
 
-    /// The phase that `text` names, if it is one of Flagger's.
+    /// Parses the text of `status.phase`; `None` if it is not one of Flagger's phases.
     #[must_use]
     pub fn parse(text: &str) -> Option<Phase> {
         Phase::ALL.into_iter().find(|phase| phase.as_str() == text)
     }
 }
 
-/// Every legal change of phase. Staying in a phase is always legal, and deletion may come at any time.
+/// Every legal change of phase. Staying in a phase is always legal, and so is the change to `Terminating`.
 ///
-/// Flagger's, with three additions: `Waiting` may end in `Failed` or `Succeeded` (a rollback webhook, or the
-/// revision that waited was withdrawn), and `Promoting` may go back to `Progressing` (the primary was changed
-/// behind the controller's back, so nothing that runs has been analysed).
+/// These are Flagger's, with three additions. `Waiting` may end in `Failed` or `Succeeded` (a rollback webhook passed,
+/// or the waiting revision was withdrawn). `Promoting` may go back to `Progressing` (someone else changed the primary,
+/// so nothing that runs has been analysed).
 pub const TRANSITIONS: [(Phase, Phase); 22] = [
     (Phase::None, Phase::Initializing),
     (Phase::Initializing, Phase::Initialized),

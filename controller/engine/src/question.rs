@@ -1,7 +1,7 @@
-//! What the engine wants to know before it can plan, and the answers the shell brings.
+//! Questions of the engine before it can plan, and the answers that the shell gets.
 //!
-//! Whether a question is asked depends on earlier answers (a gate is not asked while a metric fails), so the
-//! engine is called again with the answers so far until it has no more questions:
+//! A question may depend on earlier answers (a gate is not asked while a metric fails). So the shell calls the engine
+//! again with the answers so far, until there are no more questions:
 //!
 //! ```text
 //! let mut answers = Answers::default();
@@ -15,16 +15,16 @@
 
 use crate::{canary::HookKind, phase::Phase};
 
-/// One thing to ask. Questions of one batch do not depend on each other and may be asked at the same time.
+/// One question. The questions of a batch do not depend on each other and may be asked concurrently.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Question {
-    /// Call the webhook at `index` of `Analysis::hooks`, saying `phase` in the payload.
+    /// Call the webhook at `index` of `Analysis::hooks` with `phase` in the payload.
     Hook {
         /// Index into `Analysis::hooks`.
         index: usize,
-        /// Its kind, for the reader's convenience.
+        /// Its kind, for convenience.
         kind: HookKind,
-        /// Phase named in the payload.
+        /// Phase in the payload.
         phase: Phase,
     },
     /// Measure the metric at `index` of `Analysis::metrics`.
@@ -37,7 +37,7 @@ pub enum Question {
 /// The answers of one tick.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Answers {
-    /// Question and answer.
+    /// Questions with their answers.
     pub given: Vec<(Question, Answer)>,
 }
 
@@ -74,23 +74,23 @@ pub enum Answer {
     Metric(MetricAnswer),
 }
 
-/// What a webhook said.
+/// The answer of a webhook.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum HookAnswer {
     /// 2xx.
     Passed,
-    /// Anything else, with the text for the event.
+    /// Any other response, with the text for the event.
     Refused(String),
 }
 
-/// What a measurement found.
+/// The result of a measurement.
 #[derive(Debug, Clone, PartialEq)]
 pub enum MetricAnswer {
-    /// One value per series. An empty list is judged as no data; a NaN never passes.
+    /// One value per series. An empty list counts as no data; NaN never passes.
     Values(Vec<Sample>),
-    /// The query worked and found nothing, with the provider's words (`no values found`).
+    /// The query succeeded and found nothing; with the provider's text (`no values found`).
     NoData(String),
-    /// The query could not be run (server away, refused, not PromQL): complete event text, e.g.
+    /// The query could not be run (server unavailable, refused, not PromQL): the complete event text, e.g.
     /// `Metric query failed for NAME: …` or `Metric template NAME.NS error: …`.
     Error(String),
 }
@@ -98,8 +98,8 @@ pub enum MetricAnswer {
 /// One series.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Sample {
-    /// Labels of the series as text (`{pod="a"}`), empty for a scalar or a single unlabelled series.
+    /// Labels of the series as text (`{pod="a"}`); empty for a scalar or a single series without labels.
     pub labels: String,
-    /// Its value, in the unit of the metric (percent, milliseconds, or what the query gives).
+    /// Its value in the unit of the metric (percent, milliseconds, or that of the query).
     pub value: f64,
 }

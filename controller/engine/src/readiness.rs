@@ -1,4 +1,4 @@
-//! Whether a workload is ready to take its share of traffic (Flagger's rules for a Deployment).
+//! Readiness of a workload for its share of the traffic (Flagger's rules for a Deployment).
 
 use std::time::Duration;
 
@@ -6,11 +6,11 @@ use jiff::Timestamp;
 
 use crate::observed::Workload;
 
-/// A wait that is over sooner is no news: pods take a moment to start, and a controller takes one to observe a change.
+/// A shorter wait is not reported: pods take a moment to start, and a controller takes one to observe a change.
 pub(crate) const BRIEF: Duration = Duration::from_secs(5);
 
-/// How much longer a generation may stay behind before that is news; `None` when it is observed, or has been behind for
-/// too long already.
+/// Time for which a generation that is not observed yet may stay behind before that is reported; `None` if it is
+/// observed, or has been behind for too long already.
 pub(crate) fn brief_lag(workload: &Workload, now: Timestamp) -> Option<Duration> {
     let since = workload
         .behind_since
@@ -20,14 +20,23 @@ pub(crate) fn brief_lag(workload: &Workload, now: Timestamp) -> Option<Duration>
         .filter(|left| !left.is_zero())
 }
 
-/// What is to be said about the readiness of a workload.
+/// Whether each side is ready for its share of the traffic.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Ready {
+    /// Of the primary. One that does not exist is not ready.
+    pub primary: bool,
+    /// Of the target.
+    pub target: bool,
+}
+
+/// Readiness of a workload.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Readiness {
     /// Rolled out, and enough replicas are available.
     Ready,
-    /// Not yet; the text says what is missing.
+    /// Not ready yet; with what is missing.
     Waiting(String),
-    /// Not ready, and its deadline has passed.
+    /// Not ready, and its progress deadline has passed; with what is missing.
     Stuck(String),
 }
 
@@ -37,16 +46,16 @@ impl Readiness {
     }
 }
 
-/// Replicas that must be available for `percent` of `of`. Rounded up, so that any percentage above zero
-/// asks for at least one of one replica (Flagger cuts off, so that 50 percent of one replica asks for none).
-/// Also a threshold of zero needs one replica to be ready, see [`readiness`].
+/// Number of replicas that must be available for `percent` of `of`. It is rounded up, so that any percentage above zero
+/// needs at least one replica. (Flagger truncates, so that 50 percent of one replica needs none.) [`readiness`] needs
+/// one even for zero percent.
 pub(crate) fn replicas_needed(of: u32, percent: u8) -> u32 {
     let needed = (u64::from(of) * u64::from(percent)).div_ceil(100);
     u32::try_from(needed).unwrap_or(u32::MAX)
 }
 
-/// Judges `workload`, called `name` in the text; `began` is when it was given what it rolls out, if that is known. The order of the rules and the texts are Flagger's:
-/// generation, progress deadline, updated, terminating, available.
+/// The readiness of `workload`, which has `name` in the text. `began` is the start of its current rollout, if known.
+/// The order of the rules and the texts are Flagger's: generation, progress deadline, updated, terminating, available.
 pub(crate) fn readiness(
     workload: &Workload,
     name: &str,
@@ -63,14 +72,14 @@ pub(crate) fn readiness(
         ..
     } = *workload;
     if !workload.generation_observed {
-        // What the conditions say is about an older generation, so no deadline is read from them.
+        // The conditions are about an older generation, so they show no deadline.
         return Readiness::Waiting(
             "waiting for rollout to finish: observed deployment generation less than desired generation"
                 .to_owned(),
         );
     }
     if replicas_wanted == 0 {
-        // Zero of zero replicas answer no one. (Flagger means to say so for the primary, and calls the canary ready.)
+        // Zero of zero replicas serve nobody. (Flagger takes such a canary as ready.)
         return Readiness::Waiting("it is scaled to zero".to_owned());
     }
     if is_exceeded(workload, deadline, began, now) {
@@ -103,9 +112,9 @@ pub(crate) fn readiness(
     }
 }
 
-/// Whether the workload's own deadline has passed for what it rolls out now. Kubernetes keeps saying so of the rollout
-/// before until the first new pod is there, when the workload goes back to pods that it had earlier: such words count
-/// only once they have stood for a `deadline` since this rollout `began`.
+/// Whether the workload's own progress deadline has passed in its current rollout. If a workload returns to an earlier
+/// template, Kubernetes keeps the condition of the previous rollout until the first new pod exists. Such a condition
+/// counts only once a `deadline` has passed since the current rollout `began`.
 fn is_exceeded(
     workload: &Workload,
     deadline: Duration,
@@ -115,13 +124,13 @@ fn is_exceeded(
     let (Some(exceeded), Some(began)) = (workload.deadline_exceeded, began) else {
         return workload.deadline_exceeded.is_some();
     };
-    // Conditions know their time to the second only.
+    // The times of conditions have whole seconds.
     let is_of_this_rollout = exceeded.as_second() >= began.as_second();
     is_of_this_rollout || elapsed(now, began).is_some_and(|passed| passed > deadline)
 }
 
-/// Since when the deadline runs. A workload may have been unavailable long before it was given what it now rolls
-/// out (Kubernetes does not touch the condition then), so it is never before that `began`.
+/// The start of the progress deadline. A workload may have been unavailable long before its current rollout, in which
+/// case Kubernetes does not change the condition. So the deadline never starts before the rollout `began`.
 pub(crate) fn unavailable_since(
     workload: &Workload,
     began: Option<Timestamp>,
@@ -130,7 +139,7 @@ pub(crate) fn unavailable_since(
     since.map(|since| began.map_or(since, |began| since.max(began)))
 }
 
-/// Time from `since` to `now`; `None` while `since` is in the future (the clock went back).
+/// Time from `since` to `now`; `None` if `since` is in the future (the clock was set back).
 pub(crate) fn elapsed(now: Timestamp, since: Timestamp) -> Option<Duration> {
     Duration::try_from(now.duration_since(since)).ok()
 }
@@ -148,9 +157,7 @@ mod tests {
             updated,
             available,
             generation_observed: true,
-            behind_since: None,
-            deadline_exceeded: None,
-            unavailable_since: None,
+            ..Workload::default()
         }
     }
 
@@ -214,7 +221,7 @@ mod tests {
     }
 
     #[test]
-    fn a_deadline_that_passed_before_the_rollout_began_is_not_its_own() {
+    fn a_deadline_exceeded_before_the_rollout_began_does_not_count() {
         let time = |text: &str| text.parse::<Timestamp>().unwrap();
         let exceeded = Workload {
             deadline_exceeded: Some(time("2026-01-01T00:40:00Z")),
@@ -229,22 +236,22 @@ mod tests {
         for began in ["2026-01-01T00:40:00.7Z", "2026-01-01T00:30:00Z"] {
             assert!(
                 matches!(judge(began), Readiness::Stuck(_)),
-                "its own: {began}"
+                "of the current rollout: {began}"
             );
         }
         assert!(
             matches!(judge("2026-01-01T00:49:59Z"), Readiness::Stuck(_)),
-            "nothing has come since"
+            "no progress for a deadline since then"
         );
         assert_eq!(
             unavailable_since(&exceeded, Some(time("2026-01-01T00:55:00Z"))),
             Some(time("2026-01-01T00:55:00Z")),
-            "and that is when to look again from"
+            "the deadline starts with the rollout"
         );
     }
 
     #[test]
-    fn being_unavailable_for_longer_than_the_deadline_is_stuck_and_a_clock_gone_back_is_not() {
+    fn a_workload_unavailable_for_longer_than_the_deadline_is_stuck() {
         let since = |text: &str| Workload {
             unavailable_since: Some(text.parse().unwrap()),
             ..workload(1, 1, 1, 0)
@@ -264,7 +271,7 @@ mod tests {
     }
 
     #[test]
-    fn a_generation_that_is_behind_is_news_after_a_while() {
+    fn a_generation_that_stays_behind_is_reported() {
         let now: Timestamp = "2026-01-01T01:00:00Z".parse().unwrap();
         let behind = |seconds: i64| Workload {
             generation_observed: false,
@@ -274,7 +281,7 @@ mod tests {
         assert_eq!(brief_lag(&behind(0), now), Some(BRIEF));
         assert_eq!(brief_lag(&behind(4), now), Some(Duration::from_secs(1)));
         assert_eq!(brief_lag(&behind(5), now), None);
-        assert_eq!(brief_lag(&behind(-1), now), None, "the clock went back");
+        assert_eq!(brief_lag(&behind(-1), now), None, "the clock was set back");
         let unknown = Workload {
             behind_since: None,
             ..behind(0)
@@ -288,7 +295,7 @@ mod tests {
     }
 
     #[test]
-    fn the_deadline_of_a_rollout_does_not_begin_before_the_rollout() {
+    fn the_deadline_does_not_start_before_the_rollout() {
         let time = |text: &str| text.parse::<Timestamp>().unwrap();
         let down = Workload {
             unavailable_since: Some(time("2026-01-01T00:00:00Z")),

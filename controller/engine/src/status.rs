@@ -1,4 +1,4 @@
-//! What is remembered between ticks: the part of `status` that the engine reads and writes.
+//! The state kept between ticks: the part of `status` that the engine reads and writes.
 
 use std::collections::BTreeMap;
 
@@ -6,8 +6,13 @@ use jiff::Timestamp;
 
 use crate::phase::Phase;
 
-/// The remembered state of a canary. Fields of Flagger's status keep its names; the rest are additions
-/// that Flagger ignores.
+/// Prefix of every revision digest of this controller. A digest in `status.lastAppliedSpec` without it (Flagger's, or
+/// one of a version with another scheme) is adopted as the current revision, so a change of controller never starts a
+/// release.
+pub const REVISION_PREFIX: &str = "sha256:";
+
+/// The state of a canary between ticks. Fields of Flagger's status keep their names; the others are additions that
+/// Flagger ignores.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Status {
     /// `phase`.
@@ -27,31 +32,34 @@ pub struct Status {
     /// Addition: `promotedConfigs`, the tracked configuration that the primary runs, in the form of `tracked_configs`;
     /// `None` if another controller promoted it.
     pub promoted_configs: Option<BTreeMap<String, String>>,
-    /// Addition: when the last analysis check of this run was made, so that a restart neither hurries nor repeats a step.
+    /// Addition: the time of the last check of this run, so that a restart neither hurries nor repeats a step.
     pub last_check: Option<Timestamp>,
-    /// Addition: when the current phase was entered.
+    /// Addition: the time at which the current phase began.
     pub phase_since: Option<Timestamp>,
-    /// Addition: when the run in progress, or the last one, began; tells two runs of one revision apart.
+    /// Addition: the time at which the run in progress, or the last one, began; distinguishes two runs of one revision.
     pub run_started: Option<Timestamp>,
-    /// Addition: whether the pre-rollout webhooks of this run have passed; before that the new revision is not analysed at all.
+    /// Addition: whether the pre-rollout webhooks of this run have passed. Until then the new revision counts as not
+    /// analysed.
     pub pre_rollout_done: bool,
-    /// Addition: what is left to do of a release that failed.
+    /// Addition: the steps that remain after a failed release.
     pub cleanup: Option<Cleanup>,
-    /// Addition: why nothing moves at present; empty when it does.
+    /// Addition: the reason why nothing moves; `None` when the release moves.
     pub waiting: Option<Waiting>,
-    /// Addition: the latest checks, newest last, a short history.
+    /// Addition: the latest checks, newest last; at most [`CHECKS_KEPT`].
     pub checks: Vec<Check>,
 }
 
-/// Checks kept in the status: several rounds of a handful of metrics, and far from the size limit of an object.
+/// Number of checks kept in the status: several rounds of a handful of metrics, and far below the size limit of an
+/// object.
 pub const CHECKS_KEPT: usize = 24;
 
-/// What is left to do of a release that failed. The failure is in the status first, so that no crash forgets it.
+/// The steps that remain after a failed release. The failure itself is written to the status first, so that a crash
+/// cannot lose it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Cleanup {
-    /// The post-rollout webhooks have to be called, then as below.
+    /// The post-rollout webhooks have to be called; [`Cleanup::ScaleDown`] follows.
     PostRollout,
-    /// The target has to be scaled down, as soon as no request can go there.
+    /// The target has to be scaled down as soon as no request can reach it.
     ScaleDown,
 }
 
@@ -68,7 +76,7 @@ impl Cleanup {
         }
     }
 
-    /// The value that `text` names.
+    /// Parses the text of the status.
     #[must_use]
     pub fn parse(text: &str) -> Option<Cleanup> {
         Cleanup::ALL
@@ -77,18 +85,18 @@ impl Cleanup {
     }
 }
 
-/// Why nothing moves.
+/// The reason why nothing moves.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Waiting {
-    /// The cause, for machines.
+    /// The machine-readable cause.
     pub reason: WaitingReason,
-    /// The cause, in words.
+    /// The cause as text.
     pub message: String,
-    /// Whether this message has been published as an event (each message is published once, not every tick).
+    /// Whether this message has been published as an event. Each message is published once, not every tick.
     pub announced: bool,
 }
 
-/// Causes of standing still.
+/// Causes of a wait.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum WaitingReason {
     /// `spec.suspend` is set.
@@ -97,15 +105,15 @@ pub enum WaitingReason {
     PrimaryNotReady,
     /// The canary is not ready.
     CanaryNotReady,
-    /// A gate is closed.
+    /// A gate is closed (a confirm webhook refuses).
     Approval,
     /// A check failed or found no data.
     CheckFailed,
-    /// A metric could not be measured; this is not counted against the release.
+    /// A metric could not be measured. This does not count as a failed check.
     MetricUnavailable,
-    /// Traffic was just moved and in-flight requests are given time.
+    /// Traffic has just moved, and in-flight requests get time to finish.
     Draining,
-    /// A gateway has not taken up the route.
+    /// A gateway has not accepted the route yet.
     RouteNotReady,
 }
 
@@ -137,7 +145,7 @@ impl WaitingReason {
         }
     }
 
-    /// The reason that `text` names.
+    /// Parses the text of the status.
     #[must_use]
     pub fn parse(text: &str) -> Option<WaitingReason> {
         WaitingReason::ALL
@@ -146,10 +154,10 @@ impl WaitingReason {
     }
 }
 
-/// One check of one metric or webhook, as remembered in `status`.
+/// One check of one metric or webhook, as kept in `status`.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Check {
-    /// When it was made.
+    /// Time of the check.
     pub time: Timestamp,
     /// Name of the metric or webhook.
     pub name: String,
@@ -157,15 +165,15 @@ pub struct Check {
     pub weight: u8,
     /// Measured value, if there was one.
     pub value: Option<f64>,
-    /// The limit it was held against, in words (`<= 3`, `>= 99`).
+    /// The limit as text (`<= 3`, `>= 99`).
     pub threshold: String,
     /// The outcome.
     pub verdict: Verdict,
-    /// What was found, in words, for anything but a pass.
+    /// The finding as text; empty for a pass.
     pub message: String,
 }
 
-/// Outcome of one check. Trouble with measuring is not a bad measurement.
+/// Outcome of one check. An error in measuring is not a bad measurement.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Verdict {
     /// Within limits.
@@ -198,7 +206,7 @@ impl Verdict {
         }
     }
 
-    /// The verdict that `text` names.
+    /// Parses the text of the status.
     #[must_use]
     pub fn parse(text: &str) -> Option<Verdict> {
         Verdict::ALL

@@ -1,10 +1,9 @@
-//! Numbers in event messages, printed as Go's `fmt` prints them, because Flagger's messages are what people
-//! grep for.
+//! Numbers in event messages, formatted as by Go's `fmt`, because people search for Flagger's messages.
 
 use std::fmt::Write;
 
-/// A number as `%v` prints it: the shortest digits that read back the same; below 1e-4 and from 1e+06 on
-/// with an exponent of at least two digits. So 99, 0.5, 100000, 1e+06, 1e-05.
+/// Formats a number like `%v`: the shortest digits that parse to the same number; below 1e-4 and from 1e+06 on with an
+/// exponent of at least two digits. Examples: 99, 0.5, 100000, 1e+06, 1e-05.
 pub(crate) fn float(value: f64) -> String {
     if !value.is_finite() {
         return not_finite(value);
@@ -22,7 +21,7 @@ pub(crate) fn float(value: f64) -> String {
     }
 }
 
-/// A number as `%.2f` prints it.
+/// Formats a number like `%.2f`.
 pub(crate) fn float2(value: f64) -> String {
     if value.is_finite() {
         format!("{value:.2}")
@@ -42,13 +41,13 @@ fn not_finite(value: f64) -> String {
     text.to_owned()
 }
 
-/// Whole milliseconds as a Go duration: `0s`, `500ms`, `1.515s`, `1m30s`, `1h0m0s`. The fraction of a
-/// millisecond is cut off, as Flagger does.
+/// Formats whole milliseconds as a Go duration: `0s`, `500ms`, `1.515s`, `1m30s`, `1h0m0s`. Fractions of a millisecond
+/// are truncated (Flagger).
 pub(crate) fn milliseconds(value: f64) -> String {
     if !value.is_finite() {
         return not_finite(value);
     }
-    // A float-to-integer cast saturates, which is what an absurd measurement deserves.
+    // The cast saturates, which is right for an absurd measurement.
     let total = value.trunc() as i64;
     let magnitude = total.unsigned_abs();
     let mut text = String::new();
@@ -86,7 +85,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn floats_print_as_go_prints_them() {
+    fn floats_are_formatted_as_in_go() {
         for (value, expected) in [
             (0.0, "0"),
             (99.0, "99"),
@@ -111,14 +110,14 @@ mod tests {
     }
 
     #[test]
-    fn two_decimals_are_rounded_not_cut() {
+    fn two_decimals_are_rounded_not_truncated() {
         assert_eq!(float2(97.126), "97.13");
         assert_eq!(float2(5.0), "5.00");
         assert_eq!(float2(f64::INFINITY), "+Inf");
     }
 
     #[test]
-    fn milliseconds_print_as_go_durations() {
+    fn milliseconds_are_formatted_as_go_durations() {
         for (value, expected) in [
             (0.0, "0s"),
             (0.9, "0s"),

@@ -4,7 +4,7 @@ use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomRe
 use kube::CustomResourceExt;
 use serde_json::{Value, json};
 
-use super::{AlertProvider, Canary, MetricTemplate};
+use super::{AlertProvider, Canary, MetricTemplate, rules};
 
 /// The CustomResourceDefinitions as JSON, ready to apply.
 ///
@@ -21,11 +21,12 @@ pub fn definitions() -> Result<Vec<Value>, serde_json::Error> {
         { "required": ["interval", "threshold", "stepWeight"] },
         { "required": ["interval", "threshold", "stepWeights"] },
     ]);
-    Ok(vec![
-        canary,
-        finish(MetricTemplate::crd(), false)?,
-        finish(AlertProvider::crd(), false)?,
-    ])
+    rules::canary(spec);
+    let mut template = finish(MetricTemplate::crd(), false)?;
+    rules::metric_template(
+        &mut template["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["spec"],
+    );
+    Ok(vec![canary, template, finish(AlertProvider::crd(), false)?])
 }
 
 /// The definitions as one YAML stream.

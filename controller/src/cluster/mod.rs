@@ -13,7 +13,7 @@ mod write;
 use std::{collections::BTreeMap, sync::Arc};
 
 use kube::{
-    Api, Client,
+    Api, Client, ResourceExt,
     core::DynamicObject,
     runtime::reflector::{ObjectRef, Store},
 };
@@ -36,6 +36,16 @@ pub type Object = DynamicObject;
 pub fn json_of(object: &Object) -> Value {
     // The object was deserialised from JSON, so serialising it cannot fail.
     serde_json::to_value(object).unwrap_or_default()
+}
+
+/// `NAME.NAMESPACE`, as Flagger names a canary.
+#[must_use]
+pub fn full_name(object: &Object) -> String {
+    format!(
+        "{}.{}",
+        object.name_any(),
+        object.namespace().unwrap_or_default()
+    )
 }
 
 /// Kind, namespace and name of an object.

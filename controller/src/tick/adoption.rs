@@ -9,11 +9,11 @@ use canary_engine::action::Event;
 use tracing::info;
 
 use super::{
-    apply::ApplyError,
     claims::{Existing, is_gone, unowned},
     context::Context,
+    error::ApplyError,
     events,
-    snapshot::Sight,
+    snapshot::Snapshot,
 };
 use crate::{
     cluster::{Cluster, Key, Object, WriteError, digest, json_of},
@@ -25,13 +25,13 @@ use crate::{
 ///
 /// # Errors
 /// When the API server does not answer, or someone else writes first. A refusal is published once and holds nothing up.
-pub async fn adopt(sight: &Sight, ctx: &Context) -> Result<bool, ApplyError> {
-    let (release, observed) = (&sight.release, &sight.observed);
+pub async fn adopt(snapshot: &Snapshot, ctx: &Context) -> Result<bool, ApplyError> {
+    let (release, observed) = (&snapshot.release, &snapshot.observed);
     if release.canary.suspend {
         return Ok(false);
     }
     let (mut refused, mut any) = (Vec::new(), false);
-    for one in unowned(release, observed, sight.router, &ctx.cluster) {
+    for one in unowned(release, observed, snapshot.router, &ctx.cluster) {
         let key = Key::new(one.kind, release.namespace(), &one.name);
         if one.standing != Standing::Orphaned || ctx.unownable.is_known(&release.uid, &key) {
             continue;
@@ -52,17 +52,17 @@ pub async fn adopt(sight: &Sight, ctx: &Context) -> Result<bool, ApplyError> {
         .partition(|(one, _)| !owners(&one.object).is_empty());
     let canary = format!("{}.{}", release.canary.name, release.namespace());
     let stays = format!("will stay when Canary {canary} is deleted");
-    remark(sight, &orphaned, &stays, ctx).await?;
+    remark(snapshot, &orphaned, &stays, ctx).await?;
     let goes = format!(
         "will go with the Canary that owns it, although the primary of Canary {canary} uses it"
     );
-    remark(sight, &shared, &goes, ctx).await?;
+    remark(snapshot, &shared, &goes, ctx).await?;
     Ok(any)
 }
 
 /// Says what becomes of objects that cannot be owned again.
 async fn remark(
-    sight: &Sight,
+    snapshot: &Snapshot,
     refused: &[(Existing, WriteError)],
     consequence: &str,
     ctx: &Context,
@@ -83,7 +83,7 @@ async fn remark(
         ),
         action: "Remark",
     };
-    events::publish(&sight.object, &event, ctx)
+    events::publish(&snapshot.object, &event, ctx)
         .await
         .map_err(ApplyError::Event)?;
     Ok(())

@@ -1,76 +1,35 @@
-//! Carries out a plan, action by action, in order. Each action is idempotent; the first failure ends the tick, and
-//! the next one observes anew and plans the rest.
+//! Applies a plan, action by action, in order. Each action is idempotent. The first failure ends the tick, and the next
+//! tick observes anew and plans the rest.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::collections::BTreeMap;
 
-use api_failure::ApiFailure;
 use canary_engine::{
-    action::{Action, Alert, Event, post_rollout_event},
+    action::{Action, Event, post_rollout_event},
     question::HookAnswer,
     status::Status,
 };
-use kube::ResourceExt;
 use serde_json::{Value, json};
-use tracing::warn;
 
-use super::{ask::call_hook, claims, context::Context, definition::Dropped, events, observe};
+use super::{
+    ask::call_hook, claims, context::Context, error::ApplyError, events, notify::notify, observe,
+    write_status::write_status,
+};
 use crate::{
-    alerts,
-    api::CanaryStatus,
-    cluster::{Cluster, Kind, Object, WriteError, digest, json_of},
-    metrics::read_secret,
+    cluster::{Cluster, Kind, Object, digest, json_of},
     objects::{
         configs::{self, ConfigRef},
         services::Role,
     },
-    process::lease::LostLease,
     release::{Release, status},
     routing::Router,
     targets::deployment::Source,
 };
 
-/// Why an action failed.
-#[derive(Debug, thiserror::Error)]
-pub enum ApplyError {
-    /// The API server refused a read or write, or did not answer.
-    #[error(transparent)]
-    Write(#[from] WriteError),
-    /// The API server refused an event, or did not answer.
-    #[error("publish an event: {0}")]
-    Event(ApiFailure),
-    /// The target is no longer what the plan is about.
-    #[error("{what} of {target} changed meanwhile")]
-    Moved {
-        /// The target.
-        target: String,
-        /// `pod template`, `configuration` or `primary`.
-        what: &'static str,
-    },
-    /// The status was written, and the API server did not keep all of it.
-    #[error(transparent)]
-    Definition(#[from] Dropped),
-    /// This process may no longer act.
-    #[error(transparent)]
-    Lease(#[from] LostLease),
-}
-
-impl ApplyError {
-    /// Whether someone else changed something first, which the next tick simply observes.
-    #[must_use]
-    pub fn is_race(&self) -> bool {
-        match self {
-            ApplyError::Write(error) => error.is_conflict(),
-            ApplyError::Moved { .. } => true,
-            ApplyError::Event(_) | ApplyError::Definition(_) | ApplyError::Lease(_) => false,
-        }
-    }
-}
-
 /// Tracked configuration with its data and checksums.
 pub(super) type Sources = BTreeMap<ConfigRef, (Object, String)>;
 
-/// One tick being carried out.
-pub struct Tick<'a> {
+/// Applies the plan of one tick.
+pub struct Executor<'a> {
     /// The Canary as observed.
     pub object: &'a Object,
     /// Its validated form.
@@ -87,11 +46,11 @@ pub struct Tick<'a> {
     pub cluster: &'a Cluster,
 }
 
-impl Tick<'_> {
-    /// Carries out the actions in order.
+impl Executor<'_> {
+    /// Applies the actions in order.
     ///
     /// # Errors
-    /// Of the first action that failed; nothing after it is done.
+    /// Of the first action that failed; the actions after it are skipped.
     pub async fn apply(&self, actions: &[Action]) -> Result<(), ApplyError> {
         let mut hook_refused = false;
         for action in actions {
@@ -104,7 +63,7 @@ impl Tick<'_> {
         Ok(())
     }
 
-    /// Carries out one action; true if a post-rollout webhook refused.
+    /// Applies one action; true if a post-rollout webhook refused.
     async fn act(&self, action: &Action) -> Result<bool, ApplyError> {
         match action {
             Action::EnsureCanaryService => self.ensure_service(Role::Canary).await?,
@@ -147,7 +106,7 @@ impl Tick<'_> {
             Action::Alert(alert) => {
                 let key = self.key(&format!("alert/{}", alert.message));
                 if self.ctx.effects.remember(&key, ()) {
-                    self.alert(alert);
+                    notify(self.release, alert, self.ctx);
                 }
             }
             Action::Count(outcome) => {
@@ -333,50 +292,6 @@ impl Tick<'_> {
         Ok(())
     }
 
-    fn alert(&self, alert: &Alert) {
-        let ctx = self.ctx;
-        let canary = format!("{}.{}", self.release.canary.name, self.release.namespace());
-        let message = alerts::message::of_alert(self.release, alert, &ctx.settings);
-        let Some(targets) = &self.release.alerts else {
-            if let Some(notifier) = &ctx.settings.notifier {
-                let token = notifier.token.iter();
-                let secret = token.map(|token| ("token".to_owned(), token.clone()));
-                match alerts::request(&notifier.provider, &secret.collect(), message) {
-                    Ok(request) => {
-                        let (transport, name) = (Arc::clone(&ctx.transport), canary.clone());
-                        let send = async move {
-                            alerts::send(transport.as_ref(), &name, request).await;
-                        };
-                        ctx.background.submit(&canary, Box::pin(send));
-                    }
-                    Err(why) => warn!(canary, why, "alert could not be sent"),
-                }
-            }
-            return;
-        };
-        for target in targets
-            .iter()
-            .filter(|target| alert.severity >= target.severity)
-        {
-            let (target, message, name) = (target.clone(), message.clone(), canary.clone());
-            let (transport, cluster) = (Arc::clone(&ctx.transport), Arc::clone(&ctx.cluster));
-            let job = async move {
-                let secret = match &target.provider.secret_ref {
-                    Some(reference) => {
-                        read_secret(&cluster, &target.namespace, &reference.name).await
-                    }
-                    None => Ok(BTreeMap::new()),
-                };
-                match secret.and_then(|secret| alerts::request(&target.provider, &secret, message))
-                {
-                    Ok(request) => alerts::send(transport.as_ref(), &name, request).await,
-                    Err(why) => warn!(canary = name, why, "alert could not be sent"),
-                }
-            };
-            ctx.background.submit(&canary, Box::pin(job));
-        }
-    }
-
     async fn write_status(&self, new: &Status) -> Result<(), ApplyError> {
         let observed = status::of_object(self.object);
         self.ctx.metrics.observed(self.release, new);
@@ -385,48 +300,5 @@ impl Tick<'_> {
             return Ok(());
         };
         write_status(self.object, &observed, patch, self.ctx).await
-    }
-}
-
-/// Patches the status of a Canary that is as observed. A change of anything but the status meanwhile does not
-/// matter; a change of the status does.
-///
-/// # Errors
-/// When the status is another one meanwhile, when the API server refuses or does not answer, or when it does not keep
-/// all of the status.
-pub async fn write_status(
-    object: &Object,
-    observed: &CanaryStatus,
-    patch: Value,
-    ctx: &Context,
-) -> Result<(), ApplyError> {
-    let written = patch_status(object, observed, &patch, &ctx.cluster).await?;
-    Ok(ctx.definition.written(&patch, &written).await?)
-}
-
-async fn patch_status(
-    object: &Object,
-    observed: &CanaryStatus,
-    patch: &Value,
-    cluster: &Cluster,
-) -> Result<Object, WriteError> {
-    let (namespace, name) = (object.namespace().unwrap_or_default(), object.name_any());
-    let guarded = |version: Option<String>| json!({ "metadata": { "resourceVersion": version }, "status": patch });
-    let first = guarded(object.resource_version());
-    let conflict = match cluster
-        .merge_status(Kind::Canary, &namespace, &name, &first)
-        .await
-    {
-        Err(error) if error.is_conflict() => error,
-        other => return other,
-    };
-    match cluster.live(Kind::Canary, &namespace, &name).await? {
-        Some(live) if live.uid() == object.uid() && status::of_object(&live) == *observed => {
-            let again = guarded(live.resource_version());
-            cluster
-                .merge_status(Kind::Canary, &namespace, &name, &again)
-                .await
-        }
-        _ => Err(conflict),
     }
 }

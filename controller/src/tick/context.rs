@@ -10,7 +10,11 @@ use canary_engine::{action::Action, question::HookAnswer};
 use jiff::Timestamp;
 use tokio::time::Instant;
 
-use super::{definition::Definition, events::Sent, index::Index, once::Once};
+use super::{
+    definition::Definition,
+    index::Index,
+    once::{Once, Sent},
+};
 use crate::{
     cluster::{Cluster, Key},
     process::{
@@ -59,8 +63,8 @@ pub struct Context {
     pub unownable: Unownable,
 }
 
-/// Since when the controller of a workload has not observed its generation, by namespace and name, or a route has been
-/// pending.
+/// Since when a workload has been unready, its controller has not observed its generation, or a route has been pending, by
+/// namespace and name.
 #[derive(Debug, Default)]
 pub struct Lags(Mutex<HashMap<String, (Option<i64>, Timestamp)>>);
 
@@ -102,7 +106,7 @@ impl Repairs {
     /// that ends a release has it carried out all the same: a rollback must not wait for a quarrel to end.
     pub fn too_often(&self, canary: &str, actions: &[Action]) -> Option<Duration> {
         let ends = |action: &Action| matches!(action, Action::ScaleDownTarget | Action::Alert(_));
-        if !actions.iter().any(is_repair) || actions.iter().any(ends) {
+        if !actions.iter().any(Action::is_repair) || actions.iter().any(ends) {
             return None;
         }
         let minute = Duration::from_secs(60);
@@ -121,18 +125,6 @@ impl Repairs {
             }
         }
     }
-}
-
-/// Whether an action makes a generated object as it is wanted. What is not repaired is found again at the next look.
-#[must_use]
-pub fn is_repair(action: &Action) -> bool {
-    matches!(
-        action,
-        Action::EnsureCanaryService
-            | Action::EnsurePrimaryService
-            | Action::EnsureApexService
-            | Action::EnsureRoute(_)
-    )
 }
 
 /// Remarks that this process made, so that an idle canary costs no request.

@@ -7,26 +7,15 @@
 
 use std::{fmt, time::Duration};
 
-use canary_engine::{action::Action as PlannedAction, plan, question::Answers, questions};
-use kube::{ResourceExt, runtime::controller::Action};
+use kube::ResourceExt;
 use serde_json::{Map, Value, json};
 use tokio::{sync::Mutex, time::Instant};
 use tracing::{info, warn};
 
-use super::{
-    apply::write_status,
-    context::{Context, is_repair},
-    reconcile::TickError,
-    report,
-    snapshot::Sight,
-};
-use crate::{
-    cluster::{Cluster, Kind, Object, WriteError},
-    release::status,
-};
+use crate::cluster::{Cluster, Kind, Object, WriteError};
 
 /// How often a definition that drops something is tried again, for all canaries together.
-const PAUSE: Duration = Duration::from_secs(60);
+pub(super) const PAUSE: Duration = Duration::from_secs(60);
 
 /// Fields of the status that the definition drops, with the values that were lost.
 #[derive(Debug, Clone, PartialEq)]
@@ -45,7 +34,7 @@ impl Dropped {
     }
 
     /// What is kept of a change of the status.
-    fn spare(&self, mut patch: Map<String, Value>) -> Map<String, Value> {
+    pub(super) fn spare(&self, mut patch: Map<String, Value>) -> Map<String, Value> {
         patch.retain(|field, value| value.is_null() || !self.0.contains_key(field));
         patch
     }
@@ -183,47 +172,6 @@ fn additions() -> Map<String, Value> {
 
 fn has(canary: &Object, field: &str) -> bool {
     !canary.data["status"][field].is_null()
-}
-
-/// Leaves a canary alone whose status would not be kept, and says so once. Nothing is written then but which revision
-/// Flagger left there, so that one that comes before the definition is mended is found as new afterwards.
-///
-/// # Errors
-/// When the event or the status cannot be written.
-pub async fn leave_alone(
-    object: &Object,
-    sight: Option<&Sight>,
-    dropped: &Dropped,
-    ctx: &Context,
-) -> Result<Action, TickError> {
-    report::definition(object, dropped, ctx).await?;
-    if let Some(sight) = sight
-        && let Some(Value::Object(patch)) = noted(sight)
-    {
-        let kept = dropped.spare(patch);
-        // A phase says nothing without what is remembered of it.
-        if kept.contains_key("lastAppliedSpec") && !kept.contains_key("phase") {
-            write_status(&sight.object, &sight.status, kept.into(), ctx).await?;
-        }
-    }
-    Ok(Action::requeue(PAUSE))
-}
-
-/// The change of the status, if there is nothing to ask and nothing else to do that would not be found again.
-fn noted(sight: &Sight) -> Option<Value> {
-    let (canary, answers) = (&sight.release.canary, Answers::default());
-    if !questions(canary, &sight.observed, &answers).is_empty() {
-        return None;
-    }
-    let mut actions = plan(canary, &sight.observed, &answers).actions;
-    actions.retain(|action| !is_repair(action));
-    match actions.as_slice() {
-        [PlannedAction::WriteStatus(new)] => {
-            let (kind, now) = (canary.target.kind, sight.observed.now);
-            status::patch(&sight.status, new, kind, now)
-        }
-        _ => None,
-    }
 }
 
 #[cfg(test)]

@@ -12,11 +12,7 @@ use canary_engine::{
     phase::Phase,
 };
 
-use super::{
-    apply::{ApplyError, Tick},
-    claims,
-    snapshot::Sight,
-};
+use super::{apply::Executor, claims, error::ApplyError, snapshot::Snapshot};
 use crate::{cluster::Cluster, objects::services::Role};
 
 /// What a plan is the first tick of, if objects will be created for it.
@@ -35,8 +31,12 @@ pub(super) enum Beginning<'a> {
 
 impl<'a> Beginning<'a> {
     /// What the actions begin; `None` means that nothing new will be created.
-    pub(super) fn of(sight: &Sight, actions: &'a [Action], cluster: &Cluster) -> Option<Self> {
-        let observed = &sight.observed;
+    pub(super) fn of(
+        snapshot: &Snapshot,
+        actions: &'a [Action],
+        cluster: &Cluster,
+    ) -> Option<Self> {
+        let observed = &snapshot.observed;
         match observed.status.phase {
             Phase::None | Phase::Initializing => actions.iter().find_map(|action| match action {
                 Action::CreatePrimary { revision, configs } => {
@@ -46,7 +46,7 @@ impl<'a> Beginning<'a> {
             }),
             _ if starts_release(observed, actions) => {
                 let target = &observed.target;
-                let creates = claims::lacks_copy(&sight.release, &target.configs, cluster);
+                let creates = claims::lacks_copy(&snapshot.release, &target.configs, cluster);
                 creates.then_some(Self::Release)
             }
             _ => None,
@@ -68,7 +68,7 @@ fn starts_release(observed: &Observed, actions: &[Action]) -> bool {
         && actions.iter().any(starts)
 }
 
-impl Tick<'_> {
+impl Executor<'_> {
     /// Tries every write that will create an object.
     ///
     /// # Errors
@@ -79,23 +79,25 @@ impl Tick<'_> {
         observed: &Observed,
     ) -> Result<(), ApplyError> {
         let cluster = self.cluster.dry_run();
-        let tick = Tick {
+        let trial = Executor {
             cluster: &cluster,
             ..*self
         };
         match beginning {
             Beginning::Initialization { revision, configs } => {
                 for role in [Role::Canary, Role::Primary, Role::Apex] {
-                    tick.ensure_service(role).await?;
+                    trial.ensure_service(role).await?;
                 }
-                tick.copy_to_primary(revision, configs, true).await?;
+                trial.copy_to_primary(revision, configs, true).await?;
                 let weights = Weights::canary(0);
                 self.router.ensure(self.release, &cluster, weights).await?;
             }
             Beginning::Release => {
-                let target = tick.live_target(&observed.target.revision).await?;
-                let sources = tick.live_configs(&target, &observed.target.configs).await?;
-                tick.copy_configs(&sources).await?;
+                let target = trial.live_target(&observed.target.revision).await?;
+                let sources = trial
+                    .live_configs(&target, &observed.target.configs)
+                    .await?;
+                trial.copy_configs(&sources).await?;
             }
         }
         Ok(())

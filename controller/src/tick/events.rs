@@ -13,7 +13,7 @@ use kube::{
 use serde_json::{Value, json};
 use tracing::{info, warn};
 
-use super::context::Context;
+use super::{context::Context, once::Sent};
 use crate::{
     cluster::{Object, digest},
     process::clock::seconds,
@@ -29,15 +29,6 @@ const LONGEST_MESSAGE: usize = 1024;
 
 /// A quota for events, or their own store being down, must not hold up a rollback for longer than this.
 const LONGEST_WAIT: Duration = Duration::from_secs(5);
-
-/// How an event was answered that this process sent.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Sent {
-    /// It was stored, or refused for good.
-    Answered,
-    /// There was no answer, so it may have been stored.
-    Unanswered,
-}
 
 /// Publishes an event, and says whether it is new. One that this process has published, or that exists already, is not.
 /// One that is refused (a quota, a policy, the events' own store) is left to the log: events are for people, and what

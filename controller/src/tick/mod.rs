@@ -7,8 +7,8 @@
 //! - [`ask`]: asks webhooks and metrics servers what the engine wants to know
 //! - [`adoption`]: owns again what was a canary's own
 //! - [`dry_run`]: tries what will be created before the first write
-//! - [`apply`]: applies the engine's plan
-//! - [`report`], [`events`]: what people are shown
+//! - [`apply`], [`write_status`]: applies the engine's plan
+//! - [`report`], [`events`], `notify`: events, reasons in the status, alerts
 //! - [`once`]: what no resource version guards is done once
 
 pub mod adoption;
@@ -18,11 +18,14 @@ pub mod claims;
 pub mod context;
 pub mod definition;
 mod dry_run;
+pub mod error;
 pub mod events;
 pub mod index;
+mod notify;
 pub mod observe;
 pub mod once;
 pub mod reconcile;
 pub mod report;
 pub mod snapshot;
 pub mod wake;
+pub mod write_status;

@@ -210,6 +210,7 @@ fn workload(deployment: &Value) -> Workload {
         available: count(&status["availableReplicas"]).unwrap_or(0),
         generation_observed: status["observedGeneration"].as_i64().unwrap_or(0) >= generation,
         behind_since: None,
+        unready_since: None,
         // Without a time it is taken for the news that it may be.
         deadline_exceeded: condition("Progressing")
             .filter(|one| one["reason"] == "ProgressDeadlineExceeded")
@@ -243,6 +244,7 @@ mod tests {
                 available: 2,
                 generation_observed: false,
                 behind_since: None,
+                unready_since: None,
                 deadline_exceeded: Some(Timestamp::from_second(1_700_000_600).unwrap()),
                 unavailable_since: Some(Timestamp::from_second(1_700_000_000).unwrap()),
             }

@@ -80,6 +80,15 @@ impl<T> Remembered<T> {
     }
 }
 
+/// How an event was answered that this process sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Sent {
+    /// It was stored, or refused for good.
+    Answered,
+    /// There was no answer, so it may have been stored.
+    Unanswered,
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -1,8 +1,7 @@
-//! One tick of one canary: look, ask, look again, plan, apply.
+//! One tick of one canary: snapshot, ask, snapshot again, plan, apply.
 
 use std::{ops::ControlFlow, panic::AssertUnwindSafe, sync::Arc, time::Duration};
 
-use api_failure::ApiFailure;
 use canary_engine::{action::Action as PlannedAction, plan, question::Answers, questions};
 use futures::FutureExt;
 use kube::{ResourceExt, runtime::controller::Action};
@@ -11,51 +10,21 @@ use tracing::{debug, error, warn};
 
 use super::{
     adoption::adopt,
-    apply::{ApplyError, Tick, write_status},
+    apply::Executor,
     ask::answer,
     context::Context,
     dry_run::Beginning,
+    error::{ApplyError, TickError},
     report,
-    snapshot::{SHORTLY, Sight, look},
+    snapshot::{self, SHORTLY, Skip, Snapshot},
+    write_status::write_status,
 };
 use crate::{
     api::CanaryStatus,
-    cluster::{Kind, Object, WriteError},
+    cluster::{Kind, Object, full_name},
     process::lease::LostLease,
     release::status,
 };
-
-/// Why a tick failed; the next one comes after a pause.
-#[derive(Debug, thiserror::Error)]
-pub enum TickError {
-    /// An action failed.
-    #[error(transparent)]
-    Apply(#[from] ApplyError),
-    /// A read failed.
-    #[error("cannot read what was written: {0}")]
-    Read(ApiFailure),
-    /// A defect of this program, confined to one canary.
-    #[error("defect: {0}")]
-    Panic(String),
-}
-
-impl From<ApiFailure> for TickError {
-    fn from(failure: ApiFailure) -> Self {
-        Self::Read(failure)
-    }
-}
-
-impl From<LostLease> for TickError {
-    fn from(error: LostLease) -> Self {
-        Self::Apply(error.into())
-    }
-}
-
-impl From<WriteError> for TickError {
-    fn from(error: WriteError) -> Self {
-        Self::Apply(error.into())
-    }
-}
 
 /// One tick. A panic ends the tick, not the process.
 ///
@@ -106,22 +75,22 @@ async fn tick_or_complain(object: &Arc<Object>, ctx: &Context) -> Result<Action,
 
 async fn tick(object: &Object, ctx: &Context) -> Result<Action, TickError> {
     let (namespace, name) = (object.namespace().unwrap_or_default(), object.name_any());
-    let mut sight = match look(&namespace, &name, ctx).await? {
-        ControlFlow::Continue(sight) => sight,
-        ControlFlow::Break(end) => return Ok(end),
+    let mut snapshot = match snapshot::take(&namespace, &name, ctx).await? {
+        ControlFlow::Continue(snapshot) => snapshot,
+        ControlFlow::Break(skip) => return report::skip(skip, ctx).await,
     };
-    if waits_for(&sight.status, status::INVALID) {
+    if waits_for(&snapshot.status, status::INVALID) {
         write_status(
-            &sight.object,
-            &sight.status,
+            &snapshot.object,
+            &snapshot.status,
             json!({ "waiting": null }),
             ctx,
         )
         .await?;
         return Ok(Action::requeue(SHORTLY));
     }
-    let remarked = report::remark(&sight.object, &sight.release, ctx).await?;
-    if remarked | adopt(&sight, ctx).await? {
+    let remarked = report::remark(&snapshot.object, &snapshot.release, ctx).await?;
+    if remarked | adopt(&snapshot, ctx).await? {
         // That took a while.
         return Ok(Action::requeue(Duration::ZERO));
     }
@@ -129,62 +98,67 @@ async fn tick(object: &Object, ctx: &Context) -> Result<Action, TickError> {
     // pods that are gone) is seen before anything is done about them.
     let mut answers = Answers::default();
     loop {
-        let batch = questions(&sight.release.canary, &sight.observed, &answers);
+        let batch = questions(&snapshot.release.canary, &snapshot.observed, &answers);
         if batch.is_empty() {
             break;
         }
-        let (release, status) = (&sight.release, &sight.observed.status);
+        let (release, status) = (&snapshot.release, &snapshot.observed.status);
         answers
             .given
             .extend(answer(batch, release, status, ctx).await);
-        sight = match look_again(&sight, ctx).await? {
+        snapshot = match take_again(&snapshot, ctx).await? {
             ControlFlow::Continue(again) => again,
-            ControlFlow::Break(end) => return Ok(end),
+            ControlFlow::Break(skip) => return report::skip(skip, ctx).await,
         };
     }
-    if try_creations(&sight, &answers, ctx).await? {
-        sight = match look_again(&sight, ctx).await? {
+    if try_creations(&snapshot, &answers, ctx).await? {
+        snapshot = match take_again(&snapshot, ctx).await? {
             ControlFlow::Continue(again) => again,
-            ControlFlow::Break(end) => return Ok(end),
+            ControlFlow::Break(skip) => return report::skip(skip, ctx).await,
         };
     }
-    carry_out(&sight, &answers, ctx).await
+    act(&snapshot, &answers, ctx).await
 }
 
-/// The canary after something that took its time, or the end of the tick if it is another one by now.
-async fn look_again(
-    earlier: &Sight,
+/// The next snapshot of the same canary, after something that took its time. It is skipped if the answers so far do not
+/// hold for it.
+async fn take_again(
+    earlier: &Snapshot,
     ctx: &Context,
-) -> Result<ControlFlow<Action, Sight>, TickError> {
+) -> Result<ControlFlow<Skip, Snapshot>, TickError> {
     let (namespace, name) = (earlier.release.namespace(), &earlier.release.canary.name);
-    Ok(match look(namespace, name, ctx).await? {
-        ControlFlow::Continue(again) if !again.asks_what(earlier) => {
+    Ok(match snapshot::take(namespace, name, ctx).await? {
+        ControlFlow::Continue(again) if !again.keeps_answers_of(earlier) => {
             let canary = full_name(&earlier.object);
             debug!(canary, "changed meanwhile");
-            ControlFlow::Break(Action::requeue(Duration::ZERO))
+            ControlFlow::Break(Skip::NotYet(Duration::ZERO))
         }
         same => same,
     })
 }
 
 /// Tries what the plan will create; whether there was anything to try.
-async fn try_creations(sight: &Sight, answers: &Answers, ctx: &Context) -> Result<bool, TickError> {
-    let plan = plan(&sight.release.canary, &sight.observed, answers);
-    let Some(beginning) = Beginning::of(sight, &plan.actions, &ctx.cluster) else {
+async fn try_creations(
+    snapshot: &Snapshot,
+    answers: &Answers,
+    ctx: &Context,
+) -> Result<bool, TickError> {
+    let plan = plan(&snapshot.release.canary, &snapshot.observed, answers);
+    let Some(beginning) = Beginning::of(snapshot, &plan.actions, &ctx.cluster) else {
         return Ok(false);
     };
     ctx.fence.check()?;
-    tick_on(sight, ctx)
-        .dry_run(beginning, &sight.observed)
+    executor(snapshot, ctx)
+        .dry_run(beginning, &snapshot.observed)
         .await?;
     Ok(true)
 }
 
-/// Plans a tick and does what the plan says.
-async fn carry_out(sight: &Sight, answers: &Answers, ctx: &Context) -> Result<Action, TickError> {
-    let (object, observed) = (&sight.object, &sight.observed);
-    let plan = plan(&sight.release.canary, observed, answers);
-    ctx.metrics.observed(&sight.release, &observed.status);
+/// Plans a tick and applies the plan.
+async fn act(snapshot: &Snapshot, answers: &Answers, ctx: &Context) -> Result<Action, TickError> {
+    let (object, observed) = (&snapshot.object, &snapshot.observed);
+    let plan = plan(&snapshot.release.canary, observed, answers);
+    ctx.metrics.observed(&snapshot.release, &observed.status);
     if let Some(wait) = ctx.repairs.too_often(&full_name(object), &plan.actions) {
         warn!(
             canary = full_name(object),
@@ -192,23 +166,23 @@ async fn carry_out(sight: &Sight, answers: &Answers, ctx: &Context) -> Result<Ac
         );
         return Ok(Action::requeue(wait));
     }
-    tick_on(sight, ctx).apply(&plan.actions).await?;
+    executor(snapshot, ctx).apply(&plan.actions).await?;
     let writes_status = |action: &PlannedAction| matches!(action, PlannedAction::WriteStatus(_));
-    if waits_for(&sight.status, status::REFUSED) && !plan.actions.iter().any(writes_status) {
-        write_status(object, &sight.status, json!({ "waiting": null }), ctx).await?;
+    if waits_for(&snapshot.status, status::REFUSED) && !plan.actions.iter().any(writes_status) {
+        write_status(object, &snapshot.status, json!({ "waiting": null }), ctx).await?;
     }
     Ok(plan
         .requeue
         .map_or_else(Action::await_change, Action::requeue))
 }
 
-fn tick_on<'a>(sight: &'a Sight, ctx: &'a Context) -> Tick<'a> {
-    Tick {
-        object: &sight.object,
-        release: &sight.release,
-        status: &sight.observed.status,
-        revision: &sight.observed.target.revision,
-        router: sight.router,
+fn executor<'a>(snapshot: &'a Snapshot, ctx: &'a Context) -> Executor<'a> {
+    Executor {
+        object: &snapshot.object,
+        release: &snapshot.release,
+        status: &snapshot.observed.status,
+        revision: &snapshot.observed.target.revision,
+        router: snapshot.router,
         ctx,
         cluster: &ctx.cluster,
     }
@@ -219,7 +193,7 @@ fn waits_for(status: &CanaryStatus, reason: &str) -> bool {
     waiting.is_some_and(|waiting| waiting.reason == reason)
 }
 
-/// What happens after a failed tick: it is looked at again after a pause that grows, a short one after a race.
+/// The pause after a failed tick. It grows with each failure, and is short after a race.
 #[must_use]
 pub fn on_error(object: &Object, failure: &TickError, ctx: &Context) -> Action {
     let canary = full_name(object);
@@ -241,13 +215,4 @@ pub fn on_error(object: &Object, failure: &TickError, ctx: &Context) -> Action {
             Action::requeue(ctx.failures.wait(&canary))
         }
     }
-}
-
-/// `NAME.NAMESPACE`
-pub(crate) fn full_name(object: &Object) -> String {
-    format!(
-        "{}.{}",
-        object.name_any(),
-        object.namespace().unwrap_or_default()
-    )
 }

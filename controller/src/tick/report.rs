@@ -1,32 +1,48 @@
-//! Tells people, once, what keeps a canary from being worked on.
+//! Reports, once, why a canary is not worked on, and what the API server refused.
 
-use canary_engine::action::Event;
+use canary_engine::{
+    action::{Action as PlannedAction, Event},
+    plan,
+    question::Answers,
+    questions,
+};
 use kube::runtime::controller::Action;
-use serde_json::json;
+use serde_json::{Value, json};
 use tracing::warn;
 
 use super::{
-    apply::{ApplyError, write_status},
     claims,
     context::Context,
-    definition::Dropped,
+    definition::{self, Dropped},
+    error::{ApplyError, TickError},
     events,
-    reconcile::{TickError, full_name},
+    snapshot::{Skip, Snapshot},
+    write_status::write_status,
 };
 use crate::{
-    cluster::{Object, digest},
+    cluster::{Object, digest, full_name},
     release::{Release, problem::Problems, status},
 };
 
-/// Refuses a Canary: one event and a visible reason, then nothing until it or what it refers to changes.
+/// Reports why a canary is not worked on, and gives when it is checked again.
 ///
 /// # Errors
-/// When the event or the reason cannot be written.
-pub async fn refuse(
-    object: &Object,
-    problems: &Problems,
-    ctx: &Context,
-) -> Result<Action, TickError> {
+/// When the report cannot be written.
+pub async fn skip(skip: Skip, ctx: &Context) -> Result<Action, TickError> {
+    match skip {
+        Skip::NotYet(pause) => Ok(Action::requeue(pause)),
+        Skip::Deleted => Ok(Action::await_change()),
+        Skip::Invalid(object, problems) => refuse(&object, &problems, ctx).await,
+        Skip::Definition {
+            object,
+            snapshot,
+            dropped,
+        } => incomplete_definition(&object, snapshot.as_deref(), &dropped, ctx).await,
+    }
+}
+
+/// Refuses a Canary: one event and the reason in its status, then nothing until it or an object that it refers to changes.
+async fn refuse(object: &Object, problems: &Problems, ctx: &Context) -> Result<Action, TickError> {
     let message = format!("Canary {} is not valid: {problems}", full_name(object));
     let raw = status::of_object(object);
     let waiting = json!({ "reason": status::INVALID, "message": message, "announced": true });
@@ -77,11 +93,46 @@ pub async fn remark(object: &Object, release: &Release, ctx: &Context) -> Result
     Ok(said)
 }
 
-/// Says once for each process that the status of a Canary would not be kept.
-///
-/// # Errors
-/// When the event cannot be written.
-pub async fn definition(
+/// Skips a canary whose status would not be kept, and reports so once. Only the revision that Flagger left there is
+/// written, so that one that comes before the definition is fixed is found as new afterwards.
+async fn incomplete_definition(
+    object: &Object,
+    snapshot: Option<&Snapshot>,
+    dropped: &Dropped,
+    ctx: &Context,
+) -> Result<Action, TickError> {
+    definition_event(object, dropped, ctx).await?;
+    if let Some(snapshot) = snapshot
+        && let Some(Value::Object(patch)) = noted(snapshot)
+    {
+        let kept = dropped.spare(patch);
+        // A phase says nothing without what is remembered of it.
+        if kept.contains_key("lastAppliedSpec") && !kept.contains_key("phase") {
+            write_status(&snapshot.object, &snapshot.status, kept.into(), ctx).await?;
+        }
+    }
+    Ok(Action::requeue(definition::PAUSE))
+}
+
+/// The change of the status, if nothing is to be asked and nothing else to be done but repairs.
+fn noted(snapshot: &Snapshot) -> Option<Value> {
+    let (canary, answers) = (&snapshot.release.canary, Answers::default());
+    if !questions(canary, &snapshot.observed, &answers).is_empty() {
+        return None;
+    }
+    let mut actions = plan(canary, &snapshot.observed, &answers).actions;
+    actions.retain(|action| !action.is_repair());
+    match actions.as_slice() {
+        [PlannedAction::WriteStatus(new)] => {
+            let (kind, now) = (canary.target.kind, snapshot.observed.now);
+            status::patch(&snapshot.status, new, kind, now)
+        }
+        _ => None,
+    }
+}
+
+/// Publishes, once for each process, that the status of a Canary would not be kept.
+async fn definition_event(
     object: &Object,
     dropped: &Dropped,
     ctx: &Context,

@@ -1,19 +1,14 @@
-//! One look at a canary: all that a tick is decided on, from the local copies.
+//! The snapshot of a canary: everything that a tick is decided on, from the local copies. It writes nothing.
 
 use std::{ops::ControlFlow, sync::Arc, time::Duration};
 
 use canary_engine::observed::{Observed, Workload};
-use kube::{ResourceExt, runtime::controller::Action};
+use kube::ResourceExt;
 use tracing::debug;
 
 use super::{
-    claims,
-    context::Context,
-    definition::{self, Dropped},
-    index::objects_of,
+    claims, context::Context, definition::Dropped, error::TickError, index::objects_of,
     observe::observe,
-    reconcile::TickError,
-    report,
 };
 use crate::{
     api::CanaryStatus,
@@ -27,11 +22,11 @@ use crate::{
     routing::{self, Router},
 };
 
-/// How soon to look again when the local copies are behind; the watch event usually comes first.
+/// How soon a canary is checked again when the local copies are behind; the watch event usually comes first.
 pub const SHORTLY: Duration = Duration::from_secs(1);
 
-/// A canary as it was at one moment.
-pub struct Sight {
+/// A canary at one moment.
+pub struct Snapshot {
     /// The Canary.
     pub object: Arc<Object>,
     /// Its status as written.
@@ -40,16 +35,15 @@ pub struct Sight {
     pub release: Release,
     /// How traffic is split.
     pub router: &'static dyn Router,
-    /// What the engine sees.
+    /// The input of the engine.
     pub observed: Observed,
 }
 
-impl Sight {
-    /// Whether what was answered about `earlier` is true of this too: the same Canary, which asks the same of the
-    /// same servers, in the same state, about the same revision. Pods and weights may be others by now, which is what
-    /// one looks again for.
+impl Snapshot {
+    /// Whether the answers that were given for `earlier` hold for this snapshot: it is the same Canary, which asks the
+    /// same servers the same questions, in the same state, about the same revision. Pods and weights may differ.
     #[must_use]
-    pub fn asks_what(&self, earlier: &Sight) -> bool {
+    pub fn keeps_answers_of(&self, earlier: &Snapshot) -> bool {
         let (now, then) = (&self.observed, &earlier.observed);
         self.release == earlier.release
             && now.status == then.status
@@ -58,35 +52,54 @@ impl Sight {
     }
 }
 
-/// Looks at a canary: either it can be worked on, or the tick ends like this.
+/// Why a canary is not worked on now.
+pub enum Skip {
+    /// A local copy is behind, or this process may not act. The canary is checked again after the pause.
+    NotYet(Duration),
+    /// The Canary was deleted, or is being deleted.
+    Deleted,
+    /// The Canary is not valid.
+    Invalid(Arc<Object>, Problems),
+    /// The definition of Canaries drops fields of the status.
+    Definition {
+        /// The Canary.
+        object: Arc<Object>,
+        /// Its snapshot, if the Canary is valid.
+        snapshot: Option<Box<Snapshot>>,
+        /// The fields that are dropped.
+        dropped: Dropped,
+    },
+}
+
+/// Takes the snapshot of a canary, or says why it is not worked on.
 ///
 /// # Errors
-/// When this process may no longer act, or what keeps the canary from being worked on cannot be told.
-pub async fn look(
+/// When the API server does not answer.
+pub async fn take(
     namespace: &str,
     name: &str,
     ctx: &Context,
-) -> Result<ControlFlow<Action, Sight>, TickError> {
+) -> Result<ControlFlow<Skip, Snapshot>, TickError> {
     if ctx.fence.check().is_err() {
         debug!(canary = %format_args!("{name}.{namespace}"), "the lease is not held at present");
-        return Ok(ControlFlow::Break(Action::requeue(SHORTLY)));
+        return Ok(ControlFlow::Break(Skip::NotYet(SHORTLY)));
     }
     let (object, dropped) = match settled(namespace, name, ctx).await? {
         ControlFlow::Continue(settled) => settled,
-        ControlFlow::Break(end) => return Ok(ControlFlow::Break(end)),
+        ControlFlow::Break(skip) => return Ok(ControlFlow::Break(skip)),
     };
     if object.metadata.deletion_timestamp.is_some() {
-        return Ok(ControlFlow::Break(Action::await_change()));
+        return Ok(ControlFlow::Break(Skip::Deleted));
     }
-    let end = match (see(&object, ctx), dropped) {
-        (Ok(sight), None) => return Ok(ControlFlow::Continue(sight)),
-        (Err(problems), None) => report::refuse(&object, &problems, ctx).await?,
-        (sight, Some(dropped)) => {
-            let sight = sight.as_ref().ok();
-            definition::leave_alone(&object, sight, &dropped, ctx).await?
-        }
-    };
-    Ok(ControlFlow::Break(end))
+    Ok(match (see(&object, ctx), dropped) {
+        (Ok(snapshot), None) => ControlFlow::Continue(snapshot),
+        (Err(problems), None) => ControlFlow::Break(Skip::Invalid(object, problems)),
+        (snapshot, Some(dropped)) => ControlFlow::Break(Skip::Definition {
+            object,
+            snapshot: snapshot.ok().map(Box::new),
+            dropped,
+        }),
+    })
 }
 
 /// The Canary, as new as every own write that concerns it, and what the definition drops of its status. The copies
@@ -99,8 +112,8 @@ async fn settled(
     namespace: &str,
     name: &str,
     ctx: &Context,
-) -> Result<ControlFlow<Action, (Arc<Object>, Option<Dropped>)>, TickError> {
-    let later = |pause| Ok(ControlFlow::Break(Action::requeue(pause)));
+) -> Result<ControlFlow<Skip, (Arc<Object>, Option<Dropped>)>, TickError> {
+    let later = |pause| Ok(ControlFlow::Break(Skip::NotYet(pause)));
     let unready = || {
         let (kind, why) = ctx.cluster.unready().into_iter().next()?;
         debug!(kind = %kind.qualified(), why, "waiting for a local copy");
@@ -110,7 +123,7 @@ async fn settled(
         return later(SHORTLY);
     }
     let Some(object) = ctx.cluster.get(Kind::Canary, namespace, name) else {
-        return Ok(ControlFlow::Break(Action::await_change()));
+        return Ok(ControlFlow::Break(Skip::Deleted));
     };
     let find = |kind, namespace: &str, name: &str| ctx.cluster.get(kind, namespace, name);
     let own = objects_of(&object, &find);
@@ -149,7 +162,7 @@ impl Lookup for Context {
 }
 
 /// Validates a Canary and observes the world around it.
-fn see(object: &Arc<Object>, ctx: &Context) -> Result<Sight, Problems> {
+fn see(object: &Arc<Object>, ctx: &Context) -> Result<Snapshot, Problems> {
     let release = validate(object, ctx, &ctx.settings)?;
     let router = router(&release, ctx).map_err(|problem| Problems(vec![problem]))?;
     let status = status::of_object(object);
@@ -163,7 +176,7 @@ fn see(object: &Arc<Object>, ctx: &Context) -> Result<Sight, Problems> {
     )?;
     claims::refuse_strangers(&release, &observed, router, &ctx.cluster)?;
     note_lag(&mut observed, &release, ctx);
-    Ok(Sight {
+    Ok(Snapshot {
         object: Arc::clone(object),
         status,
         release,
@@ -172,8 +185,8 @@ fn see(object: &Arc<Object>, ctx: &Context) -> Result<Sight, Problems> {
     })
 }
 
-/// Notes since when the generations of both workloads have been behind, and the route has been pending, which no object
-/// says.
+/// Records since when both workloads have been unready, their generations have been behind, and the route has been pending.
+/// No object has these times.
 fn note_lag(observed: &mut Observed, release: &Release, ctx: &Context) {
     let now = observed.now;
     let since = |workload: &Workload, name: &str| {
@@ -187,6 +200,18 @@ fn note_lag(observed: &mut Observed, release: &Release, ctx: &Context) {
     target.behind_since = since(target, release.target());
     if let Some(primary) = &mut observed.primary {
         primary.workload.behind_since = since(&primary.workload, &release.primary());
+    }
+    let ready = canary_engine::ready(&release.canary, observed);
+    let unready_since = |name: &str, is_ready: bool| {
+        let name = format!("ready/{}/{name}", release.namespace());
+        ctx.lags.since(&name, None, is_ready, now)
+    };
+    observed.target.workload.unready_since = unready_since(release.target(), ready.target);
+    // A primary that does not exist yet is created before anything waits for it.
+    let is_ready = ready.primary || observed.primary.is_none();
+    let since = unready_since(&release.primary(), is_ready);
+    if let Some(primary) = &mut observed.primary {
+        primary.workload.unready_since = since;
     }
     // A route that does not exist yet is created before anything waits for it.
     let is_settled = observed.route.is_none() || observed.route_pending.is_none();

@@ -26,6 +26,7 @@ mod program;
 mod recorder;
 mod refusals;
 mod release;
+mod rules;
 mod upstream;
 mod web;
 mod world;

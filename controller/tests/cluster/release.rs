@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use controller::cluster::Kind;
+use kube::api::{Patch, PatchParams};
 use serde_json::{Value, json};
 
 use crate::{
@@ -236,6 +237,29 @@ async fn a_change_during_a_run_starts_it_again_and_only_the_last_revision_is_pro
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_pod_that_restarts_in_the_middle_of_a_run_is_not_worth_an_event() {
+    let world = World::new().await;
+    let _running = world.start();
+    world.initialize(&canary()).await;
+    world.set_image("1.0.1").await;
+    world.weight(30).await;
+    let restarts = json!({ "status": { "availableReplicas": 0, "readyReplicas": 0 } });
+    world
+        .api(Kind::Deployment)
+        .patch_status(
+            "simple-app-primary",
+            &PatchParams::default(),
+            &Patch::Merge(restarts),
+        )
+        .await
+        .unwrap();
+    world.weight(40).await;
+    let events = world.events("simple-app").await;
+    let unready = |event: &&String| event.contains("not ready");
+    assert_eq!(events.iter().find(unready), None, "{events:#?}");
+}
+
+#[tokio::test(start_paused = true)]
 async fn pods_that_never_become_ready_are_rolled_back_without_traffic() {
     let world = World::new().await;
     let _running = world.start();
@@ -395,8 +419,8 @@ async fn status_fields_of_others_survive_a_release() {
     let world = World::new().await;
     let running = world.start();
     world.initialize(&canary()).await;
-    let patch = kube::api::Patch::Merge(json!({ "status": { "lastTrackedRevision": "v2:abc" } }));
-    let params = kube::api::PatchParams::default();
+    let patch = Patch::Merge(json!({ "status": { "lastTrackedRevision": "v2:abc" } }));
+    let params = PatchParams::default();
     world
         .api(Kind::Canary)
         .patch_status("simple-app", &params, &patch)
@@ -419,8 +443,8 @@ async fn a_status_written_by_flagger_starts_no_release() {
     drop(first);
     let foreign = json!({ "status": { "phase": "Succeeded", "lastAppliedSpec": "7d9c5b4f6",
         "lastPromotedSpec": "7d9c5b4f6" } });
-    let patch = kube::api::Patch::Merge(foreign);
-    let params = kube::api::PatchParams::default();
+    let patch = Patch::Merge(foreign);
+    let params = PatchParams::default();
     world
         .api(Kind::Canary)
         .patch_status("simple-app", &params, &patch)

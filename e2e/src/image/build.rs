@@ -1,4 +1,4 @@
-//! Does what the instructions of a Dockerfile say, each stage in a folder that stands for its file system.
+//! Executes the instructions of a Dockerfile. Each stage uses a folder as its file system.
 
 use std::{
     cell::RefCell,
@@ -14,13 +14,12 @@ use super::{
 };
 use crate::cluster::repository;
 
-/// Where `COPY --from=` takes its files.
+/// Source of the files for `COPY --from=`.
 #[derive(Debug, Clone)]
 pub enum Source {
-    /// From the stage, which is built for it by its own commands. The folder keeps the stages for the next time.
+    /// The stage, which is built with its own commands. The folder caches the stages.
     Stages(PathBuf),
-    /// Programs from a folder in which they were built already, with the shared libraries that they name; all else
-    /// from this machine.
+    /// Existing programs from a folder, with their shared libraries. Everything else comes from the host.
     Programs(PathBuf),
 }
 
@@ -36,22 +35,22 @@ pub struct Builder {
 /// A final stage.
 #[derive(Debug, Default)]
 pub struct Image {
-    /// The folder that holds its file system.
+    /// The folder that contains its file system.
     pub root: PathBuf,
     /// `UID:GID`.
     pub user: String,
     /// The environment.
     pub environment: BTreeMap<String, String>,
-    /// The command line that it starts.
+    /// Program and leading arguments.
     pub entrypoint: Vec<String>,
-    /// What was copied into it, with its size in bytes: path in the image, size.
+    /// The copied files: path in the image and size in bytes.
     pub contents: Vec<(String, u64)>,
     workdir: String,
     variables: BTreeMap<String, String>,
 }
 
 impl Builder {
-    /// `docker build -f NAME --build-arg …`
+    /// Equivalent of `docker build -f NAME --build-arg …`.
     pub fn new(name: &str, source: Source, arguments: &[(&str, &str)]) -> Self {
         let owned = |(name, value): &(&str, &str)| ((*name).to_owned(), (*value).to_owned());
         Self {
@@ -62,10 +61,10 @@ impl Builder {
         }
     }
 
-    /// Builds a stage, the last one when none is named, into the empty folder `root`.
+    /// Builds a stage, by default the last one, into the empty folder `root`.
     ///
     /// # Panics
-    /// When a command fails.
+    /// Panics if a command fails.
     pub fn build(&self, stage: Option<&str>, root: &Path) -> Image {
         let mut image = Image {
             root: root.to_owned(),
@@ -134,8 +133,8 @@ impl Builder {
         }
     }
 
-    /// A file of another stage, as a path on this machine. What no command there made comes with the stage's base
-    /// image, such as the certificates; this machine's own stand for those.
+    /// Returns the path of a file of another stage. A file that no command of the stage creates is part of its base
+    /// image, e.g. the certificates; the host's own file replaces it.
     fn take(&self, stage: &str, path: &str, image: &mut Image) -> PathBuf {
         let name = Path::new(path).file_name().expect("a file");
         let file = match &self.source {
@@ -157,20 +156,20 @@ impl Builder {
         }
         assert!(
             Path::new(path).exists(),
-            "nobody made {path} in stage {stage}"
+            "stage {stage} does not create {path}"
         );
         PathBuf::from(path)
     }
 }
 
 impl Image {
-    /// The size of everything in it, in bytes.
+    /// Total size in bytes.
     pub fn size(&self) -> u64 {
         self.contents.iter().map(|(_, size)| size).sum()
     }
 }
 
-/// Removes what an earlier build left in a stage, but for what cargo compiled: the layers that a builder keeps.
+/// Removes the files of an earlier build from a stage, except cargo's target folder, which is cached like a layer.
 fn clear(root: &Path) {
     for path in entries(root).iter().flat_map(|folder| entries(folder)) {
         if path.is_file() {
@@ -186,7 +185,7 @@ fn entries(folder: &Path) -> Vec<PathBuf> {
     entries.map(|entry| entry.path()).collect()
 }
 
-/// An absolute path of the image as a path on this machine.
+/// Maps an absolute path of the image to a path on the host.
 fn inside(root: &Path, path: &str) -> PathBuf {
     root.join(path.trim_start_matches('/'))
 }
@@ -196,17 +195,17 @@ fn install(from: &Path, to: &Path) -> u64 {
     fs::copy(from, to).unwrap_or_else(|error| panic!("{}: {error}", from.display()))
 }
 
-/// `RUN`, in the stage's folder. What is different from the container: `apk` only says what it would have
-/// installed, programs that cargo installs go beside the stages, and cargo is told the target that it has on Alpine
-/// by itself, which makes static programs.
+/// Executes `RUN` in the stage's folder. Differences from a container: `apk` prints its arguments instead of installing
+/// packages, `cargo install` writes to a folder beside the stages, and cargo's target is set explicitly to the default
+/// one of Alpine, which produces static programs.
 fn run(line: &str, image: &Image) {
     let workdir = inside(&image.root, &image.workdir);
-    // Shared by the stages: `FROM stage` would have copied them.
+    // Shared by the stages, as `FROM stage` would copy the tools.
     let tools = image.root.with_file_name("tools/bin");
     fs::create_dir_all(&workdir).expect("a new folder");
     fs::create_dir_all(&tools).expect("a new folder");
     let apk = tools.join("apk");
-    fs::write(&apk, "#!/bin/sh\necho \"taken from this machine: $*\"\n").expect("a stand-in");
+    fs::write(&apk, "#!/bin/sh\necho \"provided by the host: $*\"\n").expect("a stand-in");
     let mut set = Command::new("chmod");
     set.arg("755").arg(&apk);
     assert!(set.status().expect("chmod").success());
@@ -223,13 +222,13 @@ fn run(line: &str, image: &Image) {
         .env_remove("CARGO_TARGET_DIR")
         .env_remove("RUSTFLAGS");
     for variable in std::env::vars().map(|(name, _)| name) {
-        // What cargo tells the test that runs is not for the cargo that this starts.
+        // Variables that cargo sets for the running test must not reach the cargo started here.
         if variable.starts_with("CARGO_PKG_") || variable == "CARGO_MANIFEST_DIR" {
             command.env_remove(variable);
         }
     }
     assert!(command.status().expect("sh starts").success(), "RUN {line}");
-    // With a target that is named, cargo puts its name into the path.
+    // With an explicit target, cargo adds its name to the path of the output.
     let target = workdir.join("target");
     for profile in entries(&target.join(TARGET)) {
         for file in entries(&profile).into_iter().filter(|file| file.is_file()) {
@@ -240,14 +239,14 @@ fn run(line: &str, image: &Image) {
     }
 }
 
-/// The target of Alpine's Rust on the same processor.
+/// Default target of Rust on Alpine, for the host's architecture.
 const TARGET: &str = if cfg!(target_arch = "aarch64") {
     "aarch64-unknown-linux-musl"
 } else {
     "x86_64-unknown-linux-musl"
 };
 
-/// A program that is not static needs its libraries beside it.
+/// Copies the shared libraries of a program into the image.
 fn bring_libraries(program: &Path, image: &mut Image) {
     let listed = Command::new("ldd").arg(program).output().expect("ldd");
     let listed = String::from_utf8_lossy(&listed.stdout).into_owned();

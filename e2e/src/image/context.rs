@@ -1,4 +1,4 @@
-//! The build context: what `.dockerignore` lets through.
+//! The build context, filtered by `.dockerignore`.
 
 use std::{
     fs,
@@ -14,7 +14,7 @@ pub struct Context {
     rules: Vec<Rule>,
 }
 
-/// One line of the file: the last one that matches a path, or a folder above it, decides.
+/// One line of the file. The last rule that matches a path or one of its parent folders decides.
 #[derive(Debug)]
 struct Rule {
     pattern: Regex,
@@ -23,10 +23,10 @@ struct Rule {
 }
 
 impl Context {
-    /// The context of a folder.
+    /// Creates the context of a folder.
     ///
     /// # Panics
-    /// When it has no readable `.dockerignore`.
+    /// Panics if its `.dockerignore` cannot be read.
     pub fn of(folder: &Path) -> Self {
         let text = fs::read_to_string(folder.join(".dockerignore")).expect(".dockerignore");
         Self {
@@ -35,7 +35,7 @@ impl Context {
         }
     }
 
-    /// Whether a builder gets to see this path, which is relative to the folder.
+    /// Returns whether the context includes this path, which is relative to the folder.
     pub fn holds(&self, path: &str) -> bool {
         let mut ignored = false;
         for rule in &self.rules {
@@ -50,7 +50,7 @@ impl Context {
         !ignored
     }
 
-    /// All files that a builder gets to see, relative to the folder.
+    /// Lists all files of the context, relative to the folder.
     pub fn files(&self) -> Vec<PathBuf> {
         let mut found = Vec::new();
         self.walk("", &mut found);
@@ -85,7 +85,7 @@ impl Context {
     /// Copies the files to another folder.
     ///
     /// # Panics
-    /// When the file system refuses.
+    /// Panics on I/O errors.
     pub fn copy_to(&self, target: &Path) {
         for file in self.files() {
             let to = target.join(&file);
@@ -123,7 +123,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_last_rule_that_matches_decides() {
+    fn the_last_matching_rule_decides() {
         let context = Context {
             folder: PathBuf::new(),
             rules: rules("# why\n*\n!Cargo.toml\n!app\n**/target\n"),

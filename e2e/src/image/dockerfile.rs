@@ -1,26 +1,27 @@
-//! Reads the instructions that this repository's Dockerfiles use. Any other is refused, so that none is overlooked.
+//! Parses the instructions used by this repository's Dockerfiles. All others are rejected, so that none is silently
+//! ignored.
 
 use std::{collections::BTreeMap, fs, path::Path};
 
 /// A Dockerfile.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Dockerfile {
-    /// Its stages, in their order.
+    /// The stages in order.
     pub stages: Vec<Stage>,
 }
 
-/// One `FROM` and what follows it.
+/// A `FROM` and the instructions that follow it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Stage {
-    /// `AS` name; its number when it has none.
+    /// The name after `AS`, or the stage's index.
     pub name: String,
     /// Another stage, an image of a registry, or `scratch`.
     pub base: String,
-    /// What is done in it, in order.
+    /// The instructions in order.
     pub instructions: Vec<Instruction>,
 }
 
-/// One instruction, as it was written: variables are still variables.
+/// An instruction. Variables are not expanded.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Instruction {
     /// `ARG NAME=DEFAULT`
@@ -33,9 +34,9 @@ pub enum Instruction {
     Run(String),
     /// `COPY [--from=STAGE] SOURCE TARGET`
     Copy {
-        /// The stage that it is taken from; the build context when absent.
+        /// The source stage; `None` for the build context.
         from: Option<String>,
-        /// Path there.
+        /// Path in the source.
         source: String,
         /// Path in this stage.
         target: String,
@@ -44,7 +45,7 @@ pub enum Instruction {
     User(String),
     /// `ENTRYPOINT ["PROGRAM", …]`
     Entrypoint(Vec<String>),
-    /// `LABEL` or `EXPOSE`: says something about the image and changes nothing in it.
+    /// `LABEL` or `EXPOSE`: metadata without effect on the file system.
     Note,
 }
 
@@ -52,9 +53,9 @@ impl Dockerfile {
     /// Reads a Dockerfile.
     ///
     /// # Panics
-    /// When it is not there or holds an instruction that is not known here.
+    /// Panics if it cannot be read or contains an unsupported instruction.
     pub fn read(path: &Path) -> Self {
-        Self::parse(&fs::read_to_string(path).expect("the Dockerfile is there"))
+        Self::parse(&fs::read_to_string(path).expect("the Dockerfile can be read"))
     }
 
     fn parse(text: &str) -> Self {
@@ -79,10 +80,10 @@ impl Dockerfile {
         Self { stages }
     }
 
-    /// The stage of that name; the last one when no name is given, as `docker build` does without `--target`.
+    /// Returns the named stage, or the last one without a name, like `docker build` without `--target`.
     ///
     /// # Panics
-    /// When there is none.
+    /// Panics if there is no such stage.
     pub fn stage(&self, name: Option<&str>) -> &Stage {
         let found = match name {
             Some(name) => self.stages.iter().find(|stage| stage.name == name),
@@ -92,7 +93,7 @@ impl Dockerfile {
     }
 }
 
-/// Lines without comments; one that ends with a backslash goes on in the next.
+/// Removes comments and joins lines that end with a backslash.
 fn logical_lines(text: &str) -> Vec<String> {
     let mut lines = Vec::new();
     let mut open = String::new();
@@ -137,7 +138,7 @@ fn instruction(word: &str, rest: &str) -> Instruction {
             Instruction::Entrypoint(serde_json::from_str(rest).expect("a JSON list of words"))
         }
         "LABEL" | "EXPOSE" => Instruction::Note,
-        _ => panic!("the native build knows no {word}: teach it in e2e/src/image"),
+        _ => panic!("the native build does not support {word}; add it in e2e/src/image"),
     }
 }
 
@@ -159,10 +160,10 @@ fn copy(rest: &str) -> Instruction {
     }
 }
 
-/// Puts the values of variables in place of `${NAME}`.
+/// Replaces `${NAME}` by the variable's value.
 ///
 /// # Panics
-/// When a variable has no value.
+/// Panics if a variable has no value.
 pub(super) fn fill_in(text: &str, variables: &BTreeMap<String, String>) -> String {
     let mut filled = String::new();
     let mut rest = text;
@@ -181,7 +182,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn stages_instructions_and_continued_lines_are_read() {
+    fn stages_instructions_and_continuation_lines_are_parsed() {
         let read = Dockerfile::parse(
             "# why\nFROM rust:1 AS build\nWORKDIR /src\nRUN a && \\\n    b\n\nFROM scratch\nARG V=dev\n\
              ENV V=${V} W=1\nCOPY --from=build /src/a /b\nUSER 1:2\nEXPOSE 80\nENTRYPOINT [\"/b\", \"x\"]\n",
@@ -199,13 +200,13 @@ mod tests {
     }
 
     #[test]
-    #[should_panic(expected = "knows no ADD")]
-    fn an_instruction_that_is_not_known_is_not_passed_over() {
+    #[should_panic(expected = "does not support ADD")]
+    fn unsupported_instructions_are_rejected() {
         Dockerfile::parse("FROM scratch\nADD a b\n");
     }
 
     #[test]
-    fn variables_are_filled_in() {
+    fn variables_are_replaced() {
         let variables = BTreeMap::from([("V".to_owned(), "1.0.1".to_owned())]);
         assert_eq!(fill_in("a-${V}-${V}", &variables), "a-1.0.1-1.0.1");
     }

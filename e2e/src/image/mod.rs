@@ -1,14 +1,12 @@
-//! The images of the Dockerfiles, built and run natively: without containers, but by the Dockerfiles' own words.
+//! Builds and runs the images of the Dockerfiles without containers, by interpreting the Dockerfiles.
 //!
 //! # Layout
-//! `dockerfile` reads stages and instructions · `context` what `.dockerignore` lets through · `build` does what the
-//! instructions say, each stage in a folder that stands for its file system · `run` starts an image's entry point
-//! with that folder as its root, read-only and as the image's user.
+//! - `dockerfile`: parses stages and instructions.
+//! - `context`: applies `.dockerignore`.
+//! - `build`: executes the instructions, each stage in a folder that serves as its file system.
+//! - `run`: starts an image's entry point with that folder as its read-only root, as the image's user.
 
-#![allow(
-    clippy::panic,
-    reason = "this is for tests: what cannot be built ends them"
-)]
+#![allow(clippy::panic, reason = "test helpers fail by panicking")]
 
 mod build;
 mod context;

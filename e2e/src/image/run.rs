@@ -1,5 +1,5 @@
-//! Starts an image's entry point with the image as its root: read-only, as the image's user, in namespaces of its
-//! own for mounts and processes. The network is this machine's.
+//! Starts an image's entry point with the image as its read-only root, as the image's user, in separate mount and
+//! process namespaces. It uses the host's network.
 
 use std::{
     fs,
@@ -11,14 +11,14 @@ use std::{
 
 use super::build::Image;
 
-/// A process that runs in an image; killed when dropped.
+/// A process that runs in an image. Dropping it kills the process.
 #[derive(Debug)]
 pub struct Container {
     child: Child,
 }
 
-/// The lines that make the root read-only before they give it to the entry point. A root that can be written to
-/// ends them with 97.
+/// Script that remounts the root read-only and starts the entry point in it. It exits with 97 if the root is still
+/// writable.
 const SCRIPT: &str = r#"
 root=$1 user=$2
 shift 2
@@ -30,14 +30,14 @@ if [ "$(id -u)" != 0 ]; then exec chroot "$root" "$@"; fi
 exec chroot --userspec="$user" "$root" "$@"
 "#;
 
-/// Whether this machine lets its user make namespaces, without which nothing here can be run.
+/// Returns whether the host lets the user create namespaces, which running an image requires.
 pub fn namespaces_are_allowed() -> bool {
     let mut command = unshare("0:0");
     command.args(["mount", "--bind", "/tmp", "/tmp"]);
     command.output().is_ok_and(|output| output.status.success())
 }
 
-/// `unshare`, as root directly and as anybody else in a user namespace, in which the user gets the image's numbers.
+/// Prepares `unshare`. Users other than root get a user namespace that maps them to the image's user and group.
 fn unshare(user: &str) -> Command {
     let mut command = Command::new("unshare");
     command.args(["--mount", "--pid", "--fork", "--kill-child=KILL"]);
@@ -56,8 +56,8 @@ fn is_root() -> bool {
 }
 
 impl Image {
-    /// The loopback address for what runs in it, also known there as `image.test`. It follows from the image's
-    /// folder, so that runs side by side do not meet; local clusters have blocks below it.
+    /// The loopback address of the image's processes, which they also resolve as `image.test`. It is derived from the
+    /// image's folder, so that parallel runs do not conflict. The blocks of local clusters are below it.
     pub fn address(&self) -> Ipv4Addr {
         let mut hasher = DefaultHasher::new();
         self.root.hash(&mut hasher);
@@ -65,11 +65,11 @@ impl Image {
         Ipv4Addr::new(127, 254, high, low.clamp(1, 254))
     }
 
-    /// Its entry point with further arguments, not yet started. `environment` comes on top of the image's own, and
-    /// is all the process gets.
+    /// Prepares the entry point with further arguments. The process gets only the image's environment and
+    /// `environment`.
     ///
     /// # Panics
-    /// When the image has no numeric user other than root, as `runAsNonRoot` demands, or no entry point.
+    /// Panics if the image has no entry point or no numeric user other than root, as `runAsNonRoot` requires.
     pub fn command(&self, arguments: &[&str], environment: &[(&str, &str)]) -> Command {
         let (uid, _) = self.user.split_once(':').expect("USER is UID:GID");
         assert!(uid.parse::<u32>().is_ok_and(|uid| uid > 0), "USER {uid}");
@@ -86,10 +86,10 @@ impl Image {
         command
     }
 
-    /// Starts its entry point. Its output goes to this process's.
+    /// Starts the entry point. It inherits standard output and standard error.
     ///
     /// # Panics
-    /// As [`Image::command`], and when it does not start.
+    /// Panics like [`Image::command`], or if the process cannot be started.
     pub fn start(&self, arguments: &[&str], environment: &[(&str, &str)]) -> Container {
         let mut command = self.command(arguments, environment);
         let child = command
@@ -100,7 +100,7 @@ impl Image {
     }
 }
 
-/// What every container runtime puts into a container: `/proc`, and files for name resolution.
+/// Creates what every container runtime provides: `/proc` and the files for name resolution.
 fn mount_points(root: &Path, address: Ipv4Addr) {
     for folder in ["proc", "etc"] {
         fs::create_dir_all(root.join(folder)).expect("a mount point");
@@ -111,21 +111,25 @@ fn mount_points(root: &Path, address: Ipv4Addr) {
 }
 
 impl Container {
-    /// Tells the process to end, and waits until it has. Its exit code.
+    /// Sends SIGTERM, waits for the process to exit and returns its exit code.
     ///
     /// # Panics
-    /// When it cannot be waited for.
+    /// Panics if waiting fails.
     pub fn stop(mut self) -> Option<i32> {
         self.signal("TERM");
-        self.child.wait().expect("it is waited for").code()
+        self.child
+            .wait()
+            .expect("the process can be waited for")
+            .code()
     }
 
-    /// `unshare` passes no signal on, and an entry point that became another user does not end with it.
+    /// Signals the children directly: `unshare` does not forward signals, and an entry point that has switched users
+    /// does not end with it.
     fn signal(&self, name: &str) {
         let pid = self.child.id();
         let children = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children"));
         for child in children.unwrap_or_default().split_whitespace() {
-            // It may have ended by itself.
+            // It may have exited already.
             let _ = Command::new("kill").args(["-s", name, child]).status();
         }
     }

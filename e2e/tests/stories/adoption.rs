@@ -1,4 +1,4 @@
-//! Moving from Flagger with real pods: none of them restarts, between two releases and in the middle of one.
+//! Migration from Flagger with real pods: no pod restarts, neither between releases nor during one.
 
 use std::time::Duration;
 
@@ -20,10 +20,10 @@ fn scale_controller(cluster: &Cluster, replicas: u32) {
     cluster.kubectl(&[&["rollout", "status", controller], &timeout[..]].concat());
 }
 
-/// Leaves status and primary as Flagger would: hashes of its own kind, and none of this controller's additions.
-fn make_it_flaggers(cluster: &Cluster) {
+/// Rewrites status and primary as Flagger leaves them: with its own hashes and without this controller's additions.
+fn restore_flagger_state(cluster: &Cluster) {
     scale_controller(cluster, 0);
-    until(SOON, "the controller's pods to be gone", || {
+    until(SOON, "the controller's pods to be removed", || {
         let pods = cluster.kubectl(&[
             "get",
             "pods",
@@ -49,7 +49,7 @@ fn make_it_flaggers(cluster: &Cluster) {
 
 fn take_over(cluster: &Cluster) {
     scale_controller(cluster, 2);
-    until(SOON, "the status to be the controller's own", || {
+    until(SOON, "the controller's own status", || {
         let output = "jsonpath={.status.lastAppliedSpec}";
         let revision = cluster.kubectl(&["get", "canary", "simple-app", "--output", output]);
         if revision.starts_with("sha256:") {
@@ -60,7 +60,7 @@ fn take_over(cluster: &Cluster) {
     });
 }
 
-/// Identity of the app's ReplicaSets and pods, with their restarts.
+/// Lists names and uids of the app's ReplicaSets and pods, with their restarts.
 fn pods(cluster: &Cluster) -> String {
     let mut seen = String::new();
     for (kind, fields) in [
@@ -87,14 +87,14 @@ fn weight(cluster: &Cluster) -> u32 {
 }
 
 #[test]
-fn no_pod_restarts_when_a_cluster_moves_from_flagger_and_a_release_goes_on_at_its_weight() {
+fn a_migration_from_flagger_restarts_no_pod_and_continues_a_release_at_its_weight() {
     let cluster = Cluster::up();
-    until(SOON, "the target to have no pods any more", || {
+    until(SOON, "the target's pods to be removed", || {
         let selector = ["--selector", "app=simple-app", "--output", "name"];
         let pods = cluster.kubectl(&[&["get", "pods"], &selector[..]].concat());
         if pods.is_empty() { Ok(()) } else { Err(pods) }
     });
-    make_it_flaggers(&cluster);
+    restore_flagger_state(&cluster);
     let before = pods(&cluster);
     take_over(&cluster);
     assert_eq!(pods(&cluster), before);
@@ -105,7 +105,7 @@ fn no_pod_restarts_when_a_cluster_moves_from_flagger_and_a_release_goes_on_at_it
         weight @ 20.. => Ok(weight),
         weight => Err(weight.to_string()),
     });
-    make_it_flaggers(&cluster);
+    restore_flagger_state(&cluster);
     let (left_at, before) = (weight(&cluster), pods(&cluster));
     assert!(left_at >= 20 && cluster.phase() == "Progressing");
     take_over(&cluster);

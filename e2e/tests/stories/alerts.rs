@@ -1,4 +1,4 @@
-//! Alerts and dashboard: what the committed rules and panels make of a release that is rolled back.
+//! Alerting rules and dashboard during a release that is rolled back.
 
 use std::{collections::BTreeSet, time::Duration};
 
@@ -15,7 +15,7 @@ impl Prometheus {
         serde_json::from_str(&answer.body).expect("Prometheus answers in JSON")
     }
 
-    /// The series that a query gives, or why it gives none.
+    /// Returns the series of a query, or its error.
     fn query(&self, query: &str) -> Result<Vec<Value>, String> {
         let encoded: String = query.bytes().map(|byte| format!("%{byte:02X}")).collect();
         let answer = self.get(&format!("/api/v1/query?query={encoded}"));
@@ -24,7 +24,7 @@ impl Prometheus {
     }
 }
 
-/// Every query of the dashboard, with what its variables stand for.
+/// Returns title and query of every dashboard panel, with the variables replaced.
 fn panels() -> Vec<(String, String)> {
     let path = repository().join("manifests/monitoring/dashboard.json");
     let text = std::fs::read_to_string(path).expect("the dashboard is committed");
@@ -39,10 +39,7 @@ fn panels() -> Vec<(String, String)> {
                 .replace("$__rate_interval", "5m")
                 .replace("$namespace", "default")
                 .replace("$target", "simple-app");
-            assert!(
-                !query.contains('$'),
-                "{title}: a variable is not known: {query}"
-            );
+            assert!(!query.contains('$'), "{title}: unknown variable in {query}");
             (title.to_owned(), query)
         })
     });
@@ -50,7 +47,7 @@ fn panels() -> Vec<(String, String)> {
 }
 
 #[test]
-fn a_release_that_is_rolled_back_fires_its_alert_and_fills_the_dashboard() {
+fn a_rollback_fires_an_alert_and_every_dashboard_panel_has_data() {
     let cluster = Cluster::up();
     let prometheus = Prometheus(cluster.field("prometheus").trim_end_matches('/').to_owned());
     let rules = until(SOON, "the committed rules to be evaluated", || {
@@ -81,10 +78,13 @@ fn a_release_that_is_rolled_back_fires_its_alert_and_fills_the_dashboard() {
         "CanaryStuck",
     ];
     assert!(names.iter().eq(expected.iter()), "{names:?}");
-    assert!(firing(&prometheus).is_empty(), "nothing is wrong yet");
+    assert!(
+        firing(&prometheus).is_empty(),
+        "no alert before the release"
+    );
 
-    let said = cluster.run(&["release", "1.0.2-slow"]);
-    assert_eq!(said.code, 2, "{}{}", said.stdout, said.stderr);
+    let output = cluster.run(&["release", "1.0.2-slow"]);
+    assert_eq!(output.code, 2, "{}{}", output.stdout, output.stderr);
     until(SOON, "the alert to fire", || {
         let firing = firing(&prometheus);
         if firing.contains("CanaryFailed default/simple-app") {
@@ -100,11 +100,11 @@ fn a_release_that_is_rolled_back_fires_its_alert_and_fills_the_dashboard() {
             if series.iter().any(has_value) {
                 Ok(())
             } else {
-                Err(format!("{query} gives {series:?}"))
+                Err(format!("{query} returns {series:?}"))
             }
         });
     }
-    // One process leads, and the other stands by.
+    // One replica is the leader, the other is on standby.
     let leaders = prometheus.query("canary_controller_leader");
     let mut leaders: Vec<String> = leaders
         .expect("a query")
@@ -114,9 +114,9 @@ fn a_release_that_is_rolled_back_fires_its_alert_and_fills_the_dashboard() {
     leaders.sort();
     assert_eq!(leaders, [r#""0""#, r#""1""#]);
 
-    let said = cluster.run(&["release", "1.0.1"]);
-    assert_eq!(said.code, 0, "{}{}", said.stdout, said.stderr);
-    until(SOON, "the alert to end", || {
+    let output = cluster.run(&["release", "1.0.1"]);
+    assert_eq!(output.code, 0, "{}{}", output.stdout, output.stderr);
+    until(SOON, "the alert to be resolved", || {
         let firing = firing(&prometheus);
         if firing.is_empty() {
             Ok(())
@@ -126,7 +126,7 @@ fn a_release_that_is_rolled_back_fires_its_alert_and_fills_the_dashboard() {
     });
 }
 
-/// Alerts that fire, as `NAME NAMESPACE/CANARY`.
+/// Returns the firing alerts as `NAME NAMESPACE/CANARY`.
 fn firing(prometheus: &Prometheus) -> BTreeSet<String> {
     let answer = prometheus.get("/api/v1/alerts");
     let alerts = answer["data"]["alerts"]

@@ -1,11 +1,11 @@
-//! `./run.sh up --on local --profile ambient`: the same releases by routes of the Gateway API.
+//! `./run.sh up --on local --profile ambient`: releases with routes of the Gateway API.
 
 use std::{process::Command, time::Duration};
 
 use e2e::{Cluster, Journal, Output, Traffic, burst, run_sh};
 use tempfile::TempDir;
 
-/// One step of 15 s, and what a busy machine adds.
+/// One step of 15 s plus a margin for a busy host.
 const STEP: Duration = Duration::from_secs(60);
 
 fn up() -> Cluster {
@@ -15,7 +15,7 @@ fn up() -> Cluster {
     cluster
 }
 
-/// The weights of primary and canary in the HTTPRoute, one `PRIMARY CANARY` a line, as they change.
+/// Watches the weights of primary and canary in the HTTPRoute, one `PRIMARY CANARY` per line.
 fn weights(cluster: &Cluster) -> Journal {
     let columns = "custom-columns=PRIMARY:.spec.rules[0].backendRefs[0].weight,CANARY:.spec.rules[0].backendRefs[1].weight";
     let get = ["get", "httproute", "simple-app", "--watch", "--no-headers"];
@@ -23,9 +23,9 @@ fn weights(cluster: &Cluster) -> Journal {
 }
 
 #[test]
-fn a_good_version_is_promoted_by_the_weights_of_an_httproute_without_a_failed_request() {
+fn a_good_version_is_promoted_with_httproute_weights_and_without_a_failed_request() {
     let cluster = up();
-    // Each step long enough to count the answers in it.
+    // Long enough to count the responses of each step.
     let slower = r#"{"spec":{"analysis":{"interval":"15s"}}}"#;
     let patch = ["patch", "canary", "simple-app", "--type", "merge"];
     cluster.kubectl(&[&patch[..], &["--patch", slower]].concat());
@@ -54,7 +54,7 @@ fn a_good_version_is_promoted_by_the_weights_of_an_httproute_without_a_failed_re
         .iter()
         .map(|line| line.split_whitespace().flat_map(str::parse).collect())
         .collect();
-    // Somebody else's change of the object, its status for example, shows the same weights again.
+    // Other changes of the object, e.g. of its status, repeat the same weights.
     seen.dedup();
     assert_eq!(
         seen,
@@ -69,16 +69,16 @@ fn a_good_version_is_promoted_by_the_weights_of_an_httproute_without_a_failed_re
         ]
     );
     let none = cluster.kubectl(&["get", "virtualservices", "--all-namespaces"]);
-    assert_eq!(none, "", "the routes are the Gateway API's alone");
+    assert_eq!(none, "", "all routes are of the Gateway API");
 }
 
 #[test]
-fn a_version_with_errors_is_rolled_back_by_what_the_waypoint_counted() {
+fn a_version_with_errors_is_rolled_back_by_the_metrics_of_the_waypoint() {
     let cluster = up();
     let events = cluster.canary_events();
     let users = Traffic::start(&cluster.app(), 2);
-    let said = cluster.run(&["release", "1.0.3-errors"]);
-    assert_eq!(said.code, 2, "{}{}", said.stdout, said.stderr);
+    let output = cluster.run(&["release", "1.0.3-errors"]);
+    assert_eq!(output.code, 2, "{}{}", output.stdout, output.stderr);
     let reason = r"Warning +Halt simple-app.default advancement success-rate [67]\d(\.\d+)? < 99";
     let reason = regex::Regex::new(reason).unwrap();
     let lines = events.lines();
@@ -91,19 +91,19 @@ fn a_version_with_errors_is_rolled_back_by_what_the_waypoint_counted() {
 }
 
 #[test]
-fn the_profile_is_known_afterwards_and_the_other_one_is_refused_until_down() {
+fn the_profile_is_remembered_and_the_other_one_is_rejected_until_down() {
     let cluster = up();
     let refused = cluster.run(&["up", "--on", "local", "--profile", "sidecar"]);
     assert_eq!(refused.code, 1, "{}", refused.stdout);
-    let sentence = "a cluster with the profile ambient is up; for --profile sidecar remove it first with ./run.sh down";
+    let sentence = "a cluster with profile ambient is up; remove it with ./run.sh down before using --profile sidecar";
     assert!(refused.stderr.contains(sentence), "{}", refused.stderr);
 
     let repaired = cluster.run(&["up"]).success();
     assert!(
-        repaired.contains("Canary release on: local, profile ambient (it is up already)"),
+        repaired.contains("Canary release on: local, profile ambient (already up)"),
         "{repaired}"
     );
-    // The page comes in by the same Gateway as the app, from another namespace.
+    // The page is served through the app's Gateway, although it is in another namespace.
     let urls = cluster.run(&["urls"]).success();
     let page = urls
         .lines()
@@ -117,17 +117,17 @@ fn the_profile_is_known_afterwards_and_the_other_one_is_refused_until_down() {
     let page = Output::of(&mut curl).success();
     assert!(page.contains("simple-app"), "{page}");
 
-    // What is for other kinds of cluster is valid here too.
+    // The overlays of other cluster kinds are valid here too.
     for overlay in ["cluster-ambient", "minikube-ambient"] {
         let overlay = format!("manifests/overlays/{overlay}");
         let check = ["apply", "--dry-run=server", "--validate=strict", "-k"];
-        let said = cluster.kubectl(&[&check[..], &[&overlay]].concat());
-        assert!(said.contains("gateway.gateway.networking"), "{said}");
+        let output = cluster.kubectl(&[&check[..], &[&overlay]].concat());
+        assert!(output.contains("gateway.gateway.networking"), "{output}");
     }
 }
 
 #[test]
-fn a_visitor_finds_the_waypoint_there_makes_one_that_is_missing_and_takes_only_that_away() {
+fn up_on_current_keeps_an_existing_waypoint_creates_a_missing_one_and_down_removes_only_its_own() {
     let cluster = up();
     let directory = TempDir::new().expect("a temporary directory");
     let visitor = |args: &[&str]| {
@@ -139,26 +139,26 @@ fn a_visitor_finds_the_waypoint_there_makes_one_that_is_missing_and_takes_only_t
     let up = [&up[..], &[""]].concat();
     let waypoint = ["gateways.gateway.networking.k8s.io", "waypoint"];
     let left = "gateway.gateway.networking.k8s.io/waypoint";
-    let said = visitor(&up);
+    let output = visitor(&up);
     for words in [
-        "left as they are, because they were there before:",
+        "unchanged, because they already existed:",
         left,
         "ok    Waypoint is programmed",
         "service/simple-app-istio 8080:80",
     ] {
-        assert!(said.contains(words), "{words}: {said}");
+        assert!(output.contains(words), "{words}: {output}");
     }
-    assert!(!said.contains("kubectl label namespace"), "{said}");
+    assert!(!output.contains("kubectl label namespace"), "{output}");
     visitor(&["down"]);
     cluster.kubectl(&[&["get"], &waypoint[..]].concat());
 
     cluster.kubectl(&[&["delete"], &waypoint[..]].concat());
-    let said = visitor(&up);
-    assert!(!said.contains(left), "{said}");
+    let output = visitor(&up);
+    assert!(!output.contains(left), "{output}");
     cluster.kubectl(&[&["get"], &waypoint[..]].concat());
     visitor(&["down"]);
     let gone = cluster.try_kubectl(&[&["get"], &waypoint[..]].concat());
     assert!(gone.stderr.contains("NotFound"), "{gone:?}");
-    // The rest is as it was.
+    // Everything else is unchanged.
     cluster.kubectl(&["get", "canary", "simple-app"]);
 }

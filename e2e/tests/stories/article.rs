@@ -1,23 +1,23 @@
-//! The original article's manifests, unmodified: its Canary, its interval, its load.
+//! A release with the unmodified manifests of the original article: its Canary, interval and load.
 
 use std::time::Duration;
 
 use e2e::{Cluster, Traffic, burst, until};
 
-/// One step of 20 s, and what a busy machine adds.
+/// One step of 20 s plus a margin for a busy host.
 const STEP: Duration = Duration::from_secs(60);
 
 #[test]
 fn the_articles_manifests_release_a_new_version_step_by_step_without_a_failed_request() {
     let cluster = Cluster::up();
-    // Its four files take the place of the cluster's own app, which goes with all it owns.
+    // The article's four files replace the cluster's own app, which is deleted with its dependents.
     cluster.kubectl(&[
         "delete",
         "canary/simple-app",
         "deployment/simple-app",
         "metrictemplate/request-processing-seconds-avg",
     ]);
-    until(STEP, "the primary to be gone", || {
+    until(STEP, "the primary to be removed", || {
         let left = cluster.kubectl(&[
             "get",
             "pods",
@@ -32,7 +32,7 @@ fn the_articles_manifests_release_a_new_version_step_by_step_without_a_failed_re
     cluster.wait_for_phase(&["Initialized"], STEP);
 
     let (events, status) = (cluster.canary_events(), cluster.canary_status());
-    // kubectl lists what happened before in any order; what comes after that is in its own.
+    // kubectl lists past events in any order, later ones in their order.
     events.wait_for("Initialization done! simple-app.default", STEP);
     let users = Traffic::start(&cluster.app(), 2);
     cluster.set_image("1.0.1");
@@ -61,7 +61,7 @@ fn the_articles_manifests_release_a_new_version_step_by_step_without_a_failed_re
     let after = burst(&cluster.app(), 100, 2);
     assert_eq!(after.answers.keys().collect::<Vec<_>>(), ["version: 1.0.1"]);
 
-    // A Warning that no sample exists yet is part of a normal release.
+    // A normal release includes a Warning that there are no samples yet.
     let lines = events.lines().into_iter();
     let release = lines.skip_while(|line| !line.contains("New revision detected!"));
     let normal: Vec<String> = release.filter(|line| line.starts_with("Normal")).collect();

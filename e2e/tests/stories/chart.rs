@@ -1,4 +1,4 @@
-//! The Helm chart: what a real Helm makes of it is what kubectl makes of the kustomizations.
+//! The Helm chart, rendered by Helm, has the same objects as the kustomizations, rendered by kubectl.
 
 use std::{collections::BTreeMap, path::PathBuf, process::Command};
 
@@ -6,7 +6,7 @@ use e2e::{Output, repository, with_tools};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-/// The chart, made by `./run.sh chart`.
+/// The chart created by `./run.sh chart`.
 struct Chart {
     folder: TempDir,
 }
@@ -22,15 +22,15 @@ impl Chart {
         Self { folder }
     }
 
-    /// What Helm makes of it.
+    /// Renders the chart with Helm.
     fn render(&self, namespace: &str, values: &Value) -> Output {
         let tools = repository().join(".local/bin");
         let helm = std::fs::read_dir(&tools)
-            .expect("./run.sh tools made the folder")
+            .expect("./run.sh tools has created the folder")
             .flatten()
             .find(|entry| entry.file_name().to_string_lossy().starts_with("helm-sdk-"));
         let helm: PathBuf = helm
-            .expect("Helm is there; ./run.sh tools fetches it")
+            .expect("Helm is installed; ./run.sh tools fetches it")
             .path();
         let chart = self.folder.path().join("target/chart/canary-controller");
         Output::of(
@@ -66,7 +66,7 @@ fn objects(text: &str) -> Objects {
     named.collect()
 }
 
-/// What kubectl makes of some kustomizations.
+/// Renders kustomizations with kubectl.
 fn kustomized(folders: &[&str]) -> Objects {
     let render = |folder: &&str| {
         let mut command = with_tools("kubectl");
@@ -79,7 +79,7 @@ fn kustomized(folders: &[&str]) -> Objects {
 }
 
 #[test]
-fn with_its_own_values_the_chart_is_the_kustomizations() {
+fn with_default_values_the_chart_equals_the_kustomizations() {
     let chart = Chart::make();
     let expected = kustomized(&["controller", "monitoring"]);
     assert!(expected.len() > 8, "{:?}", expected.keys());
@@ -103,7 +103,7 @@ fn with_its_own_values_the_chart_is_the_kustomizations() {
 }
 
 #[test]
-fn every_value_reaches_what_it_is_about() {
+fn every_value_reaches_its_objects() {
     let chart = Chart::make();
     let values = json!({
         "image": { "repository": "r.example.com/team/controller", "tag": "1.2.3" },
@@ -139,7 +139,7 @@ fn every_value_reaches_what_it_is_about() {
     assert!(rules.contains("observability/canary-controller"), "{rules}");
     assert!(
         rules.contains("{{ $labels.name }}"),
-        "templates of Prometheus stay: {rules}"
+        "templates of Prometheus are preserved: {rules}"
     );
     let all = json!(found).to_string();
     for placeholder in ["VALUES.", "JSON.", "RELEASE-NAMESPACE", "ITEM"] {

@@ -1,4 +1,4 @@
-//! The controller is killed at any moment of a release; the release ends as if nothing had happened.
+//! The controller is killed during a release, and the release completes regardless.
 
 use std::{process::Command, time::Duration};
 
@@ -7,7 +7,7 @@ use e2e::{Cluster, Journal, Output, Traffic, until};
 const STEP: Duration = Duration::from_secs(60);
 
 #[test]
-fn a_controller_killed_again_and_again_during_a_release_finishes_it_and_does_no_step_twice() {
+fn a_repeatedly_killed_controller_completes_a_release_without_repeating_a_step() {
     let cluster = Cluster::up();
     let events = cluster.canary_events();
     let users = Traffic::start(&cluster.app(), 2);
@@ -42,12 +42,12 @@ fn a_controller_killed_again_and_again_during_a_release_finishes_it_and_does_no_
     }
 }
 
-/// Longer than a step: another leader takes over only when the lease of the killed one is over.
+/// Waits longer than a step, as a new leader takes over only after the killed one's Lease has expired.
 fn wait_for(events: &Journal, line: &str) {
     events.wait_for(line, STEP * 2);
 }
 
-/// `kill -9` of every controller process of this cluster.
+/// Kills every controller process of this cluster with SIGKILL.
 fn kill_controllers(cluster: &Cluster) {
     let running = || {
         let all = cluster.processes();
@@ -55,16 +55,16 @@ fn kill_controllers(cluster: &Cluster) {
             .filter(|(_, line)| line.contains("/usr/local/bin/canary-controller run"))
             .collect::<Vec<_>>()
     };
-    let victims = until(STEP, "a controller that runs", || {
+    let victims = until(STEP, "a running controller", || {
         let found = running();
         if found.is_empty() {
-            Err("there is none".to_owned())
+            Err("none is running".to_owned())
         } else {
             Ok(found)
         }
     });
     for (pid, _) in victims {
-        // It may have ended by itself meanwhile.
+        // It may have exited in the meantime.
         let _ = Output::of(Command::new("kill").args(["-KILL", &pid.to_string()]));
     }
 }

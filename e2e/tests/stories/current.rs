@@ -1,14 +1,14 @@
-//! `./run.sh up --on current`: on a cluster where much is there already.
+//! `./run.sh up --on current` on a cluster that already has many of the objects.
 
 use std::process::Command;
 
 use e2e::{Cluster, Machine, Output, http};
 use tempfile::TempDir;
 
-/// The nodes of the local cluster have the images by their plain names.
+/// The nodes of the local cluster have the images without a registry prefix.
 const UP: [&str; 5] = ["up", "--on", "current", "--images", ""];
 
-/// Someone who comes to the cluster with a kubeconfig and a directory of their own.
+/// Prepares `./run.sh ARGS` for the cluster's kubeconfig, with a separate directory.
 fn visitor(cluster: &Cluster, directory: &TempDir, args: &[&str]) -> Command {
     let mut command = e2e::run_sh(directory.path());
     command
@@ -17,7 +17,7 @@ fn visitor(cluster: &Cluster, directory: &TempDir, args: &[&str]) -> Command {
     command
 }
 
-/// Name and identity of everything that `up` deploys.
+/// Lists name, uid and generation of everything that `up` deploys.
 fn objects(cluster: &Cluster) -> String {
     cluster.kubectl(&[
         "get",
@@ -29,29 +29,29 @@ fn objects(cluster: &Cluster) -> String {
 }
 
 #[test]
-fn what_was_there_is_neither_changed_by_up_nor_removed_by_down() {
+fn existing_objects_are_neither_changed_by_up_nor_removed_by_down() {
     let cluster = Cluster::up();
     let directory = TempDir::new().expect("a temporary directory");
     let before = objects(&cluster);
 
-    let said = Output::of(&mut visitor(&cluster, &directory, &UP)).success();
+    let output = Output::of(&mut visitor(&cluster, &directory, &UP)).success();
     assert!(
-        said.contains("left as they are, because they were there before:"),
-        "{said}"
+        output.contains("unchanged, because they already existed:"),
+        "{output}"
     );
-    assert!(said.contains("deployment.apps/simple-app"), "{said}");
+    assert!(output.contains("deployment.apps/simple-app"), "{output}");
     assert_eq!(objects(&cluster), before);
     Output::of(&mut visitor(&cluster, &directory, &["down"])).success();
     assert_eq!(objects(&cluster), before);
 
-    // What is missing is made, found again by a second run, and it alone goes with `down`.
+    // A missing object is created, recognized by a second run, and the only one removed by `down`.
     let missing = ["metrictemplate", "request-processing-seconds-avg"];
     cluster.kubectl(&[&["delete"], &missing[..]].concat());
     let without = objects(&cluster);
-    for _ in ["made", "repaired"] {
+    for _ in ["created", "repaired"] {
         let up = Output::of(&mut visitor(&cluster, &directory, &UP));
-        let said = up.success();
-        assert!(!said.contains(missing[1]), "{said}");
+        let output = up.success();
+        assert!(!output.contains(missing[1]), "{output}");
         cluster.kubectl(&[&["get"], &missing[..]].concat());
     }
     Output::of(&mut visitor(&cluster, &directory, &["down"])).success();
@@ -63,7 +63,7 @@ fn what_was_there_is_neither_changed_by_up_nor_removed_by_down() {
 }
 
 #[test]
-fn a_context_that_changed_in_between_is_refused() {
+fn a_changed_context_is_rejected() {
     let cluster = Cluster::none_yet();
     let directory = TempDir::new().expect("a temporary directory");
     std::fs::write(directory.path().join("on"), "current\n").expect("written");
@@ -78,7 +78,7 @@ fn a_context_that_changed_in_between_is_refused() {
         assert!(
             refused
                 .stderr
-                .contains("used on context staging, kubectl now points at production"),
+                .contains("used context staging, but kubectl now points at production"),
             "{}",
             refused.stderr
         );
@@ -86,13 +86,13 @@ fn a_context_that_changed_in_between_is_refused() {
 }
 
 #[test]
-fn an_empty_cluster_gets_everything_with_images_of_the_registry_and_loses_it_again() {
+fn an_empty_cluster_gets_everything_with_images_of_the_registry_until_down() {
     let cluster = Cluster::up();
     cluster.kubectl(&["delete", "--wait", "-k", "manifests/base"]);
     let directory = TempDir::new().expect("a temporary directory");
     let registry = ["up", "--on", "current", "--images", "docker.io/library"];
     Output::of(&mut visitor(&cluster, &directory, &registry)).success();
-    // A second run knows where the images are.
+    // A second run remembers the images' location.
     Output::of(&mut visitor(&cluster, &directory, &["up"])).success();
     let images =
         "jsonpath={range .items[*]}{.spec.template.spec.containers[0].image}{\"\\n\"}{end}";
@@ -109,12 +109,12 @@ fn an_empty_cluster_gets_everything_with_images_of_the_registry_and_loses_it_aga
     );
     Output::of(&mut visitor(&cluster, &directory, &["down"])).success();
     found = cluster.kubectl(&deployments);
-    assert_eq!(found, "", "the primary goes with the Canary");
+    assert_eq!(found, "", "the primary is deleted with the Canary");
     let left = std::fs::read_dir(directory.path()).expect("a directory");
-    assert_eq!(left.count(), 0, "nothing stays behind");
+    assert_eq!(left.count(), 0, "no file is left behind");
 }
 
-/// A machine with nothing but a kubectl that says yes to everything.
+/// A machine with only a kubectl whose commands all succeed.
 fn machine() -> Machine {
     let machine = Machine::new();
     machine.program(
@@ -129,7 +129,7 @@ esac"#,
 }
 
 #[test]
-fn without_a_place_for_the_images_the_commands_that_make_one_are_named() {
+fn without_a_prefix_the_commands_to_build_and_push_the_images_are_printed() {
     let machine = machine();
     let refused = Output::of(&mut machine.command(&["up", "--on", "current"]));
     assert_eq!(refused.code, 64);
@@ -144,11 +144,11 @@ fn without_a_place_for_the_images_the_commands_that_make_one_are_named() {
     assert_eq!(odd.code, 64, "{}", odd.stderr);
     let local = Output::of(&mut machine.command(&["up", "--on", "local", "--images", "r.io/"]));
     assert_eq!(local.code, 64, "{}", local.stderr);
-    assert_eq!(machine.files("local"), [""; 0], "nothing was begun");
+    assert_eq!(machine.files("local"), [""; 0], "nothing was started");
 }
 
 #[test]
-fn what_the_cluster_lacks_is_named_before_anything_is_changed() {
+fn missing_prerequisites_of_the_cluster_are_reported_before_anything_is_changed() {
     let machine = machine();
     let missing = "customresourcedefinition/podmonitors.monitoring.coreos.com";
     let mut command = machine.command(&["up", "--on", "current", "--images", "r.io/team"]);
@@ -170,11 +170,11 @@ fn what_the_cluster_lacks_is_named_before_anything_is_changed() {
         !calls.iter().any(|call| call.contains("apply")),
         "{calls:#?}"
     );
-    assert_eq!(machine.files("local"), [""; 0], "nothing was begun");
+    assert_eq!(machine.files("local"), [""; 0], "nothing was started");
 }
 
 #[test]
-fn the_ambient_profile_asks_for_ambient_mode_and_tells_which_labels_are_missing() {
+fn the_ambient_profile_requires_ambient_mode_and_reports_missing_labels() {
     let machine = machine();
     let mut up = UP.to_vec();
     up.extend(["--profile", "ambient"]);
@@ -191,21 +191,21 @@ fn the_ambient_profile_asks_for_ambient_mode_and_tells_which_labels_are_missing(
             assert!(refused.stderr.contains(words), "{}", refused.stderr);
         }
     }
-    // The routes of sidecars may be missing. Nothing answers here, so it ends later, after the note.
+    // VirtualServices may be missing. The run fails later, after the note.
     let kind = "customresourcedefinition/virtualservices.networking.istio.io";
     let mut command = machine.command(&up);
-    let said = Output::of(command.env("LACKING", kind).env("FAIL_ON", "apply"));
+    let output = Output::of(command.env("LACKING", kind).env("FAIL_ON", "apply"));
     let labels = "kubectl label namespace default istio.io/dataplane-mode=ambient istio.io/use-waypoint=waypoint";
     assert!(
-        said.stdout.contains(labels),
+        output.stdout.contains(labels),
         "{}{}",
-        said.stdout,
-        said.stderr
+        output.stdout,
+        output.stderr
     );
 }
 
 #[test]
-fn a_dry_run_shows_the_overlay_and_every_command() {
+fn a_dry_run_prints_the_overlay_and_every_command() {
     let machine = machine();
     let args = [
         "up",

@@ -1,4 +1,4 @@
-//! From nothing to an app that answers, again, and back to nothing.
+//! Life cycle of the local cluster: up, up again, down.
 
 use std::{fs, net::TcpStream, time::Duration};
 
@@ -7,10 +7,10 @@ use e2e::{Cluster, Output, http, until};
 const SOON: Duration = Duration::from_secs(30);
 
 #[test]
-fn up_ends_with_an_app_that_answers_a_second_up_changes_nothing_and_down_leaves_nothing() {
+fn up_ends_with_a_responding_app_a_second_up_changes_nothing_and_down_leaves_nothing() {
     let cluster = Cluster::none_yet();
-    let said = cluster.run(&["up", "--on", "local"]).success();
-    assert!(said.contains("version: 1.0.0"), "{said}");
+    let output = cluster.run(&["up", "--on", "local"]).success();
+    assert!(output.contains("version: 1.0.0"), "{output}");
     let answer = http::get(&cluster.app()).unwrap();
     assert_eq!(
         (answer.status, answer.body.as_str()),
@@ -19,8 +19,8 @@ fn up_ends_with_an_app_that_answers_a_second_up_changes_nothing_and_down_leaves_
 
     let kubeconfig = cluster.local_dir().join("kubeconfig");
     assert!(
-        said.contains(&format!("export KUBECONFIG={}", kubeconfig.display())),
-        "{said}"
+        output.contains(&format!("export KUBECONFIG={}", kubeconfig.display())),
+        "{output}"
     );
     let urls = cluster.run(&["urls"]).success();
     assert!(urls.contains(&cluster.app()), "{urls}");
@@ -33,8 +33,8 @@ fn up_ends_with_an_app_that_answers_a_second_up_changes_nothing_and_down_leaves_
     assert!(log.contains("version: 1.0.0"), "{log}");
 
     let (process, pods) = (cluster.field("pid"), pods(&cluster));
-    let said = cluster.run(&["up"]).success();
-    assert!(said.contains("it is up already"), "{said}");
+    let output = cluster.run(&["up"]).success();
+    assert!(output.contains("already up"), "{output}");
     assert_eq!(cluster.field("pid"), process);
     assert_eq!(self::pods(&cluster), pods, "no pod was replaced");
     assert_eq!(http::get(&cluster.app()).unwrap().body, "version: 1.0.0");
@@ -54,10 +54,10 @@ fn up_ends_with_an_app_that_answers_a_second_up_changes_nothing_and_down_leaves_
 }
 
 #[test]
-fn after_a_kill_of_everything_up_brings_back_the_same_cluster_and_ctrl_c_ends_it_in_order() {
+fn up_restores_a_killed_cluster_and_ctrl_c_stops_it_cleanly() {
     let cluster = Cluster::up();
     let (process, url) = (cluster.field("pid"), cluster.app());
-    // The parts die with it: nothing is left that could do it for them.
+    // Its children must end with it.
     kill(&process, "KILL");
     wait_until_gone(&cluster);
     let status = cluster.run(&["status"]);
@@ -69,22 +69,22 @@ fn after_a_kill_of_everything_up_brings_back_the_same_cluster_and_ctrl_c_ends_it
     );
 
     cluster.run(&["up"]).success();
-    assert_eq!(cluster.app(), url, "the address stays");
+    assert_eq!(cluster.app(), url, "the address is unchanged");
     assert_eq!(http::get(&url).unwrap().body, "version: 1.0.0");
     assert_eq!(
         cluster.phase(),
         "Initialized",
-        "what the cluster knew survived"
+        "the cluster's state is preserved"
     );
 
     kill(&cluster.field("pid"), "INT");
     wait_until_gone(&cluster);
     let log = fs::read_to_string(cluster.local_dir().join("localcluster.log")).unwrap();
-    assert!(log.ends_with("stopping\n"), "it ended in order: {log}");
+    assert!(log.ends_with("stopping\n"), "it stopped cleanly: {log}");
 }
 
 #[test]
-fn a_second_cluster_beside_the_first_has_addresses_of_its_own() {
+fn a_second_cluster_has_different_addresses() {
     let cluster = Cluster::up();
     let elsewhere = tempfile::tempdir().unwrap();
     let second = Output::of(e2e::run_sh(elsewhere.path()).args(["up", "--on", "local"]));
@@ -101,7 +101,7 @@ fn a_second_cluster_beside_the_first_has_addresses_of_its_own() {
 }
 
 #[test]
-fn a_port_that_is_taken_is_named_with_the_way_out() {
+fn a_port_in_use_is_reported() {
     let cluster = Cluster::none_yet();
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let address = taken.local_addr().unwrap().to_string();
@@ -120,23 +120,23 @@ fn a_port_that_is_taken_is_named_with_the_way_out() {
     );
 }
 
-/// The pods that are to stay: the first one of the app leaves as soon as its primary serves.
+/// Returns the uids of the permanent pods. The app's first pod is removed once its primary serves.
 fn pods(cluster: &Cluster) -> String {
-    let stay = "app!=simple-app";
+    let permanent = "app!=simple-app";
     let uids = "jsonpath={.items[*].metadata.uid}";
     cluster.kubectl(&[
         "get",
         "pods",
         "--all-namespaces",
         "--selector",
-        stay,
+        permanent,
         "--output",
         uids,
     ])
 }
 
 fn wait_until_gone(cluster: &Cluster) {
-    until(SOON, "every process to be gone", || {
+    until(SOON, "all processes to end", || {
         let left = cluster.processes();
         if left.is_empty() {
             Ok(())
@@ -150,9 +150,9 @@ fn kill(pid: &str, signal: &str) {
     Output::of(std::process::Command::new("kill").args(["-s", signal, pid])).success();
 }
 
-/// What is left in the directory of a cluster that is down.
+/// Lists the files left in the cluster's directory.
 fn files(cluster: &Cluster) -> Vec<String> {
-    let entries = fs::read_dir(cluster.local_dir()).expect("its directory is there");
+    let entries = fs::read_dir(cluster.local_dir()).expect("the directory exists");
     let names = entries.flatten().map(|entry| entry.file_name());
     names
         .map(|name| name.to_string_lossy().into_owned())

@@ -1,4 +1,4 @@
-//! Gates of the load tester: the same from every replica, and still there when all of them are new.
+//! Gates of the load tester are shared by all replicas and survive their replacement.
 
 use std::{process::Command, time::Duration};
 
@@ -8,11 +8,11 @@ use serde_json::json;
 const SOON: Duration = Duration::from_secs(60);
 const CANARY: &str = r#"{"name": "shop", "namespace": "default", "phase": "confirm-promotion"}"#;
 
-/// Addresses of the ready load testers.
+/// Returns the addresses of the load testers once `count` are ready.
 fn replicas(cluster: &Cluster, count: usize) -> Vec<String> {
     let ready = r#"{range .items[?(@.status.containerStatuses[0].ready==true)]}{.metadata.deletionTimestamp}{.status.podIP}{"\n"}{end}"#;
     until(SOON, &format!("{count} load testers"), || {
-        let said = cluster.kubectl(&[
+        let output = cluster.kubectl(&[
             "get",
             "pods",
             "--selector",
@@ -20,14 +20,14 @@ fn replicas(cluster: &Cluster, count: usize) -> Vec<String> {
             "--output",
             &format!("jsonpath={ready}"),
         ]);
-        let addresses: Vec<_> = said.lines().map(str::to_owned).collect();
+        let addresses: Vec<_> = output.lines().map(str::to_owned).collect();
         let all =
             addresses.len() == count && addresses.iter().all(|address| address.starts_with("127."));
-        all.then_some(addresses).ok_or(said)
+        all.then_some(addresses).ok_or(output)
     })
 }
 
-/// Status code and body of the answer to a webhook.
+/// Calls a webhook. Returns status code and body of the response.
 fn call(replica: &str, path: &str) -> (String, String) {
     let mut curl = Command::new("curl");
     curl.args([
@@ -39,13 +39,13 @@ fn call(replica: &str, path: &str) -> (String, String) {
         "*",
     ]);
     curl.args(["--write-out", "\n%{http_code}", "--data", CANARY]);
-    let said = Output::of(curl.arg(format!("http://{replica}:8080{path}"))).success();
-    let (body, code) = said.rsplit_once('\n').unwrap();
+    let output = Output::of(curl.arg(format!("http://{replica}:8080{path}"))).success();
+    let (body, code) = output.rsplit_once('\n').unwrap();
     (code.to_owned(), body.to_owned())
 }
 
 #[test]
-fn a_gate_is_open_for_every_replica_and_for_those_that_come_later() {
+fn a_gate_is_open_for_every_replica_and_for_later_ones() {
     let cluster = Cluster::up();
     cluster.kubectl(&["scale", "deployment", "flagger-loadtester", "--replicas=2"]);
     let old = replicas(&cluster, 2);
@@ -67,7 +67,7 @@ fn a_gate_is_open_for_every_replica_and_for_those_that_come_later() {
     assert_eq!(call(&new[0], "/gate/check").0, "200");
     assert_eq!(call(&new[1], "/rollback/check").0, "403");
 
-    // Whoever may patch the ConfigMap needs no way to the load tester.
+    // Gates can also be changed by patching the ConfigMap.
     for (word, code) in [("closed", "403"), ("open", "200")] {
         let patch = json!({"data": {"shop.default": word}}).to_string();
         let config_map = ["patch", "configmap", "flagger-loadtester-gates"];
@@ -75,7 +75,7 @@ fn a_gate_is_open_for_every_replica_and_for_those_that_come_later() {
         assert_eq!(call(&new[0], "/gate/check").0, code);
     }
 
-    // What is applied anew keeps what people decided.
+    // Applying the manifests again preserves the gates.
     assert_eq!(cluster.run(&["up"]).code, 0);
     assert_eq!(call(&replicas(&cluster, 1)[0], "/gate/check").0, "200");
 

@@ -1,12 +1,11 @@
-//! What a cluster does while nobody releases anything.
+//! API requests of an idle cluster.
 
 use std::{process::Command, thread::sleep, time::Duration};
 
 use e2e::{Cluster, Journal};
 
-/// What the controller has asked the API server so far, one counter a line: watches left out, renewals of
-/// its lease on their own.
-fn asked_by_the_controller(cluster: &Cluster) -> (Vec<String>, Vec<String>) {
+/// Returns the request counters of the controller, one per line, without watches: those for its Lease and all others.
+fn controller_requests(cluster: &Cluster) -> (Vec<String>, Vec<String>) {
     let text = cluster.kubectl(&["get", "--raw", "/metrics"]);
     let counters = text
         .lines()
@@ -18,37 +17,37 @@ fn asked_by_the_controller(cluster: &Cluster) -> (Vec<String>, Vec<String>) {
 }
 
 #[test]
-fn an_idle_canary_costs_no_request_but_watches_and_lease_renewals() {
+fn an_idle_canary_causes_no_requests_except_watches_and_lease_renewals() {
     let cluster = Cluster::up();
-    let (leases, asked) = asked_by_the_controller(&cluster);
+    let (leases, requests) = controller_requests(&cluster);
     assert!(
-        asked.iter().any(|line| line.contains("canaries")),
-        "bringing it up is counted: {asked:?}"
+        requests.iter().any(|line| line.contains("canaries")),
+        "requests of the start are counted: {requests:?}"
     );
-    // Somebody looks at the page meanwhile, which costs nothing either.
+    // An open page causes no requests either.
     let url = format!("{}api/watch", cluster.app());
     let host = "host: rollouts.localhost";
     let mut watch = Command::new("curl");
     watch.args(["--silent", "--no-buffer", "--header", host, &url]);
     let page = Journal::keep(watch);
     page.wait_for("\"name\":\"simple-app\"", Duration::from_secs(30));
-    // Not waiting for something to happen: the story is that nothing does, for twelve intervals.
+    // Deliberately a fixed time: nothing may happen for twelve intervals.
     sleep(Duration::from_secs(60));
-    let (leases_later, asked_later) = asked_by_the_controller(&cluster);
-    assert_eq!(asked_later, asked);
+    let (leases_later, requests_later) = controller_requests(&cluster);
+    assert_eq!(requests_later, requests);
     assert_ne!(
         leases_later, leases,
-        "the controller was there all the time"
+        "the controller was running all the time"
     );
 }
 
 #[test]
-fn a_route_of_the_gateway_api_comes_to_rest_and_nobody_asks_for_it_again() {
+fn a_route_of_the_gateway_api_settles_and_causes_no_more_requests() {
     let cluster = Cluster::none_yet();
     let up = ["up", "--on", "local", "--profile", "ambient"];
     cluster.run(&up).success();
-    // Controller and mesh answer each other through the object: one that always finds something to mend never ends.
-    let asked = |cluster: &Cluster| {
+    // Controller and mesh both write the object, so they must not keep correcting each other.
+    let requests = |cluster: &Cluster| {
         let text = cluster.kubectl(&["get", "--raw", "/metrics"]);
         let routes = text.lines().filter(|line| {
             line.starts_with("apiserver_request_total{")
@@ -57,12 +56,12 @@ fn a_route_of_the_gateway_api_comes_to_rest_and_nobody_asks_for_it_again() {
         });
         routes.map(str::to_owned).collect::<Vec<_>>()
     };
-    let look = || (asked(&cluster), asked_by_the_controller(&cluster).1);
-    // What bringing it up was answered with may still be on its way.
-    let mut before = look();
+    let snapshot = || (requests(&cluster), controller_requests(&cluster).1);
+    // Requests caused by the start may still be under way.
+    let mut before = snapshot();
     for _ in 0..12 {
         sleep(Duration::from_secs(5));
-        let now = look();
+        let now = snapshot();
         if now == before {
             break;
         }
@@ -71,9 +70,9 @@ fn a_route_of_the_gateway_api_comes_to_rest_and_nobody_asks_for_it_again() {
     let answered = |line: &String| line.contains("subresource=\"status\"");
     assert!(
         before.0.iter().any(answered),
-        "the mesh has answered: {before:?}"
+        "the mesh has written the status: {before:?}"
     );
-    // As above: the story is that nothing happens, for six intervals.
+    // Deliberately a fixed time: nothing may happen for six intervals.
     sleep(Duration::from_secs(30));
-    assert_eq!(look(), before);
+    assert_eq!(snapshot(), before);
 }

@@ -1,6 +1,6 @@
-//! The images of Dockerfile.app and Dockerfile.controller, from an empty root, as their user, with nothing to write to.
+//! The images of Dockerfile.app and Dockerfile.controller run from an empty read-only root as their user.
 //!
-//! CI takes the programs that are built already; `./run.sh images --check` builds them by the Dockerfiles' own
+//! CI uses the programs that are already built. `./run.sh images --check` builds them with the Dockerfiles' own
 //! commands, which takes minutes.
 
 use std::{fs, path::Path, process::Command, time::Duration};
@@ -16,16 +16,16 @@ const SOON: Duration = Duration::from_secs(20);
 /// Largest size of an image.
 const LIMIT: u64 = 15_000_000;
 
-/// Programs as `./run.sh build` left them.
+/// Programs built by `./run.sh build`.
 fn built() -> Source {
     Source::Programs(program("simple-app").parent().unwrap().to_owned())
 }
 
-/// Whether images can be run here; says so if not.
+/// Returns whether images can run on this host. Prints a note if not.
 fn can_run() -> bool {
     let allowed = namespaces_are_allowed();
     if !allowed {
-        eprintln!("not run: this machine lets nobody make namespaces (unshare --mount)");
+        eprintln!("skipped: this host does not allow creating namespaces (unshare --mount)");
     }
     allowed
 }
@@ -38,7 +38,7 @@ fn answer(url: &str) -> String {
     })
 }
 
-/// The app answers the version that it was built with, has its metrics, and ends when it is told to.
+/// Checks that the app returns the version it was built with, exposes metrics and exits on SIGTERM.
 fn check_app(image: &Image) {
     assert_eq!(image.environment["BIND_ADDRESS"], "0.0.0.0");
     let address = image.address().to_string();
@@ -49,10 +49,10 @@ fn check_app(image: &Image) {
         metrics.contains("process_resident_memory_bytes"),
         "{metrics}"
     );
-    assert_eq!(running.stop(), Some(0), "it ends when it is told to");
+    assert_eq!(running.stop(), Some(0), "it exits on SIGTERM");
 }
 
-/// The load tester serves, and finds a host by its name.
+/// Checks that the load tester serves and resolves host names.
 fn check_loadtester(image: &Image) {
     let address = image.address().to_string();
     let environment = [("BIND_ADDRESS", address.as_str()), ("PORT", "8089")];
@@ -61,10 +61,10 @@ fn check_loadtester(image: &Image) {
     let url = "http://image.test:8089/healthz";
     let report = Output::of(&mut image.command(&["hey", "-n", "4", "-c", "2", url], &[])).success();
     assert!(report.contains("[200]\t4 responses"), "{report}");
-    assert_eq!(running.stop(), Some(0), "it ends when it is told to");
+    assert_eq!(running.stop(), Some(0), "it exits on SIGTERM");
 }
 
-/// The controller prints its definitions, and finds certificates for the https that it speaks.
+/// Checks that the controller prints its definitions and finds the certificates for https.
 fn check_controller(image: &Image) {
     let printed = Output::of(&mut image.command(&["crd"], &[])).success();
     let committed =
@@ -72,8 +72,8 @@ fn check_controller(image: &Image) {
     assert_eq!(printed, committed);
     let bundle = fs::read_to_string(image.root.join("etc/ssl/certs/ca-certificates.crt")).unwrap();
     assert!(bundle.matches("BEGIN CERTIFICATE").count() > 50);
-    // It must get as far as the network: without the bundle no client could be made at all.
-    // Nothing listens on port 1 of an address that nobody else has.
+    // It must fail on the connection: without the bundle, creating the client would already fail.
+    // Nothing listens on port 1 of the image's own address.
     let server = format!("https://{}:1", image.address());
     let kubeconfig = format!(
         "apiVersion: v1\nkind: Config\ncurrent-context: c\n\
@@ -115,7 +115,7 @@ fn controller_and_load_tester_run_from_an_empty_root_as_their_user() {
 }
 
 #[test]
-fn the_build_context_holds_every_source_and_little_else() {
+fn the_build_context_contains_every_source_and_little_else() {
     let context = Context::of(repository());
     let files = context.files();
     assert!(files.len() > 200, "{} files", files.len());
@@ -125,7 +125,7 @@ fn the_build_context_holds_every_source_and_little_else() {
         .map(|file| fs::metadata(repository().join(file)).unwrap().len())
         .sum();
     assert!(bytes < 10_000_000, "{bytes} bytes");
-    // What the compiler read for these programs, as it wrote it down.
+    // The compiler's dependency files list the sources of each program.
     for name in ["simple-app", "loadtester", "canary-controller"] {
         let list = fs::read_to_string(program(name).with_extension("d")).unwrap();
         let (_, sources) = list.split_once(": ").unwrap();
@@ -134,7 +134,7 @@ fn the_build_context_holds_every_source_and_little_else() {
             let path = Path::new(source).strip_prefix(repository()).unwrap();
             assert!(
                 context.holds(path.to_str().unwrap()),
-                "{name} is made of {source}, which .dockerignore keeps from the builder"
+                "{name} is built from {source}, which .dockerignore excludes"
             );
             seen += 1;
         }
@@ -142,16 +142,16 @@ fn the_build_context_holds_every_source_and_little_else() {
     }
 }
 
-/// Whether a program needs no other file in order to start.
+/// Returns whether a program is statically linked.
 fn is_static(program: &Path) -> bool {
-    let said = Output::of(Command::new("ldd").arg(program));
-    let said = said.stdout + &said.stderr;
-    said.contains("statically linked") || said.contains("not a dynamic executable")
+    let output = Output::of(Command::new("ldd").arg(program));
+    let output = output.stdout + &output.stderr;
+    output.contains("statically linked") || output.contains("not a dynamic executable")
 }
 
 #[test]
 #[ignore = "builds releases, which takes minutes: ./run.sh images --check"]
-fn the_images_are_made_by_their_own_commands_and_stay_small() {
+fn the_images_are_built_by_their_own_commands_and_are_small() {
     assert!(can_run());
     let stages = repository().join("target/images");
     let images = [
@@ -163,8 +163,7 @@ fn the_images_are_made_by_their_own_commands_and_stay_small() {
         ),
         ("loadtester", "Dockerfile.controller", Some("loadtester")),
     ];
-    let mut table =
-        String::from("| image | program | certificates | in all |\n|---|---|---|---|\n");
+    let mut table = String::from("| image | program | certificates | total |\n|---|---|---|---|\n");
     let app = Builder::new(
         "Dockerfile.app",
         Source::Stages(stages.join("app")),
@@ -191,7 +190,11 @@ fn the_images_are_made_by_their_own_commands_and_stay_small() {
             parts.map(|(_, size)| size).sum()
         };
         let (binary, certificates) = (sizes("/bin/"), sizes("/certs/"));
-        assert_eq!(image.size(), binary + certificates, "and nothing else");
+        assert_eq!(
+            image.size(),
+            binary + certificates,
+            "there are no other files"
+        );
         table += &format!(
             "| `{name}` | {} | {} | {} |\n",
             megabytes(binary),

@@ -1,8 +1,8 @@
-//! The stories, in one program: `./run.sh test` tells more of them at a time than this machine has cores, for most of
-//! the time they wait. Each brings up what it needs in a directory and on addresses of its own.
+//! The stories, in one program. `./run.sh test` runs more of them in parallel than there are cores, because they spend
+//! most of the time waiting. Each uses a separate directory and separate addresses.
 #![allow(
     clippy::unwrap_used,
-    reason = "helpers of tests, which the lint's own exception does not see"
+    reason = "test helpers, which the lint's exception for tests does not cover"
 )]
 
 mod adoption;

@@ -1,9 +1,9 @@
-//! The committed manifests, rendered as `kubectl apply -k` renders them.
+//! The committed manifests, rendered like `kubectl apply -k`.
 
 use e2e::Cluster;
 use serde_json::Value;
 
-/// Every kustomization that is meant to be applied.
+/// All kustomizations that can be applied.
 const KUSTOMIZATIONS: [&str; 11] = [
     "controller",
     "demo",
@@ -28,7 +28,7 @@ fn render(cluster: &Cluster, kustomization: &str) -> Vec<Value> {
 }
 
 #[test]
-fn every_object_says_what_it_is_part_of_and_every_pod_what_it_is() {
+fn all_objects_and_pods_have_the_recommended_labels() {
     let cluster = Cluster::none_yet();
     for kustomization in KUSTOMIZATIONS {
         let objects = render(&cluster, kustomization);
@@ -55,7 +55,7 @@ fn every_object_says_what_it_is_part_of_and_every_pod_what_it_is() {
 }
 
 #[test]
-fn no_manifest_lets_the_controller_write_secrets_in_all_namespaces() {
+fn no_manifest_allows_the_controller_to_write_secrets_in_all_namespaces() {
     let cluster = Cluster::none_yet();
     for kustomization in KUSTOMIZATIONS {
         for object in render(&cluster, kustomization) {
@@ -78,9 +78,9 @@ fn no_manifest_lets_the_controller_write_secrets_in_all_namespaces() {
     }
 }
 
-/// The controller and its budget: a drain may always take one replica, and never both.
+/// The disruption budget always allows the eviction of one replica, but never of both.
 #[test]
-fn a_drain_takes_one_replica_of_the_controller_at_a_time() {
+fn a_drain_evicts_one_replica_of_the_controller_at_a_time() {
     let objects = render(&Cluster::none_yet(), "controller");
     let find = |kind: &str| {
         let found = objects.iter().find(|object| object["kind"] == kind);

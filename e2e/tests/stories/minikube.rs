@@ -1,10 +1,10 @@
-//! `./run.sh up --on minikube`, with programs that only write down how they were called.
+//! `./run.sh up --on minikube` with stub programs that log their calls.
 
 use std::{fs, os::unix::process::CommandExt as _, process::Command, time::Duration};
 
 use e2e::{Machine, Output, until};
 
-/// A machine with Minikube, Docker and all the rest, on which nothing has been started yet.
+/// A machine with Minikube and all its prerequisites, on which nothing has been started yet.
 pub(crate) fn laptop() -> Machine {
     let machine = Machine::new();
     machine.program(
@@ -39,7 +39,7 @@ esac"#,
   *"get nodes"*) cat "$STATE/runtime" 2>/dev/null || printf docker://28.4.0 ;;
   *"get deployment istiod"*) test -e "$STATE/istiod" ;;
   *app=ztunnel*) cat "$STATE/ztunnel" 2>/dev/null || true ;;
-  *"get gateways."*) echo "Programmed=False AddressNotAssigned: no pod answers yet" ;;
+  *"get gateways."*) echo "Programmed=False AddressNotAssigned: no pod responds yet" ;;
   *"get pods"*) echo "prometheus-grafana-0   1/2   ImagePullBackOff   0   3m" ;;
   *"get events"*--watch-only*) exec sleep 60 >/dev/null 2>&1 3>&- 4>&- ;;
   *"get events"*) echo "prometheus-grafana-0   Failed   no such image" ;;
@@ -59,9 +59,9 @@ fn fails(machine: &Machine, variable: &str, value: &str) -> Output {
     Output::of(command.env(variable, value))
 }
 
-/// Waits until no process of this machine is left.
-fn nothing_goes_on_running(machine: &Machine) {
-    until(Duration::from_secs(20), "every process to be gone", || {
+/// Waits until all processes of this machine have ended.
+fn wait_for_processes_to_end(machine: &Machine) {
+    until(Duration::from_secs(20), "all processes to end", || {
         let left = machine.processes();
         if left.is_empty() {
             Ok(())
@@ -71,8 +71,8 @@ fn nothing_goes_on_running(machine: &Machine) {
     });
 }
 
-/// Whether a call changes nothing.
-fn only_asks(call: &str) -> bool {
+/// Returns whether a call is read-only.
+fn is_read_only(call: &str) -> bool {
     let mut words = call.split(' ').skip(1);
     let verb = words.next();
     matches!(verb, Some("version" | "status" | "info"))
@@ -81,20 +81,20 @@ fn only_asks(call: &str) -> bool {
             .any(|ask| call.contains(ask))
 }
 
-/// The calls that change something, since the last time this was asked.
+/// Returns the logged calls that are not read-only and clears the log.
 pub(crate) fn changes(machine: &Machine) -> Vec<String> {
     let mut calls = machine.calls();
-    calls.retain(|call| !only_asks(call));
+    calls.retain(|call| !is_read_only(call));
     calls
 }
 
-/// The lines of a dry run that are commands that change something, as the shell would pass them on.
+/// Returns the commands of a dry run that are not read-only, with quotes removed as by the shell.
 pub(crate) fn commands(dry_run: &str) -> Vec<String> {
     let lines = dry_run
         .lines()
         .filter(|line| !line.starts_with('#') && !line.is_empty());
     let commands = lines.skip(1).map(|line| line.replace('\'', ""));
-    commands.filter(|command| !only_asks(command)).collect()
+    commands.filter(|command| !is_read_only(command)).collect()
 }
 
 #[test]
@@ -110,14 +110,14 @@ fn a_dry_run_prints_the_exact_commands_and_runs_none() {
 fn up_runs_the_commands_of_the_dry_run_in_that_order() {
     let machine = laptop();
     let mut expected = commands(&run(&machine, &["up", "--on", "minikube", "--dry-run"]).success());
-    // Instead of one `kubectl wait` the canary is asked for its phase, because after a release it is
+    // Instead of `kubectl wait`, the real run polls the canary's phase, because after a release it is
     // Succeeded or Failed and never Initialized again.
     let last = expected.pop().unwrap();
     assert!(last.contains("wait canary/simple-app"), "{last}");
-    let said = run(&machine, &["up", "--on", "minikube"]).success();
+    let output = run(&machine, &["up", "--on", "minikube"]).success();
     assert_eq!(changes(&machine), expected);
-    assert!(said.contains("version: 1.0.0"), "{said}");
-    let off_course: Vec<String> = expected
+    assert!(output.contains("version: 1.0.0"), "{output}");
+    let without_context: Vec<String> = expected
         .into_iter()
         .filter(|call| {
             let is_remote = ["kubectl ", "istioctl ", "helm upgrade"]
@@ -127,16 +127,16 @@ fn up_runs_the_commands_of_the_dry_run_in_that_order() {
         })
         .collect();
     assert_eq!(
-        off_course, [""; 0],
-        "each of them could reach another cluster"
+        without_context, [""; 0],
+        "every command must name the context"
     );
     let page = "rollouts     kubectl port-forward --namespace istio-system service/canary-controller 8081:80   \
                 http://localhost:8081/";
-    assert!(said.contains(page), "{said}");
+    assert!(output.contains(page), "{output}");
 }
 
 #[test]
-fn a_step_that_fails_is_named_with_what_the_program_said_and_a_second_run_goes_on() {
+fn a_failed_step_is_reported_with_the_programs_output_and_a_second_run_continues() {
     for (call, step) in [
         ("minikube start", "Minikube"),
         ("addons enable", "Addon metrics-server"),
@@ -162,7 +162,10 @@ fn a_step_that_fails_is_named_with_what_the_program_said_and_a_second_run_goes_o
         assert_eq!(failed.code, 1, "{call}: {}", failed.stdout);
         let last = failed.stdout.lines().last().unwrap_or_default().to_owned();
         assert!(last.contains(&format!("FAIL  {step}")), "{call}: {last}");
-        for words in ["out of luck", "./run.sh up --on minikube goes on from here"] {
+        for words in [
+            "simulated failure",
+            "./run.sh up --on minikube continues from here",
+        ] {
             assert!(failed.stderr.contains(words), "{call}: {}", failed.stderr);
         }
         machine.calls();
@@ -170,13 +173,13 @@ fn a_step_that_fails_is_named_with_what_the_program_said_and_a_second_run_goes_o
         assert_eq!(again.code, 0, "{call}: {}{}", again.stdout, again.stderr);
         assert!(
             changes(&machine).iter().any(|done| done.contains(call)),
-            "{call} is done in the second run"
+            "the second run repeats {call}"
         );
     }
 }
 
 #[test]
-fn a_time_out_shows_the_pods_the_warnings_and_the_last_words() {
+fn a_timeout_reports_the_pods_their_warnings_and_their_last_log_lines() {
     for call in [
         "istioctl install",
         "helm upgrade",
@@ -200,7 +203,7 @@ fn a_time_out_shows_the_pods_the_warnings_and_the_last_words() {
 }
 
 #[test]
-fn too_little_memory_is_told_with_the_way_out() {
+fn too_little_memory_is_reported_with_a_remedy() {
     let machine = laptop();
     machine.program(
         "minikube",
@@ -218,10 +221,10 @@ esac"#,
 }
 
 #[test]
-fn after_ctrl_c_nothing_goes_on_running_and_the_next_run_goes_on_from_there() {
+fn ctrl_c_leaves_no_process_running_and_the_next_run_continues() {
     let machine = laptop();
     let installed = fs::read_to_string(machine.path("bin").join("helm")).unwrap();
-    // Ctrl-C at a terminal goes to every process of the group.
+    // Ctrl-C at a terminal signals every process of the group.
     machine.program(
         "helm",
         r#"case $1 in version) echo v3.19.0 ;; upgrade) kill -INT 0; sleep 60 ;; esac"#,
@@ -237,31 +240,31 @@ fn after_ctrl_c_nothing_goes_on_running_and_the_next_run_goes_on_from_there() {
         ended.stdout
     );
     assert!(
-        ended.stderr.contains("goes on from here"),
+        ended.stderr.contains("continues from here"),
         "{}",
         ended.stderr
     );
-    nothing_goes_on_running(&machine);
+    wait_for_processes_to_end(&machine);
 
     machine.file("helm", &installed);
     run(&machine, &["up", "--on", "minikube"]).success();
 }
 
 #[test]
-fn a_build_that_leaves_no_image_is_a_failure_whatever_its_exit_code() {
+fn a_build_that_produces_no_image_fails_regardless_of_its_exit_code() {
     let failed = fails(&laptop(), "NO_IMAGE", "yes");
     assert_eq!(failed.code, 1);
     assert!(
         failed
             .stderr
-            .contains("the build left no image simple-app:1.0.0"),
+            .contains("the build produced no image simple-app:1.0.0"),
         "{}",
         failed.stderr
     );
 }
 
 #[test]
-fn all_that_is_missing_or_too_old_is_reported_at_once() {
+fn all_missing_and_outdated_programs_are_reported_together() {
     let machine = laptop();
     machine.remove("istioctl");
     machine.remove("docker");
@@ -270,10 +273,10 @@ fn all_that_is_missing_or_too_old_is_reported_at_once() {
     let refused = run(&machine, &["up", "--on", "minikube"]);
     assert_eq!(refused.code, 1);
     for words in [
-        "istioctl: needed ",
-        "helm: found 2.1.0, needed ",
-        "kubectl: found one that does not say its version, needed ",
-        "docker, or another driver of Minikube: found none; get it from https://",
+        "istioctl: not found; ",
+        "helm: found 2.1.0; ",
+        "kubectl: found an unknown version; ",
+        "docker or another Minikube driver: not found, see https://",
     ] {
         assert!(
             refused.stderr.contains(words),
@@ -286,22 +289,26 @@ fn all_that_is_missing_or_too_old_is_reported_at_once() {
         "{}",
         refused.stderr
     );
-    assert_eq!(changes(&machine), [""; 0], "nothing was begun");
-    assert_eq!(machine.files("local"), [""; 0], "nothing was noted either");
+    assert_eq!(changes(&machine), [""; 0], "nothing was started");
+    assert_eq!(
+        machine.files("local"),
+        [""; 0],
+        "nothing was written either"
+    );
 }
 
 #[test]
-fn a_driver_that_does_not_answer_or_is_too_small_is_told_before_anything_is_begun() {
+fn an_unresponsive_or_too_small_driver_is_reported_before_anything_is_started() {
     for (docker, words) in [
         (
             "echo 'Cannot connect to the Docker daemon' >&2; exit 1",
-            "docker: found, but it does not answer (Cannot connect to the Docker daemon)",
+            "docker: the daemon does not respond (Cannot connect to the Docker daemon)",
         ),
         (
             "echo '2147483648 4'",
-            "memory: docker has 2048 MB, needed 4096",
+            "memory: Docker has 2048 MB, 4096 MB are required",
         ),
-        ("echo '8000000000 1'", "processors: docker has 1, needed 2"),
+        ("echo '8000000000 1'", "CPUs: Docker has 1, 2 are required"),
     ] {
         let machine = laptop();
         machine.program("docker", docker);
@@ -309,14 +316,14 @@ fn a_driver_that_does_not_answer_or_is_too_small_is_told_before_anything_is_begu
         assert_eq!(refused.code, 1);
         assert!(refused.stderr.contains(words), "{}", refused.stderr);
         assert_eq!(changes(&machine), [""; 0]);
-        // Another driver does as well, and so does a choice of the person's own.
+        // An explicitly chosen driver is not checked.
         let chosen = fails(&machine, "MINIKUBE_DRIVER", "ssh");
         assert_eq!(chosen.code, 0, "{}", chosen.stderr);
     }
 }
 
 #[test]
-fn options_of_the_build_are_written_as_the_nodes_runtime_wants_them() {
+fn build_options_match_the_nodes_container_runtime() {
     let machine = laptop();
     fs::write(machine.path("started"), "").unwrap();
     fs::write(machine.path("runtime"), "containerd://2.1.4").unwrap();
@@ -334,7 +341,7 @@ fn options_of_the_build_are_written_as_the_nodes_runtime_wants_them() {
 }
 
 #[test]
-fn a_helm_release_that_a_killed_run_left_behind_is_cleared_away_first() {
+fn a_pending_helm_release_of_a_killed_run_is_removed_first() {
     let machine = laptop();
     fs::write(
         machine.path("helm"),
@@ -352,7 +359,7 @@ fn a_helm_release_that_a_killed_run_left_behind_is_cleared_away_first() {
 }
 
 #[test]
-fn in_a_minikube_of_somebody_else_what_is_there_is_left_as_it_is() {
+fn existing_installations_in_a_foreign_minikube_are_unchanged() {
     let machine = laptop();
     fs::write(machine.path("stopped"), "").unwrap();
     fs::write(machine.path("istiod"), "").unwrap();
@@ -363,20 +370,20 @@ fn in_a_minikube_of_somebody_else_what_is_there_is_left_as_it_is() {
     .unwrap();
     run(&machine, &["up", "--on", "minikube"]).success();
     let calls = changes(&machine);
-    assert_eq!(calls[0], "minikube start", "with the settings it has");
+    assert_eq!(calls[0], "minikube start", "with its own settings");
     let installs = |call: &&String| call.contains(" install ") || call.contains(" upgrade ");
     assert_eq!(calls.iter().find(installs), None);
 }
 
 #[test]
-fn down_deletes_a_minikube_that_up_started_and_leaves_one_that_was_there() {
+fn down_deletes_a_minikube_that_up_created_and_keeps_one_that_existed_before() {
     let machine = laptop();
     run(&machine, &["up", "--on", "minikube"]).success();
     machine.calls();
     run(&machine, &["down"]).success();
     assert_eq!(changes(&machine), ["minikube delete"]);
 
-    // A first start that failed halfway has left something too.
+    // A failed first start also leaves a Minikube to delete.
     fails(&machine, "FAIL_ON", "minikube start");
     machine.calls();
     run(&machine, &["down"]).success();
@@ -397,7 +404,7 @@ fn down_deletes_a_minikube_that_up_started_and_leaves_one_that_was_there() {
     assert_eq!(machine.files("local"), [""; 0]);
 }
 
-/// Someone at a terminal, who types `answer` and Return.
+/// Runs `./run.sh ARGS` at a terminal and types `answer` and Return.
 fn at_a_terminal(machine: &Machine, args: &str, answer: &str) -> Output {
     let command = machine.command(&[]);
     let program = command.get_program().to_string_lossy().into_owned();
@@ -418,7 +425,7 @@ fn at_a_terminal(machine: &Machine, args: &str, answer: &str) -> Output {
 }
 
 #[test]
-fn down_asks_before_it_deletes_a_minikube_that_was_there() {
+fn down_asks_before_deleting_a_minikube_that_existed_before() {
     for (answer, done) in [
         ("y", "minikube delete"),
         (
@@ -430,14 +437,14 @@ fn down_asks_before_it_deletes_a_minikube_that_was_there() {
         fs::write(machine.path("started"), "").unwrap();
         run(&machine, &["up", "--on", "minikube"]).success();
         machine.calls();
-        let said = at_a_terminal(&machine, "down", answer).success();
-        assert!(said.contains("Delete all of it? [y/N]"), "{said}");
-        assert_eq!(changes(&machine), [done], "{said}");
+        let output = at_a_terminal(&machine, "down", answer).success();
+        assert!(output.contains("Delete it? [y/N]"), "{output}");
+        assert_eq!(changes(&machine), [done], "{output}");
     }
 }
 
 #[test]
-fn a_release_can_be_followed_on_a_machine_without_rust() {
+fn a_release_can_be_followed_without_rust() {
     for (condition, code, words) in [
         ("True", 0, "simple-app.default was promoted."),
         ("False", 2, "simple-app.default was rolled back"),
@@ -446,7 +453,7 @@ fn a_release_can_be_followed_on_a_machine_without_rust() {
         run(&machine, &["up", "--on", "minikube"]).success();
         fs::write(machine.path("promoted"), condition).unwrap();
         machine.calls();
-        // No program of this tree is there, and no cargo that could build it.
+        // There is neither a program of this repository nor a cargo to build it.
         let mut release = machine.command(&["release", "1.0.1"]);
         let followed = Output::of(release.env("CARGO_TARGET_DIR", machine.path("nothing")));
         assert_eq!(
@@ -455,7 +462,7 @@ fn a_release_can_be_followed_on_a_machine_without_rust() {
             followed.stdout, followed.stderr
         );
         assert!(followed.stdout.contains(words), "{}", followed.stdout);
-        nothing_goes_on_running(&machine);
+        wait_for_processes_to_end(&machine);
         assert!(changes(&machine).iter().any(|call| {
             call == "kubectl --context minikube set image deployment/simple-app simple-app=simple-app:1.0.1 --namespace default"
         }));
@@ -463,7 +470,7 @@ fn a_release_can_be_followed_on_a_machine_without_rust() {
         assert!(
             refused
                 .stderr
-                .contains("there is no image simple-app:7.0.0; there are: 1.0.0 1.0.1"),
+                .contains("image simple-app:7.0.0 does not exist; available: 1.0.0 1.0.1"),
             "{}",
             refused.stderr
         );

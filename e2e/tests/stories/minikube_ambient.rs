@@ -1,4 +1,4 @@
-//! `./run.sh up --on minikube --profile ambient`, with programs that only write down how they were called.
+//! `./run.sh up --on minikube --profile ambient` with stub programs that log their calls.
 
 use std::fs;
 
@@ -25,18 +25,18 @@ fn a_dry_run_prints_the_exact_commands_of_the_profile() {
 }
 
 #[test]
-fn up_runs_the_commands_of_the_dry_run_in_that_order_and_the_profile_is_known_afterwards() {
+fn up_runs_the_commands_of_the_dry_run_in_that_order_and_remembers_the_profile() {
     let machine = laptop();
     let mut expected = commands(&dry_run(&machine));
     let last = expected.pop().unwrap();
     assert!(last.contains("wait canary/simple-app"), "{last}");
-    let said = run(&machine, &UP).success();
+    let output = run(&machine, &UP).success();
     assert_eq!(changes(&machine), expected);
     let app = "app          kubectl port-forward --namespace default service/simple-app-istio 8080:80   \
                http://localhost:8080/";
-    assert!(said.contains(app), "{said}");
+    assert!(output.contains(app), "{output}");
 
-    // Nobody has to say it again, except where nothing is up.
+    // The profile is remembered until `down`.
     run(&machine, &["up"]).success();
     let again = changes(&machine);
     let overlay = "kubectl --context minikube apply -k manifests/overlays/minikube-ambient";
@@ -50,22 +50,22 @@ fn up_runs_the_commands_of_the_dry_run_in_that_order_and_the_profile_is_known_af
     );
     run(&machine, &["down"]).success();
     assert_eq!(machine.files("local"), [""; 0]);
-    let said = run(&machine, &["up", "--on", "minikube"]).success();
-    assert!(said.contains("service/istio-ingressgateway"), "{said}");
+    let output = run(&machine, &["up", "--on", "minikube"]).success();
+    assert!(output.contains("service/istio-ingressgateway"), "{output}");
 }
 
 #[test]
-fn a_step_that_fails_is_named_with_its_reason_and_a_second_run_goes_on() {
+fn a_failed_step_is_reported_with_its_reason_and_a_second_run_continues() {
     for (call, step, words) in [
         (
             "standard-install.yaml",
             "Gateway API definitions",
-            "behind a proxy set HTTPS_PROXY",
+            "behind a proxy, set HTTPS_PROXY",
         ),
         (
             "wait customresourcedefinition/gateways",
             "Gateway API definitions",
-            "out of luck",
+            "simulated failure",
         ),
         (
             "istioctl install",
@@ -75,12 +75,12 @@ fn a_step_that_fails_is_named_with_its_reason_and_a_second_run_goes_on() {
         (
             "label namespace",
             "Namespace default in the mesh",
-            "out of luck",
+            "simulated failure",
         ),
         (
             "apply -k",
             "App, load tester, controller, canary",
-            "out of luck",
+            "simulated failure",
         ),
         (
             "wait gateways.gateway.networking.k8s.io/waypoint",
@@ -90,7 +90,7 @@ fn a_step_that_fails_is_named_with_its_reason_and_a_second_run_goes_on() {
         (
             "wait gateways.gateway.networking.k8s.io/simple-app",
             "Waypoint and gateway are programmed",
-            "Programmed=False AddressNotAssigned: no pod answers yet",
+            "Programmed=False AddressNotAssigned: no pod responds yet",
         ),
     ] {
         let machine = laptop();
@@ -98,8 +98,8 @@ fn a_step_that_fails_is_named_with_its_reason_and_a_second_run_goes_on() {
         assert_eq!(failed.code, 1, "{call}: {}", failed.stdout);
         let last = failed.stdout.lines().last().unwrap_or_default().to_owned();
         assert!(last.contains(&format!("FAIL  {step}")), "{call}: {last}");
-        let go_on = "./run.sh up --on minikube --profile ambient goes on from here";
-        for words in [words, go_on] {
+        let hint = "./run.sh up --on minikube --profile ambient continues from here";
+        for words in [words, hint] {
             assert!(failed.stderr.contains(words), "{call}: {}", failed.stderr);
         }
         machine.calls();
@@ -113,7 +113,7 @@ fn a_step_that_fails_is_named_with_its_reason_and_a_second_run_goes_on() {
 }
 
 #[test]
-fn the_other_profile_is_refused_while_a_cluster_is_up() {
+fn the_other_profile_is_rejected_while_a_cluster_is_up() {
     for (first, second) in [("ambient", "sidecar"), ("sidecar", "ambient")] {
         let machine = laptop();
         run(&machine, &["up", "--on", "minikube", "--profile", first]).success();
@@ -121,7 +121,7 @@ fn the_other_profile_is_refused_while_a_cluster_is_up() {
         let refused = run(&machine, &["up", "--profile", second]);
         assert_eq!(refused.code, 1, "{}", refused.stdout);
         let sentence = format!(
-            "error: a cluster with the profile {first} is up; for --profile {second} remove it first with ./run.sh down\n"
+            "error: a cluster with profile {first} is up; remove it with ./run.sh down before using --profile {second}\n"
         );
         assert_eq!(refused.stderr, sentence);
         assert_eq!(changes(&machine), [""; 0]);
@@ -129,23 +129,23 @@ fn the_other_profile_is_refused_while_a_cluster_is_up() {
 }
 
 #[test]
-fn an_unknown_profile_is_refused_with_the_two_that_there_are() {
+fn an_unknown_profile_is_rejected_with_the_valid_ones() {
     let machine = laptop();
     for args in [&["--profile", "mesh"][..], &["--profile=mesh"]] {
         let refused = run(&machine, &[&["up", "--on", "minikube"], args].concat());
         assert_eq!(refused.code, 64, "{}", refused.stdout);
         assert_eq!(
             refused.stderr,
-            "error: there is no profile 'mesh'; use --profile sidecar or --profile ambient\n"
+            "error: unknown profile 'mesh'; use --profile sidecar or --profile ambient\n"
         );
     }
     let refused = run(&machine, &["up", "--profile"]);
     assert_eq!(refused.code, 64, "{}", refused.stdout);
-    assert_eq!(machine.files("local"), [""; 0], "nothing was begun");
+    assert_eq!(machine.files("local"), [""; 0], "nothing was started");
 }
 
-/// A Minikube that was there before, with an Istio of somebody's own.
-fn somebody_elses() -> Machine {
+/// A machine with an existing Minikube that has its own Istio.
+fn foreign_minikube() -> Machine {
     let machine = laptop();
     for file in ["started", "istiod", "definitions"] {
         fs::write(machine.path(file), "").unwrap();
@@ -155,8 +155,8 @@ fn somebody_elses() -> Machine {
 }
 
 #[test]
-fn in_a_minikube_of_somebody_else_istio_and_definitions_are_left_and_down_takes_its_own_away() {
-    let machine = somebody_elses();
+fn istio_and_definitions_of_a_foreign_minikube_are_kept_and_down_removes_only_its_own_objects() {
+    let machine = foreign_minikube();
     run(&machine, &UP).success();
     let calls = changes(&machine);
     for theirs in ["standard-install.yaml", "istioctl install"] {
@@ -176,13 +176,13 @@ fn in_a_minikube_of_somebody_else_istio_and_definitions_are_left_and_down_takes_
 }
 
 #[test]
-fn an_istio_without_ambient_mode_is_told_with_both_ways_out() {
-    let machine = somebody_elses();
+fn an_istio_without_ambient_mode_is_reported_with_both_remedies() {
+    let machine = foreign_minikube();
     fs::remove_file(machine.path("ztunnel")).unwrap();
     let failed = run(&machine, &UP);
     assert_eq!(failed.code, 1, "{}", failed.stdout);
     for words in [
-        "the Istio that is there has no ambient mode: no pod is labelled app=ztunnel",
+        "the installed Istio does not run in ambient mode: no pod is labelled app=ztunnel",
         "./run.sh up --on minikube --profile sidecar",
         "istioctl install --set profile=ambient",
     ] {
@@ -191,7 +191,7 @@ fn an_istio_without_ambient_mode_is_told_with_both_ways_out() {
 }
 
 #[test]
-fn only_docker_needs_its_own_place_of_network_namespaces() {
+fn only_docker_needs_a_platform_setting_for_network_namespaces() {
     let machine = laptop();
     fs::write(machine.path("runtime"), "containerd://2.1.4").unwrap();
     run(&machine, &UP).success();

@@ -1,4 +1,4 @@
-//! The controller for one namespace, with no rights outside it.
+//! The controller for a single namespace, without permissions outside it.
 
 use std::time::Duration;
 
@@ -7,7 +7,7 @@ use e2e::{Cluster, Output, burst, until};
 const SOON: Duration = Duration::from_secs(60);
 const CONTROLLER: &str = "--as=system:serviceaccount:default:canary-controller";
 
-/// What `kubectl auth can-i` says about the controller.
+/// Runs `kubectl auth can-i` as the controller.
 fn can(cluster: &Cluster, verb: &str, resource: &str, scope: &str) -> String {
     let Output { stdout, .. } =
         cluster.try_kubectl(&["auth", "can-i", verb, resource, CONTROLLER, scope]);
@@ -15,13 +15,13 @@ fn can(cluster: &Cluster, verb: &str, resource: &str, scope: &str) -> String {
 }
 
 #[test]
-fn the_controller_of_one_namespace_releases_there_and_sees_nothing_else() {
+fn the_controller_for_one_namespace_releases_there_and_has_no_access_elsewhere() {
     let cluster = Cluster::up();
     let budget = cluster.kubectl(&["get", "pdb", "--namespace", "istio-system"]);
     assert!(budget.contains("canary-controller"), "{budget}");
 
     cluster.kubectl(&["delete", "--wait", "-k", "manifests/controller"]);
-    // The demo of the local cluster checks more often than controllers accept by themselves.
+    // The demo of the local cluster uses an interval below the controller's default minimum.
     let rendered = cluster.kubectl(&["kustomize", "manifests/overlays/namespaced"]);
     let argument = "- --namespace=$(POD_NAMESPACE)\n";
     let (before, after) = rendered.split_once(argument).expect(argument);
@@ -46,11 +46,15 @@ fn the_controller_of_one_namespace_releases_there_and_sees_nothing_else() {
             "--all-namespaces",
             "--namespace=istio-system",
         ];
-        let said = scopes.map(|scope| can(&cluster, verb, resource, scope));
-        assert_eq!(said, ["yes", "no", "no"], "{verb} {resource} in {scopes:?}");
+        let output = scopes.map(|scope| can(&cluster, verb, resource, scope));
+        assert_eq!(
+            output,
+            ["yes", "no", "no"],
+            "{verb} {resource} in {scopes:?}"
+        );
     }
 
-    // A canary of another namespace is another controller's.
+    // Canaries in other namespaces must be ignored.
     cluster.kubectl(&["create", "namespace", "other"]);
     let other = cluster.local_dir().join("other.json");
     let mut objects = cluster.get(&["canary/simple-app", "deployment/simple-app"]);
@@ -62,10 +66,10 @@ fn the_controller_of_one_namespace_releases_there_and_sees_nothing_else() {
     std::fs::write(&other, objects.to_string()).expect("the cluster's directory can be written");
     cluster.kubectl(&["apply", "--filename", &other.to_string_lossy()]);
 
-    let said = cluster.run(&["release", "1.0.1"]);
-    assert_eq!(said.code, 0, "{}{}", said.stdout, said.stderr);
+    let output = cluster.run(&["release", "1.0.1"]);
+    assert_eq!(output.code, 0, "{}{}", output.stdout, output.stderr);
     assert_eq!(burst(&cluster.app(), 100, 1).percent("1.0.1"), 100.0);
-    until(SOON, "the Lease in the controller's own namespace", || {
+    until(SOON, "the Lease in the controller's namespace", || {
         let holder = "jsonpath={.spec.holderIdentity}";
         let lease = [
             "get",

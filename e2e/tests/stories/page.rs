@@ -1,4 +1,4 @@
-//! The rollout page, as a browser gets it: by the address that `./run.sh urls` prints.
+//! The rollout page at the address that `./run.sh urls` prints.
 
 use std::{process::Command, time::Duration};
 
@@ -7,15 +7,17 @@ use e2e::{Cluster, Journal, Output, until};
 const SOON: Duration = Duration::from_secs(60);
 const RELEASE: Duration = Duration::from_secs(180);
 
-/// What `urls` says the page's address is.
+/// Reads the page's address from `./run.sh urls`.
 fn address(cluster: &Cluster) -> String {
     let urls = cluster.run(&["urls"]).success();
     let mut lines = urls.lines().map(str::trim);
     let line = lines.find_map(|line| line.strip_prefix("rollouts"));
-    line.expect("urls names the page").trim().to_owned()
+    line.expect("urls prints the page's address")
+        .trim()
+        .to_owned()
 }
 
-/// curl takes names below localhost for this machine, as browsers do.
+/// Prepares curl, which resolves names below localhost to loopback, like browsers.
 fn curl(url: &str) -> Command {
     let mut curl = Command::new("curl");
     curl.args(["--silent", "--show-error", "--fail", "--no-buffer", url]);
@@ -24,11 +26,11 @@ fn curl(url: &str) -> Command {
 }
 
 fn get(url: &str) -> Result<String, String> {
-    let said = Output::of(curl(url).args(["--max-time", "5"]));
-    if said.code == 0 {
-        Ok(said.stdout)
+    let output = Output::of(curl(url).args(["--max-time", "5"]));
+    if output.code == 0 {
+        Ok(output.stdout)
     } else {
-        Err(said.stderr)
+        Err(output.stderr)
     }
 }
 
@@ -40,7 +42,7 @@ fn contains(url: &str, text: &str) {
 }
 
 #[test]
-fn the_page_shows_a_release_as_it_goes_and_keeps_its_address_when_the_controller_is_replaced() {
+fn the_page_follows_a_release_and_keeps_its_address_when_the_controller_is_replaced() {
     let cluster = Cluster::up();
     let home = address(&cluster);
     let canary = format!("{home}canaries/default/simple-app");
@@ -51,15 +53,15 @@ fn the_page_shows_a_release_as_it_goes_and_keeps_its_address_when_the_controller
     );
 
     let stream = Journal::keep(curl(&format!("{home}api/watch")));
-    let said = cluster.run(&["release", "1.0.1"]);
-    assert_eq!(said.code, 0, "{}{}", said.stdout, said.stderr);
+    let output = cluster.run(&["release", "1.0.1"]);
+    assert_eq!(output.code, 0, "{}{}", output.stdout, output.stderr);
     stream.wait_for("\"phase\":\"Succeeded\"", RELEASE);
-    let told = stream.lines().join("\n");
+    let events = stream.lines().join("\n");
     let weights = [10, 20, 30, 40, 50].map(|weight| format!("\"canary\":{weight}}}"));
-    let places = weights.map(|weight| told.find(&weight));
+    let places = weights.map(|weight| events.find(&weight));
     assert!(
         places.iter().all(Option::is_some) && places.is_sorted(),
-        "{places:?} in {told}"
+        "{places:?} in {events}"
     );
     contains(&canary, "request-processing-seconds-avg");
 

@@ -1,4 +1,4 @@
-//! The parts of the embedded cluster, each in a process of its own, started one by one.
+//! The parts of the embedded cluster, started one by one in separate processes.
 
 use std::{fs, path::PathBuf, process::Command, time::Duration};
 
@@ -8,7 +8,7 @@ const SOON: Duration = Duration::from_secs(60);
 const RELEASE: Duration = Duration::from_secs(180);
 
 #[test]
-fn the_parts_run_one_by_one_and_one_that_is_killed_comes_back_without_the_others_noticing() {
+fn the_parts_run_in_separate_processes_and_recover_after_being_killed() {
     let parts = Parts::new();
     let mut api = parts.start(&["apiserver"]);
     let line = api.wait_for("https://127.", SOON);
@@ -16,7 +16,7 @@ fn the_parts_run_one_by_one_and_one_that_is_killed_comes_back_without_the_others
         .trim_start_matches("https://127.")
         .split('.')
         .next()
-        .expect("the second part of the address")
+        .expect("the second octet of the address")
         .to_owned();
     let kubeconfig = parts.cluster.local_dir().join("kubeconfig");
     fs::copy(parts.cluster.state("kubeconfig"), &kubeconfig).expect("the API server wrote it");
@@ -32,7 +32,7 @@ fn the_parts_run_one_by_one_and_one_that_is_killed_comes_back_without_the_others
     monitoring.wait_for("Prometheus http://", SOON);
 
     let crds = "manifests/controller/crds.yaml";
-    // The mesh and the monitoring bring the kinds that the manifests use.
+    // Mesh and monitoring define kinds that the manifests use.
     for kind in [
         "gateways.networking.istio.io",
         "podmonitors.monitoring.coreos.com",
@@ -57,7 +57,7 @@ fn the_parts_run_one_by_one_and_one_that_is_killed_comes_back_without_the_others
     parts.cluster.wait_for_phase(&["Initialized"], SOON);
     wait_for_version(&app, "1.0.0");
 
-    // Pods end with their kubelet, and Envoy with its mesh: nothing else could end them.
+    // Pods end with their kubelet, and Envoy with its mesh.
     kubelet.end("KILL", SOON);
     mesh.end("KILL", SOON);
     let silent = http::get(&app);
@@ -82,7 +82,7 @@ fn the_parts_run_one_by_one_and_one_that_is_killed_comes_back_without_the_others
         assert!(status.success(), "{status}");
     }
     drop(events);
-    until(SOON, "every process to be gone", || {
+    until(SOON, "all processes to end", || {
         let left = parts.cluster.processes();
         if left.is_empty() {
             Ok(())
@@ -92,7 +92,7 @@ fn the_parts_run_one_by_one_and_one_that_is_killed_comes_back_without_the_others
     });
 }
 
-/// Starts parts on the directory of a cluster that `./run.sh` has not brought up.
+/// Starts parts in the directory of a cluster without `./run.sh`.
 struct Parts {
     cluster: Cluster,
     localcluster: PathBuf,

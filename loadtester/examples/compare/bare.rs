@@ -8,7 +8,12 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 
-use crate::tool::HEADERS;
+/// Headers that hey sends besides `Host`; this program and wrk get the same.
+pub(crate) const HEADERS: [&str; 3] = [
+    "User-Agent: hey/0.0.1",
+    "Content-Type: text/html",
+    "Accept-Encoding: gzip",
+];
 
 /// First argument that selects the loop.
 pub(crate) const MODE: &str = "bare-loop";

@@ -7,18 +7,12 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, ensure};
 
-use crate::bare;
+use crate::bare::{self, HEADERS};
 use crate::system::{Cpu, children_cpu, peak_memory};
 
 /// Name of our own generator in the tables.
 pub(crate) const OURS: &str = "loadtester";
 const BARE_LOOP: &str = "bare loop";
-/// Headers that hey sends besides `Host`; this program and wrk get the same.
-pub(crate) const HEADERS: [&str; 3] = [
-    "User-Agent: hey/0.0.1",
-    "Content-Type: text/html",
-    "Accept-Encoding: gzip",
-];
 /// Time between two polls of a running tool.
 pub(crate) const POLL_EVERY: Duration = Duration::from_millis(20);
 /// The same for a run that takes milliseconds.

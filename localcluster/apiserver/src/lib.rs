@@ -24,8 +24,9 @@
 //!
 //! # Caveats
 //!
-//! CEL rules of CustomResourceDefinitions, conversion webhooks, real admission webhooks and quotas, exec, attach and
-//! port-forward are not offered. Owned objects are collected by the garbage collector of the controllers,
+//! Conversion webhooks, real admission webhooks and quotas, exec, attach and port-forward are not offered. CEL rules
+//! of CustomResourceDefinitions that call functions this server does not have are named by a warning and skipped.
+//! Owned objects are collected by the garbage collector of the controllers,
 //! and namespaces are emptied by theirs.
 
 pub mod admission;

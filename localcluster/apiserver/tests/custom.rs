@@ -245,37 +245,98 @@ async fn a_definition_that_is_not_structural_is_refused() {
     );
 }
 
-/// Creates a definition and returns the first warning.
-async fn warning(client: &Client, definition: &Value) -> String {
+/// The definition with these rules for `spec`.
+fn ruled(rules: Value) -> Value {
+    let mut definition = definition();
+    definition["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["spec"]["x-kubernetes-validations"] =
+        rules;
+    definition
+}
+
+/// Creates a definition; the answer's status and warnings.
+async fn define(client: &Client, definition: &Value) -> (u16, String) {
     let request = http::Request::post("/apis/apiextensions.k8s.io/v1/customresourcedefinitions")
         .body(kube::client::Body::from(
             definition.to_string().into_bytes(),
         ))
         .unwrap();
     let response = client.send(request).await.unwrap();
-    response.headers()["warning"].to_str().unwrap().to_owned()
+    let warnings = response.headers().get_all("warning").into_iter();
+    let warnings: Vec<&str> = warnings.map(|text| text.to_str().unwrap()).collect();
+    (response.status().as_u16(), warnings.join("; "))
 }
 
 #[tokio::test]
 async fn fields_that_select_nothing_are_said_to_do_so() {
     let mut definition = definition();
     definition["spec"]["versions"][0]["selectableFields"] = json!([{ "jsonPath": ".spec.size" }]);
-    let warning = warning(&client().await, &definition).await;
+    let (_, warning) = define(&client().await, &definition).await;
     assert!(warning.contains("selectableFields are stored"), "{warning}");
 }
 
 #[tokio::test]
-async fn rules_that_are_not_evaluated_are_said_to_be_so() {
+async fn validation_rules_hold_on_create_update_and_dry_run() {
     let client = client().await;
-    let mut definition = definition();
-    definition["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["x-kubernetes-validations"] =
-        json!([{ "rule": "self.spec.size < 10" }]);
-    let warning = warning(&client, &definition).await;
+    let rules = json!([
+        { "rule": "self.size < 10", "message": "is too large", "fieldPath": ".size" },
+        { "rule": "self.size >= oldSelf.size", "message": "cannot shrink", "reason": "FieldValueForbidden" },
+    ]);
+    assert_eq!(define(&client, &ruled(rules)).await, (201, String::new()));
+    let api = widgets(&client, "v1");
+    let too_large = (
+        422,
+        "Widget.example.com \"a\" is invalid: spec.size: Invalid value: \"object\": is too large"
+            .to_owned(),
+    );
+    let dry_run = PostParams {
+        dry_run: true,
+        ..PostParams::default()
+    };
+    for params in [&PostParams::default(), &dry_run] {
+        let refused = api
+            .create(params, &widget("a", json!({ "size": 10 })))
+            .await;
+        assert_eq!(failure(refused), too_large);
+    }
+    api.create(&PostParams::default(), &widget("a", json!({ "size": 5 })))
+        .await
+        .unwrap();
+    let patch = async |size: i64| {
+        let patch = json!({ "spec": { "size": size } });
+        api.patch("a", &PatchParams::default(), &Patch::Merge(&patch))
+            .await
+    };
+    assert_eq!(failure(patch(11).await), too_large);
+    assert_eq!(
+        failure(patch(4).await).1,
+        "Widget.example.com \"a\" is invalid: spec: Forbidden: cannot shrink"
+    );
+    patch(6).await.unwrap();
+    // A value of the wrong form is not given to the rules.
+    let refused = api
+        .create(&PostParams::default(), &widget("b", json!({})))
+        .await;
+    let (_, message) = failure(refused);
     assert!(
-        warning.contains("x-kubernetes-validations are stored but not evaluated"),
+        message.contains("spec.size: Required value")
+            && message.contains("some validation rules were not checked"),
+        "{message}"
+    );
+}
+
+#[tokio::test]
+async fn rules_that_cannot_be_evaluated_are_named_when_the_definition_is_stored() {
+    let client = client().await;
+    let (code, _) = define(&client, &ruled(json!([{ "rule": "self.size <" }]))).await;
+    assert_eq!(code, 422);
+    let unknown = ruled(json!([{ "rule": "semver('1.0.0').major() == self.size" }]));
+    let (code, warning) = define(&client, &unknown).await;
+    assert_eq!(code, 201);
+    assert!(
+        warning.contains("properties[spec].x-kubernetes-validations[0].rule: not evaluated by this server, which does not have major, semver"),
         "{warning}"
     );
-    let definitions: Api<CustomResourceDefinition> = Api::all(client);
+    let definitions: Api<CustomResourceDefinition> = Api::all(client.clone());
     let stored = definitions.get("widgets.example.com").await.unwrap();
     let conditions = stored.status.unwrap().conditions.unwrap();
     assert!(
@@ -284,4 +345,8 @@ async fn rules_that_are_not_evaluated_are_said_to_be_so() {
             .any(|c| c.type_ == "ValidationRulesEvaluated" && c.status == "False"),
         "{conditions:?}"
     );
+    widgets(&client, "v1")
+        .create(&PostParams::default(), &widget("a", json!({ "size": 5 })))
+        .await
+        .unwrap();
 }

@@ -1,14 +1,14 @@
-//! When a pod counts as active, ready and available.
+//! Active, ready and available pods.
 
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::core::v1::{Pod, PodCondition};
 
-/// Neither finished nor being deleted: counted as a replica.
+/// Returns whether the pod counts as a replica: it is neither finished nor being deleted.
 pub(crate) fn is_active(pod: &Pod) -> bool {
     !is_finished(pod) && pod.metadata.deletion_timestamp.is_none()
 }
 
-/// Phase `Succeeded` or `Failed`.
+/// Returns whether the phase is `Succeeded` or `Failed`.
 pub(crate) fn is_finished(pod: &Pod) -> bool {
     let phase = pod
         .status
@@ -24,12 +24,12 @@ fn ready_condition(pod: &Pod) -> Option<&PodCondition> {
         .find(|condition| condition.type_ == "Ready" && condition.status == "True")
 }
 
-/// Condition `Ready` is `True`.
+/// Returns whether the condition `Ready` is `True`.
 pub(crate) fn is_ready(pod: &Pod) -> bool {
     ready_condition(pod).is_some()
 }
 
-/// Since when it is ready.
+/// Time at which the pod became ready.
 pub(crate) fn ready_since(pod: &Pod) -> Option<Timestamp> {
     ready_condition(pod)?
         .last_transition_time
@@ -37,7 +37,7 @@ pub(crate) fn ready_since(pod: &Pod) -> Option<Timestamp> {
         .map(|time| time.0)
 }
 
-/// When a ready pod is, or will be, ready for `min_ready`. `None` when it is not ready.
+/// Time at which a ready pod has been ready for `min_ready`. `None` if it is not ready.
 pub(crate) fn available_at(pod: &Pod, min_ready: SignedDuration) -> Option<Timestamp> {
     ready_condition(pod)?;
     if min_ready.is_zero() {

@@ -1,4 +1,4 @@
-//! Wires feeds to controllers and runs them.
+//! Connects the controllers to their feeds and runs them.
 
 use std::{fmt::Debug, future::Future, sync::Arc, time::Duration};
 
@@ -30,15 +30,15 @@ use crate::{
     namespace, replicaset, unsupported,
 };
 
-/// Wait before a failed round is tried again.
+/// Delay before a failed reconciliation is retried.
 const RETRY: Duration = Duration::from_secs(1);
-/// Wait before a round whose local copy was out of date: the missing event is on its way.
+/// Delay after a reconciliation on a stale local copy. The missing event is on its way.
 const AGAIN: Duration = Duration::from_millis(20);
 
-/// Run all controllers until `shutdown`. Idle controllers make no requests beside their watches.
+/// Runs all controllers until `shutdown`. Idle controllers make no requests besides their watches.
 ///
 /// # Errors
-/// None at present: everything that fails is tried again. The type leaves room for set-up errors.
+/// Currently none, as all failures are retried. The type leaves room for errors during set-up.
 pub async fn run(client: Client, shutdown: CancellationToken) -> Result<(), Error> {
     let mut deployments: Feed<Deployment> = Feed::new(Api::all(client.clone()));
     let mut sets: Feed<ReplicaSet> = Feed::new(Api::all(client.clone()));
@@ -93,8 +93,8 @@ pub async fn run(client: Client, shutdown: CancellationToken) -> Result<(), Erro
     let unsupported = unsupported::run(recorder, all_objects, checked);
     let collector = gc::run(client.clone(), catalog.kinds(), objects);
 
-    // A controller that started before another kind's first list would take "not listed yet" for
-    // "not there".
+    // Wait for the first list of every kind, so that no controller takes an object that is not
+    // listed yet for a missing one.
     let ready: [BoxFuture<'_, _>; 8] = [
         readiness(deployments.store()),
         readiness(sets.store()),
@@ -143,11 +143,11 @@ fn readiness<K>(store: Store<K>) -> BoxFuture<'static, ()>
 where
     K: Resource<DynamicType = ()> + Clone + Send + Sync + 'static,
 {
-    // The writing end lives in the feed, which runs as long as the controllers do.
+    // The writer belongs to the feed, which runs as long as the controllers.
     async move { drop(store.wait_until_ready().await) }.boxed()
 }
 
-/// Work through `work` for ever: one round at a time for each object, several objects at once.
+/// Reconciles the objects in `work` forever: sequentially per object, concurrently across objects.
 fn controller<K, C, F>(
     store: Store<K>,
     work: UnboundedReceiverStream<ObjectRef<K>>,
@@ -174,9 +174,9 @@ where
         .for_each(|round| async move {
             match round {
                 Err(ControllerError::ReconcilerFailed(error, object)) if error.is_notable() => {
-                    tracing::warn!(%object, %error, "trying again");
+                    tracing::warn!(%object, %error, "reconciliation failed; retrying");
                 }
-                // Gone before its turn came.
+                // Deleted before it was reconciled.
                 Err(ControllerError::ObjectNotFound(_)) | Ok(_) => {}
                 Err(error) => tracing::debug!(%error),
             }

@@ -1,33 +1,33 @@
-//! What can go wrong in a round of a controller.
+//! Errors of the controllers.
 
 use api_failure::ApiFailure;
 use kube::{Resource, ResourceExt};
 
-/// An error of a controller. The round is tried again.
+/// An error of a reconciliation, which is retried.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// A request was refused or did not arrive.
+    /// A request to the API server failed.
     #[error("cannot {action} {kind} {name}: {why}")]
     Request {
-        /// What was to be done.
+        /// The operation, as a verb.
         action: &'static str,
         /// Kind of the object.
         kind: String,
         /// `namespace/name` or name.
         name: String,
-        /// The answer.
+        /// The failure.
         why: ApiFailure,
     },
-    /// The world changed while this round ran; the next one starts at once.
-    #[error("changed meanwhile")]
+    /// An object changed during the reconciliation. The next one follows immediately.
+    #[error("an object changed during the reconciliation")]
     Again,
-    /// A watch could not be set up because the local copy was dropped.
+    /// A watch could not start because its local copy was dropped.
     #[error("the watch of {0} ended")]
     WatchEnded(&'static str),
 }
 
 impl Error {
-    /// Wrap a failed request about `object`.
+    /// Wraps a failed request for `object`.
     pub(crate) fn on<K: Resource<DynamicType = ()>, E: Into<ApiFailure>>(
         object: &K,
         action: &'static str,
@@ -40,7 +40,7 @@ impl Error {
         move |why: E| Self::request(why.into(), action, kind, name)
     }
 
-    /// Wrap a failed request about the named object.
+    /// Wraps a failed request for the named object.
     pub(crate) fn about<E: Into<ApiFailure>>(
         kind: &str,
         name: &str,
@@ -51,7 +51,7 @@ impl Error {
     }
 
     fn request(why: ApiFailure, action: &'static str, kind: String, name: String) -> Self {
-        // Somebody else wrote first: normal life, seen again through the watch.
+        // A concurrent write. The watch delivers the new object.
         if why.is_conflict() && !why.is_already_exists() {
             return Self::Again;
         }
@@ -63,7 +63,7 @@ impl Error {
         }
     }
 
-    /// Whether it is worth telling people.
+    /// Returns whether the error is worth logging.
     pub(crate) fn is_notable(&self) -> bool {
         !matches!(self, Self::Again)
     }

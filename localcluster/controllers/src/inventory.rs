@@ -1,4 +1,5 @@
-//! The metadata of all objects of all kinds the API serves, kinds that come and go included.
+//! Watches the metadata of all objects of all served kinds, including custom resources that are
+//! added and removed.
 
 use std::collections::HashMap;
 
@@ -18,10 +19,10 @@ use tokio::{
     time::{Duration, sleep},
 };
 
-/// Wait before a failed discovery is tried again.
+/// Delay before a failed discovery is retried.
 const RETRY: Duration = Duration::from_secs(1);
 
-/// A kind whose objects can be listed, watched and deleted.
+/// A kind that supports list, watch and delete.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Kind {
     pub(crate) resource: ApiResource,
@@ -29,7 +30,7 @@ pub(crate) struct Kind {
 }
 
 impl Kind {
-    /// The objects of this kind in a namespace, or all when there is none.
+    /// API of this kind in a namespace, or in all namespaces if it is `None`.
     pub(crate) fn api<K>(&self, client: &Client, namespace: Option<&str>) -> Api<K>
     where
         K: Resource<DynamicType = ApiResource, Scope = kube::core::DynamicResourceScope>,
@@ -44,20 +45,20 @@ impl Kind {
 /// The metadata of one object.
 pub(crate) type Meta = PartialObjectMeta<DynamicObject>;
 
-/// Something happened to the objects of a kind.
+/// A change of the objects of a kind.
 #[derive(Debug)]
 pub(crate) enum Change {
-    /// An object appeared or changed.
+    /// An object was created or updated.
     Is(Kind, Box<Meta>),
-    /// An object is gone.
+    /// An object was deleted.
     Gone(Box<Meta>),
-    /// The whole list; objects of the kind that are not in it are gone.
+    /// The complete list. Objects of the kind that are not in it have been deleted.
     All(Kind, Vec<Meta>),
-    /// The kind itself is gone.
+    /// The kind itself was removed.
     KindGone(ApiResource),
 }
 
-/// The kinds known now; empty until the first discovery.
+/// The known kinds; empty until the first discovery.
 pub(crate) type Kinds = watch::Receiver<Vec<Kind>>;
 
 /// Keeps the list of kinds up to date.
@@ -68,7 +69,7 @@ pub(crate) struct Catalog {
 }
 
 impl Catalog {
-    /// A catalog that looks again whenever a definition changes.
+    /// Creates a catalog that repeats the discovery when a CustomResourceDefinition changes.
     pub(crate) fn new(client: Client, definitions: &mut Feed<CustomResourceDefinition>) -> Self {
         let (waker, wake) = mpsc::unbounded_channel();
         definitions.on_change(move |before, after| {
@@ -86,7 +87,7 @@ impl Catalog {
             if established(before) != established(after)
                 || (established(after) && spec(before) != spec(after))
             {
-                // The catalog lives as long as the feed.
+                // The catalog outlives the feed.
                 let _ = waker.send(());
             }
         });
@@ -102,7 +103,7 @@ impl Catalog {
         self.sender.subscribe()
     }
 
-    /// Discover now, and again at every change.
+    /// Runs a discovery now and after every change.
     pub(crate) async fn run(mut self) {
         loop {
             match discover(&self.client).await {
@@ -115,11 +116,11 @@ impl Catalog {
                     if self.wake.recv().await.is_none() {
                         return;
                     }
-                    // Several definitions are usually applied together.
+                    // Definitions are usually applied in batches.
                     while self.wake.try_recv().is_ok() {}
                 }
                 Err(failure) => {
-                    tracing::warn!(%failure, "cannot discover the kinds of objects; trying again");
+                    tracing::warn!(%failure, "API discovery failed; retrying");
                     sleep(RETRY).await;
                 }
             }
@@ -137,7 +138,7 @@ async fn discover(client: &Client) -> Result<Vec<Kind>, ApiFailure> {
         let usable = [verbs::LIST, verbs::WATCH, verbs::DELETE]
             .iter()
             .all(|verb| capabilities.supports_operation(verb));
-        // `events.k8s.io` shows the same objects as the core group.
+        // `events.k8s.io` serves the same objects as the core group.
         let double = resource.group == "events.k8s.io";
         if usable && !double {
             kinds.push(Kind {
@@ -152,7 +153,7 @@ async fn discover(client: &Client) -> Result<Vec<Kind>, ApiFailure> {
     Ok(kinds)
 }
 
-/// Watch the metadata of every kind in `kinds` and hand on what happens.
+/// Watches the metadata of every kind in `kinds` and forwards the changes.
 pub(crate) async fn watch_all(
     client: Client,
     mut kinds: Kinds,
@@ -162,7 +163,7 @@ pub(crate) async fn watch_all(
     let mut tasks = JoinSet::new();
     loop {
         let wanted = kinds.borrow_and_update().clone();
-        // Events are owned by nobody, own nothing, and change more than all else.
+        // Events have no owners or dependents and change more often than everything else.
         let wanted: Vec<Kind> = wanted
             .into_iter()
             .filter(|kind| kind.resource.plural != "events")
@@ -171,7 +172,7 @@ pub(crate) async fn watch_all(
             let stays = wanted.iter().any(|kind| kind.resource == *resource);
             if !stays {
                 watch.abort();
-                // Refused only at the end.
+                // Fails only at shutdown.
                 let _ = changes.send(Change::KindGone(resource.clone()));
             }
             stays
@@ -212,7 +213,7 @@ async fn watch_kind(client: Client, kind: Kind, changes: mpsc::UnboundedSender<C
     }
 }
 
-/// A reference to an object for an event.
+/// Builds the object reference of an event.
 pub(crate) fn reference(kind: &Kind, meta: &Meta) -> k8s_openapi::api::core::v1::ObjectReference {
     ObjectRef::from_obj_with(meta, kind.resource.clone()).into()
 }

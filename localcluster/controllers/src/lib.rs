@@ -1,12 +1,12 @@
 //! Deployment, ReplicaSet, EndpointSlice, garbage collection and namespace controllers.
 //!
-//! Each controller has a pure core, a function from what is seen to what is to be written, and a thin
-//! shell that looks (in local copies kept by watches) and writes. [`run`] wires them together.
+//! Each controller has a pure core, which maps observed state to writes, and a thin shell, which
+//! reads from local copies kept by watches and applies the writes. [`run`] connects them.
 //!
 //! # Invariants
-//! - A decision is taken on local copies only; a write that rests on an old copy fails (resource
-//!   version or uid) or is held back (a ReplicaSet's expectations), it is never doubled.
-//! - Nothing is polled. An idle cluster sees no request from here beside the watches.
+//! - Decisions use local copies only. A write based on a stale copy fails (resource version or uid)
+//!   or is held back (expectations of a ReplicaSet), so it is never applied twice.
+//! - Nothing is polled. In an idle cluster the controllers make no requests besides their watches.
 
 mod availability;
 mod deployment;
@@ -26,16 +26,16 @@ use jiff::SignedDuration;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
 use kube::runtime::controller::Action;
 
-/// Wait for a change, or for `look_again` when that comes first.
-fn requeue(look_again: Option<SignedDuration>) -> Action {
-    match look_again.and_then(|after| std::time::Duration::try_from(after).ok()) {
-        // Rounded up: a look a moment too early would only find that it is too early.
+/// Waits for a change or, if set, at most for `requeue_after`.
+fn requeue(requeue_after: Option<SignedDuration>) -> Action {
+    match requeue_after.and_then(|after| std::time::Duration::try_from(after).ok()) {
+        // Add a margin, so that the reconciliation does not run slightly too early.
         Some(after) => Action::requeue(after + std::time::Duration::from_millis(10)),
         None => Action::await_change(),
     }
 }
 
-/// Whether a selector is empty; it would match every pod of the namespace.
+/// Returns whether a selector is empty, which would match every pod of the namespace.
 fn selects_everything(selector: &LabelSelector) -> bool {
     selector
         .match_labels

@@ -1,4 +1,4 @@
-//! Says on objects that nothing here acts on them.
+//! Emits events on objects of kinds that no controller of this cluster handles.
 
 use std::collections::HashSet;
 
@@ -8,12 +8,12 @@ use tokio::sync::mpsc;
 
 use crate::inventory::{Change, Kind, Meta, reference};
 
-/// (group, kind, what will not happen).
+/// Group, kind and consequence.
 const NOT_RUN: [(&str, &str, &str); 7] = [
-    ("apps", "StatefulSet", "no pods are made for it"),
-    ("apps", "DaemonSet", "no pods are made for it"),
-    ("batch", "Job", "no pods are made for it"),
-    ("batch", "CronJob", "no jobs are made for it"),
+    ("apps", "StatefulSet", "no pods are created"),
+    ("apps", "DaemonSet", "no pods are created"),
+    ("batch", "Job", "no pods are created"),
+    ("batch", "CronJob", "no jobs are created"),
     (
         "autoscaling",
         "HorizontalPodAutoscaler",
@@ -22,7 +22,7 @@ const NOT_RUN: [(&str, &str, &str); 7] = [
     (
         "networking.k8s.io",
         "Ingress",
-        "it routes nothing; use a Gateway and a VirtualService",
+        "no traffic is routed; use a Gateway and a VirtualService",
     ),
     (
         "networking.k8s.io",
@@ -31,22 +31,22 @@ const NOT_RUN: [(&str, &str, &str); 7] = [
     ),
 ];
 
-/// Follow all objects for ever, handing every change on to `next`.
+/// Processes all changes forever and forwards them to `next`.
 pub(crate) async fn run(
     recorder: Recorder,
     mut changes: mpsc::UnboundedReceiver<Change>,
     next: mpsc::UnboundedSender<Change>,
 ) {
-    let mut told = HashSet::new();
+    let mut reported = HashSet::new();
     while let Some(change) = changes.recv().await {
         match &change {
-            Change::Is(kind, object) => tell(&recorder, &mut told, kind, object).await,
+            Change::Is(kind, object) => report(&recorder, &mut reported, kind, object).await,
             Change::All(kind, objects) => {
                 for object in objects {
-                    tell(&recorder, &mut told, kind, object).await;
+                    report(&recorder, &mut reported, kind, object).await;
                 }
             }
-            Change::Gone(object) => drop(object.uid().is_some_and(|uid| told.remove(&uid))),
+            Change::Gone(object) => drop(object.uid().is_some_and(|uid| reported.remove(&uid))),
             Change::KindGone(_) => {}
         }
         if next.send(change).is_err() {
@@ -55,14 +55,14 @@ pub(crate) async fn run(
     }
 }
 
-async fn tell(recorder: &Recorder, told: &mut HashSet<String>, kind: &Kind, object: &Meta) {
+async fn report(recorder: &Recorder, reported: &mut HashSet<String>, kind: &Kind, object: &Meta) {
     let listed = NOT_RUN
         .iter()
         .find(|(group, name, _)| kind.resource.group == *group && kind.resource.kind == *name);
     let (Some((_, name, consequence)), Some(uid)) = (listed, object.uid()) else {
         return;
     };
-    if told.insert(uid) {
+    if reported.insert(uid) {
         let message = format!("This cluster runs no {name} controller: {consequence}.");
         recorder
             .record(

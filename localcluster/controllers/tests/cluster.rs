@@ -1,5 +1,5 @@
-//! The controllers against the embedded API server. Nothing runs pods here: they stay Pending and go
-//! as soon as they are deleted.
+//! Integration tests of the controllers with the embedded API server. There is no kubelet: pods stay
+//! Pending and are removed as soon as they are deleted.
 #![allow(
     clippy::unwrap_used,
     clippy::panic,
@@ -43,7 +43,7 @@ async fn until<T>(what: &str, ask: impl AsyncFn() -> Result<T, String>) -> T {
         match ask().await {
             Ok(answer) => return answer,
             Err(seen) if Instant::now() > deadline => {
-                panic!("waited in vain for {what}; last seen: {seen}")
+                panic!("timed out waiting for {what}; last seen: {seen}")
             }
             Err(_) => sleep(Duration::from_millis(5)).await,
         }
@@ -117,7 +117,7 @@ async fn make_namespace(client: &Client, name: &str) {
 }
 
 #[tokio::test]
-async fn deleting_a_deployment_deletes_what_it_made() {
+async fn deleting_a_deployment_deletes_its_dependents() {
     for params in [DeleteParams::background(), DeleteParams::foreground()] {
         let (client, _stop) = start().await;
         create::<Deployment>(&client, deployment("default")).await;
@@ -133,7 +133,7 @@ async fn deleting_a_deployment_deletes_what_it_made() {
 }
 
 #[tokio::test]
-async fn orphans_stay_and_are_adopted_by_the_next_deployment() {
+async fn orphans_remain_and_are_adopted_by_the_next_deployment() {
     let (client, _stop) = start().await;
     create::<Deployment>(&client, deployment("default")).await;
     until_count::<Pod>(&client, 3).await;
@@ -220,7 +220,7 @@ async fn a_deleted_pod_is_replaced_exactly_once() {
 }
 
 #[tokio::test]
-async fn what_a_quota_refuses_is_quoted_once() {
+async fn a_quota_error_is_quoted_once() {
     let server = ApiServer::open(Config::default()).await.unwrap();
     let (client, _stop) = (server.client(), start_on(&server));
     server
@@ -256,7 +256,7 @@ async fn what_a_quota_refuses_is_quoted_once() {
 }
 
 #[tokio::test]
-async fn every_namespace_gets_its_service_account_and_loses_everything_with_it() {
+async fn a_namespace_gets_its_service_account_and_is_deleted_with_its_contents() {
     let (client, _stop) = start().await;
     make_namespace(&client, "shop").await;
     let accounts = Api::<ServiceAccount>::namespaced(client.clone(), "shop");
@@ -293,7 +293,7 @@ async fn every_namespace_gets_its_service_account_and_loses_everything_with_it()
         .delete("shop", &DeleteParams::default())
         .await
         .unwrap();
-    until("the namespace to go", async || {
+    until("the namespace to be removed", async || {
         match namespaces.get_opt("shop").await.unwrap() {
             None => Ok(()),
             Some(namespace) => Err(format!("{:?}", namespace.status)),
@@ -310,12 +310,12 @@ async fn every_namespace_gets_its_service_account_and_loses_everything_with_it()
     assert_eq!(
         count::<ConfigMap>(&client).await,
         1,
-        "another namespace lost something"
+        "an object of another namespace was deleted"
     );
 }
 
 #[tokio::test]
-async fn dependents_of_custom_resources_are_collected_and_never_too_early() {
+async fn dependents_of_custom_resources_are_collected_but_never_too_early() {
     let (client, _stop) = start().await;
     let definition: CustomResourceDefinition = serde_json::from_value(json!({
         "metadata": {"name": "widgets.example.com"},
@@ -342,7 +342,7 @@ async fn dependents_of_custom_resources_are_collected_and_never_too_early() {
             .map_err(|error| error.to_string())
     })
     .await;
-    // At once: the collector may not even know the kind yet.
+    // Immediately, when the collector may not know the kind yet.
     let reference = json!([{"apiVersion": "example.com/v1", "kind": "Widget", "name": "one", "uid": owner.uid()}]);
     create::<ConfigMap>(
         &client,
@@ -351,12 +351,13 @@ async fn dependents_of_custom_resources_are_collected_and_never_too_early() {
     .await;
     create::<ConfigMap>(&client, json!({"metadata": {"name": "stale", "ownerReferences": [{"apiVersion": "example.com/v1", "kind": "Widget", "name": "one", "uid": "another"}]}})).await;
     let maps = Api::<ConfigMap>::namespaced(client.clone(), "default");
-    until("what names a former owner to go", async || {
-        match maps.get_opt("stale").await.unwrap() {
+    until(
+        "the dependent of an absent owner to be removed",
+        async || match maps.get_opt("stale").await.unwrap() {
             None => Ok(()),
             Some(_) => Err("there".into()),
-        }
-    })
+        },
+    )
     .await;
     assert!(maps.get_opt("owned").await.unwrap().is_some());
     widgets
@@ -367,7 +368,7 @@ async fn dependents_of_custom_resources_are_collected_and_never_too_early() {
 }
 
 #[tokio::test]
-async fn kinds_that_nothing_runs_say_so() {
+async fn objects_of_unhandled_kinds_get_an_event() {
     let (client, _stop) = start().await;
     create::<StatefulSet>(&client, json!({
         "metadata": {"name": "db"},
@@ -391,7 +392,7 @@ async fn kinds_that_nothing_runs_say_so() {
 }
 
 #[tokio::test]
-async fn a_rollback_by_template_takes_the_old_replica_set_again() {
+async fn a_rollback_by_template_reuses_the_old_replica_set() {
     let (client, _stop) = start().await;
     create::<Deployment>(&client, deployment("default")).await;
     until_count::<ReplicaSet>(&client, 1).await;

@@ -2,20 +2,20 @@
 
 use std::{collections::HashMap, net::Ipv4Addr};
 
-/// First and last value of the third and fourth octet; 127.N.0.x belongs to the cluster's own servers.
+/// Range of the third and fourth octets; 127.N.0.x is reserved for the cluster's own servers.
 const FIRST: u8 = 1;
 const LAST: u8 = 254;
 const PER_OCTET: usize = (LAST - FIRST + 1) as usize;
 
-/// Hands out 127.N.1.1 to 127.N.254.254, each to one pod at a time.
+/// Allocates 127.N.1.1 to 127.N.254.254, each to one pod at a time.
 ///
-/// Goes round instead of taking the lowest free one: an address is not given to another pod while
-/// somebody may still have it in mind for the old one.
+/// Allocation is round-robin rather than lowest-free, so that an address is not reused while
+/// clients may still connect to its previous owner.
 #[derive(Debug)]
 pub(crate) struct Addresses {
     block: u8,
     owners: HashMap<Ipv4Addr, String>,
-    /// The other way round.
+    /// Inverse of `owners`.
     of: HashMap<String, Ipv4Addr>,
     next: usize,
 }
@@ -30,8 +30,8 @@ impl Addresses {
         }
     }
 
-    /// Note that the pod `uid` already has `address`; whether that is so now: it must be
-    /// free, of this cluster's block, and the only one.
+    /// Records that the pod `uid` already has `address`. Returns whether the pod holds the address
+    /// afterwards: it must be free and in this cluster's block, and the pod must have no other.
     pub(crate) fn claim(&mut self, uid: &str, address: Ipv4Addr) -> bool {
         let [a, block, c, d] = address.octets();
         let ours = a == 127
@@ -48,7 +48,7 @@ impl Addresses {
         true
     }
 
-    /// The address of the pod `uid`, a new one if it has none. `None` when all are taken.
+    /// Returns the address of the pod `uid`, allocating one if it has none. `None` if all are taken.
     pub(crate) fn allocate(&mut self, uid: &str) -> Option<Ipv4Addr> {
         if let Some(address) = self.of.get(uid) {
             return Some(*address);
@@ -66,7 +66,7 @@ impl Addresses {
         None
     }
 
-    /// Take back what the pod `uid` has.
+    /// Frees the address of the pod `uid`.
     pub(crate) fn release(&mut self, uid: &str) {
         if let Some(address) = self.of.remove(uid) {
             self.owners.remove(&address);

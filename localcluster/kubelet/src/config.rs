@@ -1,44 +1,44 @@
-//! What the kubelet is told at its start.
+//! Configuration of the kubelet.
 
 use std::{net::Ipv4Addr, path::PathBuf, time::Duration};
 
-/// Configuration of a kubelet. Start from [`Config::new`] and change what differs.
+/// Configuration of a kubelet. Start from [`Config::new`] and override fields as needed.
 #[derive(Debug, Clone)]
 pub struct Config {
-    /// Name of the Node it registers.
+    /// Name of the Node that the kubelet registers.
     pub node_name: String,
-    /// State directory of the cluster; images, pods and logs are below it.
+    /// State directory of the cluster. It contains images, pods and logs.
     pub state_dir: PathBuf,
-    /// N of the cluster's addresses 127.N.0.0/16.
+    /// The N in the cluster's address block, 127.N.0.0/16.
     pub block: u8,
-    /// What pods get as `HTTP_PROXY`; `None` for none.
+    /// `HTTP_PROXY` of pods; `None` leaves it unset.
     pub proxy: Option<String>,
-    /// How pods reach the API server; `None` gives them no kubeconfig.
+    /// API server that pods connect to; without it pods get no kubeconfig.
     pub api: Option<ApiAccess>,
-    /// Path of the binary with the [shim](localcluster_shared::process::shim).
+    /// Path of the binary that contains the [shim](localcluster_shared::process::shim).
     pub shim: Option<PathBuf>,
-    /// Also bind unbound pods to this node. Off where another scheduler runs.
+    /// Whether to bind unbound pods to this node. Disable it if another scheduler runs.
     pub schedule: bool,
-    /// Time between a ready pod's deletion and `SIGTERM`. The pod leaves its EndpointSlices at once,
-    /// but proxies need a moment to read that; a process that stopped listening earlier would fail
-    /// their requests. Never more than half of the grace period.
+    /// Delay between a ready pod's deletion and `SIGTERM`. The pod is removed from its
+    /// EndpointSlices immediately, but proxies pick that up with a lag, and their requests would
+    /// fail if the process stopped listening in between. Capped at half the grace period.
     pub settle: Duration,
-    /// Wait before a crashed container's second restart; doubles with every further one.
+    /// Back-off before the second restart of a crashed container; doubles with every further restart.
     pub restart_delay: Duration,
-    /// The longest such wait. A container that ran twice as long starts over.
+    /// Maximum back-off. It resets once a container has run for twice as long.
     pub max_restart_delay: Duration,
-    /// Bytes at which a container's log file is rotated.
+    /// Size in bytes at which a container's log file is rotated.
     pub log_limit: u64,
-    /// Time given to containers when the kubelet itself shuts down.
+    /// Grace period of containers when the kubelet itself shuts down.
     pub shutdown_grace: Duration,
 }
 
-/// Where and how to trust the API server.
+/// Address and certificate authority of the API server.
 #[derive(Debug, Clone)]
 pub struct ApiAccess {
     /// URL, e.g. `https://127.9.0.1:6443`.
     pub server: String,
-    /// PEM of the certificate authority; `None` where the system's are enough.
+    /// Certificate authority in PEM; `None` uses the system's trust store.
     pub certificate_authority: Option<String>,
 }
 
@@ -52,7 +52,7 @@ impl ApiAccess {
 }
 
 impl Config {
-    /// Defaults for a cluster with this state directory and address block.
+    /// Creates the default configuration for a state directory and an address block.
     pub fn new(state_dir: impl Into<PathBuf>, block: u8) -> Self {
         Self {
             node_name: "localcluster".into(),
@@ -75,17 +75,17 @@ impl Config {
         Ipv4Addr::new(127, self.block, 0, 1)
     }
 
-    /// Folder of the image store.
+    /// Directory of the image store.
     pub fn images_dir(&self) -> PathBuf {
         self.state_dir.join("images")
     }
 
-    /// Folder with one folder per pod.
+    /// Parent of the per-pod directories.
     pub fn pods_dir(&self) -> PathBuf {
         self.state_dir.join("pods")
     }
 
-    /// Folder of containers' logs.
+    /// Directory of container logs.
     pub fn logs_dir(&self) -> PathBuf {
         self.state_dir.join("logs")
     }

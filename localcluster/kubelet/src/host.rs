@@ -1,4 +1,4 @@
-//! What all pods of this node share.
+//! State shared by all pods of the node.
 
 use std::{
     net::Ipv4Addr,
@@ -15,7 +15,7 @@ use tokio::sync::mpsc;
 
 use crate::{Config, addresses::Addresses, image::ImageStore};
 
-/// The node's own things.
+/// Clients and stores that every pod task uses.
 pub(crate) struct Host {
     pub(crate) config: Config,
     pub(crate) client: Client,
@@ -45,25 +45,25 @@ impl Host {
             .unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The address a pod already has according to the API, noted as taken.
+    /// Claims the address in the pod's status, if it has one.
     pub(crate) fn claim_known_address(&self, uid: &str, pod: &Pod) {
         let known = pod
             .status
             .as_ref()
             .and_then(|status| status.pod_ip.as_deref());
         if let Some(address) = known.and_then(|ip| ip.parse::<Ipv4Addr>().ok()) {
-            // A foreign or doubled address is replaced by a new one when the pod starts.
+            // An address from another block or held by another pod is replaced when the pod starts.
             self.addresses().claim(uid, address);
         }
     }
 }
 
-/// Writes events in the order they are given, without holding up whoever gives them.
+/// A queue of events. Emitting does not block, and the order is preserved.
 #[derive(Clone)]
 pub(crate) struct Events(mpsc::UnboundedSender<(ObjectReference, Occurrence)>);
 
 impl Events {
-    /// A queue, and the task that empties it.
+    /// Creates the queue and the future that writes its events to the API.
     pub(crate) fn new(recorder: Recorder) -> (Self, impl Future<Output = ()> + Send) {
         let (sender, mut queue) = mpsc::unbounded_channel();
         let write = async move {
@@ -74,21 +74,21 @@ impl Events {
         (Self(sender), write)
     }
 
-    /// An event on any object.
+    /// Emits an event on any object.
     pub(crate) fn emit_on<K: Resource<DynamicType = ()>>(
         &self,
         object: &K,
         occurrence: Occurrence,
     ) {
-        // Refused only when the kubelet has ended.
+        // Fails only after the kubelet has stopped.
         let _ = self.0.send((object.object_ref(&()), occurrence));
     }
 
-    /// An event on a pod, or on one container of it.
+    /// Emits an event on a pod or on one of its containers.
     pub(crate) fn emit(&self, pod: &Pod, container: Option<&str>, occurrence: Occurrence) {
         let mut object = pod.object_ref(&());
         object.field_path = container.map(|name| format!("spec.containers{{{name}}}"));
-        // Refused only when the kubelet has ended.
+        // Fails only after the kubelet has stopped.
         let _ = self.0.send((object, occurrence));
     }
 }

@@ -1,21 +1,21 @@
 //! Runs the containers of pods as host processes from a local image store.
 //!
-//! A pod gets an address of its own in 127.0.0.0/8 instead of a network namespace, and its
-//! containers are programs that the [image store](image) names, started as plain processes. Nothing
-//! isolates them from the machine; what a pod asks for beyond that is said in an event.
+//! A pod gets its own address in 127.0.0.0/8 instead of a network namespace. Its containers are
+//! programs from the [image store](image), started as plain processes without any isolation from
+//! the host. An event on the pod lists the fields of its spec that have no effect.
 //!
 //! # Layout
 //! - [`image`]: the image store.
-//! - [`spec`]: from a Pod to the process it stands for (pure).
+//! - [`spec`]: translates a Pod into the process to start (pure).
 //! - `pod`: the task of one pod: containers, probes, status, termination.
-//! - `manager`, `schedule`, `node`: which pods, bound how, on which node.
+//! - `manager`: starts one task per pod. `schedule`: binds pods. `node`: the Node and its Lease.
 //!
 //! # Invariants
-//! - Only programs that an image names are run, and none through a shell.
-//! - A pod that is deleted leaves its EndpointSlices before its process hears of it (see
-//!   [`Config::settle`]), and is removed from the API only after its process has ended.
-//! - Processes do not outlive the kubelet, even when it is killed.
-//! - An idle pod costs no request.
+//! - Only programs listed in an image run, and never through a shell.
+//! - A deleted pod is removed from its EndpointSlices before its process gets `SIGTERM` (see
+//!   [`Config::settle`]), and from the API only after its process has exited.
+//! - Processes do not outlive the kubelet, even if it is killed.
+//! - An idle pod causes no API requests.
 
 mod addresses;
 mod config;
@@ -43,27 +43,27 @@ use tokio_util::sync::CancellationToken;
 use host::{Events, Host};
 use manager::Change;
 
-/// Why the kubelet cannot start.
+/// Errors of the kubelet's start.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The image store cannot be opened.
     #[error(transparent)]
     Images(#[from] image::Error),
-    /// The Node could not be made.
+    /// The Node could not be registered.
     #[error("cannot register node {node}: {why}")]
     Register {
         /// Name of the Node.
         node: String,
-        /// The API's answer.
+        /// Error from the API server.
         why: ApiFailure,
     },
 }
 
-/// Register the node and run its pods until `shutdown`; then end their processes and return. The
-/// pods stay in the API and are started again by the next kubelet.
+/// Registers the node and runs its pods until `shutdown`, then stops their processes. The pods
+/// remain in the API, and the next kubelet starts them again.
 ///
 /// # Errors
-/// See [`Error`]; only at the start.
+/// Returns an [`Error`] if the kubelet cannot start. It does not fail later.
 pub async fn run(config: Config, client: Client, shutdown: CancellationToken) -> Result<(), Error> {
     let images = ImageStore::open(config.images_dir())?;
     let recorder = Recorder::new(client.clone(), "kubelet", config.node_name.clone());
@@ -80,12 +80,12 @@ pub async fn run(config: Config, client: Client, shutdown: CancellationToken) ->
             (Some(pod), None) => Change::Gone(Arc::new(pod.clone())),
             (None, None) => return,
         };
-        // Refused only when the kubelet has ended.
+        // Fails only after the kubelet has stopped.
         let _ = sender.send(change);
     });
     let known = pods.store();
     tokio::select! {
-        // Ends after `shutdown`, when all processes have.
+        // Returns after `shutdown`, once all processes have exited.
         () = manager::run(host.clone(), known, queue, shutdown) => {}
         () = pods.run() => {}
         () = write_events => {}

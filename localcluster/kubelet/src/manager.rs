@@ -1,4 +1,4 @@
-//! Gives every pod of the node its task.
+//! Starts and ends the tasks of the node's pods.
 
 use std::{collections::HashMap, ffi::OsStr, path::Path, sync::Arc, time::Duration};
 
@@ -20,17 +20,17 @@ use crate::{
     schedule,
 };
 
-/// Wait before a pod that could not be bound is looked at again.
+/// Delay before another attempt to bind a pod.
 const BIND_RETRY: Duration = Duration::from_secs(1);
 
-/// A pod appeared or changed, or is gone.
+/// A change of one pod.
 #[derive(Debug)]
 pub(crate) enum Change {
-    /// As it is now.
+    /// The pod was created or updated; its current object.
     Is(Arc<Pod>),
-    /// As it was last.
+    /// The pod was deleted; its last object.
     Gone(Arc<Pod>),
-    /// It could not be bound a moment ago.
+    /// Binding the pod failed and is due for a retry.
     Unbound(ObjectRef<Pod>),
 }
 
@@ -39,7 +39,7 @@ struct Entry {
     gone: CancellationToken,
 }
 
-/// Handle changes until `shutdown`, then wait for all pods' processes to end.
+/// Handles changes until `shutdown`, then waits for the processes of all pods to exit.
 pub(crate) async fn run(
     host: Arc<Host>,
     known: Store<Pod>,
@@ -67,7 +67,7 @@ pub(crate) async fn run(
             change = changes.recv() => match change {
                 Some(Change::Is(pod)) => manager.is(pod).await,
                 Some(Change::Gone(pod)) => manager.gone(&pod).await,
-                // As it is by now, which may be bound or gone.
+                // The pod may have been bound or deleted in the meantime, so read it again.
                 Some(Change::Unbound(pod)) => if let Some(pod) = known.get(&pod) {
                     manager.is(pod).await;
                 },
@@ -79,7 +79,7 @@ pub(crate) async fn run(
     while manager.tasks.join_next().await.is_some() {}
 }
 
-/// Before any pod starts: note the addresses in use, and remove what pods left that are gone.
+/// Claims the addresses in use and removes the directories of pods that no longer exist. Runs before any pod starts.
 fn take_stock(host: &Host, known: &Store<Pod>) {
     let mut folders = Vec::new();
     for pod in known.state() {
@@ -105,12 +105,12 @@ fn remove_others(parent: &Path, keep: &[std::ffi::OsString]) {
         .flatten()
         .filter(|entry| !keep.contains(&entry.file_name()))
     {
-        // Only folders of pods are ours: other parts of the cluster log into files here.
+        // Remove pod directories only: other components keep their log files here too.
         let is_pods = entry.path().is_dir()
             && (parent.ends_with("pods")
                 || entry.file_name().to_string_lossy().matches('_').count() == 2);
         if is_pods && let Err(error) = std::fs::remove_dir_all(entry.path()) {
-            tracing::warn!(folder = %entry.path().display(), %error, "cannot remove");
+            tracing::warn!(folder = %entry.path().display(), %error, "cannot remove the folder of a deleted pod");
         }
     }
 }
@@ -132,7 +132,7 @@ struct Manager {
     entries: HashMap<String, Entry>,
     tasks: JoinSet<String>,
     shutdown: CancellationToken,
-    /// Into the manager's own queue.
+    /// Sender of the manager's own queue.
     again: mpsc::UnboundedSender<Change>,
 }
 
@@ -142,7 +142,7 @@ impl Manager {
         if let Some(entry) = self.entries.get(&uid) {
             entry.pod.send_replace(pod);
         } else if is_here(&self.host, &pod) {
-            // One that has run to its end has nothing left to do but to be let go when it is deleted.
+            // A finished pod needs a task only to finalize its deletion.
             if !is_over(&pod) || pod.metadata.deletion_timestamp.is_some() {
                 self.start(uid, pod);
             }
@@ -150,7 +150,7 @@ impl Manager {
             let again = self.again.clone();
             tokio::spawn(async move {
                 sleep(BIND_RETRY).await;
-                // Refused only at the end.
+                // Fails only after the kubelet has stopped.
                 let _ = again.send(Change::Unbound(ObjectRef::from_obj(&*pod)));
             });
         }
@@ -185,7 +185,7 @@ impl Manager {
     fn ended(&mut self, task: Result<String, JoinError>) {
         match task {
             Ok(uid) => drop(self.entries.remove(&uid)),
-            Err(error) => tracing::error!(%error, "the task of a pod ended unexpectedly"),
+            Err(error) => tracing::error!(%error, "pod task panicked"),
         }
     }
 }

@@ -25,13 +25,13 @@ use crate::{Error, host::Host};
 
 /// Namespace of node Leases.
 const LEASES: &str = "kube-node-lease";
-/// Validity of the Lease in seconds, and how often it is renewed (Kubernetes: 40 and 10 seconds).
+/// Duration of the Lease in seconds, and its renewal interval (the defaults of Kubernetes).
 const LEASE_SECONDS: i32 = 40;
 const RENEW: Duration = Duration::from_secs(10);
-/// Pods a node may have (Kubernetes' default).
+/// Maximum number of pods per node (the default of Kubernetes).
 const MAX_PODS: u32 = 110;
 
-/// Labels of the node called `name`.
+/// Labels of the node `name`.
 pub(crate) fn labels(name: &str) -> BTreeMap<String, String> {
     let architecture = architecture();
     [
@@ -45,7 +45,7 @@ pub(crate) fn labels(name: &str) -> BTreeMap<String, String> {
     .collect()
 }
 
-/// Go's name of the processor architecture, which Kubernetes uses.
+/// The `GOARCH` name of the processor architecture, as Kubernetes uses it.
 fn architecture() -> &'static str {
     match std::env::consts::ARCH {
         "x86_64" => "amd64",
@@ -54,10 +54,10 @@ fn architecture() -> &'static str {
     }
 }
 
-/// Create the Node, or bring it up to date.
+/// Creates or updates the Node.
 ///
 /// # Errors
-/// The API refuses.
+/// Returns an error if the API server rejects a request.
 pub(crate) async fn register(host: &Host) -> Result<Node, Error> {
     let name = &host.config.node_name;
     let nodes: Api<Node> = Api::all(host.client.clone());
@@ -142,19 +142,19 @@ fn status(host: &Host) -> k8s_openapi::api::core::v1::NodeStatus {
                 "MemoryPressure",
                 "False",
                 "KubeletHasSufficientMemory",
-                "memory is not watched here",
+                "memory is not monitored in this cluster",
             ),
             condition(
                 "DiskPressure",
                 "False",
                 "KubeletHasNoDiskPressure",
-                "disk space is not watched here",
+                "disk space is not monitored in this cluster",
             ),
             condition(
                 "PIDPressure",
                 "False",
                 "KubeletHasSufficientPID",
-                "process ids are not watched here",
+                "process ids are not monitored in this cluster",
             ),
             condition(
                 "Ready",
@@ -189,14 +189,14 @@ fn memory_kib() -> u64 {
         .unwrap_or(0)
 }
 
-/// Renew the node's Lease for ever. The Node itself is not written again: its Lease is its heartbeat.
+/// Renews the node's Lease forever. The Lease is the heartbeat; the Node's status is not updated again.
 pub(crate) async fn keep_lease(host: &Host, node: &Node) {
     host.events
         .emit_on(node, Occurrence::normal("Starting", "Starting kubelet."));
     loop {
         tokio::time::sleep(RENEW).await;
         if let Err(failure) = renew(host, node).await {
-            tracing::warn!(node = node.name_any(), %failure, "cannot renew the lease");
+            tracing::warn!(node = node.name_any(), %failure, "cannot renew the node's lease");
         }
     }
 }

@@ -1,4 +1,4 @@
-//! The scheduler of a cluster with one node: a pod either fits here or waits.
+//! The scheduler of a single-node cluster: a pod fits the node or stays pending.
 
 use std::collections::BTreeMap;
 
@@ -14,9 +14,10 @@ use serde_json::json;
 
 use crate::{host::Host, node};
 
-/// Bind `pod` to this node if it fits, else say why not. `false` when that must be tried again.
+/// Binds `pod` to this node if it fits, otherwise reports why not. Returns `false` if a request
+/// failed and must be retried.
 ///
-/// The node's name is patched into the pod: the embedded API server has no `binding` subresource.
+/// Binding patches `spec.nodeName`, as the embedded API server has no `binding` subresource.
 pub(crate) async fn bind(host: &Host, pod: &Pod) -> bool {
     let Some(spec) = pod.spec.as_ref().filter(|spec| is_ours(pod, spec)) else {
         return true;
@@ -55,7 +56,7 @@ pub(crate) async fn bind(host: &Host, pod: &Pod) -> bool {
     match result.map_err(ApiFailure::from) {
         Err(failure) if failure.is_not_found() || failure.is_conflict() => true,
         Err(failure) => {
-            tracing::warn!(pod = name, %failure, "cannot bind; trying again");
+            tracing::warn!(pod = name, %failure, "cannot bind the pod; retrying");
             false
         }
         Ok(_) => true,
@@ -83,8 +84,8 @@ fn is_known_unschedulable(pod: &Pod) -> bool {
         .any(|c| c.type_ == "PodScheduled" && c.reason.as_deref() == Some("Unschedulable"))
 }
 
-/// Whether `nodeSelector` and the required node affinity accept a node. Terms are alternatives,
-/// the requirements of a term must all hold.
+/// Returns whether `nodeSelector` and the required node affinity match a node. Terms are ORed, the
+/// requirements of a term are ANDed.
 fn fits(spec: &PodSpec, labels: &BTreeMap<String, String>, name: &str) -> bool {
     let selected = spec
         .node_selector
@@ -112,7 +113,7 @@ fn fits(spec: &PodSpec, labels: &BTreeMap<String, String>, name: &str) -> bool {
 fn accepts(term: &NodeSelectorTerm, labels: &BTreeMap<String, String>, name: &str) -> bool {
     let expressions: Vec<_> = term.match_expressions.iter().flatten().collect();
     let fields: Vec<_> = term.match_fields.iter().flatten().collect();
-    // A term without requirements matches nothing.
+    // An empty term matches nothing.
     !(expressions.is_empty() && fields.is_empty())
         && expressions.iter().all(|requirement| {
             holds(

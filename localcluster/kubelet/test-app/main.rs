@@ -1,11 +1,16 @@
-//! A program for pods of the integration tests: serves HTTP on `BIND_ADDRESS`:`PORT` and misbehaves
-//! on request.
+//! The program that pods run in the integration tests. It serves HTTP on `BIND_ADDRESS`:`PORT` and
+//! misbehaves on request.
 //!
-//! Environment: `EXIT` ends it at once with that code; `READY_AFTER` milliseconds until `/ready`
-//! answers 200; `DRAIN` milliseconds it goes on serving after SIGTERM; `STUBBORN` ignores SIGTERM.
+//! Environment:
+//! - `EXIT`: exits immediately with that code.
+//! - `READY_AFTER`: milliseconds until `/ready` returns 200.
+//! - `DRAIN`: milliseconds for which it keeps serving after SIGTERM.
+//! - `STUBBORN`: ignores SIGTERM.
 //!
-//! Arguments: `exit CODE` ends it; `shim …` is the kubelet's shim; `parent` starts itself as a child
-//! through the shim, prints the child's process id and waits.
+//! Arguments:
+//! - `exit CODE`: exits.
+//! - `shim …`: acts as the kubelet's shim.
+//! - `parent`: starts itself as a child through the shim, prints the child's process id and waits.
 
 use std::{
     env,
@@ -69,7 +74,7 @@ async fn main() -> std::io::Result<()> {
         tokio::select! {
             accepted = listener.accept() => drop(tokio::spawn(answer(accepted?.0, begun))),
             _ = term.recv(), if !draining => {
-                println!("asked to end");
+                println!("received SIGTERM");
                 draining = true;
                 let drain = number("DRAIN").unwrap_or(0);
                 let stubborn = env::var("STUBBORN").is_ok();
@@ -127,6 +132,6 @@ async fn answer(mut stream: TcpStream, begun: Instant) {
         "HTTP/1.1 {status} x\r\ncontent-length: {}\r\nconnection: close\r\n\r\n",
         body.len()
     );
-    // A caller that went away needs no answer.
+    // Fails if the client has disconnected.
     let _ = stream.write_all(format!("{head}{body}").as_bytes()).await;
 }

@@ -1,20 +1,20 @@
-//! What Envoy's admin interface tells about the files Envoy was given.
+//! Envoy's admin interface: which version of each file is in effect.
 
 use std::{collections::BTreeMap, io, net::SocketAddr};
 
 use localcluster_shared::http::{self, Method};
 use serde_json::Value;
 
-/// Statistics that tell which version of each file is in force.
+/// Selects the statistics with the version in effect and the number of rejections of each file.
 const QUERY: &str = "/stats?format=json&type=All&filter=^(cluster_manager|http\\..*\\.rds\\..*)\\.(cds\\.)?\
      (version_text|update_rejected|warming_clusters)$";
 
 /// State of one file.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Source {
-    /// Version in force; empty before the first.
+    /// Version in effect. Empty before the first.
     pub(crate) version: String,
-    /// How often Envoy refused the file since its start.
+    /// Number of rejections of the file since Envoy started.
     pub(crate) rejected: u64,
 }
 
@@ -22,12 +22,12 @@ pub(crate) struct Source {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Sources {
     by_name: BTreeMap<String, Source>,
-    /// Clusters that wait for their endpoints.
+    /// Number of clusters that wait for their endpoints.
     pub(crate) warming: u64,
 }
 
 impl Sources {
-    /// State of `clusters`, `outbound` or `ingress`.
+    /// The state of `clusters`, `outbound` or `ingress`.
     pub(crate) fn get(&self, name: &str) -> Source {
         self.by_name.get(name).cloned().unwrap_or_default()
     }
@@ -63,15 +63,19 @@ impl Sources {
     }
 }
 
-/// The state now.
+/// Reads the current state.
 pub(crate) async fn sources(admin: SocketAddr) -> io::Result<Sources> {
     let (status, body) = http::request(Method::GET, admin, QUERY).await?;
     Sources::parse(&body)
         .filter(|_| status.is_success())
-        .ok_or_else(|| io::Error::other(format!("{admin} answered {status} without statistics")))
+        .ok_or_else(|| {
+            io::Error::other(format!(
+                "Envoy's admin interface at {admin} returned status {status} and no statistics"
+            ))
+        })
 }
 
-/// Whether Envoy has read its first configuration and serves requests.
+/// True once Envoy has read its first configuration and serves requests.
 pub(crate) async fn is_live(admin: SocketAddr) -> bool {
     matches!(
         http::request(Method::GET, admin, "/ready").await,

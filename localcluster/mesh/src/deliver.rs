@@ -1,5 +1,5 @@
-//! Hands Envoy its files: only those that changed, each replaced in one step, in an order in which no
-//! request meets a route whose cluster is not there yet or no longer.
+//! Writes Envoy's files: only those that changed, each replaced atomically, in an order in which no route ever
+//! refers to a cluster that is missing.
 
 use std::{
     collections::BTreeMap,
@@ -22,39 +22,39 @@ const CLUSTER: &str = "envoy.config.cluster.v3.Cluster";
 const ENDPOINTS: &str = "envoy.config.endpoint.v3.ClusterLoadAssignment";
 const ROUTES: &str = "envoy.config.route.v3.RouteConfiguration";
 
-/// How long Envoy may take to say what it makes of a file. It takes milliseconds; a machine under load
-/// may be slower, and then the delivery goes on without an answer.
-const PATIENCE: Duration = Duration::from_secs(5);
-/// Time between looks at the statistics.
-const LOOK_AGAIN: Duration = Duration::from_millis(2);
+/// How long to wait for Envoy to accept or reject a file. It normally takes milliseconds. On a machine under load it
+/// may take longer; the delivery then continues without a confirmation.
+const CONFIRM_TIMEOUT: Duration = Duration::from_secs(5);
+/// Interval between reads of the statistics.
+const POLL_INTERVAL: Duration = Duration::from_millis(2);
 
-/// What Envoy made of a delivery.
+/// Envoy's verdict on a delivery.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Verdict {
-    /// Everything is in force.
+    /// Everything is in effect.
     Accepted,
-    /// Routes were refused; Envoy keeps the ones before.
+    /// Routes were rejected; Envoy keeps the old ones.
     RoutesRejected,
-    /// Clusters were refused; Envoy keeps the ones before.
+    /// Clusters were rejected; Envoy keeps the old ones.
     ClustersRejected,
-    /// Envoy does not run, or gave no answer in time.
+    /// Envoy does not run, or has not confirmed the files in time.
     Unknown,
 }
 
-/// The files as Envoy has them.
+/// The files that Envoy reads.
 #[derive(Debug)]
 pub(crate) struct Delivery {
     folder: PathBuf,
     admin: SocketAddr,
     version: u64,
-    /// Resources and version last written, by file name.
+    /// The resources and version last written, by file name.
     written: BTreeMap<String, (Vec<Value>, u64)>,
-    /// Clusters by name, as last written.
+    /// The clusters last written, by name.
     clusters: BTreeMap<String, Value>,
 }
 
 impl Delivery {
-    /// Start with an empty folder: files of an earlier run may speak of pods that are gone.
+    /// Empties the folder: files of an earlier run may refer to pods that no longer exist.
     pub(crate) fn open(folder: PathBuf, admin: SocketAddr) -> Result<Self, Error> {
         let failed = |source| Error::Write {
             path: folder.clone(),
@@ -73,7 +73,7 @@ impl Delivery {
         })
     }
 
-    /// Make `resources` the configuration. `live`: Envoy runs and can be asked what it took.
+    /// Writes `resources` as Envoy's configuration. `live` means that Envoy runs and can confirm it.
     pub(crate) async fn deliver(
         &mut self,
         resources: &Resources,
@@ -86,7 +86,7 @@ impl Delivery {
                 vec![endpoints.clone()],
             )?;
         }
-        // First the clusters of both the old and the new routes, then the routes, then what is left.
+        // First the clusters of both the old and the new routes, then the routes, then only the new clusters.
         let mut all = resources.clusters.clone();
         for (name, cluster) in &self.clusters {
             all.entry(name.clone()).or_insert_with(|| cluster.clone());
@@ -96,8 +96,8 @@ impl Delivery {
         } else {
             None
         };
-        // An earlier file may still wait for Envoy's word.
-        let waits = before.as_ref().is_some_and(|before| {
+        // Envoy may not have confirmed an earlier file yet.
+        let pending = before.as_ref().is_some_and(|before| {
             let mut names = resources.routes.keys();
             !names.all(|name| self.is_in_force(name, before))
         });
@@ -112,10 +112,10 @@ impl Delivery {
         if changed && verdict != Verdict::ClustersRejected {
             let names: Vec<&str> = resources.routes.keys().copied().collect();
             verdict = self.confirm(&names, before.as_ref()).await;
-        } else if waits && verdict == Verdict::Accepted {
+        } else if pending && verdict == Verdict::Accepted {
             verdict = Verdict::Unknown;
         }
-        // Refused routes leave the old ones in force, which may need every old cluster.
+        // If the new routes are rejected, the old ones stay in effect, and they may need every old cluster.
         if verdict == Verdict::RoutesRejected {
             self.clusters = all;
         } else {
@@ -127,7 +127,7 @@ impl Delivery {
         Ok(verdict)
     }
 
-    /// What Envoy, just started, made of the files it found.
+    /// The verdict of a freshly started Envoy on the files it found.
     pub(crate) async fn verify(&self) -> Verdict {
         let names = ["clusters", OUTBOUND, INGRESS];
         let is_written = |name: &&str| self.written.contains_key(&format!("{name}.json"));
@@ -135,12 +135,12 @@ impl Delivery {
         self.confirm(&names, Some(&admin::Sources::default())).await
     }
 
-    /// Wait for Envoy's word on the named files; `before` is its state before they were written.
+    /// Waits until Envoy accepts or rejects the named files. `before` is its state before they were written.
     async fn confirm(&self, names: &[&str], before: Option<&admin::Sources>) -> Verdict {
         let Some(before) = before else {
             return Verdict::Unknown;
         };
-        let deadline = Instant::now() + PATIENCE;
+        let deadline = Instant::now() + CONFIRM_TIMEOUT;
         while Instant::now() < deadline {
             let Ok(now) = admin::sources(self.admin).await else {
                 return Verdict::Unknown;
@@ -156,19 +156,22 @@ impl Delivery {
             if names.iter().all(is_in_force) && now.warming == 0 {
                 return Verdict::Accepted;
             }
-            sleep(LOOK_AGAIN).await;
+            sleep(POLL_INTERVAL).await;
         }
-        tracing::warn!(?names, "Envoy has not said what it makes of its files");
+        tracing::warn!(
+            ?names,
+            "Envoy has neither accepted nor rejected these files in time"
+        );
         Verdict::Unknown
     }
 
-    /// Whether Envoy uses the named file as it was last written.
+    /// True if Envoy uses the last written version of the named file.
     fn is_in_force(&self, name: &str, now: &admin::Sources) -> bool {
         let written = self.written.get(&format!("{name}.json"));
         written.is_some_and(|(_, version)| now.get(name).version == version.to_string())
     }
 
-    /// Replace a file if its resources changed. Returns whether they did.
+    /// Replaces a file if its resources changed. Returns true if they did.
     fn write(&mut self, file: &str, type_name: &str, resources: Vec<Value>) -> Result<bool, Error> {
         if self
             .written
@@ -193,14 +196,14 @@ impl Delivery {
                 .strip_prefix("endpoints/")
                 .is_none_or(|name| resources.endpoints.contains_key(name));
             if !keep && let Err(error) = fs::remove_file(folder.join(file)) {
-                tracing::warn!(file, %error, "cannot remove");
+                tracing::warn!(file, %error, "cannot remove a file of old endpoints");
             }
             keep
         });
     }
 }
 
-/// Write beside `path` and move it there: Envoy watches for the move and never sees half a file.
+/// Writes a temporary file next to `path` and renames it: Envoy watches for the rename and never reads a partial file.
 pub(crate) fn replace(path: &Path, content: &Value) -> Result<(), Error> {
     let draft = path.with_extension("draft");
     fs::write(&draft, content.to_string())

@@ -15,28 +15,28 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    answer::Answers,
     config::{Config, Error},
     deliver::{Delivery, Verdict},
     envoy::{self, Envoy},
     model::{Memory, RouteObject, ServiceName},
     render::{Rendered, Settings, render},
+    status_writer::StatusWriter,
     watch::Stores,
 };
 
 /// Changes that arrive within this time are rendered together.
 const DEBOUNCE: Duration = Duration::from_millis(3);
-/// Time after which Envoy is asked again when it has not said what it makes of its files.
-const LOOK_AGAIN: Duration = Duration::from_secs(1);
+/// Delay before the next check when Envoy has not confirmed its files.
+const RETRY_INTERVAL: Duration = Duration::from_secs(1);
 
-/// Run Envoy on what the API server behind `client` says, until `shutdown`.
+/// Runs Envoy with a configuration made from the objects behind `client`, until `shutdown`.
 ///
-/// The CustomResourceDefinitions of [`crds`](crate::crds()) should be applied before; until they are,
-/// Envoy is not started, because routes that exist could not be seen.
+/// Apply the CustomResourceDefinitions of [`crds`](crate::crds()) first. Envoy does not start without them, because
+/// existing routes would be missing from its configuration.
 ///
 /// # Errors
-/// Envoy is not there, one of its addresses is taken, or a file cannot be written. When Envoy dies later,
-/// it is started again.
+/// Envoy is not found, one of its addresses is in use, or a file cannot be written. If Envoy dies later, it is
+/// restarted.
 pub async fn run(config: Config, client: Client, shutdown: CancellationToken) -> Result<(), Error> {
     let program = envoy::preflight(&config).await?;
     let write_error = |source| Error::Write {
@@ -44,7 +44,7 @@ pub async fn run(config: Config, client: Client, shutdown: CancellationToken) ->
         source,
     };
     fs::create_dir_all(&config.state_dir).map_err(write_error)?;
-    // Envoy runs in its own folder, so its paths must be absolute.
+    // Envoy's working directory is its state folder, so its paths must be absolute.
     let state_dir = config.state_dir.canonicalize().map_err(write_error)?;
     let settings = Settings {
         folder: state_dir.join("xds"),
@@ -68,9 +68,9 @@ pub async fn run(config: Config, client: Client, shutdown: CancellationToken) ->
         stores,
         memory: Memory::default(),
         reporter: Reporter::new(client.clone(), "localcluster-mesh"),
-        answers: Answers::new(client),
+        status_writer: StatusWriter::new(client),
         log: state_dir.join(envoy::LOG),
-        refusals: 0,
+        rejections: 0,
         settings,
     };
     mesh.update(false).await?;
@@ -104,10 +104,10 @@ struct Mesh {
     settings: Settings,
     memory: Memory,
     reporter: Reporter,
-    answers: Answers,
+    status_writer: StatusWriter,
     log: PathBuf,
-    /// Refusals in the log that were read.
-    refusals: usize,
+    /// Rejections in the log that were read so far.
+    rejections: usize,
 }
 
 impl Mesh {
@@ -140,7 +140,7 @@ impl Mesh {
         }
     }
 
-    /// Bring Envoy up to date. Returns when to call again although nothing changed.
+    /// Brings Envoy up to date. Returns the time of the next call if one is needed without a change.
     async fn update(&mut self, live: bool) -> Result<Option<Instant>, Error> {
         let (mut rendered, mut problems) = self.render();
         let started = Instant::now();
@@ -149,8 +149,8 @@ impl Mesh {
         match verdict {
             Verdict::Accepted | Verdict::Unknown => {}
             Verdict::ClustersRejected => {
-                let words = self.words().await;
-                tracing::error!("Envoy refused clusters and keeps those before: {words}");
+                let message = self.rejection_message().await;
+                tracing::error!("Envoy rejected new clusters and keeps the old ones: {message}");
             }
             Verdict::RoutesRejected => {
                 in_force = self.hold_back(&rendered).await?;
@@ -161,14 +161,14 @@ impl Mesh {
         let later = self.reporter.report(&problems);
         match in_force {
             Verdict::Accepted if live => {
-                // Only now: who waits for a route to be accepted may send requests at once.
-                let objects = self.stores.answered();
-                self.answers.answer(objects, &rendered.statuses);
+                // Not earlier: a client that waits for its route to be accepted may send requests at once.
+                let objects = self.stores.with_status();
+                self.status_writer.write(objects, &rendered.statuses);
                 self.memory.last_good = rendered.used;
                 Ok(later)
             }
             Verdict::Unknown if live => {
-                let soon = Instant::now() + LOOK_AGAIN;
+                let soon = Instant::now() + RETRY_INTERVAL;
                 Ok(Some(later.map_or(soon, |later| later.min(soon))))
             }
             _ => Ok(later),
@@ -194,32 +194,34 @@ impl Mesh {
         (rendered, problems)
     }
 
-    /// Envoy refused the routes: hold back what changed since it last accepted them, then let each
-    /// change in again by itself, so that only the one it cannot take stays out.
+    /// Handles rejected routes: withdraws all changes since Envoy last accepted the routes, then adds the changes
+    /// back one at a time, so that only those that Envoy rejects stay out.
     ///
-    /// Returns what Envoy made of what is left.
+    /// Returns Envoy's verdict on the remaining routes.
     async fn hold_back(&mut self, rendered: &Rendered) -> Result<Verdict, Error> {
-        let words = self.words().await;
-        // By generation: a status changes nothing that Envoy is told.
+        let message = self.rejection_message().await;
+        // Compare generations: a change of the status does not change Envoy's configuration.
         let good = |object: &ObjectId| self.memory.last_good.get(&object.uid).map(RouteObject::id);
         let used = rendered.used.values().map(RouteObject::id);
         let suspects: Vec<ObjectId> = used
             .filter(|object| good(object).as_ref() != Some(object))
             .collect();
         if suspects.is_empty() {
-            tracing::error!("Envoy refused routes and keeps those before: {words}");
+            tracing::error!("Envoy rejected new routes and keeps the old ones: {message}");
             return Ok(Verdict::RoutesRejected);
         }
         for suspect in &suspects {
-            self.memory.rejected.insert(suspect.clone(), words.clone());
+            self.memory
+                .rejected
+                .insert(suspect.clone(), message.clone());
         }
         let mut verdict = self.try_routes().await?;
         if suspects.len() > 1 {
             for suspect in suspects {
                 self.memory.rejected.remove(&suspect);
                 if self.try_routes().await? == Verdict::RoutesRejected {
-                    let words = self.words().await;
-                    self.memory.rejected.insert(suspect, words);
+                    let message = self.rejection_message().await;
+                    self.memory.rejected.insert(suspect, message);
                 }
             }
             verdict = self.try_routes().await?;
@@ -236,16 +238,16 @@ impl Mesh {
         Ok(verdict)
     }
 
-    /// What Envoy said about the file it just refused. The log is written by another task, so it may
-    /// come a moment later than the counter.
-    async fn words(&mut self) -> String {
+    /// Envoy's message about the file it just rejected. Another task writes the log, so the message may appear
+    /// shortly after the counter.
+    async fn rejection_message(&mut self) -> String {
         let deadline = Instant::now() + Duration::from_secs(1);
         loop {
             let text = fs::read_to_string(&self.log).unwrap_or_default();
-            let refusals = refusals(&text);
-            if refusals.len() != self.refusals || Instant::now() >= deadline {
-                self.refusals = refusals.len();
-                let last = refusals.last().cloned();
+            let rejections = rejections(&text);
+            if rejections.len() != self.rejections || Instant::now() >= deadline {
+                self.rejections = rejections.len();
+                let last = rejections.last().cloned();
                 return last.unwrap_or_else(|| format!("see {}", self.log.display()));
             }
             sleep(Duration::from_millis(5)).await;
@@ -260,8 +262,8 @@ async fn until(time: Option<Instant>) {
     }
 }
 
-/// The refusals in Envoy's log, without what stands before the message.
-fn refusals(log: &str) -> Vec<String> {
+/// The messages of all rejections in Envoy's log.
+fn rejections(log: &str) -> Vec<String> {
     let lines = log
         .lines()
         .filter_map(|line| line.split_once("update rejected: "));

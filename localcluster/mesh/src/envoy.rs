@@ -1,4 +1,4 @@
-//! The Envoy process: its command line, and whether it is live.
+//! The Envoy process: its command line and its liveness.
 
 use std::{
     ffi::OsStr,
@@ -21,10 +21,10 @@ use crate::{
     render::{Settings, bootstrap},
 };
 
-/// Envoy's worker threads: enough for tens of thousands of requests a second on one machine.
+/// Number of Envoy's worker threads. Two handle tens of thousands of requests per second.
 const WORKERS: &str = "2";
 
-/// File of Envoy's log in the state folder.
+/// Name of Envoy's log file in the state folder.
 pub(crate) const LOG: &str = "envoy.log";
 
 /// A supervised Envoy.
@@ -35,7 +35,7 @@ pub(crate) struct Envoy {
     pub(crate) live: watch::Receiver<bool>,
 }
 
-/// Check what can be checked before Envoy is started, so that the reason is told in words.
+/// Checks the program and its addresses before Envoy starts, so that a failure gets a clear error.
 pub(crate) async fn preflight(config: &Config) -> Result<PathBuf, Error> {
     let program = program::find("Envoy", "ENVOY", &config.envoy)?;
     if !config.admin.ip().is_loopback() {
@@ -50,7 +50,7 @@ pub(crate) async fn preflight(config: &Config) -> Result<PathBuf, Error> {
 }
 
 impl Envoy {
-    /// Start Envoy on the files in `settings.folder`, and again whenever it ends, until `shutdown`.
+    /// Starts Envoy on the files in `settings.folder` and restarts it whenever it ends, until `shutdown`.
     pub(crate) fn start(
         program: &Path,
         config: &Config,
@@ -68,7 +68,7 @@ impl Envoy {
                 file.as_os_str(),
                 "--concurrency".as_ref(),
                 WORKERS.as_ref(),
-                // Hot restart needs shared memory named by a number that another Envoy may use.
+                // Hot restart uses shared memory whose id another Envoy may already use.
                 "--disable-hot-restart".as_ref(),
                 "--log-level".as_ref(),
                 "warning".as_ref(),
@@ -90,7 +90,7 @@ impl Envoy {
         Ok(Self { supervisor, live })
     }
 
-    /// Wait until Envoy has ended after shutdown.
+    /// Waits until Envoy has ended after shutdown.
     pub(crate) async fn stopped(self) {
         self.supervisor.stopped().await;
     }

@@ -1,5 +1,4 @@
-//! The mesh as plain data: which Services exist, which pods are behind them, and which objects say
-//! how to reach them.
+//! The mesh as plain data: Services, the pods behind them, and the objects that route requests to them.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -26,7 +25,7 @@ const SERVICE_LABEL: &str = "kubernetes.io/service-name";
 /// Workload of a Service that has never had a pod.
 pub const UNKNOWN_WORKLOAD: &str = "unknown";
 
-/// Everything the configuration of Envoy is made from, as it was at one moment.
+/// All objects that Envoy's configuration is made from, at one point in time.
 #[derive(Clone, Debug, Default)]
 pub struct Snapshot {
     /// All Services.
@@ -49,30 +48,30 @@ pub struct Snapshot {
     pub gateway_classes: Vec<Arc<GatewayClass>>,
     /// All namespaces.
     pub namespaces: Vec<Arc<Namespace>>,
-    /// What was learnt from earlier snapshots.
+    /// State kept from earlier snapshots.
     pub memory: Memory,
 }
 
-/// What one rendering leaves to the next.
+/// State that one rendering passes to the next.
 #[derive(Clone, Debug, Default)]
 pub struct Memory {
-    /// By uid, the last version of each object with routes that Envoy accepted.
+    /// The last version of each route object that Envoy accepted, by uid.
     pub last_good: BTreeMap<String, RouteObject>,
-    /// Versions that Envoy refused, with its words.
+    /// The versions that Envoy rejected, with its message.
     pub rejected: BTreeMap<ObjectId, String>,
 }
 
 /// An object with routes.
 #[derive(Clone, Debug)]
 pub enum RouteObject {
-    /// Of Istio.
+    /// Istio's.
     VirtualService(Arc<VirtualService>),
-    /// Of the Gateway API.
+    /// The Gateway API's.
     HttpRoute(Arc<HTTPRoute>),
 }
 
 impl RouteObject {
-    /// Which object, in which generation.
+    /// Identifies the object and its generation.
     pub fn id(&self) -> ObjectId {
         match self {
             Self::VirtualService(object) => ObjectId::of(&**object),
@@ -91,8 +90,8 @@ pub struct ServiceName {
 }
 
 impl ServiceName {
-    /// The Service that `host` means in an object of `namespace`: `name`, `name.ns`, `name.ns.svc` or
-    /// `name.ns.svc.cluster.local`. `None` for any other form.
+    /// Parses the name of a Service as it appears in an object of `namespace`: `name`, `name.ns`, `name.ns.svc` or
+    /// `name.ns.svc.cluster.local`. Returns `None` for any other form.
     pub fn parse(host: &str, namespace: &str) -> Option<Self> {
         let mut labels = host.split('.');
         let name = labels.next()?;
@@ -111,8 +110,8 @@ impl ServiceName {
         })
     }
 
-    /// The names a client may use for it. The bare name belongs to namespace `default`: one proxy
-    /// serves all pods and cannot tell from which namespace a request comes.
+    /// The names a client may use for the Service. The bare name is reserved for namespace `default`: one proxy
+    /// serves all pods and does not know from which namespace a request comes.
     pub fn domains(&self) -> Vec<String> {
         let Self { namespace, name } = self;
         let bare = (namespace == "default").then(|| name.clone());
@@ -140,43 +139,43 @@ impl fmt::Display for ServiceName {
 /// One port of a Service.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Port {
-    /// Its name; may be empty.
+    /// Its name. May be empty.
     pub name: String,
-    /// Number clients use.
+    /// The number that clients use.
     pub number: u16,
-    /// Speaks HTTP/2 without TLS, by its `appProtocol` or the beginning of its name.
+    /// True for HTTP/2 without TLS, according to the `appProtocol` or the prefix of the name.
     pub http2: bool,
-    /// Where ready pods listen.
+    /// The endpoints of ready pods.
     pub endpoints: BTreeSet<Endpoint>,
 }
 
-/// A place where a ready pod listens.
+/// An address and port on which a ready pod listens.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Endpoint {
     /// IP address.
     pub address: String,
     /// Port.
     pub port: u16,
-    /// Labels of the pod; empty for an endpoint that is no pod.
+    /// Labels of the pod. Empty for an endpoint that is not a pod.
     pub labels: Arc<BTreeMap<String, String>>,
 }
 
-/// A Service as the mesh sees it.
+/// A Service, joined with its pods.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct MeshService {
     /// Cluster IPs.
     pub addresses: Vec<String>,
     /// TCP ports in the order of the object.
     pub ports: Vec<Port>,
-    /// Deployment behind it, [`UNKNOWN_WORKLOAD`] while none of its pods is ready: a request that is
-    /// refused for want of a pod never reached a workload, so it must not count against one. (Istio
-    /// reports it from the source only.) A load test that goes on while a canary is scaled to zero
-    /// would otherwise spoil the success rate of the next release.
+    /// The Deployment behind the Service, or [`UNKNOWN_WORKLOAD`] while none of its pods is ready. A request that
+    /// fails for lack of a pod never reached a workload, so it must not count against one. (Istio reports it only
+    /// from the source.) Otherwise a load test that continues while a canary is scaled to zero would lower the
+    /// success rate of the next release.
     pub workload: String,
 }
 
 impl MeshService {
-    /// The port meant by a URL without one: 80, HTTP's own, or else the first.
+    /// The port for a URL without one: 80 if the Service has it, otherwise the first.
     pub fn default_port(&self) -> Option<&Port> {
         self.port(80).or(self.ports.first())
     }
@@ -190,7 +189,7 @@ impl MeshService {
 /// All Services by name.
 pub type Services = BTreeMap<ServiceName, MeshService>;
 
-/// Join Services with their slices and pods.
+/// Joins Services with their EndpointSlices and pods.
 pub fn services(snapshot: &Snapshot) -> Services {
     let pods: BTreeMap<(String, String), &Pod> = snapshot
         .pods
@@ -299,15 +298,15 @@ fn pod_of<'a>(endpoint: &SliceEndpoint, slice: &EndpointSlice, pods: &Pods<'a>) 
     pods.get(&(namespace, target.name.clone()?)).copied()
 }
 
-/// Ready, and not about to stop.
+/// True if the endpoint is ready and not terminating.
 fn takes_requests(endpoint: &SliceEndpoint, pod: Option<&Pod>) -> bool {
     let conditions = endpoint.conditions.clone().unwrap_or_default();
-    // A pod that is being deleted is told to stop at this moment; the slice says so a little later.
+    // The kubelet stops a deleted pod at once; the EndpointSlice is updated a little later.
     let deleted = pod.is_some_and(|pod| pod.metadata.deletion_timestamp.is_some());
     conditions.ready.unwrap_or(true) && !conditions.terminating.unwrap_or(false) && !deleted
 }
 
-/// The workload most ready pods behind the slices belong to. Ties go to the first name.
+/// The workload with the most ready pods in `slices`. On a tie the first name wins.
 fn workload(slices: &[&EndpointSlice], pods: &Pods<'_>) -> Option<String> {
     let mut counts: BTreeMap<String, usize> = BTreeMap::new();
     for slice in slices {
@@ -325,7 +324,7 @@ fn workload(slices: &[&EndpointSlice], pods: &Pods<'_>) -> Option<String> {
         .map(|(name, _)| name)
 }
 
-/// Deployment of a pod: its ReplicaSet's name without the hash; or else its owner; or else itself.
+/// The workload of a pod: its ReplicaSet's name without the hash, otherwise its owner, otherwise the pod itself.
 fn owner(pod: &Pod) -> String {
     let Some(owner) = pod
         .owner_references()

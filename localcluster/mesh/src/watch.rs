@@ -1,4 +1,4 @@
-//! Local copies of every object the configuration is made from.
+//! Local copies of all objects that Envoy's configuration is made from.
 
 use std::{collections::BTreeSet, sync::Arc};
 
@@ -18,10 +18,10 @@ use localcluster_shared::{
 use tokio::{sync::Notify, task::JoinSet};
 
 use crate::{
-    answer::Answered,
     gateway_api::{self, GatewayClass, HTTPRoute},
     istio::{DestinationRule, Gateway, VirtualService},
     model::{Memory, Snapshot},
+    status_writer::StatusStores,
 };
 
 /// The copies.
@@ -31,16 +31,16 @@ pub(crate) struct Stores {
     slices: Store<EndpointSlice>,
     pods: Store<Pod>,
     namespaces: Store<Namespace>,
-    // Custom objects are read one by one: one that does not fit its type must not keep the others
-    // from being listed.
+    // Custom objects are parsed one by one: an object that does not fit its type must not keep the others from being
+    // listed.
     virtual_services: Store<DynamicObject>,
     destination_rules: Store<DynamicObject>,
     gateways: Store<DynamicObject>,
-    answered: Answered,
+    with_status: StatusStores,
 }
 
 impl Stores {
-    /// Begin to watch; `changed` is notified, the tasks end with `tasks`.
+    /// Starts the watches. They notify `changed` and end with `tasks`.
     pub(crate) fn watch(client: &Client, changed: &Arc<Notify>, tasks: &mut JoinSet<()>) -> Self {
         let mut custom = |kind: ApiResource| {
             let api = Api::all_with(client.clone(), &kind);
@@ -50,7 +50,7 @@ impl Stores {
             virtual_services: custom(ApiResource::erase::<VirtualService>(&())),
             destination_rules: custom(ApiResource::erase::<DestinationRule>(&())),
             gateways: custom(ApiResource::erase::<Gateway>(&())),
-            answered: Answered {
+            with_status: StatusStores {
                 http_routes: custom(ApiResource::erase::<HTTPRoute>(&())),
                 gateways: custom(ApiResource::erase::<gateway_api::Gateway>(&())),
                 classes: custom(ApiResource::erase::<GatewayClass>(&())),
@@ -62,10 +62,10 @@ impl Stores {
         }
     }
 
-    /// Wait until every copy is complete: a configuration made from a part of the objects would
-    /// send requests to the wrong place.
+    /// Waits until every copy is complete. A configuration made from only some of the objects would send requests
+    /// to the wrong pods.
     pub(crate) async fn complete(&self) {
-        // Fails only when the watching tasks are gone, at shutdown.
+        // Fails only at shutdown, when the watches have ended.
         let _ = tokio::join!(
             self.services.wait_until_ready(),
             self.slices.wait_until_ready(),
@@ -74,18 +74,18 @@ impl Stores {
             self.virtual_services.wait_until_ready(),
             self.destination_rules.wait_until_ready(),
             self.gateways.wait_until_ready(),
-            self.answered.http_routes.wait_until_ready(),
-            self.answered.gateways.wait_until_ready(),
-            self.answered.classes.wait_until_ready(),
+            self.with_status.http_routes.wait_until_ready(),
+            self.with_status.gateways.wait_until_ready(),
+            self.with_status.classes.wait_until_ready(),
         );
     }
 
-    /// Objects whose status this mesh writes.
-    pub(crate) fn answered(&self) -> &Answered {
-        &self.answered
+    /// The objects whose status this mesh writes.
+    pub(crate) fn with_status(&self) -> &StatusStores {
+        &self.with_status
     }
 
-    /// Everything as it is now, and what could not be read.
+    /// The current objects, and a problem for each that cannot be parsed.
     pub(crate) fn snapshot(&self, memory: Memory) -> (Snapshot, BTreeSet<Problem>) {
         let mut problems = BTreeSet::new();
         let snapshot = Snapshot {
@@ -95,9 +95,9 @@ impl Stores {
             virtual_services: parse(&self.virtual_services, &mut problems),
             destination_rules: parse(&self.destination_rules, &mut problems),
             gateways: parse(&self.gateways, &mut problems),
-            http_routes: parse(&self.answered.http_routes, &mut problems),
-            api_gateways: parse(&self.answered.gateways, &mut problems),
-            gateway_classes: parse(&self.answered.classes, &mut problems),
+            http_routes: parse(&self.with_status.http_routes, &mut problems),
+            api_gateways: parse(&self.with_status.gateways, &mut problems),
+            gateway_classes: parse(&self.with_status.classes, &mut problems),
             namespaces: self.namespaces.state(),
             memory,
         };

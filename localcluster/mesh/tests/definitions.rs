@@ -1,4 +1,4 @@
-//! The CustomResourceDefinitions, as an API server takes them and holds objects against them.
+//! The CustomResourceDefinitions, and how an API server validates objects with them.
 #![allow(clippy::unwrap_used, clippy::panic)]
 
 use hyper::Request;
@@ -9,10 +9,10 @@ use localcluster_mesh::{crds, gateway_api};
 use serde_json::{Value, json};
 
 #[test]
-fn the_definitions_are_these() {
+fn the_definitions_match_their_golden_files() {
     for mut definition in crds() {
         for version in &mut definition.spec.versions {
-            // The same schema stands in every version.
+            // All versions have the same schema.
             if !version.storage {
                 version.schema = None;
             }
@@ -30,10 +30,13 @@ fn missing(upstream: &Value, own: &Value, path: &str, found: &mut Vec<String>) {
     if own["x-kubernetes-preserve-unknown-fields"] == true {
         return;
     }
-    // The generated types do not tell what a union of objects is.
-    let known = !upstream["type"].is_null() || own["type"] != "object";
-    if known && upstream["type"] != own["type"] {
-        found.push(format!("{path}: {} is {}", upstream["type"], own["type"]));
+    // The generated types have no type for a union of objects.
+    let is_typed = !upstream["type"].is_null() || own["type"] != "object";
+    if is_typed && upstream["type"] != own["type"] {
+        found.push(format!(
+            "{path}: {} instead of {}",
+            own["type"], upstream["type"]
+        ));
     }
     for (name, property) in upstream["properties"].as_object().into_iter().flatten() {
         missing(
@@ -57,7 +60,7 @@ fn no_field_of_the_upstream_definitions_is_missing() {
         "/../../.local/bin/upstream-definitions.json"
     );
     let text = std::fs::read_to_string(file)
-        .unwrap_or_else(|error| panic!("{file}: {error}; ./run.sh tools fetches it"));
+        .unwrap_or_else(|error| panic!("{file}: {error}; ./run.sh tools downloads it"));
     let upstream: Vec<Value> = text
         .lines()
         .map(|line| serde_json::from_str(line).unwrap())
@@ -82,7 +85,7 @@ fn no_field_of_the_upstream_definitions_is_missing() {
     assert_eq!(compared, 5);
 }
 
-/// A client of an API server that has them all.
+/// A client of an API server with all definitions.
 async fn serving_the_definitions() -> Client {
     let client = ApiServer::open(Config::default()).await.unwrap().client();
     let definitions: Api<CustomResourceDefinition> = Api::all(client.clone());
@@ -96,13 +99,13 @@ async fn serving_the_definitions() -> Client {
 }
 
 #[tokio::test]
-async fn misspelt_fields_and_wrong_types_are_refused() {
+async fn misspelt_fields_and_wrong_types_are_rejected() {
     let client = serving_the_definitions().await;
     let path = |version: &str, kind: &str| {
         let plural = format!("{}s", kind.to_lowercase());
         format!("/apis/networking.istio.io/{version}/namespaces/default/{plural}")
     };
-    // As kubectl sends it, with validation on.
+    // The request of kubectl with validation enabled.
     let create = async |version: &str, kind: &str, spec: Value| {
         let object = json!({
             "apiVersion": format!("networking.istio.io/{version}"),
@@ -174,7 +177,7 @@ async fn misspelt_fields_and_wrong_types_are_refused() {
 }
 
 #[tokio::test]
-async fn the_api_server_fills_in_what_the_gateway_api_defaults() {
+async fn the_api_server_applies_the_defaults_of_the_gateway_api() {
     let client = serving_the_definitions().await;
     let create = async |plural: &str, kind: &str, spec: Value| {
         let object = json!({

@@ -1,5 +1,4 @@
-//! Weights and statuses of the Gateway API with a real Envoy. Needs Envoy on the `PATH` or named by
-//! `ENVOY`.
+//! Weights and statuses of the Gateway API with a real Envoy. Requires Envoy on the `PATH` or in `ENVOY`.
 #![allow(clippy::unwrap_used, clippy::panic)]
 
 #[path = "support/cluster.rs"]
@@ -23,9 +22,9 @@ use requests::*;
 use serde_json::json;
 
 #[tokio::test(flavor = "multi_thread")]
-async fn weights_are_those_of_the_route_as_soon_as_it_says_accepted() {
+async fn weights_are_in_effect_as_soon_as_the_route_is_accepted() {
     let (cluster, primary, canary) = start(json!([{ "backendRefs": backends(100, 0) }])).await;
-    cluster.wait_for_answer(&[FINE, FINE]).await;
+    cluster.wait_for_status(&[ACCEPTED, ACCEPTED]).await;
     let places = [
         (cluster.proxy, "http://app/"),
         (cluster.ingress, "http://localhost:8080/"),
@@ -34,8 +33,8 @@ async fn weights_are_those_of_the_route_as_soon_as_it_says_accepted() {
         cluster
             .set_route(json!({ "rules": [{ "backendRefs": backends(100 - weight, weight) }] }))
             .await;
-        cluster.wait_for_answer(&[FINE, FINE]).await;
-        // No waiting from here on: accepted means that Envoy has it.
+        cluster.wait_for_status(&[ACCEPTED, ACCEPTED]).await;
+        // No waiting from here on: the status is written only once Envoy has the route.
         for (place, url) in places {
             let answers = split(place, url, 2_000).await;
             let difference = percent(&answers, "canary") - f64::from(weight);
@@ -53,14 +52,14 @@ async fn weights_are_those_of_the_route_as_soon_as_it_says_accepted() {
 #[tokio::test(flavor = "multi_thread")]
 async fn weights_change_under_load_without_a_failed_request() {
     let (cluster, ..) = start(json!([{ "backendRefs": backends(100, 0) }])).await;
-    cluster.wait_for_answer(&[FINE, FINE]).await;
+    cluster.wait_for_status(&[ACCEPTED, ACCEPTED]).await;
     let inside = Load::start(cluster.proxy, "http://app/", Method::POST, 2);
     let outside = Load::start(cluster.ingress, "http://localhost:8080/", Method::POST, 2);
     for weight in [10, 50, 100, 0] {
         cluster
             .set_route(json!({ "rules": [{ "backendRefs": backends(100 - weight, weight) }] }))
             .await;
-        cluster.wait_for_answer(&[FINE, FINE]).await;
+        cluster.wait_for_status(&[ACCEPTED, ACCEPTED]).await;
         inside.run_for(100).await;
     }
     for load in [inside, outside] {
@@ -71,7 +70,7 @@ async fn weights_change_under_load_without_a_failed_request() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn gateways_and_classes_say_what_they_are() {
+async fn gateways_and_classes_get_their_status() {
     let (cluster, ..) = start(json!([{ "backendRefs": backends(1, 0) }])).await;
     let classes: Api<GatewayClass> = Api::all(cluster.client.clone());
     let gateways: Api<Gateway> = Api::namespaced(cluster.client.clone(), "default");
@@ -103,12 +102,12 @@ async fn gateways_and_classes_say_what_they_are() {
         })
         .await;
     }
-    // A class that somebody deletes comes back.
+    // A deleted class is created again.
     classes
         .delete("istio", &DeleteParams::default())
         .await
         .unwrap();
-    eventually("the class again", || async {
+    eventually("the class to be created again", || async {
         classes.get_opt("istio").await.unwrap().is_some()
     })
     .await;
@@ -116,14 +115,14 @@ async fn gateways_and_classes_say_what_they_are() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_is_missing_answers_500_for_its_share_and_is_told() {
+async fn a_missing_backend_responds_with_500_for_its_share_and_is_reported() {
     let (cluster, ..) = start(json!([{ "backendRefs": [
         { "name": "app-primary", "port": 80 },
         { "name": "nowhere", "port": 80 },
     ] }]))
     .await;
     let missing = ["True", "Accepted", "False", "BackendNotFound"];
-    cluster.wait_for_answer(&[missing, missing]).await;
+    cluster.wait_for_status(&[missing, missing]).await;
     let load = Load::start(cluster.proxy, "http://app/", Method::GET, 4);
     load.run_for(1_000).await;
     let tally = load.stop().await;
@@ -140,21 +139,21 @@ async fn what_is_missing_answers_500_for_its_share_and_is_told() {
         .wait_for_event(
             "app",
             "Unresolved",
-            "spec.rules[0].backendRefs[1]: there is no Service nowhere.default",
+            "spec.rules[0].backendRefs[1]: Service nowhere.default does not exist",
         )
         .await;
-    // It comes, and takes its share.
+    // Once the Service exists, it gets its share.
     cluster.create(service("nowhere")).await;
-    cluster.wait_for_answer(&[FINE, FINE]).await;
+    cluster.wait_for_status(&[ACCEPTED, ACCEPTED]).await;
     cluster.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_route_that_becomes_wrong_stays_as_it_was_and_says_so() {
+async fn an_invalid_change_of_a_route_is_reported_and_the_old_route_stays_in_effect() {
     let (cluster, ..) = start(json!([{ "backendRefs": backends(0, 1) }])).await;
-    cluster.wait_for_answer(&[FINE, FINE]).await;
+    cluster.wait_for_status(&[ACCEPTED, ACCEPTED]).await;
     let bad_regex = json!([{ "matches": [{ "path": { "type": "RegularExpression", "value": "(" } }], "backendRefs": backends(1, 0) }]);
-    // It looks right, and only Envoy knows that there is no such command.
+    // Passes our validation; only Envoy knows that the command does not exist.
     let odd = json!([{
         "filters": [{ "type": "RequestHeaderModifier", "requestHeaderModifier": { "set": [{ "name": "x", "value": "%NO_SUCH_COMMAND%" }] } }],
         "backendRefs": backends(1, 0),
@@ -164,7 +163,7 @@ async fn a_route_that_becomes_wrong_stays_as_it_was_and_says_so() {
         (odd, "Rejected", "NO_SUCH_COMMAND"),
     ] {
         let generation = cluster.set_route(json!({ "rules": rules })).await;
-        eventually("the answer of both parents", || async {
+        eventually("the status of both parents", || async {
             let (_, parents) = cluster.parents().await;
             parents.len() == 2
                 && parents.iter().all(|parent| {
@@ -184,19 +183,19 @@ async fn a_route_that_becomes_wrong_stays_as_it_was_and_says_so() {
     cluster
         .set_route(json!({ "rules": [{ "backendRefs": backends(1, 0) }] }))
         .await;
-    cluster.wait_for_answer(&[FINE, FINE]).await;
+    cluster.wait_for_status(&[ACCEPTED, ACCEPTED]).await;
     assert_eq!(get(cluster.proxy, "http://app/").await.from(), "primary");
     cluster.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_older_virtual_service_stays_in_force_and_the_route_says_so() {
+async fn an_older_virtual_service_stays_in_effect_and_the_route_reports_the_conflict() {
     let (primary, canary) = pair().await;
     let mut objects = canary_objects(&primary, &canary);
     objects.push(virtual_service(json!([{ "route": destinations(100, 0) }])));
     objects.extend(gateways());
     let mut route = http_route(json!([{ "backendRefs": backends(0, 100) }]));
-    // The same second, or a later one: the name decides.
+    // Objects of the same second are ordered by name.
     route["metadata"]["name"] = json!("newer");
     objects.push(route);
     let cluster = Cluster::start(&objects).await;
@@ -205,15 +204,15 @@ async fn an_older_virtual_service_stays_in_force_and_the_route_says_so() {
     assert_eq!(
         get(cluster.ingress, "http://localhost/").await.from(),
         "canary",
-        "the ingress is the route's"
+        "the route must get the ingress"
     );
-    let said = |parents: &[RouteParentStatus]| {
+    let reasons = |parents: &[RouteParentStatus]| {
         let reasons = parents
             .iter()
             .map(|parent| parent.conditions[0].reason.clone());
         reasons.collect::<Vec<_>>()
     };
-    eventually("the route's word", || async {
+    eventually("the status of the route", || async {
         let status = cluster
             .routes()
             .get("newer")
@@ -221,11 +220,11 @@ async fn an_older_virtual_service_stays_in_force_and_the_route_says_so() {
             .unwrap()
             .status
             .unwrap_or_default();
-        said(&status.parents) == ["Conflicted", "Accepted"]
+        reasons(&status.parents) == ["Conflicted", "Accepted"]
     })
     .await;
     cluster.delete(ISTIO, "VirtualService", "app").await;
-    eventually("the route takes over", || async {
+    eventually("the route to take over", || async {
         get(cluster.proxy, "http://app/").await.from() == "canary"
     })
     .await;
@@ -233,10 +232,10 @@ async fn an_older_virtual_service_stays_in_force_and_the_route_says_so() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_settled_mesh_writes_nothing_and_keeps_what_others_wrote() {
+async fn a_status_is_not_rewritten_without_a_change_and_keeps_the_entries_of_others() {
     let (cluster, ..) = start(json!([{ "backendRefs": backends(1, 0) }])).await;
-    cluster.wait_for_answer(&[FINE, FINE]).await;
-    // Another controller adds its word.
+    cluster.wait_for_status(&[ACCEPTED, ACCEPTED]).await;
+    // Another controller adds an entry.
     let route = cluster.routes().get("app").await.unwrap();
     let mut status = route.status.unwrap();
     let mut other = status.parents[0].clone();
@@ -251,11 +250,11 @@ async fn a_settled_mesh_writes_nothing_and_keeps_what_others_wrote() {
     cluster
         .set_route(json!({ "rules": [{ "backendRefs": backends(0, 1) }] }))
         .await;
-    eventually("the route in force", || async {
+    eventually("the new route to take effect", || async {
         get(cluster.proxy, "http://app/").await.from() == "canary"
     })
     .await;
-    eventually("an answer beside the other's", || async {
+    eventually("a status next to that of the other controller", || async {
         let (generation, parents) = cluster.parents().await;
         let own = parents
             .iter()
@@ -278,7 +277,7 @@ async fn a_settled_mesh_writes_nothing_and_keeps_what_others_wrote() {
             .resource_version
     };
     let before = version().await;
-    // Things happen that wake the mesh up, and change nothing about the route.
+    // These changes wake the mesh but do not affect the route.
     for name in ["one", "two", "three"] {
         cluster.create(service(name)).await;
         let url = format!("http://{name}/");

@@ -1,4 +1,4 @@
-//! What `HTTPRoute`s do with requests through a real Envoy. Needs Envoy on the `PATH` or named by `ENVOY`.
+//! Requests that `HTTPRoute`s route through a real Envoy. Requires Envoy on the `PATH` or in `ENVOY`.
 #![allow(clippy::unwrap_used, clippy::panic)]
 
 #[path = "support/cluster.rs"]
@@ -20,7 +20,7 @@ use requests::*;
 use serde_json::{Value, json};
 
 #[tokio::test(flavor = "multi_thread")]
-async fn conditions_and_filters_do_what_the_gateway_api_says() {
+async fn matches_and_filters_behave_as_the_gateway_api_specifies() {
     let to = |name: &str| json!([{ "name": name, "port": 80 }]);
     let rewrite = |path: Value| json!([{ "type": "URLRewrite", "urlRewrite": { "path": path } }]);
     let prefix = |new: &str| json!({ "type": "ReplacePrefixMatch", "replacePrefixMatch": new });
@@ -46,7 +46,7 @@ async fn conditions_and_filters_do_what_the_gateway_api_says() {
         ] }] },
         { "matches": matches("/nobody"), "backendRefs": [{ "name": "app-primary", "port": 80, "weight": 0 }] },
     ])).await;
-    cluster.wait_for_answer(&[FINE, FINE]).await;
+    cluster.wait_for_status(&[ACCEPTED, ACCEPTED]).await;
     let ask = async |path: &str, headers: &[(&str, &str)]| {
         get_with(cluster.proxy, &format!("http://app{path}"), headers).await
     };
@@ -55,7 +55,7 @@ async fn conditions_and_filters_do_what_the_gateway_api_says() {
         ("/api", ("x-x", "x"), "canary"),
         ("/api/new", ("x-x", "x"), "canary"),
         ("/api/old", ("x-x", "x"), "primary"),
-        // Elements, not letters.
+        // A prefix consists of path elements, not characters.
         ("/apis", ("x-x", "x"), "primary"),
         ("/", ("x-canary", "insider"), "canary"),
         ("/?beta=1", ("x-x", "x"), "canary"),
@@ -82,7 +82,10 @@ async fn conditions_and_filters_do_what_the_gateway_api_says() {
     }
     let before = canary.count();
     assert_eq!(ask("/mirror", &[]).await.from(), "primary");
-    eventually("the copy", || async { canary.count() == before + 1 }).await;
+    eventually("the mirrored request", || async {
+        canary.count() == before + 1
+    })
+    .await;
     assert_eq!(ask("/slow", &[]).await.status, StatusCode::GATEWAY_TIMEOUT);
     assert_eq!(
         ask("/nobody", &[]).await.status,
@@ -99,10 +102,10 @@ async fn conditions_and_filters_do_what_the_gateway_api_says() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_gateway_lets_in_the_hosts_that_route_and_listener_have_in_common() {
+async fn a_gateway_admits_the_hosts_that_route_and_listener_have_in_common() {
     let (cluster, ..) = start(json!([{ "backendRefs": backends(0, 1) }])).await;
-    cluster.wait_for_answer(&[FINE, FINE]).await;
-    // Without a host of its own a route has every host at its listener.
+    cluster.wait_for_status(&[ACCEPTED, ACCEPTED]).await;
+    // A route without host names gets all hosts of its listener.
     assert_eq!(
         get(cluster.ingress, "http://anything.test/").await.from(),
         "canary"
@@ -116,7 +119,7 @@ async fn a_gateway_lets_in_the_hosts_that_route_and_listener_have_in_common() {
         .await
         .unwrap();
     eventually("the narrower listener", || async {
-        // What nobody claims is the default Service's, with the mesh's routes.
+        // An unclaimed host goes to the default Service, which has the same routes, so a request shows no difference.
         let routes = localcluster_shared::http::request(
             Method::GET,
             cluster.admin,
@@ -129,7 +132,7 @@ async fn a_gateway_lets_in_the_hosts_that_route_and_listener_have_in_common() {
     cluster
         .set_route(json!({ "hostnames": ["shop.example.com"] }))
         .await;
-    cluster.wait_for_answer(&[FINE, FINE]).await;
+    cluster.wait_for_status(&[ACCEPTED, ACCEPTED]).await;
     assert_eq!(
         get(cluster.ingress, "http://shop.example.com/")
             .await
@@ -139,12 +142,12 @@ async fn a_gateway_lets_in_the_hosts_that_route_and_listener_have_in_common() {
     cluster
         .set_route(json!({ "hostnames": ["shop.test"] }))
         .await;
-    let nowhere = [
+    let unmatched = [
         "False",
         "NoMatchingListenerHostname",
         "True",
         "ResolvedRefs",
     ];
-    cluster.wait_for_answer(&[FINE, nowhere]).await;
+    cluster.wait_for_status(&[ACCEPTED, unmatched]).await;
     cluster.stop().await;
 }

@@ -1,4 +1,4 @@
-//! What holds for any `VirtualService`, however odd.
+//! Properties of the configuration for arbitrary `VirtualService`s and `HTTPRoute`s.
 #![allow(clippy::unwrap_used, clippy::panic)]
 
 mod support;
@@ -14,7 +14,7 @@ use proptest::{prelude::*, sample::select};
 use serde_json::{Value, json};
 use support::{scenario, settings};
 
-/// Text that may be fine, wrong or hostile in the place where it ends up.
+/// Text that may be valid, invalid or hostile, depending on the field.
 fn text() -> impl Strategy<Value = String> {
     prop_oneof![
         select(vec![
@@ -135,7 +135,7 @@ fn spec(host: impl Strategy<Value = String>) -> impl Strategy<Value = Value> {
     )
 }
 
-/// The canary scenario beside a `VirtualService` with `spec`.
+/// Renders the canary scenario together with a `VirtualService` with `spec`.
 fn resources(spec: Option<Value>) -> Resources {
     let mut snapshot = scenario("canary.yaml");
     snapshot.virtual_services.extend(spec.map(|spec| {
@@ -151,7 +151,7 @@ fn resources(spec: Option<Value>) -> Resources {
     render(&snapshot, &settings(Path::new("/envoy"))).resources
 }
 
-/// Routes of each domain of the outbound proxy.
+/// The routes of the forward proxy by domain.
 fn routes_by_domain(resources: &Resources) -> BTreeMap<String, Value> {
     let hosts = resources.routes["outbound"]["virtual_hosts"]
         .as_array()
@@ -178,7 +178,7 @@ proptest! {
     }
 
     #[test]
-    fn weights_never_sum_to_nothing(spec in spec(text())) {
+    fn the_sum_of_weights_is_never_zero(spec in spec(text())) {
         for configuration in resources(Some(spec)).routes.values() {
             for host in configuration["virtual_hosts"].as_array().unwrap() {
                 for route in host["routes"].as_array().unwrap() {
@@ -191,7 +191,7 @@ proptest! {
     }
 
     #[test]
-    fn one_object_leaves_the_hosts_of_others_alone(
+    fn an_object_does_not_change_the_hosts_of_others(
         spec in spec(select(vec!["simple-app-canary", "other.example.com"]).prop_map(str::to_owned))
     ) {
         let before = resources(None);
@@ -303,7 +303,7 @@ fn http_route(
     )
 }
 
-/// The scenario of gateways beside an `HTTPRoute` with `spec`, which is older than every other.
+/// Renders the scenario of gateways together with an `HTTPRoute` with `spec`, which is older than all others.
 fn rendered(spec: &Value) -> localcluster_mesh::render::Rendered {
     let mut snapshot = scenario("http_routes.yaml");
     let object = json!({
@@ -321,7 +321,7 @@ fn rendered(spec: &Value) -> localcluster_mesh::render::Rendered {
 
 proptest! {
     #[test]
-    fn any_http_route_leads_to_a_configuration_that_is_whole(spec in http_route(text(), rule())) {
+    fn every_http_route_yields_a_consistent_configuration(spec in http_route(text(), rule())) {
         for configuration in rendered(&spec).resources.routes.values() {
             let mut seen = BTreeSet::new();
             for host in configuration["virtual_hosts"].as_array().unwrap() {
@@ -342,18 +342,18 @@ proptest! {
     }
 
     #[test]
-    fn every_own_parent_of_an_http_route_is_answered(spec in http_route(text(), rule())) {
+    fn every_own_parent_of_an_http_route_gets_a_status(spec in http_route(text(), rule())) {
         let rendered = rendered(&spec);
         let (_, status) = rendered.statuses.iter().find(|(object, _)| object.uid == "odd").unwrap();
-        let localcluster_mesh::render::Status::Route(answers) = status else { panic!("{status:?}") };
+        let localcluster_mesh::render::Status::Route(parents) = status else { panic!("{status:?}") };
         let own = spec["parentRefs"].as_array().unwrap().iter().filter(|parent| {
             parent["kind"] == "Service" || ["simple-app", "public"].contains(&parent["name"].as_str().unwrap())
         });
-        prop_assert_eq!(answers.len(), own.count());
+        prop_assert_eq!(parents.len(), own.count());
         let wrong = |problem: &&localcluster_mesh::problem::Problem| {
             problem.object.uid == "odd" && problem.reason == localcluster_mesh::problem::Reason::Invalid
         };
-        for (parent, verdicts) in answers {
+        for (parent, verdicts) in parents {
             prop_assert_eq!(verdicts[0].kind, "Accepted");
             if rendered.problems.iter().find(wrong).is_some() {
                 prop_assert_eq!(verdicts[0].status, "False", "{:?}", parent);

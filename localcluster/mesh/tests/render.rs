@@ -1,4 +1,4 @@
-//! Manifests in `scenarios/` against the resources and Events they lead to.
+//! Golden tests: the manifests in `scenarios/`, and the resources, problems and statuses rendered from them.
 #![allow(clippy::unwrap_used, clippy::panic)]
 
 mod support;
@@ -30,10 +30,10 @@ fn problems(rendered: &Rendered) -> Vec<String> {
     rendered.problems.iter().map(line).collect()
 }
 
-/// A line for each object, parent and listener that is told something.
+/// One line per object, parent and listener with a status.
 fn statuses(rendered: &Rendered) -> Vec<String> {
-    let words = |verdicts: &[Verdict]| {
-        let words = verdicts.iter().map(|verdict| {
+    let text = |verdicts: &[Verdict]| {
+        let conditions = verdicts.iter().map(|verdict| {
             let Verdict {
                 kind,
                 status,
@@ -42,7 +42,7 @@ fn statuses(rendered: &Rendered) -> Vec<String> {
             } = verdict;
             format!("{kind}={status} {reason} ({message})")
         });
-        words.collect::<Vec<_>>().join("; ")
+        conditions.collect::<Vec<_>>().join("; ")
     };
     let mut lines = Vec::new();
     for (object, status) in &rendered.statuses {
@@ -50,7 +50,7 @@ fn statuses(rendered: &Rendered) -> Vec<String> {
             Status::Route(parents) => {
                 for (parent, verdicts) in parents {
                     let parent = format!("{} {}", parent.kind, parent.name);
-                    lines.push(format!("{object} at {parent}: {}", words(verdicts)));
+                    lines.push(format!("{object} at {parent}: {}", text(verdicts)));
                 }
             }
             Status::Gateway {
@@ -58,25 +58,25 @@ fn statuses(rendered: &Rendered) -> Vec<String> {
                 conditions,
                 listeners,
             } => {
-                let address = address.as_deref().unwrap_or("nowhere");
-                lines.push(format!("{object} at {address}: {}", words(conditions)));
+                let address = address.as_deref().unwrap_or("no address");
+                lines.push(format!("{object} at {address}: {}", text(conditions)));
                 for listener in listeners {
                     let kinds: Vec<_> = listener.kinds.iter().map(|kind| &kind.kind).collect();
                     lines.push(format!(
                         "{object} listener {}: {} of {kinds:?}; {}",
                         listener.name,
                         listener.attached,
-                        words(&listener.conditions)
+                        text(&listener.conditions)
                     ));
                 }
             }
-            Status::Class(verdicts) => lines.push(format!("{object}: {}", words(verdicts))),
+            Status::Class(verdicts) => lines.push(format!("{object}: {}", text(verdicts))),
         }
     }
     lines
 }
 
-/// The default retries are long, stand in every route and have a golden of their own.
+/// Abbreviates the default retries: they are long, appear in every route and have their own golden file.
 fn abbreviate(value: &mut Value) {
     for safe in [true, false] {
         if *value == default_retries(safe) {
@@ -90,7 +90,7 @@ fn abbreviate(value: &mut Value) {
     }
 }
 
-/// Names of the counters by cluster.
+/// The prefixes of the statistics by cluster.
 fn counters(rendered: &Rendered) -> Value {
     let clusters = rendered.resources.clusters.iter();
     clusters
@@ -143,7 +143,7 @@ macro_rules! gateway_api_golden {
 gateway_api_golden!(http_routes, http_filters, http_wrong);
 
 #[test]
-fn the_default_retries_are_those_of_istio_and_more_for_safe_methods() {
+fn the_default_retries_are_istios_with_an_addition_for_safe_methods() {
     insta::assert_yaml_snapshot!([default_retries(true), default_retries(false)]);
 }
 
@@ -153,7 +153,7 @@ fn the_bootstrap_names_listeners_admin_and_files() {
 }
 
 #[test]
-fn without_an_ingress_there_is_nothing_for_one() {
+fn without_an_ingress_no_routes_and_no_listener_are_rendered_for_it() {
     let mut settings = settings(Path::new("/envoy"));
     settings.ingress = None;
     let routes = render(&scenario("gateway.yaml"), &settings)
@@ -187,7 +187,7 @@ fn rendering_does_not_depend_on_the_order_of_objects() {
 }
 
 #[test]
-fn a_waypoint_is_one_only_while_its_gateway_exists_and_is_for_services() {
+fn a_waypoint_reports_requests_only_while_its_gateway_exists_and_serves_services() {
     let reporter = |snapshot: &Snapshot| {
         let counters = counters(&render_in_etc(snapshot));
         let name = counters["outbound|80||simple-app-canary.default.svc.cluster.local"].clone();
@@ -212,22 +212,22 @@ fn a_waypoint_is_one_only_while_its_gateway_exists_and_is_for_services() {
     }
     snapshot.api_gateways.remove(waypoint);
     assert_eq!(reporter(&snapshot), "destination");
-    let told = problems(&render_in_etc(&snapshot));
+    let problems = problems(&render_in_etc(&snapshot));
     let missing = "Unresolved Namespace /default metadata.labels[istio.io/use-waypoint]: \
-                   there is no Gateway default/waypoint of class istio-waypoint";
-    assert!(told.iter().any(|line| line == missing), "{told:?}");
+                   Gateway default/waypoint of class istio-waypoint does not exist";
+    assert!(problems.iter().any(|line| line == missing), "{problems:?}");
 }
 
 #[test]
-fn a_request_that_finds_no_ready_pod_counts_against_no_workload() {
+fn requests_without_a_ready_pod_do_not_count_against_a_workload() {
     let mut snapshot = scenario("canary.yaml");
-    let name_of_counters = |snapshot: &Snapshot| {
+    let prefix = |snapshot: &Snapshot| {
         let rendered = render_in_etc(snapshot);
         let canary = &rendered.resources.clusters["outbound|80||simple-app-canary.default.svc.cluster.local"];
         canary["alt_stat_name"].as_str().unwrap().to_owned()
     };
     assert_eq!(
-        name_of_counters(&snapshot),
+        prefix(&snapshot),
         "simple-app-canary|default|80|simple-app|destination"
     );
     for slice in &mut snapshot.slices {
@@ -236,13 +236,13 @@ fn a_request_that_finds_no_ready_pod_counts_against_no_workload() {
         }
     }
     assert_eq!(
-        name_of_counters(&snapshot),
+        prefix(&snapshot),
         "simple-app-canary|default|80|unknown|destination"
     );
 }
 
 #[test]
-fn a_pod_that_is_being_deleted_gets_no_more_requests() {
+fn a_terminating_pod_gets_no_requests() {
     let mut snapshot = scenario("canary.yaml");
     let file = "simple-app-canary.default.80.json";
     let addresses = |snapshot: &Snapshot| {
@@ -257,7 +257,7 @@ fn a_pod_that_is_being_deleted_gets_no_more_requests() {
 }
 
 #[test]
-fn an_object_that_becomes_wrong_keeps_its_last_good_version() {
+fn an_object_that_becomes_invalid_keeps_its_last_good_version() {
     let mut snapshot = scenario("canary.yaml");
     let good = render_in_etc(&snapshot);
     let mut broken = VirtualService::clone(&snapshot.virtual_services[0]);
@@ -274,18 +274,18 @@ fn an_object_that_becomes_wrong_keeps_its_last_good_version() {
 }
 
 #[test]
-fn an_object_that_envoy_refused_keeps_its_last_good_version() {
+fn an_object_that_envoy_rejected_keeps_its_last_good_version() {
     let mut snapshot = scenario("canary.yaml");
     let good = render_in_etc(&snapshot);
-    let mut refused = VirtualService::clone(&snapshot.virtual_services[0]);
-    refused.metadata.generation = Some(4);
-    refused.spec.http[0].route.reverse();
-    snapshot.virtual_services = vec![Arc::new(refused)];
+    let mut rejected = VirtualService::clone(&snapshot.virtual_services[0]);
+    rejected.metadata.generation = Some(4);
+    rejected.spec.http[0].route.reverse();
+    snapshot.virtual_services = vec![Arc::new(rejected)];
     assert_ne!(render_in_etc(&snapshot).resources, good.resources);
     let id = ObjectId::of(&*snapshot.virtual_services[0]);
     snapshot.memory.rejected.insert(id, "bad route".into());
     snapshot.memory.last_good = good.used.clone();
     let after = render_in_etc(&snapshot);
     assert_eq!(after.resources, good.resources);
-    assert!(problems(&after)[0].contains("Envoy refused it: bad route"));
+    assert!(problems(&after)[0].contains("Envoy rejected the object: bad route"));
 }

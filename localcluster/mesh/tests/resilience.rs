@@ -1,5 +1,4 @@
-//! What a real Envoy, and the mesh around it, do with mistakes and deaths. Needs Envoy on the `PATH` or
-//! named by `ENVOY`.
+//! Invalid objects and crashes with a real Envoy. Requires Envoy on the `PATH` or in `ENVOY`.
 #![allow(clippy::unwrap_used, clippy::panic)]
 
 #[path = "support/cluster.rs"]
@@ -13,8 +12,8 @@ use requests::*;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-/// A VirtualService that looks right: its value has the form of a command of the header formatter, and
-/// only Envoy knows that there is none of that name.
+/// A VirtualService that passes our validation: its value has the form of a header formatter command, and only Envoy
+/// knows that the command does not exist.
 fn odd() -> Value {
     json!({
         "apiVersion": ISTIO,
@@ -28,7 +27,7 @@ fn odd() -> Value {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_object_that_envoy_refuses_at_its_start_keeps_nothing_else_out() {
+async fn an_object_that_envoy_rejects_at_startup_does_not_block_others() {
     let (primary, canary) = pair().await;
     let mut objects = canary_objects(&primary, &canary);
     objects.extend([
@@ -48,7 +47,7 @@ async fn an_object_that_envoy_refuses_at_its_start_keeps_nothing_else_out() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_object_that_envoy_refuses_is_told_and_disturbs_nobody() {
+async fn an_object_that_envoy_rejects_is_reported_and_does_not_affect_others() {
     let (primary, canary) = pair().await;
     let mut objects = canary_objects(&primary, &canary);
     objects.push(virtual_service(json!([{ "route": destinations(100, 0) }])));
@@ -62,13 +61,13 @@ async fn an_object_that_envoy_refuses_is_told_and_disturbs_nobody() {
         get(cluster.proxy, "http://app-primary/").await.from(),
         "primary"
     );
-    // The others still change.
+    // Other objects can still be changed.
     cluster.set_weights(0, 100).await;
-    eventually("the new weight", || async {
+    eventually("the new weight to take effect", || async {
         get(cluster.proxy, "http://app/").await.from() == "canary"
     })
     .await;
-    // Mended, it is used.
+    // Once fixed, the object takes effect.
     let http = json!([{ "route": [{ "destination": { "host": "app-canary" } }] }]);
     cluster
         .patch(
@@ -78,7 +77,7 @@ async fn an_object_that_envoy_refuses_is_told_and_disturbs_nobody() {
             json!({ "spec": { "http": http } }),
         )
         .await;
-    eventually("the mended route", || async {
+    eventually("the fixed route to take effect", || async {
         get(cluster.proxy, "http://app-primary/").await.from() == "canary"
     })
     .await;
@@ -88,7 +87,7 @@ async fn an_object_that_envoy_refuses_is_told_and_disturbs_nobody() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_unsupported_part_is_told_once_and_the_rest_is_honoured() {
+async fn an_unsupported_field_is_reported_and_the_rest_takes_effect() {
     let (primary, canary) = pair().await;
     let mut objects = canary_objects(&primary, &canary);
     objects.push(virtual_service(json!([
@@ -104,19 +103,19 @@ async fn an_unsupported_part_is_told_once_and_the_rest_is_honoured() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_killed_envoy_comes_back_with_the_same_routes() {
+async fn a_killed_envoy_is_restarted_with_the_same_routes() {
     let (primary, canary) = pair().await;
     let mut objects = canary_objects(&primary, &canary);
     objects.push(virtual_service(json!([{ "route": destinations(0, 100) }])));
     let mut cluster = Cluster::start(&objects).await;
     let state = cluster.folder.path().join("envoy").canonicalize().unwrap();
-    let pid = envoy_of(&state).expect("Envoy runs");
+    let pid = envoy_of(&state).expect("Envoy must run");
     rustix::process::kill_process(pid, rustix::process::Signal::KILL).unwrap();
     cluster.wait_until_ready(false).await;
     cluster.wait_until_ready(true).await;
     assert_eq!(get(cluster.proxy, "http://app/").await.from(), "canary");
     cluster.stop().await;
-    assert_eq!(envoy_of(&state), None, "Envoy is gone after the stop");
+    assert_eq!(envoy_of(&state), None, "Envoy still runs after the stop");
 }
 
 /// The process whose command line names `state`.
@@ -135,7 +134,7 @@ fn envoy_of(state: &std::path::Path) -> Option<rustix::process::Pid> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_taken_port_and_a_missing_program_are_named() {
+async fn errors_name_an_address_in_use_and_a_missing_program() {
     let client = localcluster_apiserver::ApiServer::open(Default::default())
         .await
         .unwrap()
@@ -156,7 +155,7 @@ async fn a_taken_port_and_a_missing_program_are_named() {
     let run = |config| localcluster_mesh::run(config, client.clone(), Default::default());
     let error = run(config.clone()).await.unwrap_err().to_string();
     assert!(
-        error.contains(&format!("{taken}, the address of the ingress, is taken")),
+        error.contains(&format!("{taken}, the address of the ingress, is in use")),
         "{error}"
     );
     config.envoy = "/no/such/envoy".into();
@@ -172,7 +171,7 @@ async fn a_taken_port_and_a_missing_program_are_named() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn envoy_takes_every_scenario_of_the_goldens() {
+async fn envoy_accepts_every_golden_scenario() {
     for scenario in [
         "canary",
         "affinity",
@@ -189,7 +188,7 @@ async fn envoy_takes_every_scenario_of_the_goldens() {
                 let mut object = Value::deserialize(document).unwrap();
                 let metadata = object["metadata"].as_object_mut().unwrap();
                 metadata.retain(|field, _| !["uid", "generation"].contains(&field.as_str()));
-                // The API server comes with this one.
+                // The API server already has this namespace.
                 if object["kind"] != "Namespace" || object["metadata"]["name"] != "default" {
                     objects.push(object);
                 }

@@ -1,4 +1,4 @@
-//! Requests through a real Envoy. Needs Envoy on the `PATH` or named by `ENVOY`.
+//! Requests through a real Envoy. Requires Envoy on the `PATH` or in `ENVOY`.
 #![allow(clippy::unwrap_used, clippy::panic)]
 
 #[path = "support/cluster.rs"]
@@ -31,7 +31,7 @@ async fn requests_are_split_by_weight_at_proxy_and_ingress() {
         (percent(&answers, "canary") - 20.0).abs() < 3.0,
         "{answers:?}"
     );
-    // The ingress answers for any host with the same weights.
+    // The ingress uses the same weights for any host.
     let answers = split(cluster.ingress, "http://localhost:8080/", 10_000).await;
     assert!(
         (percent(&answers, "canary") - 20.0).abs() < 3.0,
@@ -53,7 +53,7 @@ async fn weights_change_under_load_without_a_failed_request() {
         let changed = Instant::now();
         cluster.set_weights(100 - weight, weight).await;
         if weight == 10 {
-            eventually("the first request at the canary", || async {
+            eventually("the first request to reach the canary", || async {
                 canary.count() > before
             })
             .await;
@@ -62,7 +62,7 @@ async fn weights_change_under_load_without_a_failed_request() {
                 changed.elapsed()
             );
         }
-        eventually("the new split", || async {
+        eventually("the new weights to take effect", || async {
             let answers = split(cluster.proxy, "http://app/", 400).await;
             (percent(&answers, "canary") - f64::from(weight)).abs() < 8.0
         })
@@ -91,8 +91,11 @@ async fn endpoints_come_and_go_under_load_without_a_failed_request() {
     for name in ["second", "third", "fourth", "fifth", "sixth"] {
         let next = Backend::start(name).await;
         cluster.create(next.slice("app-primary")).await;
-        eventually("the new endpoint is used", || async { next.count() > 50 }).await;
-        // As the kubelet does it: the endpoint goes and the server stops at the same moment.
+        eventually("requests to the new endpoint", || async {
+            next.count() > 50
+        })
+        .await;
+        // As with a real kubelet, the endpoint is removed at the moment when the server stops.
         let slice = format!("app-primary-{}", last.name);
         tokio::join!(
             cluster.delete("discovery.k8s.io/v1", "EndpointSlice", &slice),
@@ -107,7 +110,7 @@ async fn endpoints_come_and_go_under_load_without_a_failed_request() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_workload_that_gets_its_name_under_load_costs_no_request() {
+async fn renaming_the_statistics_of_a_cluster_under_load_fails_no_request() {
     let (primary, canary) = pair().await;
     let objects: Vec<_> = canary_objects(&primary, &canary)
         .into_iter()
@@ -116,9 +119,9 @@ async fn a_workload_that_gets_its_name_under_load_costs_no_request() {
     let cluster = Cluster::start(&objects).await;
     let load = Load::start(cluster.proxy, "http://app-primary/", Method::POST, 8);
     load.run_for(200).await;
-    // The name of the counters is a part of the cluster's definition, so Envoy replaces the cluster.
+    // The prefix of the statistics is part of the cluster's definition, so Envoy replaces the cluster.
     cluster.create(primary.pod("app-primary")).await;
-    eventually("counters with the workload's name", || async {
+    eventually("statistics with the name of the workload", || async {
         let (_, body) = localcluster_shared::http::request(Method::GET, cluster.admin, "/stats/prometheus")
             .await
             .unwrap();
@@ -131,7 +134,7 @@ async fn a_workload_that_gets_its_name_under_load_costs_no_request() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn every_name_of_a_service_works_and_an_unknown_one_is_told() {
+async fn every_name_of_a_service_works_and_an_unknown_name_is_explained() {
     let (primary, canary) = pair().await;
     let cluster = Cluster::start(&canary_objects(&primary, &canary)).await;
     for name in [
@@ -151,14 +154,14 @@ async fn every_name_of_a_service_works_and_an_unknown_one_is_told() {
     let answer = get(cluster.proxy, "http://nobody.default/").await;
     assert_eq!(answer.status, StatusCode::BAD_GATEWAY);
     assert!(
-        answer.body.contains("called nobody.default"),
+        answer.body.contains("named nobody.default"),
         "{}",
         answer.body
     );
     cluster
         .delete("discovery.k8s.io/v1", "EndpointSlice", "app-canary-canary")
         .await;
-    eventually("no pod is ready", || async {
+    eventually("the explanation that no pod is ready", || async {
         let answer = get(cluster.proxy, "http://app-canary/").await;
         answer.status == StatusCode::SERVICE_UNAVAILABLE
             && answer.body.contains("no pod behind app-canary")
@@ -168,7 +171,7 @@ async fn every_name_of_a_service_works_and_an_unknown_one_is_told() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn routes_match_change_repeat_limit_and_break_as_they_say() {
+async fn matches_rewrites_retries_timeouts_faults_and_mirrors_take_effect() {
     let (primary, canary) = pair().await;
     let mut objects = canary_objects(&primary, &canary);
     let to_primary = json!([{ "destination": { "host": "app-primary" } }]);
@@ -242,7 +245,7 @@ async fn routes_match_change_repeat_limit_and_break_as_they_say() {
         get(proxy, &at("/abort")).await.status,
         StatusCode::IM_A_TEAPOT
     );
-    // Those that are not held up overtake it.
+    // Other requests overtake the delayed one.
     let url = at("/delay");
     let delayed = tokio::spawn(async move { get(proxy, &url).await.from().to_owned() });
     for _ in 0..20 {
@@ -277,13 +280,17 @@ async fn routes_match_change_repeat_limit_and_break_as_they_say() {
     assert_eq!(answer.status, StatusCode::SERVICE_UNAVAILABLE);
     assert!(answer.body.contains("does not exist"), "{}", answer.body);
     cluster
-        .wait_for_event("app", "Unresolved", "there is no Service nowhere.default")
+        .wait_for_event(
+            "app",
+            "Unresolved",
+            "Service nowhere.default does not exist",
+        )
         .await;
     cluster.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn gateways_and_subsets_lead_to_their_pods() {
+async fn gateways_and_subsets_route_to_their_pods() {
     let (primary, canary) = pair().await;
     let mut objects = canary_objects(&primary, &canary);
     objects.extend([
@@ -311,20 +318,20 @@ async fn gateways_and_subsets_lead_to_their_pods() {
     assert_eq!(
         inside.status,
         StatusCode::BAD_GATEWAY,
-        "the route is for the gateway only"
+        "the route must apply only to the gateway"
     );
     cluster.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn services_are_reachable_as_soon_as_they_exist_and_no_longer() {
+async fn services_are_reachable_only_while_they_exist() {
     let (primary, canary) = pair().await;
     let cluster = Cluster::start(&canary_objects(&primary, &canary)).await;
     let load = Load::start(cluster.proxy, "http://app/", Method::POST, 4);
     for _ in 0..5 {
         cluster.create(service("other")).await;
         cluster.create(canary.slice("other")).await;
-        eventually("the new Service", || async {
+        eventually("the new Service to respond", || async {
             get(cluster.proxy, "http://other/").await.from() == "canary"
         })
         .await;
@@ -332,7 +339,7 @@ async fn services_are_reachable_as_soon_as_they_exist_and_no_longer() {
             .delete("discovery.k8s.io/v1", "EndpointSlice", "other-canary")
             .await;
         cluster.delete("v1", "Service", "other").await;
-        eventually("the Service is unknown", || async {
+        eventually("the Service to be unknown", || async {
             get(cluster.proxy, "http://other/").await.status == StatusCode::BAD_GATEWAY
         })
         .await;

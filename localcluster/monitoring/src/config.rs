@@ -1,4 +1,4 @@
-//! What monitoring needs to know, and why it may fail.
+//! Settings and errors of monitoring.
 
 use std::{io, net::SocketAddr, path::PathBuf, time::Duration};
 
@@ -10,34 +10,34 @@ use tokio::sync::watch;
 pub struct Config {
     /// The Prometheus program: a path, or a name to look up on the `PATH`.
     pub prometheus: PathBuf,
-    /// Folder for Prometheus' data, configuration and log; made when missing. Samples survive in it.
+    /// Folder for Prometheus' data, configuration and log. Created if missing. Samples survive a restart.
     pub state_dir: PathBuf,
-    /// The localcluster binary, through whose `shim` subcommand Prometheus is started so that it dies
-    /// with this process; `None` in tests.
+    /// The localcluster binary. Prometheus is started through its `shim` subcommand, so that it dies with this
+    /// process. `None` in tests.
     pub shim: Option<PathBuf>,
-    /// Address Prometheus listens on; must be a loopback address.
+    /// Address that Prometheus listens on. Must be a loopback address.
     pub listen: SocketAddr,
-    /// Address of Envoy's admin interface, whose counters are scraped.
+    /// Address of Envoy's admin interface, whose statistics are scraped.
     pub envoy_admin: SocketAddr,
-    /// Time between scrapes of whatever does not name its own, in whole milliseconds.
+    /// Default scrape interval, in whole milliseconds.
     pub scrape_interval: Duration,
-    /// Set to true while Prometheus answers queries, and to false when it dies.
+    /// Set to true while Prometheus serves queries, and to false when it dies.
     pub ready: Option<watch::Sender<bool>>,
 }
 
 impl Config {
-    /// The usual time between scrapes: short, because a rate needs two, and the first check of a
-    /// release on one machine comes within seconds.
+    /// The usual scrape interval. It is short because a rate needs two samples, and the first check of a release on
+    /// one machine comes within seconds.
     pub const SCRAPE_INTERVAL: Duration = Duration::from_secs(1);
 }
 
-/// Why monitoring cannot run.
+/// Monitoring cannot run.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// Prometheus cannot be started.
     #[error(transparent)]
     Start(#[from] StartError),
-    /// Prometheus, which can be stopped by a request, would be reachable from elsewhere.
+    /// Prometheus, which can be stopped by a request, would be reachable from other machines.
     #[error("{0}, the address of Prometheus, is not a loopback address; choose one of 127.0.0.0/8")]
     Exposed(SocketAddr),
     /// A file could not be written.
@@ -45,7 +45,7 @@ pub enum Error {
     Write {
         /// The file or folder.
         path: PathBuf,
-        /// What the system said.
+        /// The error of the operating system.
         source: io::Error,
     },
 }

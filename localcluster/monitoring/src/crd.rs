@@ -1,4 +1,4 @@
-//! The objects of the Prometheus Operator that are known here.
+//! The supported objects of the Prometheus Operator.
 
 use std::collections::BTreeMap;
 
@@ -12,7 +12,7 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-/// Spec of a `PodMonitor`: which pods are scraped, and how.
+/// Spec of a `PodMonitor`: the pods to scrape, and how.
 #[derive(CustomResource, Clone, Debug, Default, PartialEq, Deserialize, Serialize, JsonSchema)]
 #[kube(
     group = "monitoring.coreos.com",
@@ -28,54 +28,54 @@ use serde_json::Value;
 #[schemars(extend("required" = ["selector"]))]
 #[serde(default, rename_all = "camelCase")]
 pub struct PodMonitorSpec {
-    /// Label of a pod whose value becomes the label `job`; `NAMESPACE/NAME` of the monitor by default.
+    /// Pod label whose value becomes the label `job`; by default `job` is `NAMESPACE/NAME` of the monitor.
     pub job_label: Option<String>,
-    /// Labels of a pod to put on its samples.
+    /// Pod labels that are copied to the samples.
     pub pod_target_labels: Vec<String>,
-    /// What to scrape of each pod.
+    /// Endpoints of each pod to scrape.
     pub pod_metrics_endpoints: Vec<Endpoint>,
-    /// Which pods.
+    /// Selects the pods.
     pub selector: LabelSelector,
-    /// Namespaces of the pods; the monitor's own by default.
+    /// Namespaces of the pods; the monitor's namespace by default.
     pub namespace_selector: NamespaceSelector,
-    /// Most samples of a scrape.
+    /// Maximum number of samples per scrape.
     pub sample_limit: Option<u64>,
-    /// Most targets.
+    /// Maximum number of targets.
     pub target_limit: Option<u64>,
-    /// Most labels of a sample.
+    /// Maximum number of labels per sample.
     pub label_limit: Option<u64>,
-    /// Longest name of a label.
+    /// Maximum length of a label name.
     pub label_name_length_limit: Option<u64>,
-    /// Longest value of a label.
+    /// Maximum length of a label value.
     pub label_value_length_limit: Option<u64>,
-    /// Largest body, as `10MB`.
+    /// Maximum size of a response body, such as `10MB`.
     pub body_size_limit: Option<String>,
-    /// Metadata of nodes.
+    /// Metadata of nodes to attach to targets.
     #[schemars(schema_with = "anything")]
     pub attach_metadata: Option<Value>,
-    /// Class of scrape settings.
+    /// Name of a set of scrape settings.
     pub scrape_class: Option<String>,
-    /// Protocols to ask for.
+    /// Protocols to negotiate.
     pub scrape_protocols: Vec<String>,
-    /// Protocol when a target names none.
+    /// Protocol to use if a target reports none.
     pub fallback_scrape_protocol: Option<String>,
-    /// Most dropped targets to remember.
+    /// Maximum number of dropped targets kept in memory.
     pub keep_dropped_targets: Option<u64>,
     /// How pods are selected.
     pub selector_mechanism: Option<String>,
 }
 
-/// Namespaces to look in.
+/// Selects namespaces.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(default, rename_all = "camelCase")]
 pub struct NamespaceSelector {
-    /// All of them.
+    /// Selects all namespaces.
     pub any: bool,
-    /// These.
+    /// Names of the namespaces.
     pub match_names: Vec<String>,
 }
 
-/// One thing to scrape of each pod.
+/// An endpoint of each pod to scrape.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize, JsonSchema)]
 #[serde(default, rename_all = "camelCase")]
 pub struct Endpoint {
@@ -84,7 +84,7 @@ pub struct Endpoint {
     /// Number of a container port.
     #[schemars(range(min = 1, max = 65535))]
     pub port_number: Option<u32>,
-    /// Name or number of a container port (deprecated form).
+    /// Name or number of a container port (deprecated).
     pub target_port: Option<IntOrString>,
     /// Path; `/metrics` by default.
     pub path: Option<String>,
@@ -92,23 +92,23 @@ pub struct Endpoint {
     pub scheme: Option<String>,
     /// Query parameters.
     pub params: BTreeMap<String, Vec<String>>,
-    /// Time between scrapes, as `30s`.
+    /// Scrape interval, such as `30s`.
     pub interval: Option<String>,
-    /// Longest time for a scrape; not longer than the interval.
+    /// Timeout of a scrape. Must not be longer than the interval.
     pub scrape_timeout: Option<String>,
-    /// Keep the target's labels where they clash.
+    /// Keeps the target's labels on a conflict.
     pub honor_labels: Option<bool>,
-    /// Keep the target's timestamps; true by default.
+    /// Keeps the target's timestamps; true by default.
     pub honor_timestamps: Option<bool>,
-    /// Follow redirects.
+    /// Follows redirects.
     pub follow_redirects: Option<bool>,
-    /// Speak HTTP/2.
+    /// Uses HTTP/2.
     pub enable_http2: Option<bool>,
-    /// Leave out pods that have ended; true by default.
+    /// Skips pods that have ended; true by default.
     pub filter_running: Option<bool>,
-    /// Changes to targets before they are scraped.
+    /// Relabeling of targets before the scrape.
     pub relabelings: Vec<Relabeling>,
-    /// Changes to samples before they are stored.
+    /// Relabeling of samples before they are stored.
     pub metric_relabelings: Vec<Relabeling>,
     /// User and password.
     #[schemars(schema_with = "anything")]
@@ -116,7 +116,7 @@ pub struct Endpoint {
     /// Authorization header.
     #[schemars(schema_with = "anything")]
     pub authorization: Option<Value>,
-    /// Token.
+    /// Bearer token.
     #[schemars(schema_with = "anything")]
     pub bearer_token_secret: Option<Value>,
     /// OAuth 2.
@@ -127,7 +127,7 @@ pub struct Endpoint {
     pub tls_config: Option<Value>,
     /// HTTP proxy.
     pub proxy_url: Option<String>,
-    /// Staleness of samples with timestamps.
+    /// Tracks the staleness of samples with explicit timestamps.
     pub track_timestamps_staleness: Option<bool>,
 }
 
@@ -137,21 +137,21 @@ pub struct Endpoint {
 pub struct Relabeling {
     /// Labels whose values are joined.
     pub source_labels: Vec<String>,
-    /// What joins them; `;` by default.
+    /// Separator between the joined values; `;` by default.
     pub separator: Option<String>,
-    /// Label that is set.
+    /// Label to set.
     pub target_label: Option<String>,
-    /// What the joined values must match as a whole; `(.*)` by default.
+    /// Regular expression that must match the whole joined value; `(.*)` by default.
     pub regex: Option<String>,
     /// Divisor of `hashmod`.
     pub modulus: Option<u64>,
     /// New value; `$1` by default.
     pub replacement: Option<String>,
-    /// What to do; `replace` by default. In any case of letters.
+    /// Action; `replace` by default. Case is ignored.
     pub action: Option<String>,
 }
 
-/// Spec of an object that is accepted and answered with an Event.
+/// Spec of a `ServiceMonitor`. The object is accepted, and an Event reports that it is not supported.
 #[derive(CustomResource, Clone, Debug, Default, PartialEq, Deserialize, Serialize, JsonSchema)]
 #[kube(
     group = "monitoring.coreos.com",
@@ -166,7 +166,7 @@ pub struct Relabeling {
 #[schemars(extend("x-kubernetes-preserve-unknown-fields" = true))]
 pub struct ServiceMonitorSpec {}
 
-/// Spec of a `PrometheusRule`: alerts and recorded queries.
+/// Spec of a `PrometheusRule`: alerting and recording rules.
 #[derive(CustomResource, Clone, Debug, Default, PartialEq, Deserialize, Serialize, JsonSchema)]
 #[kube(
     group = "monitoring.coreos.com",
@@ -180,63 +180,63 @@ pub struct ServiceMonitorSpec {}
 )]
 #[serde(default)]
 pub struct PrometheusRuleSpec {
-    /// Groups, each evaluated in order at its own interval.
+    /// Groups of rules, each evaluated at its own interval.
     pub groups: Vec<RuleGroup>,
 }
 
-/// Rules that are evaluated one after the other. Fields are named as in Prometheus' rule files.
+/// A group of rules that are evaluated in order. The fields have the names of Prometheus' rule files.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize, JsonSchema)]
 #[schemars(extend("required" = ["name"]))]
 #[serde(default)]
 pub struct RuleGroup {
-    /// Name, unique in its object.
+    /// Name, unique within the object.
     #[schemars(length(min = 1))]
     pub name: String,
-    /// Time between evaluations, as `30s`.
+    /// Evaluation interval, such as `30s`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub interval: Option<String>,
-    /// Most alerts or series of a rule; 0 is no limit.
+    /// Maximum number of alerts or series per rule; 0 for no limit.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub limit: Option<u64>,
-    /// How far in the past the queries look.
+    /// Offset into the past at which queries are evaluated.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub query_offset: Option<String>,
-    /// Labels of every rule.
+    /// Labels added to every rule.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub labels: BTreeMap<String, String>,
-    /// Thanos' setting; Prometheus has none.
+    /// A setting of Thanos. Prometheus does not have it.
     #[serde(skip_serializing)]
     pub partial_response_strategy: Option<String>,
     /// The rules.
     pub rules: Vec<Rule>,
 }
 
-/// An alert or a recorded query.
+/// An alerting or recording rule.
 #[derive(Clone, Debug, PartialEq, Deserialize, Serialize, JsonSchema)]
 pub struct Rule {
-    /// Name of the series that is recorded.
+    /// Name of the recorded series.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub record: Option<String>,
     /// Name of the alert.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub alert: Option<String>,
-    /// The query.
+    /// PromQL expression.
     pub expr: IntOrString,
-    /// How long the query must give something before the alert fires.
+    /// How long the expression must have a result before the alert fires.
     #[serde(default, rename = "for", skip_serializing_if = "Option::is_none")]
     pub holds_for: Option<String>,
-    /// How long the alert goes on after that.
+    /// How long the alert keeps firing after the expression has no result.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub keep_firing_for: Option<String>,
     /// Labels to add.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub labels: BTreeMap<String, String>,
-    /// What people are told.
+    /// Annotations for people.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub annotations: BTreeMap<String, String>,
 }
 
-/// The definitions, to be applied before [`run`](crate::run).
+/// The CustomResourceDefinitions. Apply them before [`run`](crate::run).
 pub fn crds() -> Vec<CustomResourceDefinition> {
     let mut definitions = vec![
         PodMonitor::crd(),
@@ -247,7 +247,7 @@ pub fn crds() -> Vec<CustomResourceDefinition> {
     definitions
 }
 
-/// Schema of a part that is accepted as it is, because its mere presence is answered.
+/// Schema of a field that may have any content, because only its presence is checked.
 fn anything(_: &mut SchemaGenerator) -> Schema {
     json_schema!({ "type": "object", "x-kubernetes-preserve-unknown-fields": true })
 }

@@ -39,14 +39,14 @@ use crate::{
 /// Changes that arrive within this time are rendered together.
 const DEBOUNCE: Duration = Duration::from_millis(10);
 
-/// Run Prometheus on what the API server behind `client` says, until `shutdown`.
+/// Runs Prometheus with a configuration made from the objects behind `client`, until `shutdown`.
 ///
-/// The CustomResourceDefinitions of [`crds`](crate::crds) should be applied before; until they are,
-/// monitors are not scraped and `ready` is not signalled.
+/// Apply the CustomResourceDefinitions of [`crds`](crate::crds) first. Without them monitors are not scraped and `ready`
+/// is not signalled.
 ///
 /// # Errors
-/// Prometheus is not there, its address is taken, or a file cannot be written. When Prometheus dies
-/// later, it is started again.
+/// Prometheus is not found, its address is in use, or a file cannot be written. If Prometheus dies later, it is
+/// restarted.
 pub async fn run(config: Config, client: Client, shutdown: CancellationToken) -> Result<(), Error> {
     let program = prometheus::preflight(&config).await?;
     let failed = |source| Error::Write {
@@ -54,7 +54,7 @@ pub async fn run(config: Config, client: Client, shutdown: CancellationToken) ->
         source,
     };
     fs::create_dir_all(&config.state_dir).map_err(failed)?;
-    // Prometheus runs in its own folder, so its paths must be absolute.
+    // Prometheus' working directory is its state folder, so its paths must be absolute.
     let state_dir = config.state_dir.canonicalize().map_err(failed)?;
     let files = Files {
         configuration: state_dir.join("prometheus.yml"),
@@ -67,7 +67,7 @@ pub async fn run(config: Config, client: Client, shutdown: CancellationToken) ->
         envoy_admin: config.envoy_admin,
         interval: config.scrape_interval,
     };
-    // It starts without monitors and rules: one that it cannot take would keep it from starting at all.
+    // Start without monitors and rules: an invalid one would keep Prometheus from starting.
     files.write_rules(BTreeMap::new())?;
     replace(
         &files.configuration,
@@ -113,7 +113,7 @@ struct Files {
 }
 
 impl Files {
-    /// Makes the folder of rules hold these files and no others. Returns whether anything is new.
+    /// Replaces the content of the rules folder by `files`. Returns true if anything changed.
     fn write_rules(&self, files: BTreeMap<String, Value>) -> Result<bool, Error> {
         let failed = |source| Error::Write {
             path: self.rules.clone(),
@@ -137,7 +137,7 @@ impl Files {
 
 struct Stores {
     pods: Store<Pod>,
-    // Read one by one: one that does not fit its type must not keep the others from being listed.
+    // Parsed one by one: an object that does not fit its type must not keep the others from being listed.
     monitors: Store<DynamicObject>,
     service_monitors: Store<DynamicObject>,
     rules: Store<DynamicObject>,
@@ -158,7 +158,7 @@ impl Stores {
     }
 }
 
-/// What Prometheus' configuration is made of.
+/// The objects that Prometheus' configuration is made from.
 struct Objects {
     monitors: Vec<Arc<PodMonitor>>,
     rules: Vec<Arc<PrometheusRule>>,
@@ -177,11 +177,11 @@ struct Monitoring {
     files: Files,
     settings: Settings,
     reporter: Reporter,
-    /// Versions of monitors and rules that Prometheus took.
+    /// The versions of monitors and rules that Prometheus accepted.
     accepted: BTreeSet<ObjectId>,
-    /// Versions that it refused, with its words.
+    /// The versions that it rejected, with its message.
     rejected: BTreeMap<ObjectId, String>,
-    /// The file is newer than what Prometheus read.
+    /// True if the files are newer than the configuration that Prometheus runs with.
     reload: bool,
 }
 
@@ -193,7 +193,7 @@ impl Monitoring {
         changed: &Notify,
     ) -> Result<(), Error> {
         let mut ready = prometheus.ready.clone();
-        // Monitors that exist must not lose samples because they were not listed yet.
+        // Existing monitors must not lose samples because they are not listed yet.
         let _ = self.stores.pods.wait_until_ready().await;
         let _ = self.stores.monitors.wait_until_ready().await;
         loop {
@@ -209,9 +209,9 @@ impl Monitoring {
         }
     }
 
-    /// Bring files and Prometheus (if it is ready) up to date.
+    /// Brings the files up to date, and Prometheus if it is ready.
     async fn update(&mut self, prometheus: Option<&Prometheus>) -> Result<(), Error> {
-        // Prometheus sees by itself when this file is replaced.
+        // Prometheus watches this file and needs no reload.
         replace(
             &self.files.targets,
             &targets::render(&self.stores.pods.state()),
@@ -228,24 +228,25 @@ impl Monitoring {
         }
         self.write(&objects)?;
         if let Some(prometheus) = prometheus
-            && let Some(words) = self.load(prometheus).await
+            && let Some(message) = self.load(prometheus).await
         {
-            self.hold_back(prometheus, &objects, &present, &words)
+            self.hold_back(prometheus, &objects, &present, &message)
                 .await?;
         }
         if prometheus.is_some() && !self.reload {
-            let is_in_force = |id: &ObjectId| !self.rejected.contains_key(id);
-            self.accepted = present.into_iter().filter(is_in_force).collect();
+            let is_accepted = |id: &ObjectId| !self.rejected.contains_key(id);
+            self.accepted = present.into_iter().filter(is_accepted).collect();
         }
         problems.extend(scrape::render(&objects.monitors, &self.rejected, &self.settings).1);
         problems.extend(rules::render(&objects.rules, &self.rejected).1);
-        let hint = "it is not scraped; write a PodMonitor for the Service's pods";
-        refuse::<ServiceMonitor>(&self.stores.service_monitors, hint, &mut problems);
+        let hint =
+            "ServiceMonitors are not scraped; write a PodMonitor for the pods of the Service";
+        unsupported::<ServiceMonitor>(&self.stores.service_monitors, hint, &mut problems);
         self.reporter.report(&problems);
         Ok(())
     }
 
-    /// Refuse rules with a query that is none, in Prometheus' words.
+    /// Rejects rules with an invalid query, with Prometheus' message.
     async fn check_queries(&mut self, prometheus: &Prometheus, rules: &[Arc<PrometheusRule>]) {
         for rule in rules {
             let id = ObjectId::of(&**rule);
@@ -253,14 +254,14 @@ impl Monitoring {
                 continue;
             }
             for (field, query) in rules::queries(rule) {
-                match prometheus.mistake_in(&query).await {
+                match prometheus.check_query(&query).await {
                     Ok(None) => {}
-                    Ok(Some(words)) => {
-                        self.rejected.insert(id, format!("{field}: {words}"));
+                    Ok(Some(message)) => {
+                        self.rejected.insert(id, format!("{field}: {message}"));
                         break;
                     }
-                    // It has just died; the next one is asked again.
-                    Err(error) => tracing::warn!(%error, "cannot ask Prometheus about a query"),
+                    // Prometheus has just died. The query is checked again after its restart.
+                    Err(error) => tracing::warn!(%error, "cannot check a query with Prometheus"),
                 }
             }
         }
@@ -274,7 +275,7 @@ impl Monitoring {
         Ok(())
     }
 
-    /// Let Prometheus read a new file. Returns what it has against it.
+    /// Reloads Prometheus if a file is new. Returns its message if it rejects the configuration.
     async fn load(&mut self, prometheus: &Prometheus) -> Option<String> {
         if !self.reload {
             return None;
@@ -284,31 +285,31 @@ impl Monitoring {
                 self.reload = false;
                 None
             }
-            Ok(Err(words)) => Some(words),
+            Ok(Err(message)) => Some(message),
             Err(error) => {
-                // It has just died; the next one reads the file when it starts.
+                // Prometheus has just died. It reads the files when it restarts.
                 tracing::warn!(%error, "cannot reload Prometheus");
                 None
             }
         }
     }
 
-    /// Prometheus refused the configuration: leave out what is new, then let each new object in by
-    /// itself, so that only the one it cannot take stays out.
+    /// Handles a rejected configuration: withdraws all new objects, then adds them back one at a time, so that only those
+    /// that Prometheus rejects stay out.
     async fn hold_back(
         &mut self,
         prometheus: &Prometheus,
         objects: &Objects,
         present: &BTreeSet<ObjectId>,
-        words: &str,
+        message: &str,
     ) -> Result<(), Error> {
         let is_suspect =
             |id: &&ObjectId| !self.accepted.contains(id) && !self.rejected.contains_key(id);
         let suspects: Vec<ObjectId> = present.iter().filter(is_suspect).cloned().collect();
-        let blame = suspects
+        let withdrawn = suspects
             .iter()
-            .map(|suspect| (suspect.clone(), words.to_owned()));
-        self.rejected.extend(blame);
+            .map(|suspect| (suspect.clone(), message.to_owned()));
+        self.rejected.extend(withdrawn);
         for suspect in std::iter::once(None).chain(suspects.into_iter().map(Some)) {
             if let Some(suspect) = &suspect {
                 self.rejected.remove(suspect);
@@ -316,9 +317,9 @@ impl Monitoring {
             self.write(objects)?;
             match (self.load(prometheus).await, suspect) {
                 (None, _) => {}
-                (Some(words), Some(suspect)) => drop(self.rejected.insert(suspect, words)),
-                (Some(words), None) => {
-                    tracing::error!("Prometheus refuses its configuration: {words}");
+                (Some(message), Some(suspect)) => drop(self.rejected.insert(suspect, message)),
+                (Some(message), None) => {
+                    tracing::error!("Prometheus rejects its configuration: {message}");
                     return Ok(());
                 }
             }
@@ -329,8 +330,8 @@ impl Monitoring {
     }
 }
 
-/// Objects of a kind that nothing is done about.
-fn refuse<K: Resource<DynamicType = ()>>(
+/// Reports all objects of a kind that is not supported.
+fn unsupported<K: Resource<DynamicType = ()>>(
     store: &Store<DynamicObject>,
     message: &str,
     problems: &mut BTreeSet<Problem>,

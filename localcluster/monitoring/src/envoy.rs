@@ -1,15 +1,15 @@
-//! Envoy's counters under the names Istio gives them, so that queries written for Istio work.
+//! Envoy's statistics under Istio's names, so that queries for Istio work.
 //!
-//! The mesh names each cluster's counters `SERVICE|NAMESPACE|PORT|WORKLOAD|REPORTER`. There is one proxy, on
-//! the client's side of every request; its view is stored as that of the destination, because
-//! the pods have no proxy of their own and checks of a release ask for the destination. For a Service with
-//! a waypoint it is the waypoint's, as in an ambient mesh.
+//! The mesh names each cluster's statistics `SERVICE|NAMESPACE|PORT|WORKLOAD|REPORTER`. There is only one proxy, on the
+//! client's side of every request. Its counts are stored with the reporter `destination`, because pods have no proxy and
+//! checks of a release query the destination. For a Service with a waypoint the reporter is `waypoint`, as in an ambient
+//! mesh.
 
 use std::net::SocketAddr;
 
 use serde_json::{Value, json};
 
-/// Name of the job.
+/// Name of the scrape job.
 pub const JOB: &str = "envoy";
 
 /// The scrape configuration for the Envoy whose admin interface is at `admin`.
@@ -34,7 +34,7 @@ pub fn scrape_config(admin: SocketAddr) -> Value {
     json!({
         "job_name": JOB,
         "metrics_path": "/stats/prometheus",
-        // Envoy leaves out everything else before it writes an answer.
+        // Envoy applies this filter before it renders the response.
         "params": { "filter": [r"^cluster\..*\|.*\.upstream_rq_([1-5][0-9][0-9]|time)$"] },
         "static_configs": [{ "targets": [admin.to_string()] }],
         "metric_relabel_configs": [
@@ -44,7 +44,7 @@ pub fn scrape_config(admin: SocketAddr) -> Value {
             part("destination_service_namespace", "$2"),
             part("destination_workload_namespace", "$2"),
             part("destination_workload", "$4"),
-            // Without it two ports of a Service would be one series.
+            // Without this label two ports of a Service would be the same series.
             part("destination_port", "$3"),
             { "source_labels": ["envoy_response_code"], "regex": "(.+)", "target_label": "response_code" },
             part("reporter", "$5"),

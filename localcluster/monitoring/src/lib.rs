@@ -1,17 +1,17 @@
-//! Runs a real Prometheus whose configuration is written from PodMonitor and PrometheusRule objects.
+//! Runs a real Prometheus, configured from PodMonitor and PrometheusRule objects.
 //!
 //! # Layout
-//! - [`crd`]: the objects of the Prometheus Operator that are known
-//! - [`scrape`]: `PodMonitor`s into scrape configurations; pure, golden-tested
-//! - [`rules`]: `PrometheusRule`s into rule files; pure
-//! - [`targets`]: pods into targets, with the labels Prometheus' own Kubernetes discovery gives; pure
-//! - [`envoy`]: Envoy's counters under Istio's names
+//! - [`crd`]: the supported objects of the Prometheus Operator
+//! - [`scrape`]: renders `PodMonitor`s to scrape configurations; pure, golden-tested
+//! - [`rules`]: renders `PrometheusRule`s to rule files; pure
+//! - [`targets`]: renders pods to targets with the labels of Prometheus' Kubernetes service discovery; pure
+//! - [`envoy`]: Envoy's statistics under Istio's names
 //! - [`run`]: the loop: watch, render, reload, report
 //!
-//! # What is known to differ from the Prometheus Operator
-//! - `ServiceMonitor` is accepted and answered with an Event.
-//! - Alerts are evaluated and shown by Prometheus; there is no Alertmanager to send them to.
-//! - Credentials, TLS and proxies of an endpoint are not supported, which an Event says.
+//! # Known differences from the Prometheus Operator
+//! - `ServiceMonitor`s are accepted but not scraped; an Event reports this.
+//! - Prometheus evaluates and shows alerts, but there is no Alertmanager to send them to.
+//! - Credentials, TLS and proxies of an endpoint are not supported; an Event reports them.
 
 mod config;
 pub mod crd;

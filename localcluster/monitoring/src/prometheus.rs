@@ -1,4 +1,4 @@
-//! The Prometheus process: its command line, whether it answers, and how it takes a configuration.
+//! The Prometheus process: its command line, its readiness and the reload of its configuration.
 
 use std::{
     fs, io,
@@ -25,11 +25,11 @@ pub(crate) struct Prometheus {
     supervisor: Supervisor,
     listen: SocketAddr,
     log: PathBuf,
-    /// True while it answers queries.
+    /// True while Prometheus serves queries.
     pub(crate) ready: watch::Receiver<bool>,
 }
 
-/// Check what can be checked before Prometheus is started, so that the reason is told in words.
+/// Checks the program and its address before Prometheus starts, so that a failure gets a clear error.
 pub(crate) async fn preflight(config: &Config) -> Result<PathBuf, Error> {
     let program = program::find("Prometheus", "PROMETHEUS", &config.prometheus)?;
     if !config.listen.ip().is_loopback() {
@@ -40,7 +40,7 @@ pub(crate) async fn preflight(config: &Config) -> Result<PathBuf, Error> {
 }
 
 impl Prometheus {
-    /// Start Prometheus on `configuration`, and again whenever it ends, until `shutdown`.
+    /// Starts Prometheus with `configuration` and restarts it whenever it ends, until `shutdown`.
     pub(crate) fn start(
         program: &Path,
         config: &Config,
@@ -59,7 +59,7 @@ impl Prometheus {
                 flag("config.file", configuration),
                 flag("storage.tsdb.path", &state_dir.join("data")),
                 format!("--web.listen-address={}", config.listen).into(),
-                // A reload answers what is wrong with a configuration; a signal would not.
+                // A reload over HTTP returns the error in a configuration; SIGHUP does not.
                 "--web.enable-lifecycle".into(),
                 "--storage.tsdb.retention.time=15d".into(),
                 "--storage.tsdb.retention.size=1GB".into(),
@@ -71,7 +71,7 @@ impl Prometheus {
         let policy = RestartPolicy {
             first_delay: Duration::from_millis(100),
             max_delay: Duration::from_secs(5),
-            // It writes out its samples.
+            // Prometheus writes its samples to disk when it stops.
             grace: Duration::from_secs(15),
             ..RestartPolicy::default()
         };
@@ -89,24 +89,25 @@ impl Prometheus {
         }
     }
 
-    /// Read the configuration again. The error is what Prometheus has against it, and the one before
-    /// stays in force.
+    /// Reloads the configuration. The inner error is Prometheus' message if it rejects the configuration; the old one
+    /// then stays in effect.
     pub(crate) async fn reload(&self) -> io::Result<Result<(), String>> {
         let (status, body) = http::request(Method::POST, self.listen, "/-/reload").await?;
         Ok(if status.is_success() {
             Ok(())
         } else {
             let body = String::from_utf8_lossy(&body);
-            let words = body.trim().trim_start_matches("failed to reload config: ");
-            if words.starts_with("one or more errors occurred") {
-                return Ok(Err(format!("the reason is in {}", self.log.display())));
+            let message = body.trim().trim_start_matches("failed to reload config: ");
+            if message.starts_with("one or more errors occurred") {
+                return Ok(Err(format!("see {}", self.log.display())));
             }
-            Err(words.chars().take(300).collect())
+            Err(message.chars().take(300).collect())
         })
     }
 
-    /// What Prometheus has against a query, which a reload says only in its log.
-    pub(crate) async fn mistake_in(&self, query: &str) -> io::Result<Option<String>> {
+    /// Checks a query. Returns Prometheus' message if the query is invalid. (A reload writes this message only to the
+    /// log.)
+    pub(crate) async fn check_query(&self, query: &str) -> io::Result<Option<String>> {
         let encoded: String = query.bytes().map(|byte| format!("%{byte:02X}")).collect();
         let path = format!("/api/v1/format_query?query={encoded}");
         let (status, body) = http::request(Method::GET, self.listen, &path).await?;
@@ -114,15 +115,15 @@ impl Prometheus {
             return Ok(None);
         }
         let answer: Value = serde_json::from_slice(&body).map_err(io::Error::other)?;
-        let words = answer["error"].as_str().unwrap_or("no reason given");
+        let message = answer["error"].as_str().unwrap_or("no reason given");
         Ok(Some(
-            words
+            message
                 .trim_start_matches("invalid parameter \"query\": ")
                 .to_owned(),
         ))
     }
 
-    /// Wait until Prometheus has ended after shutdown.
+    /// Waits until Prometheus has ended after shutdown.
     pub(crate) async fn stopped(self) {
         self.supervisor.stopped().await;
     }
@@ -133,7 +134,8 @@ async fn is_ready(listen: SocketAddr) -> bool {
     answer.is_ok_and(|(status, _)| status.is_success())
 }
 
-/// Write beside `path` and move it there. Returns whether the content is new.
+/// Replaces a file atomically: writes a temporary file next to `path` and renames it. Returns true if the content is
+/// new.
 pub(crate) fn replace(path: &Path, content: &Value) -> Result<bool, Error> {
     let failed = |source| Error::Write {
         path: path.to_owned(),

@@ -1,4 +1,4 @@
-//! `PrometheusRule`s as Prometheus' rule files, one for each object as the Prometheus Operator makes them.
+//! Renders `PrometheusRule`s to Prometheus' rule files, one per object, as the Prometheus Operator does.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -12,8 +12,8 @@ use serde_json::{Value, json};
 
 use crate::crd::PrometheusRule;
 
-/// The rule files by name, and what is wrong with which object. An object in `rejected` is left out for the
-/// reason given there.
+/// Renders the rule files by name, and the problems found. Skips the objects in `rejected` and reports the reason given
+/// there.
 pub fn render(
     rules: &[Arc<PrometheusRule>],
     rejected: &BTreeMap<ObjectId, String>,
@@ -22,15 +22,15 @@ pub fn render(
     let mut problems = BTreeSet::new();
     for rule in rules {
         let id = ObjectId::of(&**rule);
-        if let Some(words) = rejected.get(&id) {
+        if let Some(reason) = rejected.get(&id) {
             let mut report = Report::new(id);
             let message =
-                format!("Prometheus refused it, and none of its rules is evaluated: {words}");
+                format!("Prometheus rejected the object; none of its rules is evaluated: {reason}");
             report.note(Reason::Rejected, "spec", message);
             problems.extend(report.into_problems());
             continue;
         }
-        // No name of an object has an underscore, so that no two objects share a file.
+        // Names of objects contain no underscore, so no two objects share a file.
         let namespace = rule.namespace().unwrap_or_default();
         let name = format!("{namespace}_{}.yml", rule.name_any());
         files.insert(name, json!({ "groups": rule.spec.groups }));
@@ -38,7 +38,7 @@ pub fn render(
     (files, problems)
 }
 
-/// Every query of an object, with the path of its field.
+/// All queries of an object, each with the path of its field.
 pub(crate) fn queries(rule: &PrometheusRule) -> Vec<(String, String)> {
     let groups = rule.spec.groups.iter().enumerate();
     let queries = groups.flat_map(|(group, all)| {

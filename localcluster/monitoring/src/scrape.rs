@@ -1,4 +1,4 @@
-//! `PodMonitor`s as scrape configurations, with the labels the Prometheus Operator gives.
+//! Renders `PodMonitor`s to scrape configurations, with the labels of the Prometheus Operator.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -22,21 +22,21 @@ use crate::{
     targets::label_name,
 };
 
-/// What does not come from objects.
+/// The inputs that do not come from Kubernetes objects.
 #[derive(Clone, Debug)]
 pub struct Settings {
-    /// File with all targets.
+    /// Path of the file with all targets.
     pub targets: String,
-    /// Pattern of the rule files.
+    /// Glob pattern of the rule files.
     pub rules: String,
     /// Address of Envoy's admin interface.
     pub envoy_admin: SocketAddr,
-    /// Time between scrapes of what does not name its own.
+    /// Default scrape interval.
     pub interval: Duration,
 }
 
-/// Prometheus' configuration, and what is wrong with which monitor. A monitor in `rejected` is left
-/// out for the reason given there.
+/// Renders Prometheus' configuration, and the problems found. Skips the monitors in `rejected` and reports the reason
+/// given there.
 pub fn render(
     monitors: &[Arc<PodMonitor>],
     rejected: &BTreeMap<ObjectId, String>,
@@ -51,11 +51,11 @@ pub fn render(
         let mut report = Report::new(id.clone());
         let rendered = monitor_jobs(monitor, settings, &mut report);
         match rejected.get(&id) {
-            Some(words) => {
+            Some(reason) => {
                 report.note(
                     Reason::Rejected,
                     "spec",
-                    format!("Prometheus refused it: {words}"),
+                    format!("Prometheus rejected the object: {reason}"),
                 );
             }
             None => jobs.extend(rendered),
@@ -73,12 +73,12 @@ pub fn render(
     (configuration, problems)
 }
 
-/// Prometheus' way to write a time.
+/// Formats a duration for Prometheus.
 fn milliseconds(time: Duration) -> String {
     format!("{}ms", time.as_millis().max(1))
 }
 
-/// The jobs of a monitor; an endpoint with a mistake is left out.
+/// Renders the jobs of a monitor. Skips invalid endpoints.
 fn monitor_jobs(monitor: &PodMonitor, settings: &Settings, report: &mut Report) -> Vec<Value> {
     let spec = &monitor.spec;
     for (name, given) in [
@@ -92,7 +92,7 @@ fn monitor_jobs(monitor: &PodMonitor, settings: &Settings, report: &mut Report) 
         ("keepDroppedTargets", spec.keep_dropped_targets.is_some()),
     ] {
         if given {
-            report.unsupported(format!("spec.{name}"), "the setting is left out");
+            report.unsupported(format!("spec.{name}"), "the setting is ignored");
         }
     }
     let mut common = vec![];
@@ -182,7 +182,7 @@ fn selector(selector: &LabelSelector, rules: &mut Vec<Value>, report: &mut Repor
             other => {
                 report.invalid(
                     format!("spec.selector.matchExpressions[{index}].operator"),
-                    format!("{other:?} is none of In, NotIn, Exists and DoesNotExist; nothing is scraped"),
+                    format!("{other:?} is not supported; use In, NotIn, Exists or DoesNotExist. Nothing is scraped"),
                 );
                 keep("__meta_kubernetes_pod_name", "")
             }
@@ -190,7 +190,7 @@ fn selector(selector: &LabelSelector, rules: &mut Vec<Value>, report: &mut Repor
     }
 }
 
-/// The endpoint's port, and the label of a target it is compared with.
+/// The port of the endpoint, and the target label to compare it with.
 fn port(endpoint: &Endpoint) -> Option<(&'static str, String)> {
     const NAME: &str = "__meta_kubernetes_pod_container_port_name";
     const NUMBER: &str = "__meta_kubernetes_pod_container_port_number";
@@ -226,7 +226,7 @@ fn labels(monitor: &PodMonitor, endpoint: &Endpoint, rules: &mut Vec<Value>) {
         monitor.namespace().unwrap_or_default(),
         monitor.name_any()
     );
-    // A dollar sign cannot stand in a name of Kubernetes, so nothing needs to be escaped.
+    // Kubernetes names contain no dollar sign, so nothing needs to be escaped.
     rules.push(json!({ "target_label": "job", "replacement": name }));
     if let Some(label) = &monitor.spec.job_label {
         rules.push(copy_if_set(label, "job"));
@@ -253,7 +253,7 @@ fn limits(spec: &PodMonitorSpec, job: &mut Map<String, Value>) {
     }
 }
 
-/// A job without its name and targets' rules. `None` after a mistake, which is reported.
+/// Renders a job without its name and relabeling rules. Returns `None` and reports a problem if the endpoint is invalid.
 fn job(
     endpoint: &Endpoint,
     field: &str,
@@ -273,7 +273,7 @@ fn job(
         ),
     ] {
         if given {
-            report.unsupported(format!("{field}.{name}"), "the setting is left out");
+            report.unsupported(format!("{field}.{name}"), "the setting is ignored");
         }
     }
     let mut job = Map::new();
@@ -295,7 +295,7 @@ fn job(
         Some(other) => {
             report.invalid(
                 format!("{field}.scheme"),
-                format!("{other:?} is neither http nor https"),
+                format!("{other:?} is not supported; use http or https"),
             );
             return None;
         }
@@ -326,7 +326,7 @@ fn job(
     Some(job)
 }
 
-/// Interval and timeout. Prometheus refuses a configuration in which the timeout is longer.
+/// Sets interval and timeout. Prometheus rejects a timeout that is longer than the interval.
 fn times(
     endpoint: &Endpoint,
     field: &str,
@@ -339,7 +339,8 @@ fn times(
         Some(text) => match duration::parse_prometheus(text) {
             Some(time) => Some(Some(time)),
             None => {
-                let message = format!("{text:?} is no time; write a number and a unit, as in 30s");
+                let message =
+                    format!("{text:?} is not a duration; write a number and a unit, as in 30s");
                 report.invalid(format!("{field}.{name}"), message);
                 None
             }
@@ -355,7 +356,7 @@ fn times(
     if endpoint.scrape_timeout.is_some() && timeout > effective {
         report.invalid(
             format!("{field}.scrapeTimeout"),
-            format!("a scrape may not take longer than the interval, {effective:?}"),
+            format!("the timeout must not be longer than the scrape interval, {effective:?}"),
         );
         return None;
     }
@@ -385,7 +386,7 @@ fn relabelings(
         .collect()
 }
 
-/// Checks what Prometheus checks: one rule it refuses would keep the whole configuration from loading.
+/// Makes the same checks as Prometheus: an invalid rule would keep the whole configuration from loading.
 fn relabeling(rule: &Relabeling) -> Result<Value, (&'static str, String)> {
     let action = rule
         .action
@@ -402,14 +403,17 @@ fn relabeling(rule: &Relabeling) -> Result<Value, (&'static str, String)> {
     ];
     let known = ["keep", "drop", "labelmap", "labeldrop", "labelkeep"];
     if !needs_target.contains(&action.as_str()) && !known.contains(&action.as_str()) {
-        return Err(("action", format!("{action:?} is no action of Prometheus")));
+        return Err(("action", format!("Prometheus has no action {action:?}")));
     }
     let target = rule.target_label.as_deref().unwrap_or_default();
     if needs_target.contains(&action.as_str()) && target.is_empty() {
-        return Err(("targetLabel", format!("{action} needs it")));
+        return Err(("targetLabel", format!("action {action} requires it")));
     }
     if action == "hashmod" && rule.modulus.unwrap_or(0) == 0 {
-        return Err(("modulus", "hashmod needs one that is not 0".into()));
+        return Err((
+            "modulus",
+            "action hashmod requires a modulus above 0".into(),
+        ));
     }
     if let Some(regex) = &rule.regex
         && let Err(error) = Regex::new(regex)
@@ -418,7 +422,7 @@ fn relabeling(rule: &Relabeling) -> Result<Value, (&'static str, String)> {
         let reason = error.lines().last().unwrap_or_default().to_owned();
         return Err((
             "regex",
-            format!("{regex:?} is no regular expression: {reason}"),
+            format!("{regex:?} is not a valid regular expression: {reason}"),
         ));
     }
     if let Some(label) = rule
@@ -426,7 +430,10 @@ fn relabeling(rule: &Relabeling) -> Result<Value, (&'static str, String)> {
         .iter()
         .find(|label| !is_label_name(label))
     {
-        return Err(("sourceLabels", format!("{label:?} is no name of a label")));
+        return Err((
+            "sourceLabels",
+            format!("{label:?} is not a valid label name"),
+        ));
     }
     let mut prometheus = Map::from_iter([("action".to_owned(), json!(action))]);
     for (name, value) in [

@@ -1,4 +1,4 @@
-//! The Service under which pods find Prometheus, named as kube-prometheus-stack names it.
+//! The Service of Prometheus for pods, with the name that kube-prometheus-stack uses.
 
 use std::{net::SocketAddr, time::Duration};
 
@@ -15,10 +15,10 @@ use tokio::time::sleep;
 pub(crate) const NAMESPACE: &str = "monitoring";
 /// Name of the Service.
 pub(crate) const NAME: &str = "prometheus-prometheus";
-/// Port of the Service, whatever Prometheus listens on.
+/// Port of the Service, independent of the port that Prometheus listens on.
 const PORT: u16 = 9090;
 
-/// The namespace, the Service (without selector) and the EndpointSlice that leads to `address`.
+/// The Namespace, the Service (without selector) and its EndpointSlice with `address`.
 pub(crate) fn objects(address: SocketAddr) -> [Value; 3] {
     let labels = json!({ "app.kubernetes.io/managed-by": "localcluster-monitoring" });
     let metadata = json!({ "name": NAME, "namespace": NAMESPACE, "labels": labels });
@@ -46,13 +46,13 @@ pub(crate) fn objects(address: SocketAddr) -> [Value; 3] {
     ]
 }
 
-/// Make the objects, or bring those that exist up to date. Tries until it works.
+/// Creates or updates the objects. Retries until it succeeds.
 pub(crate) async fn publish(client: Client, address: SocketAddr) {
     for object in objects(address) {
         let mut wait = Duration::from_millis(100);
         while let Err(failure) = put(&client, &object).await {
             let kind = object["kind"].as_str().unwrap_or_default();
-            tracing::warn!(kind, %failure, "cannot publish Prometheus; trying again");
+            tracing::warn!(kind, %failure, "cannot write the Service of Prometheus; retrying");
             sleep(wait).await;
             wait = (wait * 2).min(Duration::from_secs(5));
         }

@@ -1,5 +1,5 @@
-//! Pods as targets, with the labels that Prometheus' own Kubernetes discovery (role `pod`) gives them, so
-//! that relabelings written for it work unchanged.
+//! Renders pods to targets with the labels of Prometheus' Kubernetes service discovery (role `pod`), so that existing
+//! relabeling rules work unchanged.
 
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -9,8 +9,8 @@ use serde_json::{Value, json};
 
 type Labels = BTreeMap<String, String>;
 
-/// Content of the file with all targets: one for each port of each container, and one for a
-/// container without ports. Pods that have ended or have no address yet are left out.
+/// Renders the file with all targets: one per port of each container, and one per container without ports. Skips pods
+/// that have ended or have no address yet.
 pub fn render(pods: &[Arc<Pod>]) -> Value {
     let mut pods: Vec<&Arc<Pod>> = pods.iter().collect();
     pods.sort_by_key(|pod| (pod.namespace(), pod.name_any()));
@@ -131,7 +131,7 @@ fn pod_labels(pod: &Pod, address: &str, phase: &str) -> Labels {
     labels
 }
 
-/// Prometheus: whatever may not stand in a label's name becomes `_`.
+/// Converts a name to a label name: as in Prometheus, invalid characters become `_`.
 pub(crate) fn label_name(name: &str) -> String {
     name.chars()
         .map(|c| {

@@ -1,5 +1,5 @@
-//! A real Prometheus, and a real Envoy for Istio's metrics. Needs both on the `PATH` or named by
-//! `PROMETHEUS` and `ENVOY`.
+//! Tests with a real Prometheus, and a real Envoy for Istio's metrics. Require both on the `PATH` or in `PROMETHEUS` and
+//! `ENVOY`.
 #![allow(clippy::unwrap_used, clippy::panic)]
 
 #[path = "prometheus/alerts.rs"]
@@ -82,10 +82,10 @@ impl Monitoring {
         };
         timeout(DEADLINE, waiting)
             .await
-            .expect("Prometheus is ready in time");
+            .expect("timed out waiting for the readiness of Prometheus to change");
     }
 
-    /// Samples of an instant query.
+    /// The samples of an instant query.
     async fn query(&self, query: &str) -> Vec<Value> {
         let answer = requests::get_with(
             self.listen,
@@ -123,7 +123,7 @@ fn value(sample: &Value) -> f64 {
     sample["value"][1].as_str().unwrap().parse().unwrap()
 }
 
-/// A pod whose port `prometheus` answers with one metric.
+/// A pod that serves one metric on port `prometheus`.
 async fn pod_with_metrics(value: &'static str) -> Value {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let port = listener.local_addr().unwrap().port();
@@ -150,7 +150,7 @@ async fn api_server() -> (Client, TempDir) {
 
 async fn create_pod(client: &Client, pod: &Value) {
     create(client, pod).await;
-    // The status is a resource of its own, as for the kubelet.
+    // The status is a subresource, which the kubelet writes.
     let api: Api<k8s_openapi::api::core::v1::Pod> = Api::default_namespaced(client.clone());
     let name = pod["metadata"]["name"].as_str().unwrap();
     let patch = kube::api::Patch::Merge(json!({ "status": pod["status"] }));
@@ -194,7 +194,7 @@ async fn a_pod_monitor_is_scraped_with_the_labels_of_the_operator() {
             "container": "worker", "endpoint": "prometheus", "team": "blue", "phase": "Running",
         })
     );
-    // A pod that is gone is forgotten at once.
+    // The series of a deleted pod ends at once.
     let pods: Api<k8s_openapi::api::core::v1::Pod> = Api::default_namespaced(client.clone());
     pods.delete(
         "worker-1",
@@ -202,7 +202,7 @@ async fn a_pod_monitor_is_scraped_with_the_labels_of_the_operator() {
     )
     .await
     .unwrap();
-    eventually("the series ends", || async {
+    eventually("the end of the series", || async {
         monitoring.query("work_total").await.is_empty()
     })
     .await;
@@ -210,7 +210,7 @@ async fn a_pod_monitor_is_scraped_with_the_labels_of_the_operator() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_monitor_that_prometheus_refuses_is_told_and_disturbs_nobody() {
+async fn a_monitor_that_prometheus_rejects_is_reported_and_does_not_affect_others() {
     let (client, folder) = api_server().await;
     create_pod(&client, &pod_with_metrics("7").await).await;
     let monitoring = Monitoring::start(&client, free_address().await, folder.path()).await;
@@ -252,7 +252,7 @@ fn rule(name: &str, rules: Value) -> Value {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn rules_are_evaluated_and_one_that_prometheus_refuses_is_told_and_disturbs_nobody() {
+async fn rules_that_prometheus_rejects_are_reported_and_do_not_affect_others() {
     let (client, folder) = api_server().await;
     create_pod(&client, &pod_with_metrics("9").await).await;
     let monitoring = Monitoring::start(&client, free_address().await, folder.path()).await;
@@ -295,7 +295,7 @@ async fn rules_are_evaluated_and_one_that_prometheus_refuses_is_told_and_disturb
     let rules: Api<localcluster_monitoring::crd::PrometheusRule> =
         Api::default_namespaced(client.clone());
     rules.delete("good", &Default::default()).await.unwrap();
-    eventually("the alert ends", || async {
+    eventually("the end of the alert", || async {
         let alerts = monitoring.query(r#"ALERTS{alertname="Busy"}"#).await;
         alerts.is_empty()
     })
@@ -320,7 +320,7 @@ async fn samples_survive_a_kill_and_a_restart() {
             value(s) >= 3.0
         })
         .await;
-    let pid = prometheus_of(folder.path()).expect("Prometheus runs");
+    let pid = prometheus_of(folder.path()).expect("Prometheus must run");
     rustix::process::kill_process(pid, rustix::process::Signal::KILL).unwrap();
     monitoring.wait_until_ready(false).await;
     monitoring.wait_until_ready(true).await;
@@ -334,7 +334,7 @@ async fn samples_survive_a_kill_and_a_restart() {
     assert_eq!(
         prometheus_of(folder.path()),
         None,
-        "Prometheus is gone after the stop"
+        "Prometheus still runs after the stop"
     );
     pods.delete(
         "worker-1",
@@ -369,7 +369,7 @@ fn prometheus_of(folder: &Path) -> Option<rustix::process::Pid> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn flaggers_built_in_queries_read_what_envoy_counted() {
+async fn flaggers_built_in_queries_work_with_the_statistics_of_envoy() {
     let (primary, canary) = (
         Backend::start("primary").await,
         Backend::start("canary").await,
@@ -379,7 +379,7 @@ async fn flaggers_built_in_queries_read_what_envoy_counted() {
     let cluster = Cluster::start(&objects).await;
     define(&cluster.client).await;
     let monitoring = Monitoring::start(&cluster.client, cluster.admin, cluster.folder.path()).await;
-    // One request in four at the canary fails.
+    // One in four of these requests to the canary fails.
     let good = requests::Load::start(cluster.proxy, "http://app/", Method::GET, 2);
     let stop = CancellationToken::new();
     let (stopped, proxy) = (stop.clone(), cluster.proxy);
@@ -413,7 +413,7 @@ async fn flaggers_built_in_queries_read_what_envoy_counted() {
     stop.cancel();
     bad.await.unwrap();
     good.stop().await;
-    // The counts are exactly those of the pods.
+    // The counts match those of the pods exactly.
     for (workload, backend) in [("app", &canary), ("app-primary", &primary)] {
         let count = backend.count() as f64;
         let query = format!(r#"sum(istio_requests_total{{destination_workload="{workload}"}})"#);
@@ -441,7 +441,7 @@ async fn flaggers_built_in_queries_read_what_envoy_counted() {
             "destination_port": "80", "source_workload": "unknown", "source_workload_namespace": "unknown",
         })
     );
-    // Pods find Prometheus through the mesh under its usual name.
+    // Pods reach Prometheus through the mesh under its usual name.
     eventually("Prometheus through the mesh", || async {
         let url = "http://prometheus-prometheus.monitoring.svc.cluster.local:9090/-/ready";
         requests::get(cluster.proxy, url).await.status == StatusCode::OK
@@ -452,7 +452,7 @@ async fn flaggers_built_in_queries_read_what_envoy_counted() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_taken_port_and_a_missing_program_are_named() {
+async fn errors_name_an_address_in_use_and_a_missing_program() {
     let (client, folder) = api_server().await;
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let taken = listener.local_addr().unwrap();
@@ -462,7 +462,7 @@ async fn a_taken_port_and_a_missing_program_are_named() {
         .unwrap_err()
         .to_string();
     assert!(
-        error.contains(&format!("{taken}, the address of Prometheus, is taken")),
+        error.contains(&format!("{taken}, the address of Prometheus, is in use")),
         "{error}"
     );
     let mut missing = config(free_address().await, taken, folder.path());

@@ -1,4 +1,4 @@
-//! Monitors and pods against the configuration and targets they lead to.
+//! Golden tests: monitors, rules and pods, and the configuration rendered from them.
 #![allow(clippy::unwrap_used, clippy::panic)]
 
 use std::{collections::BTreeMap, fs, path::Path, sync::Arc, time::Duration};
@@ -43,14 +43,14 @@ fn line(problem: &Problem) -> String {
 }
 
 #[test]
-fn monitors_become_jobs() {
+fn monitors_are_rendered_to_jobs() {
     let (configuration, problems) = render(&read("monitors.yaml"), &BTreeMap::new(), &settings());
     insta::assert_yaml_snapshot!("jobs", configuration);
     insta::assert_yaml_snapshot!("problems", problems.iter().map(line).collect::<Vec<_>>());
 }
 
 #[test]
-fn a_refused_monitor_is_left_out_and_told() {
+fn a_rejected_monitor_is_skipped_and_reported() {
     let mut monitors: Vec<Arc<PodMonitor>> = read("monitors.yaml");
     monitors.truncate(1);
     let rejected = BTreeMap::from([(ObjectId::of(&*monitors[0]), "no".to_owned())]);
@@ -59,12 +59,14 @@ fn a_refused_monitor_is_left_out_and_told() {
     let problems: Vec<String> = problems.iter().map(line).collect();
     assert_eq!(
         problems,
-        ["Rejected PodMonitor monitoring/simple-app-canary spec: Prometheus refused it: no"]
+        [
+            "Rejected PodMonitor monitoring/simple-app-canary spec: Prometheus rejected the object: no"
+        ]
     );
 }
 
 #[test]
-fn rules_become_files_and_a_refused_object_is_left_out() {
+fn rules_are_rendered_to_files_and_a_rejected_object_is_skipped() {
     let rules: Vec<Arc<PrometheusRule>> = read("rules.yaml");
     let rejected = BTreeMap::from([(ObjectId::of(&*rules[1]), "no".to_owned())]);
     let (files, problems) = rules::render(&rules, &rejected);
@@ -73,18 +75,18 @@ fn rules_become_files_and_a_refused_object_is_left_out() {
     assert_eq!(
         problems,
         [
-            "Rejected PrometheusRule shop/refused spec: Prometheus refused it, and none of its rules is evaluated: no"
+            "Rejected PrometheusRule shop/refused spec: Prometheus rejected the object; none of its rules is evaluated: no"
         ]
     );
 }
 
 #[test]
-fn pods_become_targets_as_kubernetes_discovery_gives_them() {
+fn pods_are_rendered_to_the_targets_of_kubernetes_service_discovery() {
     insta::assert_yaml_snapshot!(targets::render(&read("pods.yaml")));
 }
 
 #[test]
-fn the_definitions_are_these() {
+fn the_definitions_match_their_golden_files() {
     for definition in crds() {
         insta::assert_yaml_snapshot!(definition.spec.names.kind.clone(), definition);
     }

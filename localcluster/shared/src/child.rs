@@ -1,15 +1,15 @@
-//! Whether a supervised program serves.
+//! Readiness of a supervised program.
 
 use std::time::Duration;
 
 use crate::process::ChildState;
 use tokio::{sync::watch, time::sleep};
 
-/// Time between looks at a program that has just been started.
-const LOOK_AGAIN: Duration = Duration::from_millis(10);
+/// Interval between readiness checks of a program that has just been started.
+const POLL_INTERVAL: Duration = Duration::from_millis(10);
 
-/// A value that is false as soon as the process ends, and true once a new one passes `is_ready`. It stays
-/// false after the process was stopped.
+/// The readiness of a supervised process: false as soon as the process ends, true once its successor passes
+/// `is_ready`. It stays false after the process is stopped on request.
 pub fn readiness<F, R>(mut state: watch::Receiver<ChildState>, is_ready: F) -> watch::Receiver<bool>
 where
     F: Fn() -> R + Send + Sync + 'static,
@@ -21,7 +21,7 @@ where
             let now = state.borrow_and_update().clone();
             let until_ready = async {
                 while !is_ready().await {
-                    sleep(LOOK_AGAIN).await;
+                    sleep(POLL_INTERVAL).await;
                 }
             };
             match now {

@@ -4,9 +4,9 @@ use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{
     CustomResourceDefinition, JSONSchemaProps, JSONSchemaPropsOrArray, JSONSchemaPropsOrBool,
 };
 
-/// Take the defaults of the Rust types out of the schemas. The definitions that these stand in for have
-/// none: an API server would write them into every object, and who compares what was applied with
-/// what is stored would see a difference for ever.
+/// Removes the defaults of the Rust types from the schemas. The upstream definitions have none. With defaults the
+/// API server would write them into every object, and tools that compare the applied manifest with the stored
+/// object would always find a difference.
 pub fn remove_defaults(definition: &mut CustomResourceDefinition) {
     let versions = definition.spec.versions.iter_mut();
     versions

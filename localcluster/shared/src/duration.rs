@@ -1,11 +1,11 @@
-//! Durations as Istio and the Gateway API write them (`1h`, `1m30s`, `1.5s`, `20ms`), as Envoy reads them (`90s`), and
-//! as Prometheus writes them (`1d12h`).
+//! Durations in three formats: Istio and the Gateway API (`1h`, `1m30s`, `1.5s`, `20ms`), Envoy (`90s`), and
+//! Prometheus (`1d12h`).
 
 use std::{sync::LazyLock, time::Duration};
 
 use regex::Regex;
 
-/// Nanoseconds of each unit; longer names first, so that `ms` is not read as `m`.
+/// Nanoseconds per unit. Longer names come first, so that `ms` is not read as `m`.
 const UNITS: [(&str, f64); 7] = [
     ("ns", 1.0),
     ("us", 1e3),
@@ -16,16 +16,17 @@ const UNITS: [(&str, f64); 7] = [
     ("h", 3600e9),
 ];
 
-/// Longest duration that is accepted: what Envoy's timers take with room to spare.
+/// The longest accepted duration, well within the range of Envoy's timers.
 const LONGEST: Duration = Duration::from_secs(10 * 365 * 24 * 3600);
 
-/// Reads a duration of Istio or the Gateway API.
+/// Parses a duration of Istio or the Gateway API.
 ///
 /// # Errors
-/// The form to use, for people.
+/// A message for people that states the expected form.
 pub fn parse(text: &str) -> Result<Duration, String> {
-    let expected =
-        || format!("{text:?} is no duration; write a number and a unit (ms, s, m, h), as in 1m30s");
+    let expected = || {
+        format!("{text:?} is not a duration; write a number and a unit (ms, s, m, h), as in 1m30s")
+    };
     let mut rest = text;
     let mut nanos = 0.0;
     if text.is_empty() {
@@ -53,7 +54,7 @@ pub fn parse(text: &str) -> Result<Duration, String> {
         .ok_or_else(|| format!("{text:?} is too long"))
 }
 
-/// Reads a duration of Prometheus, such as `1h30m` or `500ms`: units from large to small, each at most once.
+/// Parses a duration of Prometheus, such as `1h30m` or `500ms`: units from large to small, each at most once.
 #[must_use]
 pub fn parse_prometheus(text: &str) -> Option<Duration> {
     static FORM: LazyLock<Regex> = LazyLock::new(|| {
@@ -82,7 +83,7 @@ pub fn parse_prometheus(text: &str) -> Option<Duration> {
     (sum > 0).then_some(Duration::from_millis(sum))
 }
 
-/// Protobuf's JSON form: seconds with as many digits as needed, and `s`.
+/// Formats a duration as Protobuf's JSON mapping does: seconds with as many decimals as needed, then `s`.
 #[must_use]
 pub fn protobuf(duration: Duration) -> String {
     let seconds = duration.as_secs();
@@ -100,7 +101,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn durations_are_read_as_go_writes_them() {
+    fn parse_reads_durations_in_the_format_of_go() {
         for (text, envoy) in [
             ("0s", "0s"),
             ("0", "0s"),
@@ -115,7 +116,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_duration_is_refused_with_the_form_to_use() {
+    fn an_invalid_duration_is_refused_with_the_form_to_use() {
         for text in ["", "5", "5x", "s", "-1s", "1s ", "1..5s", "١s"] {
             let error = parse(text).unwrap_err();
             assert!(error.contains("as in 1m30s"), "{text}: {error}");
@@ -124,7 +125,7 @@ mod tests {
     }
 
     #[test]
-    fn durations_are_read_as_prometheus_writes_them() {
+    fn parse_prometheus_reads_durations_in_the_format_of_prometheus() {
         assert_eq!(parse_prometheus("1h30m"), Some(Duration::from_secs(5400)));
         assert_eq!(parse_prometheus("500ms"), Some(Duration::from_millis(500)));
         for text in ["", "0s", "5", "5x", "1.5s", "30s1m", "-1s"] {

@@ -1,5 +1,5 @@
-//! One watch for each kind, shared by everything that needs the kind. It keeps a local copy of the objects and reports
-//! each change with the state before and after it.
+//! One watch per kind, shared by all its users. It keeps a local copy of the objects and reports each change with the
+//! object before and after it.
 
 use std::{collections::HashMap, fmt::Debug, hash::Hash, sync::Arc};
 
@@ -17,7 +17,7 @@ use tokio_stream::wrappers::UnboundedReceiverStream;
 
 use crate::watch::watch;
 
-/// One change of an object: (before, after). At least one is present.
+/// Called with an object before and after a change. At least one of the two is present.
 type Listener<K> = Box<dyn Fn(Option<&K>, Option<&K>) + Send>;
 
 /// A watch of all objects of one kind.
@@ -32,7 +32,7 @@ impl<K> Feed<K>
 where
     K: Resource<DynamicType = ()> + Clone + DeserializeOwned + Debug + Send + Sync + 'static,
 {
-    /// A feed of what `api` lists.
+    /// Creates a feed of the objects that `api` lists.
     pub fn new(api: Api<K>) -> Self {
         let (store, writer) = store();
         Self {
@@ -43,17 +43,17 @@ where
         }
     }
 
-    /// The local copy. It is changed before the listeners are called.
+    /// The local copy. It is updated before the listeners are called.
     pub fn store(&self) -> Store<K> {
         self.store.clone()
     }
 
-    /// Calls `listener` on every change, and at the start once for each object.
+    /// Calls `listener` on every change, and once per existing object at the start.
     pub fn on_change(&mut self, listener: impl Fn(Option<&K>, Option<&K>) + Send + 'static) {
         self.listeners.push(Box::new(listener));
     }
 
-    /// Puts the keys that `keys` gives for a changed object into `queue`.
+    /// Adds the keys that `keys` returns for a changed object to `queue`.
     pub fn enqueue<M>(
         &mut self,
         queue: &Queue<M>,
@@ -77,7 +77,7 @@ where
         });
     }
 
-    /// Watches for ever.
+    /// Runs the watch. Never returns.
     pub async fn run(mut self) {
         let mut events = watch(self.api.clone(), K::kind(&()).into_owned()).boxed();
         while let Some(event) = events.next().await {
@@ -103,7 +103,7 @@ where
         );
     }
 
-    /// Takes the whole list in at once, so that no listener sees half of it, and then reports what differs.
+    /// Applies a complete list before it reports the differences, so that no listener sees a partial list.
     async fn relist(&mut self, events: &mut (impl Stream<Item = Event<K>> + Unpin)) {
         let mut before: HashMap<ObjectRef<K>, Arc<K>> = self
             .store
@@ -134,7 +134,7 @@ where
     }
 }
 
-/// Keys of objects to reconcile. The reading end removes duplicates.
+/// Keys of objects to reconcile. The receiver removes duplicates.
 #[derive(Debug)]
 pub struct Queue<M: Resource>(mpsc::UnboundedSender<ObjectRef<M>>)
 where
@@ -147,20 +147,20 @@ impl<M: Resource<DynamicType = ()>> Clone for Queue<M> {
 }
 
 impl<M: Resource<DynamicType = ()>> Queue<M> {
-    /// A queue and its reading end.
+    /// Creates a queue and its receiver.
     pub fn new() -> (Self, UnboundedReceiverStream<ObjectRef<M>>) {
         let (sender, receiver) = mpsc::unbounded_channel();
         (Self(sender), UnboundedReceiverStream::new(receiver))
     }
 
-    /// Asks for a reconciliation of `key`.
+    /// Requests a reconciliation of `key`.
     pub fn push(&self, key: ObjectRef<M>) {
-        // The reader is gone only when the controllers shut down.
+        // The receiver is dropped only when the controllers shut down.
         let _ = self.0.send(key);
     }
 }
 
-/// The controlling owner of `object` when it is of kind `M`.
+/// The controlling owner of `object` if it is of kind `M`.
 pub fn controller_of<M: Resource<DynamicType = ()>>(
     object: &impl ResourceExt,
 ) -> Option<ObjectRef<M>> {

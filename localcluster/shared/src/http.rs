@@ -1,4 +1,4 @@
-//! One small HTTP request to a program on this machine.
+//! Small HTTP requests to programs on this machine.
 
 use std::{io, net::SocketAddr, time::Duration};
 
@@ -9,24 +9,24 @@ use hyper::{Request, client::conn::http1, header::HOST};
 use hyper_util::rt::TokioIo;
 use tokio::{net::TcpStream, time::timeout};
 
-/// Longest time for one request, connecting included.
-const LIMIT: Duration = Duration::from_secs(5);
+/// Timeout of one request, including the connect.
+const TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Send a request without a body; returns status and body.
+/// Sends a request without a body. Returns the status and the body of the response.
 ///
 /// # Errors
-/// Nobody listens at `address`, it does not answer in time, or not in HTTP.
+/// Nothing listens on `address`, the response takes longer than 5 s, or it is not HTTP.
 pub async fn request(
     method: Method,
     address: SocketAddr,
     path: &str,
 ) -> io::Result<(StatusCode, Bytes)> {
-    timeout(LIMIT, exchange(method, address, path))
+    timeout(TIMEOUT, exchange(method, address, path))
         .await
         .map_err(|_| {
             io::Error::new(
                 io::ErrorKind::TimedOut,
-                format!("{address} does not answer"),
+                format!("{address} did not answer within {} s", TIMEOUT.as_secs()),
             )
         })?
 }
@@ -47,13 +47,13 @@ async fn exchange(
         .header(HOST, address.to_string())
         .body(Empty::<Bytes>::new())
         .map_err(io::Error::other)?;
-    let answer = async {
+    let response = async {
         let response = sender.send_request(request).await?;
         let status = response.status();
         let body = response.into_body().collect().await?.to_bytes();
         Ok::<_, hyper::Error>((status, body))
     };
-    let answer = answer.await.map_err(io::Error::other);
+    let response = response.await.map_err(io::Error::other);
     connection.abort();
-    answer
+    response
 }

@@ -1,15 +1,15 @@
-//! Shared by the parts of localcluster: watches, Events, child processes, and whatever else more than one of them needs.
+//! Code that more than one part of localcluster needs: watches, Events, child processes and small helpers.
 //!
 //! # Layout
 //! - [`watch`]: a watch that retries; [`reflect`] and [`feed`] keep local copies with it
-//! - [`events`]: Events on objects, counted ([`events::Recorder`]) or once for each generation ([`events::Reporter`])
-//! - [`problem`]: mistakes in an object, as a [`events::Reporter`] writes them
+//! - [`events`]: Events on objects, counted ([`events::Recorder`]) or once per generation ([`events::Reporter`])
+//! - [`problem`]: problems of an object, which an [`events::Reporter`] writes as Events
 //! - [`definition`]: CustomResourceDefinitions made from Rust types
 //! - [`process`]: child processes and their output
-//! - [`program`]: finds a program and checks its addresses before it starts
-//! - [`child`]: waits until a started program serves
-//! - [`http`]: one small request to a program's admin interface
-//! - [`duration`]: durations as Istio, the Gateway API, Envoy and Prometheus write them
+//! - [`program`]: finds a program and checks that its addresses are free
+//! - [`child`]: readiness of a supervised program
+//! - [`http`]: requests to a program's admin interface
+//! - [`duration`]: the duration formats of Istio, the Gateway API, Envoy and Prometheus
 
 pub mod child;
 pub mod definition;

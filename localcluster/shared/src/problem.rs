@@ -1,10 +1,10 @@
-//! Mistakes in an object, which become Events on it.
+//! Problems of an object, which become Events on it.
 
 use std::fmt;
 
 use kube::{Resource, ResourceExt, core::DynamicObject};
 
-/// Which object, in which generation.
+/// Identifies an object and its generation.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct ObjectId {
     /// `apiVersion` of the object.
@@ -34,7 +34,7 @@ impl ObjectId {
         }
     }
 
-    /// The id of an object that could not be read as its kind.
+    /// The id of an object that could not be parsed as its kind.
     pub fn of_dynamic(object: &DynamicObject, api_version: &str, kind: &str) -> Self {
         Self {
             api_version: api_version.into(),
@@ -53,19 +53,19 @@ impl fmt::Display for ObjectId {
     }
 }
 
-/// Kind of a problem; the `reason` of its Event.
+/// The category of a problem, and the `reason` of its Event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Reason {
-    /// Well formed, but this mesh cannot do it; the rest of the object is honoured.
+    /// The field is well formed but not supported here. The rest of the object takes effect.
     Unsupported,
-    /// The object makes no sense; its last good version stays in force.
+    /// The object is invalid. Its last good version stays in effect.
     Invalid,
-    /// It names something that does not exist. Reported only when that lasts, because objects of
-    /// one manifest arrive one after the other.
+    /// A reference names an object that does not exist. Reported only if it stays unresolved, because the objects
+    /// of a manifest are created one after the other.
     Unresolved,
-    /// An older object already speaks for the same host.
+    /// An older object already claims the same host.
     Conflict,
-    /// Envoy refused it; its last good version stays in force.
+    /// Envoy rejected the object. Its last good version stays in effect.
     Rejected,
 }
 
@@ -94,11 +94,11 @@ impl fmt::Display for Reason {
 pub struct Problem {
     /// The object.
     pub object: ObjectId,
-    /// Kind of the problem.
+    /// Category of the problem.
     pub reason: Reason,
-    /// Path of the field, as `spec.http[0].match[1].uri`.
+    /// Path of the field, such as `spec.http[0].match[1].uri`.
     pub field: String,
-    /// What is wrong and what to do.
+    /// Message for people: the problem and its fix.
     pub message: String,
 }
 
@@ -110,7 +110,7 @@ pub struct Report {
 }
 
 impl Report {
-    /// A report on `object` without problems.
+    /// An empty report on `object`.
     pub fn new(object: ObjectId) -> Self {
         Self {
             object,
@@ -118,7 +118,7 @@ impl Report {
         }
     }
 
-    /// Note a problem of any kind.
+    /// Adds a problem with any reason.
     pub fn note(&mut self, reason: Reason, field: impl Into<String>, message: impl Into<String>) {
         self.problems.push(Problem {
             object: self.object.clone(),
@@ -128,24 +128,24 @@ impl Report {
         });
     }
 
-    /// Note a field that cannot be honoured here.
+    /// Adds a problem with [`Reason::Unsupported`].
     pub fn unsupported(&mut self, field: impl Into<String>, message: impl Into<String>) {
         self.note(Reason::Unsupported, field, message);
     }
 
-    /// Note a mistake.
+    /// Adds a problem with [`Reason::Invalid`].
     pub fn invalid(&mut self, field: impl Into<String>, message: impl Into<String>) {
         self.note(Reason::Invalid, field, message);
     }
 
-    /// Whether a mistake was noted.
+    /// True if a problem with [`Reason::Invalid`] was added.
     pub fn is_invalid(&self) -> bool {
         self.problems
             .iter()
             .any(|problem| problem.reason == Reason::Invalid)
     }
 
-    /// The problems noted.
+    /// The collected problems.
     pub fn into_problems(self) -> Vec<Problem> {
         self.problems
     }

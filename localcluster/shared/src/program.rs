@@ -1,4 +1,4 @@
-//! Finding a program and checking its addresses before it is started.
+//! Finds a program and checks that its addresses are free.
 
 use std::{
     env, io,
@@ -12,46 +12,46 @@ use tokio::{
     time::{Instant, sleep},
 };
 
-/// How long an address may still be taken.
-const MOMENT: Duration = Duration::from_secs(1);
+/// How long to wait for an address that is in use.
+const FREE_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// Why a program cannot be started.
+/// A program cannot be started.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
-    /// The program is not there.
+    /// The program does not exist.
     #[error(
-        "{} is not there: put {name} on the PATH, or name its file by the environment variable {variable}; \
-         ./run.sh tools fetches it",
+        "{} not found: put {name} on the PATH, or set the environment variable {variable} to its path; \
+         ./run.sh tools downloads it",
         path.display()
     )]
     Missing {
-        /// The program, as `Envoy`.
+        /// Name of the program for people, such as `Envoy`.
         name: &'static str,
-        /// Where it was looked for.
+        /// Path or bare name that was searched for.
         path: PathBuf,
-        /// Environment variable that names it.
+        /// Environment variable that sets the path.
         variable: &'static str,
     },
-    /// Somebody else listens where the program is to listen.
+    /// Another process listens on the address.
     #[error(
-        "{address}, the address of {purpose}, is taken by another process: stop that one or choose \
-         another address (to see who it is: ss -ltnp 'sport = :{}')",
+        "{address}, the address of {purpose}, is in use by another process: stop that process or choose \
+         another address (to find it: ss -ltnp 'sport = :{}')",
         address.port()
     )]
     Taken {
         /// The address.
         address: SocketAddr,
-        /// What the address is for.
+        /// Purpose of the address.
         purpose: &'static str,
     },
-    /// The address is not one this machine can listen on.
+    /// This machine cannot listen on the address.
     #[error("cannot listen on {address}, the address of {purpose}: {source}")]
     Unusable {
         /// The address.
         address: SocketAddr,
-        /// What the address is for.
+        /// Purpose of the address.
         purpose: &'static str,
-        /// What the system said.
+        /// The error of the operating system.
         source: io::Error,
     },
 }
@@ -83,13 +83,13 @@ pub fn find(
         })
 }
 
-/// Check that nobody listens on `address`. Somebody who is about to end (the program of a process that
-/// was just killed) is given a moment.
+/// Checks that nothing listens on `address`. Waits up to 1 s for a process that is about to end, such as the child
+/// of a cluster that was just killed.
 ///
 /// # Errors
 /// [`StartError::Taken`] or [`StartError::Unusable`].
 pub async fn ensure_free(address: SocketAddr, purpose: &'static str) -> Result<(), StartError> {
-    let deadline = Instant::now() + MOMENT;
+    let deadline = Instant::now() + FREE_TIMEOUT;
     loop {
         match TcpListener::bind(address).await {
             Ok(_) => return Ok(()),
@@ -115,7 +115,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_bare_name_is_looked_up_and_a_path_is_not() {
+    fn only_a_bare_name_is_looked_up_on_the_path() {
         assert!(find("sh", "SH", Path::new("sh")).unwrap().is_absolute());
         assert!(find("sh", "SH", Path::new("/bin/sh")).is_ok());
         let error = find("Envoy", "ENVOY", Path::new("./sh"))
@@ -128,7 +128,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_taken_address_is_named_with_its_purpose() {
+    async fn the_error_for_an_address_in_use_names_address_and_purpose() {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let error = ensure_free(address, "the ingress")

@@ -1,4 +1,4 @@
-//! Local copies of objects that wake up a loop when they change.
+//! Local copies of objects that wake a loop when they change.
 
 use std::{collections::BTreeSet, fmt::Debug, hash::Hash, sync::Arc};
 
@@ -19,7 +19,7 @@ use crate::{
     watch::watch,
 };
 
-/// Keeps a copy of everything that `api` lists, and notifies `changed` after each change. The copy is complete once
+/// Keeps a copy of all objects that `api` lists and notifies `changed` after each change. The copy is complete once
 /// [`Store::wait_until_ready`] returns. The watch ends with `tasks`.
 pub fn reflect<K>(
     api: Api<K>,
@@ -46,8 +46,8 @@ where
     store
 }
 
-/// Reads each object as its type. An object that does not fit is reported and left out. (A store of the type itself
-/// could not list any object while one of them does not fit.)
+/// Parses each object as `K`. An object that does not fit the type is reported and skipped. (A `Store<K>` could not
+/// list any object while one of them does not fit.)
 pub fn parse<K>(store: &Store<DynamicObject>, problems: &mut BTreeSet<Problem>) -> Vec<Arc<K>>
 where
     K: Resource<DynamicType = ()> + DeserializeOwned,
@@ -60,7 +60,7 @@ where
             Err(error) => {
                 let id = ObjectId::of_dynamic(object, &K::api_version(&()), &K::kind(&()));
                 let mut report = Report::new(id);
-                report.invalid("spec", format!("the object is left out: {error}"));
+                report.invalid("spec", format!("the object is ignored: {error}"));
                 problems.extend(report.into_problems());
                 None
             }

@@ -1,4 +1,4 @@
-//! A watch that retries for ever.
+//! A watch that never stops retrying.
 
 use std::{fmt::Debug, hash::Hash, time::Duration};
 
@@ -14,17 +14,17 @@ use kube::{
 };
 use serde::de::DeserializeOwned;
 
-/// The waits between two tries. They are short: the API server runs on the same machine, and a kind may be defined a
-/// moment after its watch has started.
+/// Delays between attempts. They are short because the API server runs on the same machine, and because a kind may be
+/// defined shortly after its watch has started.
 #[derive(Debug)]
-struct Waits(Duration);
+struct Delays(Duration);
 
-impl Waits {
+impl Delays {
     const FIRST: Duration = Duration::from_millis(50);
     const LONGEST: Duration = Duration::from_secs(2);
 }
 
-impl Iterator for Waits {
+impl Iterator for Delays {
     type Item = Duration;
 
     fn next(&mut self) -> Option<Duration> {
@@ -34,15 +34,15 @@ impl Iterator for Waits {
     }
 }
 
-impl Backoff for Waits {
+impl Backoff for Delays {
     fn reset(&mut self) {
         self.0 = Self::FIRST;
     }
 }
 
-/// Lists and watches everything that `api` covers. `kind` names it in logs.
+/// Lists and watches all objects of `api`. `kind` is the name of the kind in log lines.
 ///
-/// A lost connection is taken up again. An error is logged once, until the next event.
+/// The watch reconnects by itself. An error that repeats is logged once, until the next event.
 pub fn watch<K>(api: Api<K>, kind: String) -> impl Stream<Item = Event<K>> + Send
 where
     K: Resource + Clone + Debug + DeserializeOwned + Send + 'static,
@@ -50,11 +50,11 @@ where
 {
     let mut last = String::new();
     watcher(api, watcher::Config::default())
-        .backoff(Waits(Waits::FIRST))
+        .backoff(Delays(Delays::FIRST))
         .filter_map(move |event| {
             future::ready(match event {
                 Ok(event) => {
-                    // A list begins before its request is sent.
+                    // `Init` comes before the list request is sent, so it is no sign of success.
                     if !matches!(event, Event::Init) {
                         last.clear();
                     }
@@ -63,7 +63,7 @@ where
                 Err(error) => {
                     let failure = ApiFailure::from(error).to_string();
                     if failure != last {
-                        tracing::warn!(kind, failure, "cannot watch; trying again");
+                        tracing::warn!(kind, failure, "cannot watch; retrying");
                         last = failure;
                     }
                     None

@@ -78,7 +78,7 @@ fn both_ends_of_the_range_pass() {
 }
 
 #[test]
-fn each_kind_halts_with_flaggers_words() {
+fn each_kind_of_metric_halts_with_flaggers_message() {
     let cases = [
         (MetricKind::SuccessRate, 97.126, "success rate 97.13% < 99%"),
         (MetricKind::Duration, 98.9, "request duration 98ms < 99ms"),
@@ -103,7 +103,7 @@ fn each_kind_halts_with_flaggers_words() {
 }
 
 #[test]
-fn each_kind_without_a_value_halts_with_flaggers_words() {
+fn each_kind_of_metric_without_a_value_halts_with_flaggers_message() {
     let traffic = "Halt advancement no values found for istio metric m probably web-app.prod is not \
                    receiving traffic";
     let cases = [
@@ -134,7 +134,7 @@ fn each_kind_without_a_value_halts_with_flaggers_words() {
 }
 
 #[test]
-fn infinity_passes_no_limit_on_its_side() {
+fn infinity_violates_a_limit_on_its_side() {
     let under = || metric(MetricKind::Duration, "m", None, Some(500.0));
     assert_eq!(one(under(), values(&[f64::INFINITY])).0, Verdict::Fail);
     assert_eq!(one(under(), values(&[f64::NEG_INFINITY])).0, Verdict::Pass);
@@ -158,9 +158,9 @@ fn the_worst_series_decides_and_is_named() {
     assert_eq!(judgement.checks[0].value, Some(3.0));
     let text = "Halt web.prod advancement m 3.00 < 10 in {i=\"2\"} (worst of 4 series)";
     assert_eq!(judgement.meaning, halt(text));
-    // Nothing is out of limits: the one nearest to a limit is shown.
+    // All are within limits: the one nearest to a limit decides.
     assert_eq!(worst(&[15.0, 19.0, 12.0]).checks[0].value, Some(19.0));
-    // A value out of limits says more than one that is no number, and that more than one within limits.
+    // A value out of limits comes before NaN, and NaN before a value within limits.
     assert_eq!(
         worst(&[15.0, f64::NAN, 21.0]).checks[0].verdict,
         Verdict::Fail
@@ -169,7 +169,7 @@ fn the_worst_series_decides_and_is_named() {
 }
 
 #[test]
-fn every_metric_is_recorded_and_the_first_of_the_built_ins_gives_the_text() {
+fn every_metric_is_recorded_and_built_in_metrics_give_the_message_first() {
     let judgement = judged(
         vec![
             metric(MetricKind::Template, "template", None, Some(1.0)),
@@ -193,7 +193,7 @@ fn every_metric_is_recorded_and_the_first_of_the_built_ins_gives_the_text() {
 }
 
 #[test]
-fn trouble_with_measuring_is_no_failure_but_hides_none() {
+fn a_measuring_error_is_no_failed_check_and_hides_none() {
     let error = || MetricAnswer::Error("Metric query failed for a: refused".to_owned());
     let metrics = || {
         vec![
@@ -213,7 +213,7 @@ fn trouble_with_measuring_is_no_failure_but_hides_none() {
 }
 
 #[test]
-fn a_check_says_what_was_measured_when_and_against_what() {
+fn a_check_has_time_value_limit_and_verdict() {
     let judgement = judged(
         vec![metric(
             MetricKind::Duration,

@@ -1,4 +1,4 @@
-//! One check of a run: webhooks, metrics, gates, and the step they allow.
+//! One check of a run: webhooks, metrics, gates, and the step that they allow.
 
 use std::time::Duration;
 
@@ -9,7 +9,10 @@ use crate::{
     phase::Phase,
     question::Question,
     status::{Check, Verdict, WaitingReason},
-    tick::{Ask, Hooks, Planned, Tick},
+    tick::{
+        Tick,
+        hooks::{Ask, Hooks, Planned},
+    },
 };
 
 use super::{
@@ -17,15 +20,15 @@ use super::{
     rollback::{Cause, roll_back, rollback_asked},
 };
 
-/// Asks and decides in Flagger's order: rollback webhooks; then, once requests follow the route, either the start of the analysis with its pre-rollout
-/// webhooks, or rollout webhooks and metrics; then gates; then the step.
+/// Makes a check in Flagger's order: rollback webhooks; then, once requests follow the route, either the start of the
+/// analysis with the pre-rollout webhooks, or rollout webhooks and metrics; then gates; then the step.
 pub(super) fn analyse(tick: &mut Tick<'_>) -> Planned {
     if rollback_asked(tick, tick.status.phase)? {
         roll_back(tick, Cause::Webhook);
         return Ok(());
     }
     if tick.route_is_pending() {
-        // What is measured now says nothing about the weight that the route asks for.
+        // A measurement now would say nothing about the weights of the route.
         tick.wait_for_route();
         tick.checked();
         return Ok(());
@@ -62,7 +65,7 @@ fn check(tick: &mut Tick<'_>) -> Result<bool, Ask> {
         return Err(Ask(unanswered));
     }
     let judged = analysis::judge(tick.canary, tick.answers, tick.now(), tick.live.canary);
-    tick.record(judged.checks);
+    tick.record_checks(judged.checks);
     match judged.meaning {
         Meaning::Pass => Ok(true),
         Meaning::Halt(text) => {
@@ -70,8 +73,8 @@ fn check(tick: &mut Tick<'_>) -> Result<bool, Ask> {
             Ok(false)
         }
         Meaning::Unmeasured(text) => {
-            // Trouble with measuring says nothing about the release: it halts, it does not count, and it is an
-            // event only when it begins.
+            // An error in measuring says nothing about the release: it halts the run, does not count, and is announced
+            // only when it begins.
             let known = tick.status.waiting.as_ref().is_some_and(|waiting| {
                 waiting.reason == WaitingReason::MetricUnavailable && waiting.message == text
             });
@@ -85,7 +88,7 @@ fn check(tick: &mut Tick<'_>) -> Result<bool, Ask> {
     }
 }
 
-/// Webhooks whose failure counts as a failed check.
+/// Asks webhooks whose failure counts as a failed check.
 fn webhooks(tick: &mut Tick<'_>, kind: HookKind, what: &str) -> Result<bool, Ask> {
     let mut passed = Vec::new();
     let outcome = tick.ask_hooks(kind, Phase::Progressing, |index| passed.push(index))?;
@@ -116,10 +119,10 @@ fn record_webhook(tick: &mut Tick<'_>, name: &str, verdict: Verdict, message: St
         verdict,
         message,
     };
-    tick.record([check]);
+    tick.record_checks([check]);
 }
 
-/// A failed check. (Flagger: cumulative, never reset by a pass.)
+/// Counts a failed check. (Flagger: cumulative, never reset by a pass.)
 fn halt(tick: &mut Tick<'_>, text: String) {
     tick.warning("Halt", text.clone());
     tick.hold(WaitingReason::CheckFailed, text);
@@ -130,7 +133,7 @@ fn halt(tick: &mut Tick<'_>, text: String) {
     }
 }
 
-/// Everything passed: the next weight, or promotion when there is none.
+/// Goes to the next weight after a passed check, or promotes if there is none.
 fn step(tick: &mut Tick<'_>, starting: bool) -> Planned {
     if tick.status.phase == Phase::Progressing && !traffic_increase_confirmed(tick)? {
         return Ok(());
@@ -141,7 +144,7 @@ fn step(tick: &mut Tick<'_>, starting: bool) -> Planned {
             tick.status.phase = Phase::Progressing;
             tick.announce_advance(next);
         }
-        // Only the pre-rollout webhooks have judged it yet; the next check measures.
+        // Only the pre-rollout webhooks have passed; the metrics follow in the next check.
         None if starting => {}
         None => {
             if promotion_confirmed(tick)? {
@@ -152,8 +155,8 @@ fn step(tick: &mut Tick<'_>, starting: bool) -> Planned {
     Ok(())
 }
 
-/// Asks the confirm-traffic-increase gates (Flagger: in every check, also in the one that would promote, but not
-/// while waiting for promotion). Event and alert come when a gate is first found closed.
+/// Asks the confirm-traffic-increase gates (Flagger: in every check, also in the one that would promote, but not while
+/// waiting for promotion). A gate that closes causes one event and one alert.
 fn traffic_increase_confirmed(tick: &mut Tick<'_>) -> Result<bool, Ask> {
     let gate = Gate {
         kind: HookKind::ConfirmTrafficIncrease,
@@ -164,8 +167,8 @@ fn traffic_increase_confirmed(tick: &mut Tick<'_>) -> Result<bool, Ask> {
     ask(tick, &gate)
 }
 
-/// Asks the confirm-promotion gates. A closed one puts the canary into `WaitingPromotion`, where checks go on. The
-/// status keeps the real weight (Flagger writes 0).
+/// Asks the confirm-promotion gates. If one is closed, the phase becomes `WaitingPromotion`, and checks continue. The
+/// status keeps the live weight (Flagger writes 0).
 fn promotion_confirmed(tick: &mut Tick<'_>) -> Result<bool, Ask> {
     let gate = Gate {
         kind: HookKind::ConfirmPromotion,

@@ -1,13 +1,15 @@
-//! Between two releases: is there a new revision, and may it start?
+//! Detection of new revisions between two releases, and the start of their runs.
 
 use crate::{
-    REVISION_PREFIX,
     action::Severity,
     canary::HookKind,
     phase::Phase,
     readiness::Readiness,
-    status::WaitingReason,
-    tick::{Ask, Hooks, Planned, Tick},
+    status::{REVISION_PREFIX, WaitingReason},
+    tick::{
+        Tick,
+        hooks::{Ask, Hooks, Planned},
+    },
 };
 
 use super::{
@@ -17,10 +19,10 @@ use super::{
     run,
 };
 
-/// Takes over a status written by another controller, or by a version with another digest: whatever the target
-/// holds is taken as the revision of the status, so that changing the controller starts no release.
+/// Adopts a status written by another controller, or by a version with another digest: the current revision of the
+/// target is taken as that of the status, so a change of controller starts no release.
 ///
-/// Not in `Waiting`, where the other controller has already found that the target holds something new.
+/// Not in `Waiting`, where the other controller has already found a new revision in the target.
 pub(super) fn adopt_foreign_revision(tick: &mut Tick<'_>) {
     let own = tick
         .status
@@ -49,18 +51,18 @@ pub(super) fn adopt_foreign_revision(tick: &mut Tick<'_>) {
     }
 }
 
-/// Looks for a new revision and starts its run once primary and gates allow it. The revision is not noted before
-/// the run starts, so one that has to wait is not lost (Flagger loses it in phase Failed).
+/// Detects a new revision and starts its run once primary and gates allow it. The revision is recorded when the run
+/// starts, so one that has to wait is not lost (Flagger loses it in phase Failed).
 pub(super) fn detect(tick: &mut Tick<'_>) -> Planned {
     repair(tick);
     if !tick.target_changed() {
         rest(tick);
     } else if tick.target_is_promoted() {
-        // Noted, so that the revision that failed is new again when it is applied once more (Flagger).
+        // Recorded, so that the revision that failed is new again if it is applied once more (Flagger).
         tick.take_up_target();
         rest(tick);
     } else {
-        cleanup::tell_webhooks(tick, cleanup::take_traffic_from_unknown);
+        cleanup::call_webhooks(tick, cleanup::take_unanalysed_traffic);
         if !begin(tick)? {
             cleanup::retire_target(tick);
         }
@@ -68,7 +70,7 @@ pub(super) fn detect(tick: &mut Tick<'_>) -> Planned {
     Ok(())
 }
 
-/// Starts the run of a new revision, unless it has to wait; whether it was started.
+/// Starts the run of a new revision unless it has to wait. Returns whether it started.
 fn begin(tick: &mut Tick<'_>) -> Result<bool, Ask> {
     let mut stuck = None;
     match tick.primary.clone() {
@@ -78,7 +80,7 @@ fn begin(tick: &mut Tick<'_>) -> Result<bool, Ask> {
             tick.wait_for_readiness(WaitingReason::PrimaryNotReady, why);
             return Ok(false);
         }
-        // Waiting would not help, and a new revision is how a broken primary gets mended.
+        // Waiting would not help, and a new revision may fix a broken primary.
         Readiness::Stuck(why) => stuck = Some(why),
     }
     tick.ready();
@@ -98,10 +100,10 @@ fn begin(tick: &mut Tick<'_>) -> Result<bool, Ask> {
     Ok(true)
 }
 
-/// Nothing to release: traffic is where the status says, and nobody waits.
+/// Handles a target without a new revision: the traffic matches the status, and nothing waits.
 fn rest(tick: &mut Tick<'_>) {
     if tick.status.phase == Phase::Waiting {
-        // The revision that waited was withdrawn; the phase tells again how the last release ended.
+        // The waiting revision was withdrawn. The phase is again that of the last release.
         let promoted = tick.status.last_applied == tick.status.last_promoted;
         tick.status.phase = if promoted {
             Phase::Succeeded
@@ -109,7 +111,7 @@ fn rest(tick: &mut Tick<'_>) {
             Phase::Failed
         };
     }
-    cleanup::tell_webhooks(tick, |tick| {
+    cleanup::call_webhooks(tick, |tick| {
         cleanup::take_back_traffic(tick);
         keep_weight(tick);
         cleanup::retire_target(tick);
@@ -126,7 +128,7 @@ fn rest(tick: &mut Tick<'_>) {
     }
 }
 
-/// Takes from the target what nobody has given it.
+/// Takes traffic from the target that no release gave it.
 fn keep_weight(tick: &mut Tick<'_>) {
     let expected = if tick.status.phase == Phase::Failed {
         tick.status.canary_weight
@@ -138,7 +140,7 @@ fn keep_weight(tick: &mut Tick<'_>) {
     }
 }
 
-/// Asks the confirm-rollout gates. A closed one puts the canary into `Waiting`; event and alert come on entry.
+/// Asks the confirm-rollout gates. If one is closed, the phase becomes `Waiting`, with one event and one alert.
 fn confirmed(tick: &mut Tick<'_>) -> Result<bool, Ask> {
     let mut passed = Vec::new();
     let phase = tick.status.phase;
@@ -167,12 +169,12 @@ fn confirmed(tick: &mut Tick<'_>) -> Result<bool, Ask> {
         }
         tick.status.phase = Phase::Waiting;
     }
-    let message = format!("waiting for approval of the rollout by {name}: {why}");
+    let message = format!("waiting for rollout approval {name}: {why}");
     tick.hold(WaitingReason::Approval, message);
     Ok(false)
 }
 
-/// Starts the run of what the target holds.
+/// Starts the run of the revision in the target.
 fn start(tick: &mut Tick<'_>, stuck: Option<String>) {
     if let Some(why) = stuck {
         tick.warning("NotReady", why);

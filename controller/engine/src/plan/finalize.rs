@@ -1,4 +1,4 @@
-//! The end of a successful release: the primary serves everything, the target is scaled down.
+//! The end of a successful release: the primary serves all traffic, and the target is scaled down.
 
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ use crate::{
 
 use super::{cleanup::call_post_rollout, repair::repair, rollback::fail_promotion};
 
-/// Scales the target down one interval after the traffic has left it, so that requests under way are answered.
+/// Scales the target down one interval after it lost its traffic, so that in-flight requests are answered.
 pub(super) fn finalize(tick: &mut Tick<'_>) {
     repair(tick);
     match tick.primary.clone() {
@@ -24,10 +24,10 @@ pub(super) fn finalize(tick: &mut Tick<'_>) {
         Readiness::Ready => tick.ready(),
     }
     if tick.live.canary > 0 {
-        // Someone changed the route; what has just gone to the target is given its time as well.
+        // Someone changed the route. Requests that have just reached the target get an interval too.
         tick.set_canary_weight(0);
         tick.checked();
-        tick.drain();
+        tick.drain("canary");
         if tick.canary.skip_analysis {
             tick.wake_in(Duration::ZERO);
         }
@@ -35,22 +35,22 @@ pub(super) fn finalize(tick: &mut Tick<'_>) {
     }
     if !tick.canary.skip_analysis && !tick.is_due() {
         tick.sleep_until_due();
-        tick.drain();
+        tick.drain("canary");
         return;
     }
     if tick.observed.route.is_none() {
-        // It was deleted and has just been made again; whether it is in force is seen in the next look.
+        // It was deleted and has just been recreated. The next snapshot shows whether it is in force.
         tick.wake_in(Duration::ZERO);
         return;
     }
     if tick.route_is_pending() {
-        // Requests may still be on their way to the target.
+        // Requests may still reach the target.
         tick.wait_for_route();
         return;
     }
     tick.scale_down_target();
     tick.status.phase = Phase::Succeeded;
-    tick.note_promoted();
+    tick.record_promoted();
     tick.moving();
     call_post_rollout(tick, Phase::Succeeded);
     let target = tick.target_id();
@@ -71,7 +71,7 @@ pub(super) fn finalize(tick: &mut Tick<'_>) {
     tick.alert(Severity::Info, false, alert.to_owned());
     tick.act(Action::Count(outcome));
     if tick.target_changed() {
-        // A revision that came during the promotion starts its own run now.
+        // A revision deployed during the promotion starts its own run now.
         tick.wake_in(Duration::ZERO);
     }
 }

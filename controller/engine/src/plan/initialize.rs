@@ -1,4 +1,4 @@
-//! From a Deployment nobody looked after to a primary that serves all traffic.
+//! Initialization: from a plain Deployment to a primary that serves all traffic.
 
 use crate::{
     action::{Action, Severity},
@@ -9,10 +9,10 @@ use crate::{
     tick::Tick,
 };
 
-/// Makes the primary and what belongs to it. The first revision is not analysed (Flagger).
+/// Creates the primary and the other generated objects. The first revision is not analysed (Flagger).
 ///
-/// The target keeps serving until the primary is ready and traffic goes there; a primary that does not become
-/// ready is waited for, never answered by scaling down what may be the only thing that serves. (Flagger rolls
+/// The target keeps serving until the primary is ready and has the traffic. If the primary does not become ready,
+/// initialization waits and never scales the target down, which may be the only workload that serves. (Flagger rolls
 /// back to a primary that never was ready, and with `skipAnalysis` does not wait for it at all.)
 pub(super) fn initialize(tick: &mut Tick<'_>) {
     tick.status.phase = Phase::Initializing;
@@ -25,20 +25,11 @@ pub(super) fn initialize(tick: &mut Tick<'_>) {
     }
     let target = &tick.observed.target;
     let (revision, configs) = (target.revision.clone(), target.configs.clone());
-    let Some(primary) = &tick.observed.primary else {
-        tick.act(Action::CreatePrimary { revision, configs });
-        let message = format!(
-            "{}-primary.{} not ready: it has just been created",
-            tick.canary.target.name, tick.canary.namespace
-        );
-        tick.wait_for_readiness(WaitingReason::PrimaryNotReady, message);
-        return;
-    };
-    match tick.primary.clone() {
-        Readiness::Ready => take_over(tick),
-        Readiness::Waiting(why) | Readiness::Stuck(why) => {
-            // The target was changed meanwhile, perhaps to mend what keeps the primary from starting. The primary
-            // serves no one yet, so it just follows.
+    match &tick.observed.primary {
+        None => tick.create_primary(revision, configs),
+        Some(primary) if !tick.primary.is_ready() => {
+            // The target may have been changed to fix the reason why the primary does not start. The primary serves no
+            // requests yet, so it follows the target.
             let outdated = primary
                 .copied_revision
                 .as_ref()
@@ -46,19 +37,25 @@ pub(super) fn initialize(tick: &mut Tick<'_>) {
             if outdated {
                 tick.act(Action::Promote { revision, configs });
             }
+        }
+        Some(_) => {}
+    }
+    match tick.primary.clone() {
+        Readiness::Ready => take_over(tick),
+        Readiness::Waiting(why) | Readiness::Stuck(why) => {
             tick.wait_for_readiness(WaitingReason::PrimaryNotReady, why);
         }
     }
 }
 
-/// The primary is ready: traffic goes there, then the target is scaled down.
+/// Routes the traffic to the ready primary, then scales the target down.
 fn take_over(tick: &mut Tick<'_>) {
     let objects = &tick.observed.objects;
     let route = tick
         .observed
         .route
         .map_or(Presence::Missing, |_| objects.route);
-    // Requests may be under way to the pods of the target if a Service or route existed before.
+    // There may be in-flight requests to the target if a Service or route existed before.
     let adopted = [objects.apex_service, route].contains(&Presence::Drifted)
         && tick.observed.target.workload.replicas_wanted > 0;
     if objects.apex_service != Presence::Current {
@@ -69,14 +66,13 @@ fn take_over(tick: &mut Tick<'_>) {
         tick.live = Weights::canary(0);
     }
     tick.set_canary_weight(0);
-    // Only once: another controller that keeps changing them does not keep the canary from being initialized.
+    // Only once: another controller that keeps changing them must not block the initialization.
     if adopted && tick.status.last_check.is_none() {
         tick.checked();
     }
     if !tick.is_due() {
         tick.sleep_until_due();
-        let message = "requests under way to the target are given one interval".to_owned();
-        tick.hold(WaitingReason::Draining, message);
+        tick.drain("target");
         return;
     }
     if tick.route_is_pending() {
@@ -85,10 +81,10 @@ fn take_over(tick: &mut Tick<'_>) {
     }
     tick.scale_down_target();
 
-    // What was promoted is what the primary was made from, which need not be what the target holds by now;
-    // the difference is then found as a new revision.
+    // The promoted revision is the one that the primary was created from. If the target has changed since then, the
+    // change is detected as a new revision.
     tick.take_up_target();
-    tick.note_promoted();
+    tick.record_promoted();
     let status = &mut tick.status;
     status.last_applied.clone_from(&status.last_promoted);
     status.tracked_configs = status.promoted_configs.clone().unwrap_or_default();

@@ -1,8 +1,8 @@
-//! From what was observed and answered to what is to be done: one module per stretch of a release.
+//! The decisions: one module per stage of a release.
 //!
 //! Every function here adds to a [`Tick`] and may stop with questions. [`questions`](crate::questions) and
-//! [`plan`](crate::plan()) run the same code and differ only in which of the two outcomes they look at, so that
-//! what is asked and what is decided cannot drift apart.
+//! [`plan`](crate::plan()) run the same code and differ only in the outcome that they return, so questions and
+//! decisions cannot drift apart.
 
 mod analyse;
 mod cleanup;
@@ -23,10 +23,10 @@ use crate::{
     observed::Observed,
     phase::Phase,
     question::{Answers, Question},
-    tick::{Ask, Tick},
+    tick::{Tick, hooks::Ask},
 };
 
-/// Decides one tick, or says what must be asked first.
+/// Plans one tick, or returns the questions to ask first.
 pub(crate) fn decide(
     canary: &Canary,
     observed: &Observed,
@@ -59,7 +59,7 @@ pub(crate) fn decide(
                 finalize::finalize(&mut tick);
                 Ok(())
             }
-            // Reverting a deleted canary is not the engine's work.
+            // The engine does not revert a deleted canary.
             Phase::Terminating => Ok(()),
         }
     };

@@ -1,11 +1,11 @@
-//! A run: a new revision is up, or coming up, and gets traffic step by step.
+//! A run: a new revision starts, or has started, and gets traffic step by step.
 
 use std::time::Duration;
 
 use crate::{
     readiness::Readiness,
     status::WaitingReason,
-    tick::{Planned, Tick},
+    tick::{Tick, hooks::Planned},
 };
 
 use super::{
@@ -16,12 +16,12 @@ use super::{
     run,
 };
 
-/// Reacts at once to what changed; checks and steps when they are due.
+/// Reacts to changes at once, and makes checks and steps when they are due.
 pub(super) fn progress(tick: &mut Tick<'_>) -> Planned {
     repair(tick);
     if tick.run_is_copied() == Some(true) {
-        // Copied to the primary, but the controller died before it could note it.
-        promote::note_copied(tick);
+        // It was copied to the primary, but the controller died before it could record that.
+        promote::record_copy(tick);
         return Ok(());
     }
     if tick.target_changed() {
@@ -33,21 +33,21 @@ pub(super) fn progress(tick: &mut Tick<'_>) -> Planned {
         }
         return Ok(());
     }
-    note_live_weight(tick);
+    record_live_weight(tick);
     if tick.observed.route.is_none() {
-        // Without a route the canary had no traffic, so there is nothing to check until it had some.
+        // Without a route the canary had no traffic, so there is nothing to check yet.
         tick.checked();
     }
     if !tick.status.pre_rollout_done && tick.primary_may_take_over() {
-        // The run began with traffic because the primary could not take it, or someone gave it some.
+        // The run began with traffic because the primary could not take it, or someone changed the route.
         tick.set_canary_weight(0);
     }
     if let Readiness::Stuck(why) = tick.target.clone() {
         roll_back(tick, Cause::Deadline(why));
         return Ok(());
     }
-    // Also a pause of one interval after the last failure would be legal (Flagger has it), but a release that
-    // is known to be bad keeps no traffic for the sake of a rhythm.
+    // Flagger waits for one more interval after the last failure. A release that is known to be bad loses its traffic
+    // at once.
     let failed = tick.status.failed_checks >= tick.canary.analysis.threshold.max(1);
     if failed && !tick.canary.skip_analysis {
         roll_back(tick, Cause::Threshold);
@@ -75,15 +75,15 @@ pub(super) fn progress(tick: &mut Tick<'_>) -> Planned {
     }
 }
 
-/// The route is the truth about the weight. A step that was made but not noted (the controller died in between)
-/// is noted now, with its event, and the next one is an interval away. A weight set by someone else is noted
-/// too, and the run goes on from there.
-fn note_live_weight(tick: &mut Tick<'_>) {
+/// Takes the weight from the route. A step that was made but not recorded, because the controller died in between, is
+/// recorded now, with its event, and the next step is due an interval later. If someone else set the weight, the run
+/// continues from that weight.
+fn record_live_weight(tick: &mut Tick<'_>) {
     let (live, noted) = (tick.live.canary, tick.status.canary_weight);
     if live == noted {
         return;
     }
-    let next = tick.canary.analysis.strategy.next(tick.noted_position());
+    let next = tick.canary.analysis.strategy.next(tick.recorded_position());
     if let Some(next) = next.filter(|next| next.traffic == tick.live) {
         tick.announce_advance(next);
         tick.status.iterations = next.iterations;
@@ -95,8 +95,8 @@ fn note_live_weight(tick: &mut Tick<'_>) {
     tick.checked();
 }
 
-/// Waits for the canary. If none of its replicas is left, its traffic goes to the primary at once, and since it fell
-/// over under traffic, that counts as a failed check. (Flagger leaves the traffic where nobody answers.)
+/// Waits for the canary. If it has no available replica, its traffic goes to the primary at once. Since it failed under
+/// traffic, this counts as a failed check. (Flagger leaves the traffic where nobody answers.)
 fn canary_not_ready(tick: &mut Tick<'_>, why: String) {
     if tick.live.canary == 0 || !tick.canary_is_down() || !tick.primary_answers() {
         tick.wait_for_readiness(WaitingReason::CanaryNotReady, why);

@@ -1,4 +1,4 @@
-//! Promotion: the analysed revision is copied to the primary, and traffic goes there once it is ready.
+//! Promotion: the analysed revision is copied to the primary, which gets the traffic once it is ready.
 
 use std::time::Duration;
 
@@ -8,21 +8,21 @@ use crate::{
 
 use super::{repair::repair, rollback::fail_promotion, run};
 
-/// Copies exactly the revision of this run to the primary. The executor refuses if the target holds something else by
-/// now (Flagger copies whatever is there).
+/// Copies exactly the revision of this run to the primary. The action fails if the target has changed (Flagger copies
+/// whatever the target has).
 pub(super) fn copy(tick: &mut Tick<'_>) {
     announce_copy(tick);
     let (revision, configs) = tick.run();
-    tick.act(if tick.observed.primary.is_some() {
-        Action::Promote { revision, configs }
+    if tick.observed.primary.is_some() {
+        tick.act(Action::Promote { revision, configs });
     } else {
-        Action::CreatePrimary { revision, configs }
-    });
+        tick.create_primary(revision, configs);
+    }
     enter_promoting(tick);
 }
 
-/// Notes a copy that was made but not noted.
-pub(super) fn note_copied(tick: &mut Tick<'_>) {
+/// Records a copy that was made but not recorded.
+pub(super) fn record_copy(tick: &mut Tick<'_>) {
     announce_copy(tick);
     tick.status.canary_weight = tick.live.canary;
     enter_promoting(tick);
@@ -40,12 +40,12 @@ fn enter_promoting(tick: &mut Tick<'_>) {
     tick.checked();
 }
 
-/// Waits until the primary runs the promoted revision, then moves the traffic there: at once, or by
-/// `stepWeightPromotion` per interval. Until then the canary may be the only healthy copy.
+/// Waits until the primary runs the promoted revision, then routes the traffic to it: at once, or by
+/// `stepWeightPromotion` per interval. Until then the canary may be the only healthy workload.
 pub(super) fn roll_out(tick: &mut Tick<'_>) {
     repair(tick);
     if tick.run_is_copied() == Some(false) {
-        // Someone changed the primary. What was analysed is copied again, if it is still there.
+        // Someone changed the primary. The analysed revision is copied again if the target still has it.
         if tick.target_changed() {
             run::restart(tick);
         } else {
@@ -53,9 +53,9 @@ pub(super) fn roll_out(tick: &mut Tick<'_>) {
         }
         return;
     }
-    note_live_weight(tick);
-    // The target holds something that nobody has analysed, or does not answer: it keeps no traffic that the
-    // primary can serve, even in the middle of its rollout.
+    record_live_weight(tick);
+    // A target that has not been analysed, or has no available replica, keeps no traffic that the primary can serve,
+    // even in the middle of the primary's rollout.
     let unfit = tick.target_changed() || tick.canary_is_down();
     if unfit && tick.live.canary > 0 && tick.primary_may_take_over() {
         route_to_primary(tick);
@@ -89,7 +89,7 @@ pub(super) fn roll_out(tick: &mut Tick<'_>) {
         if tick.canary.skip_analysis {
             tick.wake_in(Duration::ZERO);
         } else {
-            tick.drain();
+            tick.drain("canary");
         }
     }
 }
@@ -107,8 +107,8 @@ fn announce_primary_weight(tick: &mut Tick<'_>) {
     tick.normal("Advance", format!("Advance {id} primary weight {weight}"));
 }
 
-/// A step back to the primary that was made but not noted is noted now, and the next is an interval away.
-fn note_live_weight(tick: &mut Tick<'_>) {
+/// Records a step back to the primary that was made but not recorded. The next step is due an interval later.
+fn record_live_weight(tick: &mut Tick<'_>) {
     let (live, noted) = (tick.live.canary, tick.status.canary_weight);
     if live == noted {
         return;

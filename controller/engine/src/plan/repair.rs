@@ -1,15 +1,14 @@
-//! Generated objects that are missing or were changed by someone else.
+//! Repair of generated objects that are missing or were changed by someone else.
 
 use crate::{
     action::Action,
     observed::{Presence, Weights},
     phase::Phase,
-    readiness::Readiness,
     tick::Tick,
 };
 
-/// Repairs what an initialized canary consists of. Weights survive: a route that drifted keeps its live weights,
-/// and one that was deleted in a run comes back with the weight of the status (Flagger restarts at 100/0).
+/// Repairs the objects of an initialized canary and keeps the weights: a route that drifted keeps its live weights, and
+/// one that was deleted during a run is recreated with the weight of the status (Flagger restarts at 100/0).
 pub(super) fn repair(tick: &mut Tick<'_>) {
     let objects = &tick.observed.objects;
     let services = [
@@ -26,8 +25,8 @@ pub(super) fn repair(tick: &mut Tick<'_>) {
         tick.act(Action::EnsureApexService);
     }
     if tick.observed.route.is_none() {
-        // Without a route the primary serves everything; the canary gets its share back only if it is ready
-        // or if there is no one else.
+        // Without a route the primary serves all traffic. The canary gets its share back only if it is ready, or if the
+        // primary cannot serve.
         let keep = tick.target.is_ready() || !tick.primary_may_take_over();
         let weights = Weights::canary(if keep { tick.status.canary_weight } else { 0 });
         tick.act(Action::EnsureRoute(weights));
@@ -37,9 +36,9 @@ pub(super) fn repair(tick: &mut Tick<'_>) {
     }
 }
 
-/// A primary that was deleted is made again, but only from code and configuration that have been promoted, or are just
-/// being: the target may hold a revision that nobody has analysed. Otherwise it stays away until the target holds
-/// the promoted revision again or a release makes a new primary.
+/// Recreates a deleted primary, but only from a revision and configuration that are promoted or being promoted: the
+/// target may hold a revision that has not been analysed. Otherwise there is no primary until the target has the
+/// promoted revision again, or a release creates a new primary.
 fn recreate_primary(tick: &mut Tick<'_>) {
     if tick.observed.primary.is_some() {
         return;
@@ -53,10 +52,6 @@ fn recreate_primary(tick: &mut Tick<'_>) {
     let promoting =
         matches!(tick.status.phase, Phase::Promoting | Phase::Finalising) && !tick.target_changed();
     if promoted || promoting {
-        let (revision, configs) = (target.revision.clone(), target.configs.clone());
-        tick.act(Action::CreatePrimary { revision, configs });
-        let (name, namespace) = (&tick.canary.target.name, &tick.canary.namespace);
-        let why = format!("{name}-primary.{namespace} not ready: it has just been created");
-        tick.primary = Readiness::Waiting(why);
+        tick.create_primary(target.revision.clone(), target.configs.clone());
     }
 }

@@ -9,29 +9,29 @@ use crate::{
     question::{HookAnswer, Question},
     readiness::Readiness,
     status::Cleanup,
-    tick::{Ask, Tick},
+    tick::{Tick, hooks::Ask},
 };
 
-/// Why a release is rolled back.
+/// The reason for a rollback.
 pub(super) enum Cause {
     /// Too many failed checks.
     Threshold,
     /// A rollback webhook passed.
     Webhook,
-    /// The canary did not become ready in time; with what was missing.
+    /// The canary did not become ready before its progress deadline; with what was missing.
     Deadline(String),
-    /// The target was set back to what the primary runs: there is nothing left to release.
+    /// The target was set back to the revision of the primary, so there is nothing to release.
     Withdrawn,
 }
 
-/// Routes everything to the primary and always says why (Flagger is silent about a deadline). If the primary cannot
-/// take the traffic and the canary can, traffic and canary stay where they are: a bad answer may be better than none,
-/// and the next revision mends it. What is left to do then is [`cleanup`](super::cleanup)'s.
+/// Routes all traffic to the primary and always announces the reason (Flagger does not for a deadline). If the primary
+/// cannot take the traffic and the canary can, traffic and canary stay: a bad response may be better than none, and the
+/// next revision may fix it. [`cleanup`](super::cleanup) does the remaining steps.
 pub(super) fn roll_back(tick: &mut Tick<'_>, cause: Cause) {
     let id = tick.canary_id();
     let keeps_traffic = tick.live.canary > 0 && !tick.primary_may_take_over();
     if !keeps_traffic {
-        // Before anything that takes time.
+        // First, because everything else takes time.
         tick.set_canary_weight(0);
     }
     let (event, severity, alert) = match cause {
@@ -54,9 +54,9 @@ pub(super) fn roll_back(tick: &mut Tick<'_>, cause: Cause) {
             format!("Progress deadline exceeded {why}"),
         ),
         Cause::Withdrawn => (
-            format!("Rolling back {id} target is back at the promoted revision"),
+            format!("Rolling back {id} target was set back to the promoted revision"),
             Severity::Warn,
-            "Rolling back, the target is back at the promoted revision".to_owned(),
+            "Rolling back, the target was set back to the promoted revision".to_owned(),
         ),
     };
     tick.warning("Rollback", event);
@@ -73,7 +73,8 @@ pub(super) fn roll_back(tick: &mut Tick<'_>, cause: Cause) {
     fail(tick, severity, alert);
 }
 
-/// Alert, count and phase of a failed release. The count of failed checks stays readable (Flagger clears it).
+/// Ends the release as failed, with alert and count. The number of failed checks stays in the status (Flagger resets
+/// it).
 fn fail(tick: &mut Tick<'_>, severity: Severity, alert: String) {
     tick.alert(severity, false, alert);
     tick.act(Action::Count(Outcome::Failed));
@@ -84,8 +85,8 @@ fn fail(tick: &mut Tick<'_>, severity: Severity, alert: String) {
     tick.wake_in(Duration::ZERO);
 }
 
-/// The primary does not come up with the promoted revision: the canary, which has been analysed and is ready, serves
-/// everything and stays up (Flagger since 1.44).
+/// Ends a release whose primary does not become ready with the promoted revision. The canary, which has been analysed
+/// and is ready, serves all traffic and stays up (Flagger since 1.44).
 pub(super) fn fail_promotion(tick: &mut Tick<'_>, why: &str) {
     let target = tick.target_id();
     let text = format!("Promotion of {target} failed, primary not ready: {why}");
@@ -98,7 +99,7 @@ pub(super) fn fail_promotion(tick: &mut Tick<'_>, why: &str) {
     fail(tick, Severity::Error, alert);
 }
 
-/// Asks the rollback webhooks; the first that passes wants a rollback.
+/// Asks the rollback webhooks. The first that passes asks for a rollback.
 pub(super) fn rollback_asked(tick: &mut Tick<'_>, phase: Phase) -> Result<bool, Ask> {
     let kind = HookKind::Rollback;
     for index in tick.hooks(kind) {

@@ -1,9 +1,8 @@
-//! The start of a run: the analysis of one revision, from its first check to promotion or rollback.
+//! The start of a run, which is the analysis of one revision from its first check to promotion or rollback.
 
 use crate::{phase::Phase, tick::Tick};
 
-/// Resets what the status remembers of a run. The weight is the live one: 0, unless the primary could not take
-/// the traffic.
+/// Resets the status for a new run. The weight stays the live one: 0, unless the primary could not take the traffic.
 pub(super) fn begin(tick: &mut Tick<'_>) {
     tick.take_up_target();
     let now = tick.now();
@@ -21,7 +20,7 @@ pub(super) fn begin(tick: &mut Tick<'_>) {
     tick.moving();
 }
 
-/// Another revision came during the run: traffic back to the primary, and the run begins anew.
+/// Starts the run again after a new revision: the traffic goes back to the primary.
 pub(super) fn restart(tick: &mut Tick<'_>) {
     let target = tick.target_id();
     tick.normal(

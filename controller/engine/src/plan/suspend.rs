@@ -1,10 +1,10 @@
-//! `spec.suspend`: everything stays as it is, weights included.
+//! `spec.suspend`: nothing changes, weights included.
 
 use crate::{status::WaitingReason, tick::Tick};
 
 const MESSAGE: &str = "skipping canary run as object is suspended";
 
-/// Says once that the canary is suspended. (Flagger repeats the event every interval.)
+/// Announces once that the canary is suspended. (Flagger repeats the event every interval.)
 pub(super) fn suspend(tick: &mut Tick<'_>) {
     let waiting = tick.status.waiting.as_ref();
     if waiting.is_none_or(|waiting| waiting.reason != WaitingReason::Suspended) {
@@ -13,7 +13,7 @@ pub(super) fn suspend(tick: &mut Tick<'_>) {
     }
 }
 
-/// Forgets that the canary was suspended.
+/// Clears the suspension from the status.
 pub(super) fn resume(tick: &mut Tick<'_>) {
     let waiting = tick.status.waiting.as_ref();
     if waiting.is_some_and(|waiting| waiting.reason == WaitingReason::Suspended) {

@@ -1,7 +1,7 @@
-//! Strategies: how a run gets from its first check to promotion.
+//! Strategies: the way from the first check of a run to promotion.
 //!
-//! A strategy is one file, and one variant and one arm of [`Strategy`]. It is the only place that knows which traffic
-//! follows which; status, validation, page and command line ask it.
+//! A strategy is one file, one variant of [`Strategy`] and one match arm. It alone defines which traffic comes after
+//! which; status, validation, page and command line use it.
 
 mod weighted;
 
@@ -15,30 +15,30 @@ pub use weighted::Steps;
 pub struct Position {
     /// Live traffic.
     pub traffic: Weights,
-    /// Checks that have passed, for strategies that count them.
+    /// Number of checks that have passed, for strategies that count them.
     pub iterations: u32,
 }
 
 /// The rules of one strategy.
 trait Rules {
-    /// The position that a passed check leads to, or `None` when the next thing is promotion. Following it from
-    /// any position ends.
+    /// The position after a passed check, or `None` if promotion is next. From any position, a finite number of steps
+    /// leads to promotion.
     fn next(&self, at: Position) -> Option<Position>;
 
-    /// The position in the words of an event: `canary weight 10`.
+    /// The position as text of an event: `canary weight 10`.
     fn describe(&self, reached: Position) -> String;
 
-    /// The strategy in the words of an alert: `Weight step: 10 max: 50`.
+    /// The strategy as text of an alert: `Weight step: 10 max: 50`.
     fn summary(&self) -> String;
 
-    /// The strategy for a person at a terminal: `10% up to 50%`.
+    /// The strategy as text for a terminal: `10% up to 50%`.
     fn display(&self) -> String;
 }
 
-/// How a run gets from its first check to promotion.
+/// The way from the first check of a run to promotion.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Strategy {
-    /// More and more requests go to the canary.
+    /// The share of requests that go to the canary grows.
     Weighted(Steps),
 }
 
@@ -49,25 +49,25 @@ impl Strategy {
         }
     }
 
-    /// The position that a passed check at `at` leads to, or `None` when the next thing is promotion.
+    /// The position after a check passed at `at`, or `None` if promotion is next.
     #[must_use]
     pub fn next(&self, at: Position) -> Option<Position> {
         self.rules().next(at)
     }
 
-    /// A position in the words of Flagger's events: `canary weight 10`.
+    /// A position as text of Flagger's events: `canary weight 10`.
     #[must_use]
     pub fn describe(&self, reached: Position) -> String {
         self.rules().describe(reached)
     }
 
-    /// The strategy in the words of Flagger's alerts: `Weight step: 10 max: 50`.
+    /// The strategy as text of Flagger's alerts: `Weight step: 10 max: 50`.
     #[must_use]
     pub fn summary(&self) -> String {
         self.rules().summary()
     }
 
-    /// Every position from the first step to the one before promotion.
+    /// All positions from the first step to the last one before promotion.
     pub fn course(&self) -> impl Iterator<Item = Position> {
         let start = Position {
             traffic: Weights::canary(0),

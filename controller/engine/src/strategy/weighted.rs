@@ -1,13 +1,12 @@
-//! Weights: more and more requests go to the canary (`stepWeight` with `maxWeight`, or `stepWeights`).
+//! Weights: the share of requests that go to the canary grows (`stepWeight` with `maxWeight`, or `stepWeights`).
 
 use super::{Position, Rules};
 use crate::observed::Weights;
 
-/// The weights that the canary is given, in percent of requests.
+/// The weights of the canary, in percent of requests.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Steps {
-    /// `stepWeight` and `maxWeight`: the weight grows by `step` until it has reached `max`
-    /// (Flagger: overshoot is allowed, max 50 with step 20 ends at 60).
+    /// `stepWeight` and `maxWeight`: the weight grows by `step` until it has reached `max`.
     Linear {
         /// Increment, 1 to 100.
         step: u8,
@@ -19,16 +18,16 @@ pub enum Steps {
 }
 
 impl Steps {
-    /// The weight that follows `weight`, or `None` when the canary has reached its maximum.
+    /// The weight after `weight`, or `None` if the canary has reached its maximum.
     ///
     /// `Linear` adds the step while the weight is below the maximum, so it may overshoot (Flagger: max 50 with
-    /// step 20 ends at 60). `List` goes to the smallest weight above the present one: a list that repeats or
-    /// descends, or that was edited during a run, still moves on and never jumps over its own maximum.
+    /// step 20 ends at 60). `List` continues with the smallest weight above the current one. So a list that repeats or
+    /// descends, or that was edited during a run, still makes progress and never exceeds its own maximum.
     fn after(&self, weight: u8) -> Option<u8> {
         match self {
             Steps::Linear { step, max } => (weight < (*max).clamp(1, 100))
                 .then(|| weight.saturating_add((*step).max(1)).min(100)),
-            // Validation accepts no empty list; here it would mean one step to everything.
+            // Validation refuses an empty list. Here it means one step to all traffic.
             Steps::List(list) if list.is_empty() => (weight < 100).then_some(100),
             Steps::List(list) => list
                 .iter()
@@ -97,14 +96,14 @@ mod tests {
     }
 
     #[test]
-    fn a_list_is_followed_and_always_progresses() {
+    fn a_list_always_makes_progress() {
         assert_eq!(all(&Steps::List(vec![1, 2, 10, 80])), [1, 2, 10, 80]);
         assert_eq!(all(&Steps::List(vec![10, 10, 5, 30])), [5, 10, 30]);
         assert_eq!(all(&Steps::List(vec![])), [100]);
     }
 
     #[test]
-    fn a_list_edited_in_a_run_goes_on_from_the_present_weight() {
+    fn a_list_edited_during_a_run_continues_from_the_current_weight() {
         let edited = Steps::List(vec![20, 40, 60]);
         assert_eq!(edited.after(30), Some(40));
         assert_eq!(edited.after(60), None);

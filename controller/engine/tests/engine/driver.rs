@@ -1,5 +1,5 @@
-//! A controller around the engine, as small as it can be: it looks when something changed or when the engine
-//! wanted to be called, and it can die after any action.
+//! A minimal controller around the engine. It plans when something changed or when the engine asked to be called, and
+//! it can die after any action.
 
 use canary_engine::{
     action::{Action, Plan},
@@ -7,29 +7,39 @@ use canary_engine::{
     observed::Observed,
     plan,
     question::Answers,
-    questions,
+    questions, ready,
 };
+use jiff::Timestamp;
 
 use crate::{rules::check, world::World};
 
-/// More plans than any one second needs.
+/// More plans than any second needs.
 const PLANS_PER_SECOND: usize = 25;
 
 #[derive(Debug)]
 pub(crate) struct Driver {
     pub(crate) canary: Canary,
     pub(crate) world: World,
-    /// Die after this many more actions.
+    /// Number of actions after which it dies.
     pub(crate) crash_after: Option<usize>,
-    /// Die again after so many actions each time and stay away for so many seconds, the last first.
+    /// Further crashes, the last first: number of actions, and seconds until the restart.
     pub(crate) crashes: Vec<(usize, i64)>,
     away_until: i64,
-    /// Sees the world whenever the controller has done all it wants.
+    /// Called with the world whenever the controller has nothing left to do.
     pub(crate) inspect: Option<fn(&Canary, &World)>,
-    /// Sees every action with the world before and after it.
+    /// Called with every action and the world before and after it.
     pub(crate) watch: Option<fn(&World, &Action, &World)>,
     seen: Option<(Canary, Observed)>,
     wake: Option<i64>,
+    since: Since,
+}
+
+/// Since when something has not been ready, as far as this process has seen.
+#[derive(Debug, Default)]
+struct Since {
+    target: Option<Timestamp>,
+    primary: Option<Timestamp>,
+    route: Option<Timestamp>,
 }
 
 impl Driver {
@@ -44,10 +54,31 @@ impl Driver {
             watch: None,
             seen: None,
             wake: None,
+            since: Since::default(),
         }
     }
 
-    /// Asks until nothing is missing, plans, and checks the plan.
+    /// A snapshot of the world, with the times that only a process knows.
+    pub(crate) fn observe(&mut self) -> Observed {
+        let mut observed = self.world.observe(&self.canary);
+        let ready = ready(&self.canary, &observed);
+        let now = observed.now;
+        let note = |since: &mut Option<Timestamp>, is_ready: bool| {
+            *since = if is_ready { None } else { since.or(Some(now)) };
+            *since
+        };
+        observed.target.workload.unready_since = note(&mut self.since.target, ready.target);
+        let is_ready = ready.primary || observed.primary.is_none();
+        let unready_since = note(&mut self.since.primary, is_ready);
+        if let Some(primary) = &mut observed.primary {
+            primary.workload.unready_since = unready_since;
+        }
+        let is_ready = observed.route.is_none() || observed.route_pending.is_none();
+        observed.route_pending_since = note(&mut self.since.route, is_ready);
+        observed
+    }
+
+    /// Answers all questions, plans, and checks the plan.
     pub(crate) fn decide(&self, observed: &Observed) -> (Answers, Plan) {
         let mut answers = Answers::default();
         let limit = self.canary.analysis.hooks.len() + self.canary.analysis.metrics.len();
@@ -74,7 +105,7 @@ impl Driver {
         (answers, plan)
     }
 
-    /// Looks if there is a reason to, until nothing is left to do this second.
+    /// Plans if there is a reason to, until nothing is left to do in this second.
     pub(crate) fn tick(&mut self) {
         for plans in 0.. {
             if self.world.now < self.away_until {
@@ -85,7 +116,7 @@ impl Driver {
                 "no end of planning: {:#?}",
                 self.world.log
             );
-            let observed = self.world.observe(&self.canary);
+            let observed = self.observe();
             let due = self.wake.is_some_and(|wake| wake <= self.world.now);
             if !due
                 && self
@@ -98,7 +129,7 @@ impl Driver {
             let (_, plan) = self.decide(&observed);
             self.seen = Some((self.canary.clone(), observed));
             self.wake = plan.requeue.map(|pause| self.world.now + seconds(pause));
-            self.carry_out(&plan);
+            self.execute(&plan);
             let again = plan.requeue.is_some_and(|pause| pause.is_zero());
             if plan.actions.is_empty() && !again {
                 if let Some(inspect) = self.inspect {
@@ -109,7 +140,7 @@ impl Driver {
         }
     }
 
-    fn carry_out(&mut self, plan: &Plan) {
+    fn execute(&mut self, plan: &Plan) {
         for action in &plan.actions {
             if self.crash_after.is_none() {
                 self.crash_after = self.crashes.last().map(|(actions, _)| *actions);
@@ -119,8 +150,9 @@ impl Driver {
                     self.crash_after = None;
                     let (_, pause) = self.crashes.pop().unwrap_or_default();
                     self.away_until = self.world.now + pause;
-                    self.world
-                        .note(format_args!("the controller dies and is back in {pause} s"));
+                    self.world.note(format_args!(
+                        "the controller dies and restarts after {pause} s"
+                    ));
                     self.restart();
                     return;
                 }
@@ -137,13 +169,14 @@ impl Driver {
         }
     }
 
-    /// A controller that has just been started remembers nothing.
+    /// Forgets everything, as a controller that has just started.
     pub(crate) fn restart(&mut self) {
         self.seen = None;
         self.wake = None;
+        self.since = Since::default();
     }
 
-    /// Lets time pass; the controller looks whenever it has a reason.
+    /// Lets time pass; the controller plans whenever it has a reason.
     pub(crate) fn advance(&mut self, seconds: i64) {
         self.tick();
         for _ in 0..seconds {
@@ -152,7 +185,7 @@ impl Driver {
         }
     }
 
-    /// Lets time pass until `done`; the time it took, or `None` when `limit` seconds were not enough.
+    /// Lets time pass until `done`. Returns the time it took, or `None` if `limit` seconds were not enough.
     pub(crate) fn advance_until(
         &mut self,
         limit: i64,
@@ -170,7 +203,7 @@ impl Driver {
     }
 }
 
-/// Whether two looks differ in nothing but the time.
+/// Whether two snapshots differ only in the time.
 fn unchanged(seen: &(Canary, Observed), canary: &Canary, now: &Observed) -> bool {
     let (seen_canary, seen) = seen;
     seen_canary == canary
@@ -180,7 +213,7 @@ fn unchanged(seen: &(Canary, Observed), canary: &Canary, now: &Observed) -> bool
         } == *now
 }
 
-/// Rounded up: waking early would be waking for nothing.
+/// Whole seconds, rounded up: an earlier tick would have nothing to do.
 fn seconds(pause: std::time::Duration) -> i64 {
     pause.as_secs() as i64 + i64::from(pause.subsec_nanos() > 0)
 }

@@ -1,5 +1,5 @@
-//! The linter reports every kind of bad plan. Each test takes a state that the simulation has reached, and a plan
-//! that would be wrong there.
+//! `rules` report every kind of bad plan. Each test takes a state of the simulation and a plan that would be wrong in
+//! it.
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -47,7 +47,7 @@ impl Case {
         }
     }
 
-    /// A run whose check is due and has found `value`.
+    /// A run whose check is due and has measured `value`.
     fn measured(value: f64) -> Case {
         let mut case = Case::new(RUNNING);
         case.observed.now += jiff::SignedDuration::from_secs(60);
@@ -97,7 +97,7 @@ fn a_good_step_is_not_reported() {
 }
 
 #[test]
-fn weights_that_do_not_sum_to_a_hundred() {
+fn weights_that_do_not_sum_to_a_hundred_are_reported() {
     let case = Case::measured(3.0);
     let lopsided = Action::SetWeights(Weights {
         primary: 90,
@@ -109,7 +109,7 @@ fn weights_that_do_not_sum_to_a_hundred() {
 }
 
 #[test]
-fn a_rise_against_or_without_a_verdict() {
+fn a_rise_without_a_passed_verdict_is_reported() {
     assert_eq!(
         Case::measured(3.1).broken(vec![weights(20)]),
         [Rule::RiseNeedsVerdict]
@@ -128,9 +128,9 @@ fn a_rise_against_or_without_a_verdict() {
 }
 
 #[test]
-fn a_rise_or_an_end_while_requests_may_not_follow_the_route() {
+fn a_rise_or_an_end_under_a_pending_route_is_reported() {
     let mut case = Case::measured(3.0);
-    case.observed.route_pending = Some("not taken up".to_owned());
+    case.observed.route_pending = Some("not accepted".to_owned());
     assert_eq!(case.broken(vec![weights(20)]), [Rule::RouteIsFollowed]);
     case.observed.status.phase = Phase::Finalising;
     let done = case.status(|status| status.phase = Phase::Succeeded);
@@ -138,14 +138,14 @@ fn a_rise_or_an_end_while_requests_may_not_follow_the_route() {
 }
 
 #[test]
-fn a_step_before_its_time() {
+fn a_step_before_its_time_is_reported() {
     let mut early = Case::measured(3.0);
     early.observed.now -= jiff::SignedDuration::from_secs(3600);
     assert_eq!(early.broken(vec![weights(20)]), [Rule::ClockMustAdvance]);
 }
 
 #[test]
-fn scaling_down_what_has_traffic_or_may_still_have_some() {
+fn scaling_down_a_target_that_may_have_traffic_is_reported() {
     let down = || Action::ScaleDownTarget;
     let mut failed = Case::measured(9.0);
     failed.observed.status.phase = Phase::Failed;
@@ -154,29 +154,29 @@ fn scaling_down_what_has_traffic_or_may_still_have_some() {
     assert_eq!(failed.broken(vec![weights(0), down()]), [route]);
     failed.observed.route = Some(Weights::canary(0));
     assert_eq!(failed.broken(vec![down()]), []);
-    failed.observed.route_pending = Some("not taken up".to_owned());
+    failed.observed.route_pending = Some("not accepted".to_owned());
     assert_eq!(failed.broken(vec![down()]), [route]);
     failed.observed.target.workload.available = 0;
     assert_eq!(failed.broken(vec![down()]), []);
 }
 
 #[test]
-fn an_end_that_a_crash_would_forget() {
+fn an_end_that_a_crash_would_lose_is_reported() {
     let mut case = Case::measured(9.0);
     case.observed.route = Some(Weights::canary(0));
-    let tell = Action::CallHook {
+    let call = Action::CallHook {
         index: 0,
         kind: HookKind::PostRollout,
         phase: Phase::Failed,
     };
-    let broken = case.broken(vec![Action::ScaleDownTarget, tell.clone()]);
-    assert_eq!(broken, [Rule::EndIsNoted, Rule::EndIsNoted]);
+    let broken = case.broken(vec![Action::ScaleDownTarget, call.clone()]);
+    assert_eq!(broken, [Rule::EndIsRecorded, Rule::EndIsRecorded]);
     case.observed.status.phase = Phase::Failed;
-    assert_eq!(case.broken(vec![Action::ScaleDownTarget, tell]), []);
+    assert_eq!(case.broken(vec![Action::ScaleDownTarget, call]), []);
 }
 
 #[test]
-fn traffic_to_what_is_not_ready() {
+fn traffic_to_a_side_that_is_not_ready_is_reported() {
     let mut canary_down = Case::measured(3.0);
     canary_down.observed.target.workload.available = 0;
     assert_eq!(
@@ -200,7 +200,7 @@ fn traffic_to_what_is_not_ready() {
         Case::measured(3.0).broken(vec![moved]),
         [Rule::TrafficGoesToReady]
     );
-    // In a promotion the primary takes over when it is complete, not before.
+    // During a promotion the primary takes over only when it is rolled out.
     let mut promoting = Case::measured(3.0);
     promoting.observed.status.phase = Phase::Promoting;
     assert_eq!(promoting.broken(vec![weights(0)]), []);
@@ -215,7 +215,7 @@ fn traffic_to_what_is_not_ready() {
         promoting.broken(vec![weights(0)]),
         [Rule::TrafficGoesToReady]
     );
-    // When it fails, the canary takes over, but only with what was analysed.
+    // If it fails, the canary takes over, but only with the analysed revision.
     assert_eq!(promoting.broken(vec![weights(100)]), []);
     promoting.observed.target.revision = "sha256:v3".to_owned();
     assert_eq!(
@@ -225,14 +225,14 @@ fn traffic_to_what_is_not_ready() {
 }
 
 #[test]
-fn an_illegal_change_of_phase() {
+fn an_illegal_change_of_phase_is_reported() {
     let case = Case::measured(3.0);
     let status = case.status(|status| status.phase = Phase::Succeeded);
     assert_eq!(case.broken(vec![status]), [Rule::LegalTransition]);
 }
 
 #[test]
-fn a_suspended_canary_that_moves() {
+fn a_suspended_canary_that_moves_is_reported() {
     let mut case = Case::measured(3.0);
     case.driver.canary.suspend = true;
     assert_eq!(
@@ -246,7 +246,7 @@ fn a_suspended_canary_that_moves() {
 }
 
 #[test]
-fn an_action_where_none_is_needed() {
+fn an_action_in_the_desired_state_is_reported() {
     let case = Case::new(IDLE);
     assert_eq!(
         case.broken(vec![Action::EnsureApexService]),
@@ -256,7 +256,7 @@ fn an_action_where_none_is_needed() {
 }
 
 #[test]
-fn a_run_that_waits_for_nothing() {
+fn a_run_that_waits_for_nothing_is_reported() {
     let case = Case::new(RUNNING);
     let silent = Plan {
         actions: Vec::new(),
@@ -283,7 +283,7 @@ fn a_run_that_waits_for_nothing() {
 }
 
 #[test]
-fn a_status_that_is_not_last_and_an_event_that_comes_twice() {
+fn an_early_status_write_and_a_repeated_event_are_reported() {
     let case = Case::measured(3.0);
     let status = case.status(|_| {});
     let broken = case.broken(vec![status, Action::EnsureApexService]);
@@ -298,7 +298,7 @@ fn a_status_that_is_not_last_and_an_event_that_comes_twice() {
 }
 
 #[test]
-fn a_primary_made_again_with_configuration_that_was_not_promoted() {
+fn a_primary_recreated_with_unpromoted_configuration_is_reported() {
     let mut case = Case::new(IDLE);
     let configs =
         |content: &str| BTreeMap::from([("configmap/app".to_owned(), content.to_owned())]);
@@ -315,7 +315,7 @@ fn a_primary_made_again_with_configuration_that_was_not_promoted() {
 }
 
 #[test]
-fn a_copy_of_something_else_than_was_analysed() {
+fn a_copy_of_a_revision_that_was_not_analysed_is_reported() {
     let case = Case::measured(3.0);
     assert_eq!(case.broken(vec![copy("sha256:v2")]), []);
     assert_eq!(case.broken(vec![copy("sha256:v3")]), [Rule::CopyIsPinned]);
@@ -328,9 +328,9 @@ fn a_copy_of_something_else_than_was_analysed() {
     );
 }
 
-/// Two opinions on what is within limits: the planner's and the linter's.
+/// The planner and the rules have separate comparisons with limits.
 #[test]
-fn durations_are_whole_milliseconds_for_the_linter_too() {
+fn the_rules_compare_durations_in_whole_milliseconds() {
     let mut case = Case::measured(3.9);
     case.driver.canary.analysis.metrics = vec![Metric {
         name: "latency".to_owned(),

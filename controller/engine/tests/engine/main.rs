@@ -1,13 +1,14 @@
 //! The engine in a simulated world: scenarios with golden transcripts, and properties of whole runs.
 //!
-//! - `world`: Deployments, route, webhooks and metrics, and what actions do to them
-//! - `driver`: a controller around the engine: looks when something changed or a time has come, and can crash
-//! - `script`: scenario files to runs
-//! - `scenarios`: every `scenarios/*.txt` against its golden transcript; a new test is a new file
-//! - `random`: random specifications, and what can happen to a world
-//! - `properties`: what runs of random specifications in random worlds lead to
+//! - `deployment`: a Deployment and its pods
+//! - `world`: both Deployments, route, webhooks and metrics, and the effects of actions on them
+//! - `driver`: a controller around the engine, which plans on a change or at a requeue time, and can crash
+//! - `script`: runs scenario files
+//! - `scenarios`: compares every `scenarios/*.txt` with its golden transcript; a new test is a new file
+//! - `random`: random specifications and disturbances
+//! - `properties`: properties of runs of random specifications in random worlds
 //! - `rules`: rules that every plan keeps
-//! - `linter`: every kind of bad plan is reported by `rules`
+//! - `linter`: tests that `rules` reports every kind of bad plan
 
 #![allow(
     clippy::unwrap_used,
@@ -15,6 +16,7 @@
     reason = "all of this crate is test code"
 )]
 
+mod deployment;
 mod driver;
 mod linter;
 mod properties;

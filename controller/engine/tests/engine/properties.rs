@@ -1,7 +1,6 @@
 //! Properties of whole runs, for random specifications in random worlds.
 //!
-//! Every plan made here is also checked by `canary_engine::check` (see `Driver::decide`), which covers the rules
-//! about single plans; the tests below are about what plans lead to.
+//! `Driver::decide` also checks every single plan against `rules`. The tests here are about the results of plans.
 
 use canary_engine::{
     REVISION_PREFIX,
@@ -19,8 +18,8 @@ use crate::{
     world::World,
 };
 
-/// Far longer than the longest run: the sum of all intervals that steps, checks, promotion steps and waiting for
-/// the slowest rollout can take, for two runs in a row.
+/// A limit in seconds, far longer than the longest run: steps, checks, promotion steps and the slowest rollout, for two
+/// runs in a row.
 fn bound(canary: &Canary) -> i64 {
     let analysis = &canary.analysis;
     let steps = 14 + 11 + i64::from(analysis.threshold) + 6;
@@ -28,7 +27,7 @@ fn bound(canary: &Canary) -> i64 {
     2 * (steps * interval + canary.progress_deadline.as_secs() as i64) + 60
 }
 
-/// A canary that has been initialized in a world without trouble.
+/// A canary after its initialization without disturbances.
 fn initialized(canary: Canary, replicas: u32, startup: i64) -> Driver {
     let mut world = World::new(release("v1"), replicas);
     world.startup = startup;
@@ -54,7 +53,7 @@ fn released(driver: &mut Driver, name: &str) -> Phase {
     driver.world.status.phase
 }
 
-/// The messages of the published events in order, but for those that tell how long a rollout takes.
+/// The messages of the published events in order, without those about slow rollouts.
 fn messages(world: &World) -> Vec<String> {
     let message = |line: &String| line.split_once(" event ").map(|(_, text)| text.to_owned());
     let lasting = |message: &String| !message.starts_with("NotReady");
@@ -66,7 +65,7 @@ fn messages(world: &World) -> Vec<String> {
         .collect()
 }
 
-/// When the live weights were set, in seconds.
+/// The times at which the live weights were set, in seconds.
 fn weight_times(world: &World) -> Vec<i64> {
     let time = |line: &String| {
         let (minutes, seconds) = line[..line.find(' ').unwrap()].split_once(':').unwrap();
@@ -80,7 +79,7 @@ fn weight_times(world: &World) -> Vec<i64> {
         .collect()
 }
 
-/// So many cases, unless `PROPTEST_CASES` says otherwise.
+/// A configuration with so many cases, unless `PROPTEST_CASES` is set.
 fn config(cases: u32) -> ProptestConfig {
     let wanted = ProptestConfig::default();
     let cases = if std::env::var_os("PROPTEST_CASES").is_some() {
@@ -94,9 +93,9 @@ fn config(cases: u32) -> ProptestConfig {
 proptest! {
     #![proptest_config(config(96))]
 
-    /// Whatever happens, no plan breaks a rule, planning ends, and once the world is well again, so is the canary.
+    /// Under any disturbance, no plan breaks a rule and planning ends. The canary recovers after the disturbances.
     #[test]
-    fn every_disturbed_world_keeps_the_rules_and_recovers(
+    fn a_canary_keeps_the_rules_and_recovers_under_any_disturbance(
         canary in any_canary(),
         replicas in 0..4u32,
         startup in 0..6i64,
@@ -113,8 +112,8 @@ proptest! {
         heal(&mut driver);
         let limit = bound(&driver.canary);
         driver.advance(limit);
-        let Driver { canary, world, .. } = &driver;
-        let observed = world.observe(canary);
+        let observed = driver.observe();
+        let world = &driver.world;
         let (_, plan) = driver.decide(&observed);
         prop_assert!(world.is_idle(), "{:?} after {limit} s: {:#?}", world.status, world.log);
         prop_assert!(plan.actions.is_empty() && plan.requeue.is_none(), "{plan:#?} {:#?}", world.log);
@@ -126,8 +125,8 @@ proptest! {
         }
     }
 
-    /// A release in which everything passes is promoted, one in which every check fails is rolled back, both
-    /// in bounded time; the primary runs what was promoted and serves everything.
+    /// A release in which everything passes is promoted, and one in which every check fails is rolled back, both in
+    /// bounded time. The primary runs the promoted revision and serves all traffic.
     #[test]
     fn good_releases_are_promoted_and_bad_ones_rolled_back(
         canary in any_canary(),
@@ -154,8 +153,8 @@ proptest! {
         prop_assert_eq!(world.target.wanted, 0);
     }
 
-    /// A controller that dies after any number of actions, again and again, and is back at once or after more than an
-    /// interval, comes to the same end by the same steps: the same events in the same order, each once, and the same
+    /// A controller that dies repeatedly, after any number of actions, and restarts at once or after more than an
+    /// interval, reaches the same end by the same steps: the same events in the same order, each once, and the same
     /// weights, each set once.
     #[test]
     fn a_crash_after_any_action_changes_nothing(
@@ -193,10 +192,9 @@ proptest! {
         prop_assert_eq!(template(&smooth), template(&crashed));
     }
 
-    /// A clock that stands still, or is back by any amount, sets no weight and promotes nothing beyond the first step,
-    /// which needs no time.
+    /// While the clock stands still or is set back, nothing advances beyond the first step, which needs no time.
     #[test]
-    fn a_clock_that_does_not_move_on_advances_nothing(
+    fn a_clock_that_does_not_advance_advances_nothing(
         canary in any_canary(),
         back in 0..100_000i64,
         seconds in 1..200i64,
@@ -216,9 +214,9 @@ proptest! {
         }
     }
 
-    /// However often the controller is started again, no step comes earlier than an interval after the last.
+    /// However often the controller restarts, no step comes earlier than an interval after the last one.
     #[test]
-    fn restarts_do_not_hurry(canary in any_canary(), pauses in vec(1..9i64, 1..60)) {
+    fn restarts_do_not_hurry_steps(canary in any_canary(), pauses in vec(1..9i64, 1..60)) {
         let mut driver = initialized(canary, 1, 1);
         let now = driver.world.now;
         driver.world.target.set_template(release("v2"), now);
@@ -231,7 +229,7 @@ proptest! {
             let changed = last.is_none_or(|(_, canary)| canary != weights.canary);
             if changed && weights.canary > 0 {
                 if let Some((time, _)) = last.filter(|(_, canary)| *canary > 0) {
-                    // Sampled at the end of a pause, so it may look late but never early by more than that.
+                    // The time is that of the end of a pause, so it may be late by a pause, but not early.
                     prop_assert!(driver.world.now - time + 8 >= interval, "{:#?}", driver.world.log);
                 }
                 last = Some((driver.world.now, weights.canary));
@@ -240,9 +238,10 @@ proptest! {
     }
 }
 
-/// What has not been analysed has no traffic, unless the primary cannot take it; and no action makes a share of the requests go to replicas that do not answer, if it went to some that do.
+/// A revision that has not been analysed has no traffic, unless the primary cannot take it. No action moves requests
+/// from available replicas to unavailable ones.
 #[test]
-fn requests_go_only_where_they_should() {
+fn requests_go_only_to_analysed_and_available_replicas() {
     proptest!(config(96), |(
         canary in any_canary(),
         replicas in 1..4u32,
@@ -277,7 +276,7 @@ fn inspect_traffic(canary: &Canary, world: &World) {
     };
     assert!(
         observed.target.workload.available > 0 || primary.workload.available == 0,
-        "{weight} percent to a canary without replicas: {status:?} {:#?}",
+        "{weight} percent to a canary without available replicas: {status:?} {:#?}",
         world.log
     );
     let overdue = primary.workload.unavailable_since.is_some_and(|since| {
@@ -287,7 +286,7 @@ fn inspect_traffic(canary: &Canary, world: &World) {
         primary.workload.available > 0 && primary.workload.deadline_exceeded.is_none() && !overdue;
     assert!(
         analysed || !fit,
-        "{weight} percent to what nobody analysed: {status:?} {:#?}",
+        "{weight} percent to a revision that was not analysed: {status:?} {:#?}",
         world.log
     );
 }
@@ -325,15 +324,16 @@ fn watch_traffic(before: &World, action: &Action, after: &World) {
     }
 }
 
-/// However a release ends, in the end the target has traffic or no replicas, and traffic only if it was copied to a
-/// primary that did not come up with it, or has no primary to give it to.
+/// After any release the target has either traffic or no replicas. It has traffic only if it was copied to a primary
+/// that did not become ready, or if there is no primary.
 #[test]
-fn nothing_is_left_of_a_release() {
+fn a_release_leaves_no_replicas_without_traffic() {
     let leaves_replicas = |disturbance: &Disturbance| {
         matches!(disturbance, Disturbance::Scale(_) | Disturbance::Weight(_))
     };
-    let happens =
-        any_disturbance().prop_filter("someone else's replicas", move |it| !leaves_replicas(it));
+    let happens = any_disturbance().prop_filter("replicas or weights of someone else", move |it| {
+        !leaves_replicas(it)
+    });
     proptest!(config(96), |(
         canary in any_canary(),
         disturbances in vec((0..25i64, happens), 0..25),
@@ -357,10 +357,10 @@ fn nothing_is_left_of_a_release() {
     });
 }
 
-/// Whatever status is found, of this controller, an earlier version or Flagger, no plan breaks a rule and the canary comes
-/// to rest.
+/// From any existing status, of this controller, an earlier version or Flagger, no plan breaks a rule and the canary
+/// becomes idle.
 #[test]
-fn every_status_that_is_found_leads_to_an_end() {
+fn every_existing_status_leads_to_an_idle_canary() {
     let phases = Phase::ALL
         .into_iter()
         .filter(|phase| !matches!(phase, Phase::None | Phase::Terminating));
@@ -386,7 +386,7 @@ fn every_status_that_is_found_leads_to_an_end() {
             Phase::Progressing | Phase::WaitingPromotion | Phase::Promoting | Phase::Finalising
         );
         let own = |revision: &&str| !running || revision.starts_with(REVISION_PREFIX);
-        // The run of another controller would have made another primary.
+        // The run of another controller would have another primary.
         let run = applied.filter(own).or(running.then_some("sha256:v2"));
         status.last_applied = run.map(str::to_owned);
         status.last_promoted = promoted.map(str::to_owned);
@@ -408,10 +408,9 @@ fn every_status_that_is_found_leads_to_an_end() {
     });
 }
 
-/// Whatever happens, a primary that is made again holds what was promoted, or is just being: template and
-/// configuration.
+/// Under any disturbance, a recreated primary has a template and configuration that are promoted or being promoted.
 #[test]
-fn a_primary_comes_back_as_it_was() {
+fn a_primary_is_recreated_only_from_a_promoted_revision() {
     proptest!(config(96), |(
         canary in any_canary(),
         disturbances in vec((0..25i64, prop_oneof![
@@ -439,10 +438,10 @@ fn a_primary_comes_back_as_it_was() {
     });
 }
 
-/// A rollback that a webhook asked for is carried out to its end, although the controller dies again and again and the
-/// webhook does not ask any more once something of it shows: replicas that go, a webhook that is told, the phase.
+/// A rollback that a webhook asked for completes, even if the controller dies repeatedly and the webhook stops asking
+/// once an effect is visible: removed replicas, a called webhook, or the phase.
 #[test]
-fn a_rollback_that_was_asked_for_is_not_forgotten() {
+fn a_requested_rollback_survives_crashes() {
     proptest!(config(96), |(
         canary in any_canary(),
         asked_after in 0..60i64,
@@ -452,7 +451,7 @@ fn a_rollback_that_was_asked_for_is_not_forgotten() {
         let mut canary = Canary { skip_analysis: false, ..canary };
         let hooks = &mut canary.analysis.hooks;
         hooks.retain(|hook| hook.kind != HookKind::Rollback);
-        for (name, kind) in [("stop", HookKind::Rollback), ("tell", HookKind::PostRollout)] {
+        for (name, kind) in [("stop", HookKind::Rollback), ("notify", HookKind::PostRollout)] {
             hooks.push(Hook { name: name.to_owned(), kind, mute_alert: false });
         }
         let mut driver = initialized(canary, 1, 1);
@@ -466,12 +465,12 @@ fn a_rollback_that_was_asked_for_is_not_forgotten() {
         let limit = bound(&driver.canary);
         driver.advance(limit);
         let world = &driver.world;
-        let said = |text: &str| world.log.iter().any(|line| line.contains(text));
-        if said("manual webhook invoked") {
+        let logged = |text: &str| world.log.iter().any(|line| line.contains(text));
+        if logged("manual webhook invoked") {
             prop_assert_eq!(world.status.phase, Phase::Failed, "{:#?}", world.log);
             prop_assert_eq!(world.target.wanted, 0, "{:#?}", world.log);
             prop_assert_eq!(world.status.cleanup, None);
-            prop_assert!(said("call PostRollout"), "{:#?}", world.log);
+            prop_assert!(logged("call PostRollout"), "{:#?}", world.log);
         }
     });
 }

@@ -1,4 +1,4 @@
-//! Random specifications, what can happen to a world, and a world in which everything works again.
+//! Random specifications, random disturbances, and the end of all disturbances.
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -11,9 +11,10 @@ use canary_engine::{
 use proptest::{collection::vec, prelude::*, sample::select};
 
 use crate::{
+    deployment::Release,
     driver::Driver,
     script,
-    world::{Release, Script, World},
+    world::{Script, World},
 };
 
 pub(crate) fn release(name: &str) -> Release {
@@ -114,13 +115,13 @@ prop_compose! {
     }
 }
 
-/// Something that happens to the world, or to the specification.
+/// A change of the world or of the specification.
 #[derive(Debug, Clone)]
 pub(crate) enum Disturbance {
     Deploy(u8),
     Config(u8),
     Break(u8),
-    Mend(u8),
+    Fix(u8),
     Fail(u8),
     Starve(bool),
     Hook(usize, bool),
@@ -162,7 +163,7 @@ pub(crate) fn any_disturbance() -> impl Strategy<Value = Disturbance> {
         4 => (1..5u8).prop_map(D::Deploy),
         1 => (1..4u8).prop_map(D::Config),
         1 => (1..5u8).prop_map(D::Break),
-        1 => (1..5u8).prop_map(D::Mend),
+        1 => (1..5u8).prop_map(D::Fix),
         1 => (1..5u8).prop_map(D::Fail),
         1 => any::<bool>().prop_map(D::Starve),
         2 => (0..6usize, any::<bool>()).prop_map(|(hook, pass)| D::Hook(hook, pass)),
@@ -207,7 +208,7 @@ pub(crate) fn disturb(driver: &mut Driver, disturbance: Disturbance) {
             configs.insert("configmap/app".to_owned(), content.to_string());
         }
         D::Break(version) => drop(world.broken.insert(name(version))),
-        D::Mend(version) => drop(world.broken.remove(&name(version)).then_some(())),
+        D::Fix(version) => drop(world.broken.remove(&name(version)).then_some(())),
         D::Fail(version) => drop(world.failing.insert(name(version))),
         D::Starve(starved) => {
             if let Some((primary, _)) = &mut world.primary {
@@ -269,7 +270,7 @@ fn object(world: &mut World, index: usize) -> &mut Presence {
     }
 }
 
-/// Everything works again and nobody interferes.
+/// Ends all disturbances.
 pub(crate) fn heal(driver: &mut Driver) {
     let Driver {
         canary,

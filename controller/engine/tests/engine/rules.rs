@@ -1,8 +1,7 @@
-//! Rules that every plan must keep, checked against what was observed and answered.
+//! Rules that every plan must keep, checked against snapshot and answers.
 //!
-//! They are written without the planner's own helpers, as a second opinion. Tests check every plan; a shell may
-//! do so in debug builds. Properties of whole runs (a release ends, a crash changes nothing) are tested by
-//! simulation instead.
+//! They are written without the helpers of the planner, as a second opinion. Properties of whole runs (a release ends,
+//! a crash changes nothing) are in `properties`.
 
 use std::{collections::BTreeSet, fmt};
 
@@ -21,39 +20,37 @@ use canary_engine::{
 pub(crate) enum Rule {
     /// Weights are within bounds and sum to 100.
     WeightsSum,
-    /// The weight of the canary rises, and a revision is promoted, only when everything asked has passed.
+    /// The weight of the canary rises, and a revision is promoted, only if all its checks have passed.
     RiseNeedsVerdict,
-    /// The canary is scaled down only when it has no traffic, nor can still have some.
+    /// The canary is scaled down only if it has no traffic and no request can still reach it.
     RouteBeforeScaleDown,
-    /// The target is scaled down, and webhooks are told of a failure, only when the status says that the release is
-    /// over: otherwise a crash would forget it.
-    EndIsNoted,
-    /// Nothing takes traffic from replicas that answer to a side that is not fit to answer.
+    /// The target is scaled down, and webhooks are called for a failure, only if the status has the end of the release:
+    /// otherwise a crash would lose it.
+    EndIsRecorded,
+    /// Traffic does not move from available replicas to a side that is not ready.
     TrafficGoesToReady,
-    /// Nothing is raised, promoted or finished while requests may not follow the route as it is.
+    /// No weight rises and nothing is promoted or finished while requests may not follow the current route.
     RouteIsFollowed,
     /// Phases change only as [`canary_engine::phase::TRANSITIONS`] allows.
     LegalTransition,
     /// A suspended canary changes nothing but its own status.
     SuspendedIsStill,
-    /// A satisfied world needs no action.
+    /// A world in the desired state needs no action.
     SatisfiedIsNoOp,
-    /// A canary in the middle of something has a time to look again or says what it waits for.
+    /// A canary that is not idle has a requeue time or a reason for its wait.
     NeverStuckInSilence,
-    /// One status write at most, after everything else, and no event twice.
+    /// There is at most one status write, after all other actions, and no event twice.
     StatusLast,
-    /// A clock that stands still or went back advances nothing.
+    /// A clock that stands still or was set back advances nothing.
     ClockMustAdvance,
-    /// What is copied to the primary is exactly what the target held when it was judged.
+    /// The copy to the primary is exactly the revision that was analysed.
     CopyIsPinned,
 }
 
 /// A rule that a plan breaks.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Violation {
-    /// Which rule.
     pub(crate) rule: Rule,
-    /// How.
     pub(crate) what: String,
 }
 
@@ -123,7 +120,7 @@ impl Checker<'_> {
         }
     }
 
-    /// Follows the weights through the plan.
+    /// Checks the weights after each action.
     fn traffic(&mut self, plan: &Plan) {
         let noted = Weights::canary(self.observed.status.canary_weight);
         let mut live = self.observed.route.unwrap_or(noted);
@@ -150,8 +147,8 @@ impl Checker<'_> {
                 Action::ScaleDownTarget => self.scale_down(live),
                 Action::CallHook { index, phase, .. } => {
                     let noted = self.observed.status.phase == Phase::Failed;
-                    let what = || format!("webhook {index} is told of {phase}");
-                    self.require(*phase != Phase::Failed || noted, Rule::EndIsNoted, what);
+                    let what = || format!("webhook {index} is called for {phase}");
+                    self.require(*phase != Phase::Failed || noted, Rule::EndIsRecorded, what);
                 }
                 Action::Promote { .. } => copied = true,
                 _ => {}
@@ -160,11 +157,11 @@ impl Checker<'_> {
         if let Some(status) = written(plan) {
             let what = || {
                 format!(
-                    "status says {} where the route has {live}",
+                    "the status has weight {}, the route {live}",
                     status.canary_weight
                 )
             };
-            // Before there is a route there is nothing to be faithful to.
+            // A suspended canary keeps its status.
             let faithful = status.canary_weight == live.canary || self.canary.suspend;
             self.require(faithful, Rule::WeightsSum, what);
         }
@@ -176,14 +173,14 @@ impl Checker<'_> {
             phase,
             Phase::Progressing | Phase::WaitingPromotion | Phase::Promoting
         );
-        self.require(!running, Rule::EndIsNoted, || {
+        self.require(!running, Rule::EndIsRecorded, || {
             format!("scaled down in {phase}")
         });
         let rule = Rule::RouteBeforeScaleDown;
         self.require(live.canary == 0, rule, || {
             format!("scaled down with {} percent of traffic", live.canary)
         });
-        // Before the first route there was nothing that could lead there.
+        // Before the first route no request could reach it.
         let initializing = matches!(phase, Phase::None | Phase::Initializing);
         let down = self.observed.target.workload.available == 0;
         let followed = self.observed.route == Some(live) && self.observed.route_pending.is_none();
@@ -223,9 +220,9 @@ impl Checker<'_> {
             }
         }
         if to.canary < from.canary && target.available > 0 {
-            let what = || format!("{from} to {to}: primary does not answer");
+            let what = || format!("{from} to {to}: primary not available");
             self.require(primary_answers, Rule::TrafficGoesToReady, what);
-            // The canary has been analysed and answers: only a primary that is completely there replaces it.
+            // The canary has been analysed and is available: only a primary that is rolled out replaces it.
             let fit = self.run_is_current() && phase == Phase::Promoting;
             if fit {
                 let ready = primary.is_some_and(rolled_out) && !copied;
@@ -235,14 +232,14 @@ impl Checker<'_> {
         }
     }
 
-    /// Whether the target still holds what the status says is being released.
+    /// Whether the target still has the revision of the run in the status.
     fn run_is_current(&self) -> bool {
         let (status, target) = (&self.observed.status, &self.observed.target);
         status.last_applied.as_ref() == Some(&target.revision)
             && status.tracked_configs == target.configs
     }
 
-    /// Everything that had to pass before the canary gets more has passed.
+    /// Requires everything that has to pass before the canary gets more traffic.
     fn verdict(&mut self, what: &str) {
         let status = &self.observed.status;
         let running = matches!(status.phase, Phase::Progressing | Phase::WaitingPromotion);
@@ -338,7 +335,7 @@ impl Checker<'_> {
         self.require(from.may_become(to), Rule::LegalTransition, || {
             format!("{from} to {to}")
         });
-        // What was withdrawn before it began ends in the same phases, and moves nothing.
+        // A revision withdrawn before its run ends in the same phases, and moves nothing.
         let finished = match to {
             Phase::Initialized => matches!(from, Phase::None | Phase::Initializing),
             Phase::Succeeded => from == Phase::Finalising,
@@ -361,7 +358,7 @@ impl Checker<'_> {
         if active && !self.canary.suspend {
             let woken = plan.requeue.is_some() || explained || !plan.actions.is_empty();
             self.require(woken, Rule::NeverStuckInSilence, || {
-                format!("{to} without a next time")
+                format!("{to} without a requeue time")
             });
         }
     }
@@ -394,7 +391,7 @@ impl Checker<'_> {
         }
     }
 
-    /// Idle, released, complete, and the traffic is where it belongs.
+    /// Whether the canary is idle and complete, and the primary has all the traffic.
     fn satisfied(&self) -> bool {
         let Observed {
             status,
@@ -440,14 +437,14 @@ fn written(plan: &Plan) -> Option<&Status> {
     }
 }
 
-/// No old replica is left and none of the wanted ones is missing.
+/// Whether no old replica is left and no new one is missing.
 fn rolled_out(workload: &Workload) -> bool {
     workload.generation_observed
         && workload.updated >= workload.replicas_wanted
         && workload.replicas <= workload.updated
 }
 
-/// Durations are whole milliseconds, so a limit and a value that differ by a fraction are equal.
+/// Durations are compared in whole milliseconds, so a limit and a value that differ by a fraction are equal.
 fn within(metric: &Metric, value: f64) -> bool {
     let whole = |number: f64| {
         if metric.kind == MetricKind::Duration {

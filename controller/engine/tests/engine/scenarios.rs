@@ -1,4 +1,4 @@
-//! Every `scenarios/*.txt` is run and compared with its golden transcript.
+//! Runs every `scenarios/*.txt` and compares it with its golden transcript.
 
 use std::{collections::BTreeSet, fs, path::PathBuf};
 
@@ -10,7 +10,7 @@ fn folder() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/engine/scenarios")
 }
 
-/// Name and text of every scenario.
+/// Names and texts of all scenarios.
 fn scenarios() -> Vec<(String, String)> {
     let entries = fs::read_dir(folder())
         .unwrap()
@@ -29,7 +29,7 @@ fn scenarios() -> Vec<(String, String)> {
 }
 
 #[test]
-fn every_scenario_gives_its_golden_transcript() {
+fn every_scenario_matches_its_golden_transcript() {
     for (name, script) in scenarios() {
         let transcript = script::transcript(&script::run(&script));
         insta::with_settings!({
@@ -42,7 +42,7 @@ fn every_scenario_gives_its_golden_transcript() {
     }
 }
 
-/// The table allows nothing that never happens. (That nothing else happens is checked with every plan.)
+/// The table has no change that never happens. (Every plan is checked against the table elsewhere.)
 #[test]
 fn every_legal_change_of_phase_happens_in_a_scenario() {
     let changes = scenarios()
@@ -50,6 +50,6 @@ fn every_legal_change_of_phase_happens_in_a_scenario() {
         .flat_map(|(_, script)| script::run(&script).world.changes);
     let happened: BTreeSet<_> = changes.collect();
     let legal: BTreeSet<_> = TRANSITIONS.into_iter().collect();
-    let unseen: Vec<_> = legal.difference(&happened).collect();
-    assert!(unseen.is_empty(), "not in any scenario: {unseen:?}");
+    let missing: Vec<_> = legal.difference(&happened).collect();
+    assert!(missing.is_empty(), "not in any scenario: {missing:?}");
 }

@@ -2,31 +2,34 @@
 //!
 //! ```text
 //! canary interval=20s threshold=5 step=10 max=50 promotion-step=0 deadline=600s
-//! canary steps=5,20,60                       (any of these may be changed later)
-//! canary skip=true                           suspend=true|false
-//! metric success-rate NAME min=99            (or duration, inline, template; min, max)
-//! hook pre-rollout NAME                      (any webhook kind in kebab-case; `muted` may follow)
-//! target v1 2                                revision and replicas before the canary exists
-//! exists apex-service                        an object that was there before, in another shape
-//! status Succeeded v1 v1                     phase, lastAppliedSpec, lastPromotedSpec as found
-//! lag 5                                      a gateway takes so many seconds to take up the route
-//! gateway refuses|accepts                    what it says of the route from now on
-//! weight 30                                  someone sets the live weight
-//! drift route|apex-service|…                 someone changes a generated object
-//! delete route|primary|target|…              someone deletes it
-//! recreate target                            and makes it again, as it was
-//! deploy v2 · config v7                      new template · new content of its ConfigMap
-//! broken v2 · mend v2                        its pods do not become ready · they do
-//! replace primary v9                         someone rolls the primary to another revision
-//! evict primary                              all its pods are gone
-//! starve primary · feed primary                there is no room for new pods of the primary · there is
-//! failing v2                                 its metrics are out of limits
-//! refuse HOOK TEXT · pass HOOK               what a webhook answers · a rollback webhook asks for a rollback
+//! canary steps=5,20,60                         (each setting can be changed later)
+//! canary skip=true                             suspend=true|false
+//! metric success-rate NAME min=99              (or duration, inline, template; min, max)
+//! hook pre-rollout NAME                        (any kind of webhook in kebab case; `muted` may follow)
+//! target v1 2                                  revision and replicas before the Canary exists
+//! primary v1 2                                 a primary of another controller
+//! exists apex-service                          an object that existed before, with another specification
+//! status Succeeded v1 v1                       an existing status: phase, lastAppliedSpec, lastPromotedSpec
+//! lag 5                                        seconds until a gateway accepts a change of the route
+//! gateway refuses|accepts                      whether the gateway accepts the route
+//! weight 30                                    someone sets the live weight
+//! drift route|apex-service|…                   someone changes a generated object
+//! delete route|primary|target|…                someone deletes an object
+//! recreate target                              someone recreates the target, unchanged
+//! deploy v2 · config v7                        a new template · new content of its ConfigMap
+//! scale 2                                      someone scales the target
+//! broken v2 · fix v2                           its pods do not become ready · they do
+//! replace primary v9                           someone rolls the primary out to another revision
+//! evict primary|target                         all its pods are removed
+//! restart primary|target                       one of its pods restarts
+//! starve primary|target · feed primary|target  no resources for new pods · enough resources
+//! failing v2                                   its metrics are out of limits
+//! refuse HOOK TEXT · pass HOOK                 the webhook refuses · passes (a rollback webhook asks for a rollback)
 //! measure NAME 5 | {pod="a"}=5 {pod="b"}=1 | nodata | error TEXT
-//! clock -3600                                the controller's clock goes wrong by so many seconds
-//! crash 3 · crash 3 20s                      the controller dies after three more actions · and stays away so long
-//! advance 20s · wait PHASE                   time passes · until the phase (ten minutes at most)
-//! idle                                       there must be nothing to do
+//! clock -3600                                  the controller's clock is wrong by so many seconds
+//! crash 3 · crash 3 20s                        the controller dies after three more actions · and restarts after 20 s
+//! advance 20s · wait PHASE                     time passes · until the phase (at most ten minutes)
+//! idle                                         asserts that there is nothing to do
 //! ```
 
 use std::{collections::BTreeMap, time::Duration};
@@ -40,14 +43,15 @@ use canary_engine::{
 };
 
 use crate::{
+    deployment::Release,
     driver::Driver,
-    world::{Release, Script, World},
+    world::{Script, World},
 };
 
-/// Patience of `wait`.
+/// Longest time for `wait`, in seconds.
 const WAIT_LIMIT: i64 = 600;
 
-/// The canary of a script that says nothing else: that of the manifests.
+/// The default canary of a script, like that of the manifests.
 pub(crate) fn canary() -> Canary {
     Canary {
         name: "simple-app".to_owned(),
@@ -73,14 +77,14 @@ pub(crate) fn canary() -> Canary {
     }
 }
 
-/// What happened, one line each.
+/// Everything that happened, one line each.
 pub(crate) fn transcript(driver: &Driver) -> String {
     let mut transcript = driver.world.log.join("\n");
     transcript.push('\n');
     transcript.replace(REVISION_PREFIX, "")
 }
 
-/// Runs a script; the controller and its world at the end of it.
+/// Runs a script and returns the controller and its world at the end.
 pub(crate) fn run(script: &str) -> Driver {
     let mut driver = Driver::new(canary(), World::new(release("v1"), 1));
     for (number, line) in script.lines().enumerate() {
@@ -102,7 +106,7 @@ fn release(name: &str) -> Release {
     }
 }
 
-/// Names are digests of this engine; a foreign one is written with a leading `!`.
+/// The digest for a name. A leading `!` marks the digest of another controller.
 fn digest(name: &str) -> String {
     name.strip_prefix('!')
         .map_or_else(|| format!("{REVISION_PREFIX}{name}"), str::to_owned)
@@ -154,7 +158,7 @@ fn command(driver: &mut Driver, line: &str) -> Option<()> {
             world.status.last_promoted = Some(digest(promoted));
         }
         ("primary", [name, replicas]) => {
-            let primary = crate::world::Deployment::new(release(name), replicas.parse().ok()?);
+            let primary = crate::deployment::Deployment::new(release(name), replicas.parse().ok()?);
             world.primary = Some((primary, None));
         }
         ("weight", [weight]) => world.route = Some(Weights::canary(weight.parse().ok()?)),
@@ -179,11 +183,12 @@ fn command(driver: &mut Driver, line: &str) -> Option<()> {
             primary.set_template(release(name), now);
             *copied = Some(release(name));
         }
-        ("evict", ["primary"]) => world.primary.as_mut()?.0.evict(now),
-        ("starve", ["primary"]) => world.primary.as_mut()?.0.starved = true,
-        ("feed", ["primary"]) => world.primary.as_mut()?.0.starved = false,
+        ("evict", [side]) => world.deployment(side)?.evict(now),
+        ("restart", [side]) => world.deployment(side)?.restart_pod(now),
+        ("starve", [side]) => world.deployment(side)?.starved = true,
+        ("feed", [side]) => world.deployment(side)?.starved = false,
         ("broken", [name]) => drop(world.broken.insert(digest(name))),
-        ("mend", [name]) => drop(world.broken.remove(&digest(name)).then_some(())?),
+        ("fix", [name]) => drop(world.broken.remove(&digest(name)).then_some(())?),
         ("failing", [name]) => drop(world.failing.insert(digest(name))),
         ("refuse", [hook, text @ ..]) => {
             world.rollbacks.remove(*hook);
@@ -213,7 +218,7 @@ fn command(driver: &mut Driver, line: &str) -> Option<()> {
             );
         }
         ("idle", []) => {
-            let observed = driver.world.observe(&driver.canary);
+            let observed = driver.observe();
             let (_, plan) = driver.decide(&observed);
             assert!(
                 plan.actions.is_empty() && plan.requeue.is_none(),

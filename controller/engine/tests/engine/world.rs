@@ -1,4 +1,4 @@
-//! A model of what the controller acts on. Time is in whole seconds since its beginning.
+//! A model of the cluster around the controller. Time is in whole seconds since its start.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -10,138 +10,8 @@ use canary_engine::{
     question::{Answer, HookAnswer, MetricAnswer, Question, Sample},
     status::{CHECKS_KEPT, Cleanup, Status},
 };
-use jiff::{SignedDuration, Timestamp};
 
-/// A pod template with the configuration it refers to.
-#[derive(Debug, Clone, PartialEq, Default)]
-pub(crate) struct Release {
-    pub(crate) revision: String,
-    pub(crate) configs: BTreeMap<String, String>,
-}
-
-#[derive(Debug, Clone, PartialEq)]
-struct Pod {
-    revision: String,
-    born: i64,
-    ready: bool,
-}
-
-/// A Deployment whose rolling update keeps every old pod until a new one is ready.
-#[derive(Debug, Clone, PartialEq)]
-pub(crate) struct Deployment {
-    pub(crate) template: Release,
-    pub(crate) wanted: u32,
-    pods: Vec<Pod>,
-    /// Changed since the Deployment controller last looked.
-    unseen: bool,
-    progressed: i64,
-    unavailable: Option<i64>,
-    /// There is no room for new pods.
-    pub(crate) starved: bool,
-}
-
-impl Deployment {
-    pub(crate) fn new(template: Release, wanted: u32) -> Deployment {
-        Deployment {
-            template,
-            wanted,
-            pods: Vec::new(),
-            unseen: true,
-            progressed: 0,
-            unavailable: None,
-            starved: false,
-        }
-    }
-
-    fn change(&mut self, now: i64) {
-        self.unseen = true;
-        self.progressed = now;
-    }
-
-    pub(crate) fn set_template(&mut self, template: Release, now: i64) {
-        self.template = template;
-        self.change(now);
-    }
-
-    pub(crate) fn scale(&mut self, wanted: u32, now: i64) {
-        self.wanted = wanted;
-        self.change(now);
-    }
-
-    /// All pods are gone at once.
-    pub(crate) fn evict(&mut self, now: i64) {
-        self.pods.clear();
-        self.progressed = now;
-    }
-
-    /// One second of the Deployment controller and the kubelet.
-    fn step(&mut self, now: i64, broken: &BTreeSet<String>, startup: i64) {
-        self.unseen = false;
-        let revision = self.template.revision.clone();
-        let is_new = |pod: &Pod| pod.revision == revision;
-        for pod in &mut self.pods {
-            let room = !self.starved || pod.ready;
-            let ready = room && !broken.contains(&pod.revision) && now - pod.born >= startup;
-            if ready && !pod.ready && pod.revision == revision {
-                self.progressed = now;
-            }
-            pod.ready = ready;
-        }
-        let wanted = self.wanted as usize;
-        while self.pods.iter().filter(|pod| is_new(pod)).count() < wanted {
-            self.pods.push(Pod {
-                revision: revision.clone(),
-                born: now,
-                ready: false,
-            });
-        }
-        let ready = self
-            .pods
-            .iter()
-            .filter(|pod| is_new(pod) && pod.ready)
-            .count();
-        let mut keep_old = wanted.saturating_sub(ready);
-        let mut keep_new = wanted;
-        self.pods.retain(|pod| {
-            let keep = if is_new(pod) {
-                &mut keep_new
-            } else {
-                &mut keep_old
-            };
-            let kept = *keep > 0;
-            *keep = keep.saturating_sub(1);
-            kept
-        });
-        let short = self.available() < self.wanted;
-        self.unavailable = short.then(|| self.unavailable.unwrap_or(now));
-    }
-
-    pub(crate) fn available(&self) -> u32 {
-        self.pods.iter().filter(|pod| pod.ready).count() as u32
-    }
-
-    fn observe(&self, now: i64, deadline: i64) -> Workload {
-        let new = |pod: &&Pod| pod.revision == self.template.revision;
-        let updated = self.pods.iter().filter(new).count() as u32;
-        let ready = self.pods.iter().filter(new).filter(|pod| pod.ready).count() as u32;
-        Workload {
-            replicas_wanted: self.wanted,
-            replicas: self.pods.len() as u32,
-            updated,
-            available: self.available(),
-            generation_observed: !self.unseen,
-            behind_since: self.unseen.then(|| instant(now)),
-            deadline_exceeded: (ready < self.wanted && now - self.progressed > deadline)
-                .then(|| instant(self.progressed + deadline)),
-            unavailable_since: self.unavailable.map(instant),
-        }
-    }
-}
-
-pub(crate) fn instant(seconds: i64) -> Timestamp {
-    let start: Timestamp = "2026-01-01T00:00:00Z".parse().unwrap();
-    start + SignedDuration::from_secs(seconds)
-}
+use crate::deployment::{Deployment, Release, instant};
 
 fn shows_a_rollback(action: &Action) -> bool {
     match action {
@@ -151,7 +21,7 @@ fn shows_a_rollback(action: &Action) -> bool {
     }
 }
 
-/// What a metric or webhook answers.
+/// The answer of a metric.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum Script {
     Values(Vec<(String, f64)>),
@@ -167,38 +37,38 @@ pub(crate) struct World {
     pub(crate) startup: i64,
     pub(crate) status: Status,
     pub(crate) target: Deployment,
-    /// Somebody has deleted the target.
+    /// The target was deleted.
     pub(crate) target_gone: bool,
     pub(crate) primary: Option<(Deployment, Option<Release>)>,
     pub(crate) objects: Objects,
     pub(crate) route: Option<Weights>,
-    /// Seconds until a gateway has taken up a change of the route.
+    /// Seconds until a gateway accepts a change of the route.
     pub(crate) route_lag: i64,
     /// The gateway refuses the route.
     pub(crate) route_refused: bool,
     route_changed: i64,
-    /// The route as it is, or the one that the gateway follows until it has taken it up, leads to the canary.
+    /// Whether the route, or the earlier one that the gateway still follows, leads to the canary.
     pub(crate) leads_to_canary: bool,
     /// Revisions whose pods never become ready.
     pub(crate) broken: BTreeSet<String>,
-    /// Webhooks by name that are refused, with the text.
+    /// Names of webhooks that refuse, with their text.
     pub(crate) refused: BTreeMap<String, String>,
-    /// Rollback webhooks by name that ask for a rollback.
+    /// Names of rollback webhooks that ask for a rollback.
     pub(crate) rollbacks: BTreeSet<String>,
-    /// They do so only until something of a rollback shows.
+    /// Whether they ask only until an effect of the rollback is visible.
     pub(crate) asks_until_seen: bool,
     pub(crate) metrics: BTreeMap<String, Script>,
-    /// Revisions that answer badly, so that every metric of them fails.
+    /// Revisions for which every metric fails.
     pub(crate) failing: BTreeSet<String>,
-    /// Whether a webhook was told of the failure in the status.
-    told: bool,
-    /// Changes of phase that happened.
+    /// Whether a post-rollout webhook was called for the failure in the status.
+    notified: bool,
+    /// All changes of phase so far.
     pub(crate) changes: BTreeSet<(Phase, Phase)>,
-    /// What the primary held at the end of a release, and at the beginning.
+    /// Everything that the primary held after initialization and after each release.
     pub(crate) promoted: Vec<Release>,
     /// Keys of published events.
     published: BTreeSet<String>,
-    /// What happened, one line each.
+    /// Everything that happened, one line each.
     pub(crate) log: Vec<String>,
 }
 
@@ -230,7 +100,7 @@ impl World {
             asks_until_seen: false,
             metrics: BTreeMap::new(),
             failing: BTreeSet::new(),
-            told: false,
+            notified: false,
             changes: BTreeSet::new(),
             promoted: Vec::new(),
             published: BTreeSet::new(),
@@ -238,7 +108,7 @@ impl World {
         }
     }
 
-    /// One second passes.
+    /// Lets one second pass.
     pub(crate) fn step(&mut self) {
         self.now += 1;
         self.target.step(self.now, &self.broken, self.startup);
@@ -309,7 +179,7 @@ impl World {
             }
             Question::Metric { index } => {
                 let metric = &canary.analysis.metrics[*index];
-                // Far enough out for a metric that is compared in whole units.
+                // Out of limits also for a metric that is compared in whole units.
                 let below = metric.range.min.unwrap_or(0.0) - 2.0;
                 let out = metric.range.max.map_or(below, |max| max + 2.0);
                 let good = metric.range.max.or(metric.range.min).unwrap_or(0.0);
@@ -336,7 +206,15 @@ impl World {
         }
     }
 
-    /// Somebody makes the target that was deleted again, as it was.
+    pub(crate) fn deployment(&mut self, side: &str) -> Option<&mut Deployment> {
+        match side {
+            "target" => Some(&mut self.target),
+            "primary" => self.primary.as_mut().map(|(primary, _)| primary),
+            _ => None,
+        }
+    }
+
+    /// Recreates a deleted target, unchanged.
     pub(crate) fn recreate_target(&mut self) {
         if self.target_gone {
             self.target_gone = false;
@@ -357,7 +235,7 @@ impl World {
         self.route_changed = self.now;
     }
 
-    /// Carries out one action, as the executor would. An error ends the tick.
+    /// Applies one action, as the executor would. An error ends the tick.
     pub(crate) fn apply(&mut self, canary: &Canary, action: &Action) -> Result<(), String> {
         let now = self.now;
         if self.asks_until_seen && shows_a_rollback(action) {
@@ -406,7 +284,7 @@ impl World {
                     *index,
                     &answer,
                 );
-                self.told = true;
+                self.notified = true;
                 self.note(action);
                 return self.apply(canary, &Action::Publish(event));
             }
@@ -422,11 +300,11 @@ impl World {
                     let hooks = &canary.analysis.hooks;
                     let waits = hooks.iter().any(|hook| hook.kind == HookKind::PostRollout);
                     assert!(
-                        self.told || !waits,
-                        "webhooks are not told: {:#?}",
+                        self.notified || !waits,
+                        "the post-rollout webhooks were not called: {:#?}",
                         self.log
                     );
-                    self.told = false;
+                    self.notified = false;
                 }
                 let change = (self.status.phase, status.phase);
                 if change.0 != change.1 {
@@ -452,12 +330,12 @@ impl World {
     ) -> Result<Release, String> {
         let template = &self.target.template;
         if self.target_gone {
-            return Err("the target is gone".to_owned());
+            return Err("the target was deleted".to_owned());
         }
         if template.revision == revision && template.configs == *configs {
             Ok(template.clone())
         } else {
-            Err(format!("the target holds {} by now", template.revision))
+            Err(format!("the target has changed to {}", template.revision))
         }
     }
 
@@ -466,13 +344,13 @@ impl World {
         self.log.push(line);
     }
 
-    /// Nothing is being released and nothing is being made.
+    /// Whether no release, initialization or cleanup is in progress.
     pub(crate) fn is_idle(&self) -> bool {
         let ended = matches!(
             self.status.phase,
             Phase::Initialized | Phase::Succeeded | Phase::Failed
         );
-        // Traffic that the primary cannot take stays with a failed canary, perhaps for ever.
+        // A failed canary keeps the traffic that the primary cannot take, perhaps forever.
         let kept = self.route.is_some_and(|weights| weights.canary > 0);
         let over = match self.status.cleanup {
             None => true,

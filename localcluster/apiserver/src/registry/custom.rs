@@ -5,7 +5,7 @@ use std::sync::Arc;
 use serde_json::{Value, json};
 
 use super::columns::CustomColumn;
-use super::notices::{CEL, has_cel};
+use super::notices::skipped_rules;
 use super::{Behaviour, Catalog, Kind, ScalePaths};
 use crate::clock::Clock;
 use crate::object;
@@ -164,12 +164,13 @@ pub(crate) fn accept(definition: &mut Value, others: &[Value], clock: &Clock) {
             ),
         ],
     };
-    if has_cel(definition) {
+    let skipped = skipped_rules(definition);
+    if !skipped.is_empty() {
         conditions.push(condition(
             "ValidationRulesEvaluated",
             false,
             "NotSupported",
-            CEL,
+            &skipped.join("; "),
         ));
     }
     if object::is_deleting(definition) {

@@ -4,10 +4,7 @@ use serde_json::Value;
 
 use super::Kind;
 use crate::object;
-use crate::schema::structural;
-
-/// Why validation rules are only stored.
-pub(crate) const CEL: &str = "x-kubernetes-validations are stored but not evaluated by this server";
+use crate::schema::{cel, structural};
 
 const SELECTABLE: &str =
     "selectableFields are stored, but objects cannot be selected by them on this server";
@@ -26,6 +23,7 @@ pub(crate) fn notices(kind: &Kind, object: &Value, old: Option<&Value>) -> Vec<S
                 .filter(|format| !known.contains(format))
                 .map(|format| format!("unrecognized format \"{format}\"")),
         );
+        notices.extend(skipped_rules(object));
     }
     notices
 }
@@ -74,13 +72,18 @@ fn general(kind: &Kind, object: &Value) -> Vec<String> {
         ("policy", "poddisruptionbudgets") => {
             "localcluster evicts no pods, so that budgets do nothing"
         }
-        ("apiextensions.k8s.io", "customresourcedefinitions") if has_cel(object) => CEL,
         _ => return Vec::new(),
     };
     vec![text.to_owned()]
 }
 
-/// Whether a definition has validation rules in CEL.
-pub(crate) fn has_cel(definition: &Value) -> bool {
-    structural::has_cel(&definition["spec"]["versions"])
+/// The validation rules of a definition that this server does not evaluate, each with the reason.
+pub(crate) fn skipped_rules(definition: &Value) -> Vec<String> {
+    let skipped = versions(definition)
+        .enumerate()
+        .flat_map(|(index, version)| {
+            let path = format!("spec.versions[{index}].schema.openAPIV3Schema");
+            cel::report(&version["schema"]["openAPIV3Schema"], &path).skipped
+        });
+    skipped.collect()
 }

@@ -4,6 +4,7 @@
 //! object's structure works on it: decoding, pruning, defaulting, validation and the patch formats.
 
 pub(crate) mod builtin;
+pub(crate) mod cel;
 pub(crate) mod conform;
 pub(crate) mod default;
 pub(crate) mod embedded;
@@ -89,6 +90,10 @@ pub(crate) struct Schema {
     pub(crate) patch_merge_key: Option<String>,
     /// Value validations.
     rules: Option<Box<Rules>>,
+    /// Validation rules in CEL.
+    validations: Vec<cel::Validation>,
+    /// There are validation rules here or below.
+    ruled: bool,
 }
 
 impl Schema {
@@ -130,12 +135,19 @@ impl Schema {
         for (name, property) in source["properties"].as_object().into_iter().flatten() {
             properties.insert(name.clone(), Self::compile(property)?);
         }
+        let (items, additional) = (child("items")?, child("additionalProperties")?);
+        let validations = cel::Validation::of(source);
+        let mut children = properties
+            .values()
+            .chain(additional.as_deref())
+            .chain(items.as_deref());
+        let ruled = !validations.is_empty() || children.any(|child: &Self| child.ruled);
         Ok(Self {
             kind,
             format: text("format").to_owned(),
             properties,
-            additional: child("additionalProperties")?,
-            items: child("items")?,
+            additional,
+            items,
             preserve_unknown: flag("x-kubernetes-preserve-unknown-fields"),
             embedded: flag("x-kubernetes-embedded-resource"),
             nullable: flag("nullable"),
@@ -145,6 +157,8 @@ impl Schema {
                 .filter(|value| !value.is_null())
                 .cloned(),
             rules: Rules::compile(source)?.map(Box::new),
+            validations,
+            ruled,
             ..Self::merging(source)
         })
     }

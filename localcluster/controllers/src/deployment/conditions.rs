@@ -18,7 +18,8 @@ const REPLICA_FAILURE: &str = "ReplicaFailure";
 const NEW_AVAILABLE: &str = "NewReplicaSetAvailable";
 const TIMED_OUT: &str = "ProgressDeadlineExceeded";
 
-/// Every wanted pod is new and available, no other is left, and that is what was last asked for.
+/// Returns whether all desired pods are updated and available, no others are left, and the latest
+/// generation has been observed.
 pub(super) fn is_complete(
     status: &DeploymentStatus,
     desired: i32,
@@ -31,7 +32,7 @@ pub(super) fn is_complete(
         && status.observed_generation >= generation
 }
 
-/// Work out the status and put it into the plan when it differs from the stored one.
+/// Computes the status and adds it to the plan if it differs from the stored one.
 pub(super) fn settle(round: &mut Round<'_>) {
     let deployment = round.deployment;
     let stored = deployment.status.clone().unwrap_or_default();
@@ -66,7 +67,7 @@ pub(super) fn settle(round: &mut Round<'_>) {
     }
     conditions.all.sort_by(|a, b| a.type_.cmp(&b.type_));
     status.conditions = Some(conditions.all);
-    round.plan.look_again = look_again(round, &status);
+    round.plan.requeue_after = requeue_after(round, &status);
     let mut stored = stored;
     if let Some(conditions) = &mut stored.conditions {
         conditions.sort_by(|a, b| a.type_.cmp(&b.type_));
@@ -77,7 +78,7 @@ pub(super) fn settle(round: &mut Round<'_>) {
 fn count(round: &Round<'_>, stored: &DeploymentStatus) -> DeploymentStatus {
     let sum =
         |of: fn(&k8s_openapi::api::apps::v1::ReplicaSet) -> i32| round.all().map(of).sum::<i32>();
-    // The API leaves zeros out.
+    // The API omits zeros.
     let some = |count: i32| Some(count).filter(|count| *count > 0);
     let (total, up) = (sum(actual), sum(available));
     DeploymentStatus {
@@ -149,7 +150,7 @@ fn progress(
         }
         _ => {}
     }
-    // Once a rollout has arrived, a pod that dies later does not make it "progress" again.
+    // After a completed rollout, the loss of a pod does not make the Deployment progress again.
     let arrived = status.replicas == status.updated_replicas && reason(conditions) == NEW_AVAILABLE;
     if arrived {
         return;
@@ -180,8 +181,8 @@ fn progress(
             &format!("{subject} is progressing."),
         );
     } else if reason(conditions) == TIMED_OUT
-        // The end of the last rollout is no time from which this one is counted. (Kubernetes: a ReplicaSet that is
-        // taken into use again, as after `rollout undo`, says nothing until its pods come.)
+        // The deadline of this rollout does not count from the end of the last one. (In Kubernetes, a reused
+        // ReplicaSet, e.g. after `rollout undo`, reports no progress until its pods appear.)
         || reason(conditions) != NEW_AVAILABLE
             && conditions
                 .last_update(PROGRESSING)
@@ -217,8 +218,8 @@ fn failures(round: &Round<'_>, conditions: &mut Conditions) {
     }
 }
 
-/// The deadline passes without an event, so somebody has to look then.
-fn look_again(round: &Round<'_>, status: &DeploymentStatus) -> Option<SignedDuration> {
+/// Returns the time until the progress deadline, which passes without an event.
+fn requeue_after(round: &Round<'_>, status: &DeploymentStatus) -> Option<SignedDuration> {
     let seconds = deadline(round.deployment)?;
     let progressing = status
         .conditions
@@ -258,7 +259,8 @@ impl Conditions {
         self.all.retain(|condition| condition.type_ != type_);
     }
 
-    /// Set a condition. With the same status and reason it stays as it is, time and message included.
+    /// Sets a condition. With the same status and reason it remains unchanged, including time and
+    /// message.
     fn set(&mut self, type_: &str, status: &str, reason: &str, message: &str) {
         let same =
             |c: &DeploymentCondition| c.status == status && c.reason.as_deref() == Some(reason);
@@ -267,7 +269,7 @@ impl Conditions {
         }
     }
 
-    /// Set a condition and its update time even when it is the same.
+    /// Sets a condition and its update time, even if it is unchanged.
     fn refresh(&mut self, type_: &str, status: &str, reason: &str, message: &str) {
         let kept = self
             .get(type_)

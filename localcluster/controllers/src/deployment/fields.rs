@@ -1,4 +1,4 @@
-//! Reading Deployments and ReplicaSets with their defaults.
+//! Accessors of Deployments and ReplicaSets that apply defaults.
 
 use k8s_openapi::{
     api::apps::v1::{Deployment, ReplicaSet},
@@ -10,7 +10,7 @@ pub(super) const REVISION: &str = "deployment.kubernetes.io/revision";
 pub(super) const REVISION_HISTORY: &str = "deployment.kubernetes.io/revision-history";
 pub(super) const DESIRED: &str = "deployment.kubernetes.io/desired-replicas";
 pub(super) const MAX: &str = "deployment.kubernetes.io/max-replicas";
-/// Annotations of the Deployment that its ReplicaSets do not get.
+/// Annotations of the Deployment that are not copied to its ReplicaSets.
 pub(super) const NOT_COPIED: [&str; 6] = [
     "kubectl.kubernetes.io/last-applied-configuration",
     REVISION,
@@ -20,13 +20,13 @@ pub(super) const NOT_COPIED: [&str; 6] = [
     "deprecated.deployment.rollback.to",
 ];
 
-/// How many pods there may be, of a Deployment's strategy.
+/// Limits on the number of pods during a rollout.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Bounds {
     pub(super) desired: i32,
-    /// Pods above `desired`.
+    /// Allowed pods above `desired`.
     pub(super) surge: i32,
-    /// Pods below `desired`.
+    /// Allowed unavailable pods below `desired`.
     pub(super) unavailable: i32,
 }
 
@@ -50,8 +50,9 @@ pub(super) fn is_rolling(deployment: &Deployment) -> bool {
         .is_none_or(|type_| type_ == "RollingUpdate")
 }
 
-/// Percentages round up for the surge, down for the unavailable; both zero would never get
-/// anywhere, so then one may be unavailable (upstream: `ResolveFenceposts`).
+/// Resolves percentages, rounding the surge up and the unavailable pods down. If both are zero, one
+/// pod may be unavailable, as the rollout could not progress otherwise (Kubernetes:
+/// `ResolveFenceposts`).
 pub(super) fn bounds(deployment: &Deployment) -> Bounds {
     let spec = deployment.spec.as_ref();
     let desired = spec.and_then(|spec| spec.replicas).unwrap_or(1);
@@ -117,8 +118,8 @@ pub(super) fn available(set: &ReplicaSet) -> i32 {
         .unwrap_or(0)
 }
 
-/// Available pods that will still be there when the set has followed its present size: its status
-/// lags behind, and counting pods that are already given up would give up too many.
+/// Returns the available pods of a set, capped at its desired size. The status lags behind the size,
+/// and counting pods that are about to be deleted would lead to deleting too many.
 pub(super) fn lasting(set: &ReplicaSet) -> i32 {
     available(set).min(replicas(set))
 }
@@ -134,7 +135,7 @@ pub(super) fn number(set: &ReplicaSet, annotation: &str) -> Option<i32> {
     set.annotations().get(annotation)?.parse().ok()
 }
 
-/// The revision, 0 when there is none.
+/// The revision; 0 if there is none.
 pub(super) fn revision(annotations: &std::collections::BTreeMap<String, String>) -> i64 {
     annotations
         .get(REVISION)
@@ -158,7 +159,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn percentages_round_as_upstream_does() {
+    fn percentages_are_rounded_as_in_kubernetes() {
         let of = |replicas: i32, surge: serde_json::Value, unavailable: serde_json::Value| {
             let deployment = serde_json::from_value(json!({"spec": {
                 "replicas": replicas, "selector": {}, "template": {},
@@ -181,7 +182,7 @@ mod tests {
         assert_eq!(
             of(2, json!("100%"), json!(5)),
             (2, 2),
-            "no more can be unavailable than there are"
+            "at most all pods can be unavailable"
         );
         assert_eq!(of(0, json!("25%"), json!("25%")), (0, 0));
     }

@@ -1,4 +1,4 @@
-//! Revisions: making the ReplicaSet of a new template, numbering, and forgetting old ones.
+//! Revisions: creates the ReplicaSet of a new template, numbers revisions and deletes old ones.
 
 use std::collections::BTreeMap;
 
@@ -18,10 +18,10 @@ use super::{
     scale, template,
 };
 
-/// Characters of the revision history annotation (upstream: `maxRevHistoryLengthInChars`).
+/// Maximum length of the revision history annotation (Kubernetes: `maxRevHistoryLengthInChars`).
 const MAX_HISTORY: usize = 2000;
 
-/// Make sure that the present template has a ReplicaSet, with the highest revision.
+/// Ensures that the current template has a ReplicaSet with the highest revision.
 pub(super) fn ensure_new(round: &mut Round<'_>) {
     if round.new.is_some() {
         adopt_revision(round);
@@ -95,13 +95,14 @@ pub(super) fn ensure_new(round: &mut Round<'_>) {
     round.new = Some(set);
 }
 
-/// Whether this round creates the new ReplicaSet. Then everything else waits for the next one.
+/// Returns whether this reconciliation creates the new ReplicaSet. Everything else then waits for
+/// the next one.
 pub(super) fn was_just_made(round: &Round<'_>) -> bool {
     matches!(round.appeared, Some(Appeared::Created(_)))
 }
 
-/// Give the ReplicaSet of the present template the highest revision (after a rollback it is an old
-/// one) and bring its annotations and minReadySeconds up to date.
+/// Gives the ReplicaSet of the current template the highest revision, as it may be an old one after a
+/// rollback, and updates its annotations and minReadySeconds.
 pub(super) fn adopt_revision(round: &mut Round<'_>) {
     let Some(mut set) = round.new.clone() else {
         return;
@@ -135,7 +136,7 @@ pub(super) fn adopt_revision(round: &mut Round<'_>) {
     }
     note_revision(round, revision(set.annotations()));
     round.appeared = Some(Appeared::Found(set.name_any()));
-    // The noted size stays as it was: it tells whether the Deployment has been scaled since.
+    // Keep the recorded size. It shows whether the Deployment has been scaled since.
     if !sizes_only {
         round.new = Some(set);
     }
@@ -174,7 +175,8 @@ fn copied_annotations(of: &BTreeMap<String, String>) -> BTreeMap<String, String>
         .collect()
 }
 
-/// Add a revision the set had before to its history annotation, dropping the oldest when it is full.
+/// Appends a previous revision of the set to its history annotation. Drops the oldest ones if it is
+/// full.
 fn remember(annotations: &mut BTreeMap<String, String>, number: i64) {
     let history = annotations.entry(REVISION_HISTORY.into()).or_default();
     *history = if history.is_empty() {
@@ -190,7 +192,7 @@ fn remember(annotations: &mut BTreeMap<String, String>, number: i64) {
     }
 }
 
-/// Delete the oldest ReplicaSets beyond `revisionHistoryLimit`; only ones without any pods.
+/// Deletes the oldest ReplicaSets beyond `revisionHistoryLimit`, but only those without pods.
 pub(super) fn clean_up(round: &mut Round<'_>) {
     let limit = round
         .deployment

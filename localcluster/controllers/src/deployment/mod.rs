@@ -1,4 +1,4 @@
-//! Rolls Deployments out.
+//! The Deployment controller.
 
 mod conditions;
 mod fields;
@@ -38,18 +38,18 @@ use serde_json::json;
 use crate::{Error, availability::is_finished, requeue};
 use round::{Plan, View, Write};
 
-/// Everything a round needs.
+/// Dependencies of a reconciliation.
 pub(crate) struct Context {
     client: Client,
     recorder: Recorder,
     sets: Store<ReplicaSet>,
     pods: Store<Pod>,
-    /// Why creating the new ReplicaSet failed, by uid of the Deployment.
+    /// Error of the last creation of a ReplicaSet, by uid of the Deployment.
     create_errors: Mutex<HashMap<String, String>>,
 }
 
 impl Context {
-    /// Subscribe to what concerns Deployments.
+    /// Subscribes to Deployments, their ReplicaSets and pods.
     pub(crate) fn new(
         client: Client,
         deployments: &mut Feed<Deployment>,
@@ -61,7 +61,7 @@ impl Context {
         sets.enqueue(queue, |set| {
             controller_of::<Deployment>(set).into_iter().collect()
         });
-        // Strategy Recreate waits for the last old pod to go.
+        // Strategy Recreate waits until the last old pod is removed.
         let (known, queue) = (sets.store(), queue.clone());
         pods.on_change(move |before, after| {
             if let (Some(pod), None) = (before, after)
@@ -102,12 +102,12 @@ impl Context {
     }
 }
 
-/// One round for one Deployment.
+/// Reconciles one Deployment.
 pub(crate) async fn reconcile(
     deployment: Arc<Deployment>,
     context: Arc<Context>,
 ) -> Result<Action, Error> {
-    // 1. Look (local copies only).
+    // 1. Observe (local copies only).
     let (Some(uid), Some(spec)) = (deployment.uid(), &deployment.spec) else {
         return Ok(Action::await_change());
     };
@@ -157,10 +157,10 @@ pub(crate) async fn reconcile(
         now: Timestamp::now(),
     };
     let plan = plan::plan(view);
-    let look_again = plan.look_again;
-    // 3. Do (client).
-    carry_out(&deployment, &uid, plan, &context).await?;
-    Ok(requeue(look_again))
+    let requeue_after = plan.requeue_after;
+    // 3. Apply.
+    apply(&deployment, &uid, plan, &context).await?;
+    Ok(requeue(requeue_after))
 }
 
 async fn adopt(deployment: &Deployment, set: &ReplicaSet, context: &Context) -> Result<(), Error> {
@@ -194,7 +194,7 @@ fn old_pods_running(deployment: &Deployment, sets: &[ReplicaSet], context: &Cont
     found.is_some()
 }
 
-async fn carry_out(
+async fn apply(
     deployment: &Deployment,
     uid: &str,
     plan: Plan,
@@ -280,10 +280,11 @@ async fn create(
                     .unwrap_or_default()
             };
             if ours && template::equal(&template(&existing), &template(set)) {
-                // Made in an earlier round that this local copy does not show yet.
+                // Created by an earlier reconciliation, but not in the local copy yet.
                 return Err(Error::Again);
             }
-            // Another template has this hash: count the collision, which changes the next hash.
+            // Another template has the same hash. Increment the collision count, which changes the
+            // next hash.
             let mut status = deployment.status.clone().unwrap_or_default();
             status.collision_count = Some(status.collision_count.unwrap_or(0) + 1);
             write_status(&deployments, deployment, &status).await?;
@@ -311,8 +312,8 @@ async fn create(
     Err(Error::on(set, "create")(failure))
 }
 
-/// Write what a plan may change of a ReplicaSet. The resource version makes a decision that was
-/// taken on an old copy fail instead of being carried out.
+/// Writes the fields of a ReplicaSet that a plan may change. The resource version makes a write
+/// based on a stale copy fail.
 async fn update(sets: &Api<ReplicaSet>, set: &ReplicaSet) -> Result<(), Error> {
     let patch = json!({
         "metadata": {"uid": set.uid(), "resourceVersion": set.resource_version(), "annotations": set.annotations()},
@@ -333,7 +334,7 @@ async fn write_status(
     deployment: &Deployment,
     status: &DeploymentStatus,
 ) -> Result<(), Error> {
-    // An absent number must be removed, which takes an explicit null.
+    // A merge patch removes absent numbers only with an explicit null.
     let patch = json!({"metadata": {"uid": deployment.uid()}, "status": {
         "observedGeneration": status.observed_generation, "replicas": status.replicas,
         "updatedReplicas": status.updated_replicas, "readyReplicas": status.ready_replicas,

@@ -1,7 +1,7 @@
-//! Decides one round of a Deployment: from its state to the writes. Pure.
+//! Plans one reconciliation of a Deployment. Pure.
 //!
-//! A round does the next safe step only; the events its writes cause start the next round. The rules
-//! (how much may be scaled when) are those of Kubernetes' own deployment controller.
+//! A reconciliation takes only the next safe step. The events of its writes trigger the next one. The
+//! scaling rules are those of the deployment controller of Kubernetes.
 
 use kube::ResourceExt;
 
@@ -13,7 +13,7 @@ use super::{
     scale, template,
 };
 
-/// Decides.
+/// Plans one reconciliation.
 pub(crate) fn plan(view: View<'_>) -> Plan {
     let deployment = view.deployment;
     let new = template::find_new(deployment, view.sets).cloned();
@@ -52,7 +52,7 @@ fn decide(round: &mut Round<'_>) {
     }
 }
 
-/// Whether the number of replicas was changed, not the template: some set was scaled for another number.
+/// Returns whether the number of replicas was changed: some set was scaled for a different number.
 fn is_scaling(round: &Round<'_>) -> bool {
     let desired = bounds(round.deployment).desired;
     let mut active = round.all().filter(|set| replicas(set) > 0);

@@ -1,4 +1,4 @@
-//! Replacing old pods by new ones.
+//! Rollout strategies: RollingUpdate and Recreate.
 
 use super::{
     fields::{bounds, lasting, replicas},
@@ -7,8 +7,8 @@ use super::{
     scale::{self, Which},
 };
 
-/// Strategy RollingUpdate: never fewer available pods than `desired - maxUnavailable`, never more
-/// pods than `desired + maxSurge`; new ones first, then old ones down as far as that allows.
+/// Strategy RollingUpdate. Keeps at least `desired - maxUnavailable` available pods and at most
+/// `desired + maxSurge` pods in total. Scales the new set up first, then the old sets down.
 pub(super) fn roll(round: &mut Round<'_>) {
     history::ensure_new(round);
     if round.new.is_none()
@@ -23,7 +23,7 @@ pub(super) fn roll(round: &mut Round<'_>) {
     }
 }
 
-/// Strategy Recreate: all old pods must be gone before a new one starts.
+/// Strategy Recreate. Removes all old pods before the first new one starts.
 pub(super) fn recreate(round: &mut Round<'_>) {
     history::adopt_revision(round);
     let mut scaled = false;
@@ -64,12 +64,12 @@ fn scale_old_down(round: &mut Round<'_>) -> bool {
         .new
         .as_ref()
         .map_or((0, 0), |set| (replicas(set), lasting(set)));
-    // New pods that are not available yet take the place of none.
+    // New pods that are not available yet do not replace old ones.
     let spare = old + new_size - bounds.least_available() - (new_size - new_available);
     if spare <= 0 {
         return false;
     }
-    // First the old pods that do not work: they serve nobody.
+    // Remove unhealthy old pods first, as they serve no requests.
     let mut unhealthy = 0;
     for index in 0..round.old.len() {
         let (size, working) = (replicas(&round.old[index]), lasting(&round.old[index]));
@@ -79,7 +79,7 @@ fn scale_old_down(round: &mut Round<'_>) -> bool {
             unhealthy += cut;
         }
     }
-    // Then working ones, as far as enough stay available.
+    // Then remove healthy ones, as long as enough pods stay available.
     let all_available: i32 = round.all().map(lasting).sum();
     let mut left = (all_available - bounds.least_available()).max(0);
     let mut healthy = 0;
@@ -95,7 +95,7 @@ fn scale_old_down(round: &mut Round<'_>) -> bool {
     unhealthy + healthy > 0
 }
 
-/// Whether the stored status says that the rollout has arrived.
+/// Returns whether the rollout is complete according to the stored status.
 fn is_complete(round: &Round<'_>) -> bool {
     let desired = bounds(round.deployment).desired;
     let status = round.deployment.status.clone().unwrap_or_default();

@@ -1,20 +1,20 @@
-//! One round of a Deployment: its state and the writes it ends with.
+//! State and plan of one reconciliation of a Deployment.
 
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::apps::v1::{Deployment, DeploymentStatus, ReplicaSet};
 use kube::ResourceExt;
 use localcluster_shared::events::Occurrence;
 
-/// The state that a round begins with.
+/// The observed state at the start.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct View<'a> {
     pub(crate) deployment: &'a Deployment,
-    /// ReplicaSets it owns, oldest first.
+    /// The Deployment's ReplicaSets, oldest first.
     pub(crate) sets: &'a [ReplicaSet],
-    /// Whether any pod of an old ReplicaSet still runs, terminating ones included (strategy
-    /// Recreate waits for them).
+    /// Whether any pod of an old ReplicaSet is still running or terminating. Strategy Recreate waits
+    /// for it.
     pub(crate) old_pods_running: bool,
-    /// Why the new ReplicaSet could not be created last time.
+    /// Error of the last attempt to create the new ReplicaSet.
     pub(crate) create_error: Option<&'a str>,
     pub(crate) now: Timestamp,
 }
@@ -22,41 +22,41 @@ pub(crate) struct View<'a> {
 /// One write of a [`Plan`].
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum Write {
-    /// Create the ReplicaSet of the present template.
+    /// Creates the ReplicaSet of the current template.
     Create(Box<ReplicaSet>),
-    /// Make replicas, annotations and minReadySeconds of a ReplicaSet what they are in here.
+    /// Updates replicas, annotations and minReadySeconds of a ReplicaSet.
     Update(Box<ReplicaSet>),
-    /// Remove a ReplicaSet that is only history.
+    /// Deletes a ReplicaSet beyond the history limit.
     Delete { name: String, uid: Option<String> },
-    /// Annotate the Deployment with its revision.
+    /// Annotates the Deployment with its revision.
     Revision(String),
 }
 
-/// Everything to do, in this order: writes, events, status.
+/// The planned actions, applied in this order: writes, events, status.
 #[derive(Debug, Default, PartialEq)]
 pub(crate) struct Plan {
     pub(crate) writes: Vec<Write>,
     pub(crate) events: Vec<Occurrence>,
-    /// The status, when it differs from the stored one.
+    /// The status, if it differs from the stored one.
     pub(crate) status: Option<DeploymentStatus>,
-    /// When the progress deadline passes.
-    pub(crate) look_again: Option<SignedDuration>,
+    /// Time until the progress deadline.
+    pub(crate) requeue_after: Option<SignedDuration>,
 }
 
-/// The state of a round while it is decided. ReplicaSets in here are already as planned.
+/// Working state of the planner. Its ReplicaSets include the planned changes.
 pub(super) struct Round<'a> {
     pub(super) view: View<'a>,
     pub(super) deployment: &'a Deployment,
-    /// The ReplicaSet of the present template.
+    /// The ReplicaSet of the current template.
     pub(super) new: Option<ReplicaSet>,
-    /// All others, oldest first.
+    /// All other ReplicaSets, oldest first.
     pub(super) old: Vec<ReplicaSet>,
     pub(super) plan: Plan,
-    /// Whether the new ReplicaSet was found or made in this round, for the condition.
+    /// Whether the new ReplicaSet was found or created in this reconciliation, for the condition.
     pub(super) appeared: Option<Appeared>,
 }
 
-/// How the new ReplicaSet came to be known in this round.
+/// Origin of the new ReplicaSet in this reconciliation.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Appeared {
     Created(String),
@@ -68,7 +68,7 @@ impl Round<'_> {
         self.old.iter().chain(&self.new)
     }
 
-    /// Plans the write of a set as it is now; a later change of the same set replaces the earlier.
+    /// Plans the write of a set. It replaces an earlier write of the same set.
     pub(super) fn update(&mut self, set: &ReplicaSet) {
         let same = |write: &Write| matches!(write, Write::Update(other) | Write::Create(other) if other.name_any() == set.name_any());
         match self.plan.writes.iter_mut().find(|write| same(write)) {

@@ -1,4 +1,4 @@
-//! Changing the size of ReplicaSets.
+//! Scaling of ReplicaSets.
 
 use k8s_openapi::api::apps::v1::ReplicaSet;
 use kube::ResourceExt;
@@ -9,7 +9,7 @@ use super::{
     round::Round,
 };
 
-/// Which set of a round.
+/// Identifies a ReplicaSet in a [`Round`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Which {
     New,
@@ -24,8 +24,8 @@ impl Round<'_> {
         }
     }
 
-    /// Scale a set and note for which size of the Deployment that was. Returns whether its number
-    /// of replicas changed.
+    /// Scales a set and records the size of the Deployment. Returns whether the number of replicas
+    /// changed.
     pub(super) fn scale(&mut self, which: Which, size: i32) -> bool {
         let bounds = bounds(self.deployment);
         let Some(mut set) = self.set(which).cloned() else {
@@ -56,7 +56,7 @@ impl Round<'_> {
     }
 }
 
-/// Write the size of the Deployment into the set's annotations; whether that changed anything.
+/// Records the size of the Deployment in the set's annotations. Returns whether they changed.
 pub(super) fn note_size(set: &mut ReplicaSet, bounds: Bounds) -> bool {
     let noted =
         number(set, DESIRED) == Some(bounds.desired) && number(set, MAX) == Some(bounds.most());
@@ -67,8 +67,8 @@ pub(super) fn note_size(set: &mut ReplicaSet, bounds: Bounds) -> bool {
     !noted
 }
 
-/// Follow a change of the Deployment's size without a rollout: one active set takes it all, several
-/// (a rollout stopped half-way) share it in proportion to their sizes.
+/// Scales without a rollout. A single active set takes the whole change; several active sets, as in
+/// an incomplete rollout, share it in proportion to their sizes.
 pub(super) fn proportionally(round: &mut Round<'_>) {
     let bounds = bounds(round.deployment);
     if let Some(only) = active_or_latest(round) {
@@ -100,7 +100,8 @@ pub(super) fn proportionally(round: &mut Round<'_>) {
     let total: i32 = active.iter().map(size).sum();
     let allowed = if bounds.desired > 0 { bounds.most() } else { 0 };
     let to_add = allowed - total;
-    // `active` is oldest first. Among equals the newest grows first and the oldest shrinks first.
+    // `active` is sorted oldest first. Among equals, the newest is scaled up first and the oldest down
+    // first.
     if to_add > 0 {
         active.reverse();
     }
@@ -122,7 +123,7 @@ pub(super) fn proportionally(round: &mut Round<'_>) {
     }
 }
 
-/// The set that alone has replicas; without any, the newest.
+/// Returns the only set with replicas, or the newest if none has any.
 fn active_or_latest(round: &Round<'_>) -> Option<Which> {
     let all: Vec<Which> = (0..round.old.len())
         .map(Which::Old)
@@ -140,7 +141,7 @@ fn active_or_latest(round: &Round<'_>) -> Option<Which> {
     }
 }
 
-/// The new set alone provides everything that is wanted.
+/// Returns whether the new set alone provides all desired replicas.
 fn is_saturated(round: &Round<'_>, bounds: Bounds) -> bool {
     round.new.as_ref().is_some_and(|set| {
         number(set, DESIRED) == Some(bounds.desired)
@@ -149,7 +150,7 @@ fn is_saturated(round: &Round<'_>, bounds: Bounds) -> bool {
     })
 }
 
-/// The share of `to_add` (which may be negative) for `set`, of which `added` is already given away.
+/// Returns the share of `set` in `to_add`, which may be negative. `added` is already distributed.
 fn proportion(round: &Round<'_>, set: &ReplicaSet, bounds: Bounds, to_add: i32, added: i32) -> i32 {
     let size = replicas(set);
     if size == 0 || to_add == 0 || to_add == added {
@@ -168,7 +169,7 @@ fn proportion(round: &Round<'_>, set: &ReplicaSet, bounds: Bounds, to_add: i32, 
         None => 0,
         Some(max) => {
             let scaled = f64::from(size) * f64::from(bounds.most()) / f64::from(max);
-            // A value between 0 and the sum of two i32, so the cast is exact.
+            // The value is between 0 and the sum of two i32, so the cast is exact.
             scaled.round() as i32 - size
         }
     };
@@ -180,7 +181,7 @@ fn proportion(round: &Round<'_>, set: &ReplicaSet, bounds: Bounds, to_add: i32, 
     }
 }
 
-/// How many replicas the new set may have now.
+/// Returns the size to which the new set may be scaled now.
 pub(super) fn new_size(round: &Round<'_>, present: i32) -> i32 {
     let bounds = bounds(round.deployment);
     let total: i32 = round.old.iter().map(replicas).sum::<i32>() + present;

@@ -1,4 +1,4 @@
-//! Identity of pod templates: which ReplicaSet belongs to which.
+//! Comparison and hashing of pod templates.
 
 use k8s_openapi::api::{
     apps::v1::{Deployment, ReplicaSet},
@@ -6,15 +6,16 @@ use k8s_openapi::api::{
 };
 use sha2::{Digest, Sha256};
 
-/// Label with the hash, on ReplicaSets, their selectors and their pods.
+/// Label with the template's hash, on ReplicaSets, their selectors and their pods.
 pub(crate) const HASH_LABEL: &str = "pod-template-hash";
-/// Letters of a hash: those upstream uses, so that no words come out.
+/// Alphabet of a hash: the one of Kubernetes, which avoids words.
 const LETTERS: &[u8; 27] = b"bcdfghjklmnpqrstvwxz2456789";
 const HASH_LENGTH: usize = 10;
 
-/// A short hash of the template. `collisions` changes it when another ReplicaSet has the name.
+/// Computes a short hash of the template. `collisions` changes it if the name is already taken.
 ///
-/// Not upstream's hash (which depends on Go's memory layout); nothing may rely on its value.
+/// It differs from the hash of Kubernetes, which depends on Go's memory layout. Its value must not be
+/// relied on.
 pub(crate) fn hash(template: &PodTemplateSpec, collisions: i32) -> String {
     let canonical = serde_json::to_vec(template).unwrap_or_default();
     let digest = Sha256::new()
@@ -28,7 +29,7 @@ pub(crate) fn hash(template: &PodTemplateSpec, collisions: i32) -> String {
         .collect()
 }
 
-/// Equal but for the hash label.
+/// Returns whether two templates are equal except for the hash label.
 pub(crate) fn equal(a: &PodTemplateSpec, b: &PodTemplateSpec) -> bool {
     without_hash(a) == without_hash(b)
 }
@@ -38,7 +39,7 @@ fn without_hash(template: &PodTemplateSpec) -> PodTemplateSpec {
     let mut meta = template.metadata.take().unwrap_or_default();
     let mut labels = meta.labels.take().unwrap_or_default();
     labels.remove(HASH_LABEL);
-    // Absent and empty are the same thing to the API.
+    // The API treats absent and empty alike.
     meta.labels = Some(labels).filter(|labels| !labels.is_empty());
     meta.annotations = meta
         .annotations
@@ -48,7 +49,7 @@ fn without_hash(template: &PodTemplateSpec) -> PodTemplateSpec {
     template
 }
 
-/// The ReplicaSet of the Deployment's present template: the oldest one that has it.
+/// Finds the ReplicaSet of the Deployment's current template: the oldest one that has it.
 pub(super) fn find_new<'a>(
     deployment: &Deployment,
     sets: &'a [ReplicaSet],

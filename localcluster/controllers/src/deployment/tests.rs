@@ -28,13 +28,13 @@ fn rolling(surge: Value, unavailable: Value) -> Value {
     json!({"type": "RollingUpdate", "rollingUpdate": {"maxSurge": surge, "maxUnavailable": unavailable}})
 }
 
-/// A cluster of one Deployment: carries plans out and lets its ReplicaSets follow.
+/// A simulated cluster with one Deployment. It applies plans and simulates the ReplicaSet controller.
 struct World {
     deployment: Deployment,
     sets: Vec<ReplicaSet>,
     now: Timestamp,
     events: Vec<String>,
-    /// Images whose pods never get ready.
+    /// Images whose pods never become ready.
     broken: Vec<String>,
 }
 
@@ -64,12 +64,12 @@ impl World {
         })
     }
 
-    /// One round; whether it wrote anything.
+    /// Runs one reconciliation. Returns whether it wrote anything.
     fn round(&mut self) -> bool {
         let plan = self.plan();
         let changed = plan
             != Plan {
-                look_again: plan.look_again,
+                requeue_after: plan.requeue_after,
                 ..Plan::default()
             };
         for write in plan.writes {
@@ -80,7 +80,7 @@ impl World {
                             .sets
                             .iter()
                             .any(|other| other.name_any() == set.name_any()),
-                        "made twice"
+                        "created twice"
                     );
                     set.metadata.uid = set.metadata.name.clone();
                     set.metadata.generation = Some(1);
@@ -132,7 +132,7 @@ impl World {
         self.broken.contains(&image.unwrap())
     }
 
-    /// Let the ReplicaSet at `index` take one step towards its size: `false` if there is none.
+    /// Moves the ReplicaSet at `index` one step towards its size. `false` if there is nothing to do.
     fn follow(&mut self, index: usize) -> bool {
         let works = !self.is_broken(&self.sets[index]);
         let set = &mut self.sets[index];
@@ -153,7 +153,7 @@ impl World {
         true
     }
 
-    /// Until nothing changes any more.
+    /// Reconciles until nothing changes any more.
     fn settle(&mut self) {
         for _ in 0..500 {
             let mut changed = self.round();
@@ -164,7 +164,7 @@ impl World {
                 return;
             }
         }
-        panic!("never settles");
+        panic!("the cluster does not settle");
     }
 
     fn edit(&mut self, change: impl FnOnce(&mut k8s_openapi::api::apps::v1::DeploymentSpec)) {
@@ -214,7 +214,7 @@ impl World {
 }
 
 #[test]
-fn a_new_deployment_makes_its_first_replica_set() {
+fn a_new_deployment_creates_its_first_replica_set() {
     let mut world = World::new(deployment(2, &Value::Null, "app:1"));
     world.settle();
     assert_eq!(world.sizes(), [("app:1".to_owned(), 2)]);
@@ -241,7 +241,7 @@ fn a_rollout_replaces_the_pods_and_keeps_the_old_set_as_history() {
 }
 
 #[test]
-fn going_back_reuses_the_old_set_under_a_new_revision() {
+fn a_rollback_reuses_the_old_set_under_a_new_revision() {
     let mut world = World::new(deployment(1, &Value::Null, "app:1"));
     world.settle();
     world.set_image("app:2");
@@ -257,7 +257,7 @@ fn going_back_reuses_the_old_set_under_a_new_revision() {
 }
 
 #[test]
-fn history_is_cut_to_its_limit() {
+fn the_history_is_limited() {
     let mut world = World::new(deployment(1, &Value::Null, "app:1"));
     for version in 2..=6 {
         world.settle();
@@ -268,12 +268,12 @@ fn history_is_cut_to_its_limit() {
     assert_eq!(
         images,
         ["app:4", "app:5", "app:6"],
-        "the present one and two of history"
+        "the current set and two of the history"
     );
 }
 
 #[test]
-fn recreate_waits_until_the_old_pods_are_gone() {
+fn recreate_waits_until_the_old_pods_are_removed() {
     let mut world = World::new(deployment(2, &json!({"type": "Recreate"}), "app:1"));
     world.settle();
     world.set_image("app:2");
@@ -281,7 +281,7 @@ fn recreate_waits_until_the_old_pods_are_gone() {
     assert_eq!(
         world.sizes(),
         [("app:1".to_owned(), 0)],
-        "two old pods still run"
+        "two old pods are still running"
     );
     world.follow(0);
     world.settle();
@@ -313,7 +313,7 @@ fn a_paused_deployment_scales_but_does_not_roll_out() {
 }
 
 #[test]
-fn scaling_in_the_middle_of_a_rollout_is_shared_in_proportion() {
+fn scaling_during_a_rollout_is_proportional() {
     let mut world = World::new(deployment(10, &rolling(json!(3), json!(2)), "app:1"));
     world.settle();
     world.broken.push("app:2".into());
@@ -323,7 +323,7 @@ fn scaling_in_the_middle_of_a_rollout_is_shared_in_proportion() {
         world.sizes(),
         [("app:1".to_owned(), 8), ("app:2".to_owned(), 5)]
     );
-    // The example of Kubernetes' documentation ("Proportional scaling"): 15 wanted, 18 allowed.
+    // The example from the documentation of Kubernetes ("Proportional scaling"): 15 desired, 18 allowed.
     world.edit(|spec| spec.replicas = Some(15));
     assert!(world.round());
     assert_eq!(
@@ -333,7 +333,7 @@ fn scaling_in_the_middle_of_a_rollout_is_shared_in_proportion() {
 }
 
 #[test]
-fn a_rollout_that_does_not_progress_times_out_and_can_be_mended() {
+fn a_rollout_without_progress_times_out_and_can_be_fixed() {
     let mut world = World::new(deployment(2, &Value::Null, "app:1"));
     world.settle();
     world.broken.push("app:2".into());
@@ -341,8 +341,8 @@ fn a_rollout_that_does_not_progress_times_out_and_can_be_mended() {
     world.settle();
     let wait = world
         .plan()
-        .look_again
-        .expect("somebody must look when the deadline passes");
+        .requeue_after
+        .expect("the deadline schedules a reconciliation");
     assert!(
         wait <= SignedDuration::from_secs(600) && wait > SignedDuration::from_secs(590),
         "{wait}"
@@ -353,7 +353,7 @@ fn a_rollout_that_does_not_progress_times_out_and_can_be_mended() {
         world.condition("Progressing"),
         ("False".into(), "ProgressDeadlineExceeded".into())
     );
-    assert_eq!(world.plan().look_again, None);
+    assert_eq!(world.plan().requeue_after, None);
     world.set_image("app:3");
     world.settle();
     assert_eq!(
@@ -363,7 +363,7 @@ fn a_rollout_that_does_not_progress_times_out_and_can_be_mended() {
 }
 
 #[test]
-fn going_back_long_after_the_last_rollout_does_not_time_out_at_once() {
+fn a_rollback_long_after_the_last_rollout_does_not_time_out_immediately() {
     let mut world = World::new(deployment(2, &Value::Null, "app:1"));
     world.settle();
     world.set_image("app:2");
@@ -375,14 +375,14 @@ fn going_back_long_after_the_last_rollout_does_not_time_out_at_once() {
     world.broken.push("app:1".into());
     world.settle();
     assert_eq!(world.condition("Progressing").1, "ReplicaSetUpdated");
-    // From here on it is timed like any other.
-    world.now += world.plan().look_again.expect("a deadline");
+    // From now on the usual deadline applies.
+    world.now += world.plan().requeue_after.expect("a deadline");
     world.settle();
     assert_eq!(world.condition("Progressing").1, "ProgressDeadlineExceeded");
 }
 
 #[test]
-fn scaling_to_zero_and_back() {
+fn a_deployment_scales_to_zero_and_back() {
     let mut world = World::new(deployment(2, &Value::Null, "app:1"));
     world.settle();
     for size in [0, 3] {
@@ -401,7 +401,7 @@ fn scaling_to_zero_and_back() {
 }
 
 #[test]
-fn a_deployment_that_is_going_away_is_left_alone() {
+fn a_deployment_that_is_being_deleted_is_skipped() {
     let mut deployment = deployment(2, &Value::Null, "app:1");
     deployment.metadata.deletion_timestamp = Some(Time(start()));
     let mut world = World::new(deployment);
@@ -410,7 +410,7 @@ fn a_deployment_that_is_going_away_is_left_alone() {
 }
 
 #[test]
-fn a_collision_changes_the_name() {
+fn a_hash_collision_changes_the_name() {
     let plain = serde_json::from_value(template("app:1")).unwrap();
     assert_ne!(template::hash(&plain, 0), template::hash(&plain, 1));
     assert_eq!(template::hash(&plain, 0), template::hash(&plain.clone(), 0));
@@ -426,10 +426,10 @@ fn amount() -> impl Strategy<Value = Value> {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(128))]
 
-    /// However pods come up and whatever is asked for meanwhile, a rollout never goes below the
-    /// allowed availability, never above the allowed number of pods, and arrives.
+    /// For any order of events and any changes during a rollout, it never goes below the minimum
+    /// availability or above the maximum number of pods, and it completes.
     #[test]
-    fn a_rolling_update_keeps_its_bounds_and_arrives(
+    fn a_rolling_update_keeps_its_bounds_and_completes(
         replicas in 1..8_i32, surge in amount(), unavailable in amount(),
         steps in proptest::collection::vec(0..4_usize, 0..60), second in proptest::option::of(5..40_usize),
     ) {
@@ -473,9 +473,9 @@ proptest! {
         prop_assert_eq!(idle, Plan::default());
     }
 
-    /// Scaling a rollout that is stuck half-way shares everything out: the sum is what is allowed.
+    /// Scaling an incomplete rollout distributes exactly the allowed number of pods.
     #[test]
-    fn proportional_scaling_gives_away_exactly_what_is_allowed(before in 1..20_i32, after in 1..20_i32) {
+    fn proportional_scaling_distributes_exactly_the_allowed_number(before in 1..20_i32, after in 1..20_i32) {
         let mut world = World::new(deployment(before, &rolling(json!("25%"), json!("25%")), "app:1"));
         world.settle();
         world.broken.push("app:2".into());

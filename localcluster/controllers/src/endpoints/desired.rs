@@ -1,4 +1,4 @@
-//! Which endpoints a Service has, given its pods. Pure.
+//! Computes the endpoints of a Service from its pods. Pure.
 
 use std::collections::BTreeMap;
 
@@ -24,13 +24,13 @@ pub(super) const SERVICE_NAME: &str = "kubernetes.io/service-name";
 pub(super) const MANAGED_BY: &str = "endpointslice.kubernetes.io/managed-by";
 pub(super) const MANAGER: &str = "endpointslice-controller.k8s.io";
 const HEADLESS: &str = "service.kubernetes.io/headless";
-/// Endpoints of one slice (upstream: `--max-endpoints-per-slice`).
+/// Maximum number of endpoints per slice (Kubernetes: `--max-endpoints-per-slice`).
 const PER_SLICE: usize = 100;
 
-/// Ports of a pod that a Service names: (name, protocol, number, application protocol).
+/// Ports of a Service, resolved for a pod: (name, protocol, number, application protocol).
 type Ports = Vec<(Option<String>, String, i32, Option<String>)>;
 
-/// A pod that belongs to the Service and has an address.
+/// A pod of the Service that has an address.
 struct Member<'a> {
     pod: &'a Pod,
     address: &'a str,
@@ -38,10 +38,10 @@ struct Member<'a> {
     terminating: bool,
 }
 
-/// The EndpointSlices that `service` should have. `pods` are those its selector matches.
+/// Computes the desired EndpointSlices of `service`. `pods` are those that its selector matches.
 ///
-/// A pod that is being deleted is at once not `ready`, before its process is told to stop; it keeps
-/// being `serving` while it answers its probe.
+/// A pod becomes not `ready` as soon as it is being deleted, before its process is stopped. It
+/// stays `serving` while its readiness probe succeeds.
 pub(super) fn slices(service: &Service, pods: &[&Pod]) -> Vec<EndpointSlice> {
     let mut groups: BTreeMap<Ports, Vec<Endpoint>> = BTreeMap::new();
     let anyway = publishes_not_ready(service);
@@ -53,7 +53,7 @@ pub(super) fn slices(service: &Service, pods: &[&Pod]) -> Vec<EndpointSlice> {
                 .as_ref()
                 .is_some_and(|spec| spec.ports.iter().flatten().next().is_some())
         {
-            // None of the ports the Service names exists in this pod.
+            // The pod has none of the Service's ports.
             continue;
         }
         groups.entry(ports).or_default().push(Endpoint {
@@ -73,7 +73,7 @@ pub(super) fn slices(service: &Service, pods: &[&Pod]) -> Vec<EndpointSlice> {
         });
     }
     if groups.is_empty() {
-        // A Service without pods has one empty slice, so that "no endpoints" is a fact one can read.
+        // A Service without pods has one empty slice, so that watchers see that it has no endpoints.
         groups.insert(Vec::new(), Vec::new());
     }
     let mut slices = Vec::new();
@@ -133,7 +133,7 @@ fn slice(service: &Service, ports: &Ports, number: usize, endpoints: &[Endpoint]
     }
 }
 
-/// Always the same for the same ports, so that a restarted controller finds its slices again.
+/// Derives a stable suffix from the ports, so that a restarted controller finds its slices again.
 fn suffix(ports: &Ports, number: usize) -> String {
     let digest = Sha256::digest(format!("{ports:?}/{number}"));
     digest
@@ -143,7 +143,7 @@ fn suffix(ports: &Ports, number: usize) -> String {
         .collect()
 }
 
-/// The older form of the same: one object per Service. Terminating pods are left out.
+/// Computes the legacy Endpoints object. It omits terminating pods.
 pub(super) fn endpoints(service: &Service, pods: &[&Pod]) -> Endpoints {
     let anyway = publishes_not_ready(service);
     let mut groups: BTreeMap<Ports, (Vec<EndpointAddress>, Vec<EndpointAddress>)> = BTreeMap::new();
@@ -191,7 +191,7 @@ pub(super) fn endpoints(service: &Service, pods: &[&Pod]) -> Endpoints {
             name: service.metadata.name.clone(),
             namespace: service.namespace(),
             labels: Some(service.labels().clone()).filter(|labels| !labels.is_empty()),
-            // Not in upstream, which deletes the object itself when its Service goes.
+            // Unlike in Kubernetes, the object has an owner, so that it is deleted with its Service.
             owner_references: service.controller_owner_ref(&()).map(|owner| vec![owner]),
             ..ObjectMeta::default()
         },
@@ -231,7 +231,7 @@ fn publishes_not_ready(service: &Service) -> bool {
         == Some(true)
 }
 
-/// The Service's ports as numbers of this pod; a named port the pod does not have is left out.
+/// Resolves the Service's ports for a pod. Named ports that the pod does not have are omitted.
 fn ports(service: &Service, pod: &Pod) -> Ports {
     let ports = service
         .spec

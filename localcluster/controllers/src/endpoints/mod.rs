@@ -1,4 +1,4 @@
-//! Keeps the EndpointSlices and Endpoints of Services.
+//! The controller of EndpointSlices and Endpoints.
 
 mod desired;
 
@@ -21,7 +21,7 @@ use localcluster_shared::feed::{Feed, Queue};
 
 use crate::Error;
 
-/// Everything a round needs.
+/// Dependencies of a reconciliation.
 pub(crate) struct Context {
     client: Client,
     pods: Store<Pod>,
@@ -30,7 +30,7 @@ pub(crate) struct Context {
 }
 
 impl Context {
-    /// Subscribe to what concerns Services.
+    /// Subscribes to Services, their pods and their slices.
     pub(crate) fn new(
         client: Client,
         services: &mut Feed<Service>,
@@ -50,7 +50,7 @@ impl Context {
                 .map(|service| ObjectRef::from_obj(&**service))
                 .collect()
         });
-        // So that what somebody else changes or deletes is put right again.
+        // Revert changes and deletions by others.
         slices.enqueue(queue, |slice| {
             let service = is_ours(slice)
                 .then(|| slice.labels().get(desired::SERVICE_NAME))
@@ -92,7 +92,7 @@ fn selects(service: &Service, pod: &Pod) -> bool {
     })
 }
 
-/// One round for one Service.
+/// Reconciles one Service.
 pub(crate) async fn reconcile(
     service: Arc<Service>,
     context: Arc<Context>,
@@ -103,8 +103,8 @@ pub(crate) async fn reconcile(
         .as_ref()
         .is_some_and(|selector| !selector.is_empty());
     let external = spec.type_.as_deref() == Some("ExternalName");
-    // Without a selector somebody else provides the endpoints. A Service that goes away takes its
-    // slices with it, as their owner.
+    // The endpoints of a Service without a selector are managed by others. The slices of a deleted
+    // Service are garbage-collected.
     if !has_selector || external || service.metadata.deletion_timestamp.is_some() {
         return Ok(Action::await_change());
     }
@@ -142,7 +142,7 @@ async fn write_slices(
                     .await
                     .map_err(ApiFailure::from)
                 {
-                    // Made in an earlier round that the local copy does not show yet.
+                    // Created by an earlier reconciliation, but not in the local copy yet.
                     Err(failure) if failure.is_already_exists() => {
                         return Err(Error::Again);
                     }

@@ -28,7 +28,7 @@ fn terminating(mut pod: Pod) -> Pod {
     pod
 }
 
-/// (address, ready, serving, terminating, first port) of every endpoint.
+/// Returns (address, ready, serving, terminating, first port) of every endpoint.
 fn summary(service: &Service, pods: &[Pod]) -> Vec<(String, bool, bool, bool, i32)> {
     let pods: Vec<&Pod> = pods.iter().collect();
     let mut all = Vec::new();
@@ -87,7 +87,7 @@ fn a_named_port_is_looked_up_in_every_pod() {
 }
 
 #[test]
-fn a_number_or_nothing_needs_no_looking_up() {
+fn numeric_and_absent_target_ports_need_no_lookup() {
     for (port, expected) in [
         (json!({"port": 80}), 80),
         (json!({"port": 80, "targetPort": 8000}), 8000),
@@ -101,13 +101,13 @@ fn a_number_or_nothing_needs_no_looking_up() {
 }
 
 #[test]
-fn pods_without_the_named_port_are_no_endpoints() {
+fn pods_without_the_named_port_are_omitted() {
     let service = service(&json!({"ports": [{"port": 80, "targetPort": "grpc"}]}));
     assert!(summary(&service, &[pod("a", "127.9.1.1", true, 1)]).is_empty());
 }
 
 #[test]
-fn publishing_not_ready_addresses_makes_everything_ready() {
+fn publish_not_ready_addresses_marks_every_endpoint_ready() {
     let service = service(&json!({"publishNotReadyAddresses": true}));
     let pods = [terminating(pod("a", "127.9.1.1", false, 8080))];
     assert_eq!(
@@ -117,7 +117,7 @@ fn publishing_not_ready_addresses_makes_everything_ready() {
 }
 
 #[test]
-fn slices_and_endpoints_look_like_this() {
+fn the_slices_and_endpoints_of_a_service() {
     let pods = [
         pod("a", "127.9.1.1", true, 8080),
         pod("b", "127.9.1.2", false, 8080),
@@ -150,7 +150,7 @@ fn many_pods_are_spread_over_slices() {
 }
 
 #[test]
-fn the_same_world_wants_the_same_slices() {
+fn equal_pods_yield_equal_slices() {
     let pods = [pod("a", "127.9.1.1", true, 8080)];
     let pods: Vec<&Pod> = pods.iter().collect();
     let (first, second) = (

@@ -1,8 +1,10 @@
-//! Who owns whom, and what follows from that. Pure.
+//! The graph of owners and dependents, and the resulting actions. Pure.
 //!
-//! Three ways to delete an owner (Kubernetes: "Cascading deletion"): in the *background* it goes at once and its
-//! dependents follow; in the *foreground* it carries the finalizer `foregroundDeletion` until the
-//! dependents that block it are gone; as *orphan* it carries `orphan` until they no longer name it.
+//! There are three ways to delete an owner (Kubernetes: "Cascading deletion"):
+//! - *Background*: the owner is removed immediately, its dependents afterwards.
+//! - *Foreground*: the owner has the finalizer `foregroundDeletion` until its blocking dependents
+//!   are removed.
+//! - *Orphan*: the owner has the finalizer `orphan` until its dependents no longer refer to it.
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 
@@ -11,7 +13,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 pub(super) const FOREGROUND: &str = "foregroundDeletion";
 pub(super) const ORPHAN: &str = "orphan";
 
-/// What the collector knows of an object. `K` names its kind.
+/// The collector's knowledge about an object. `K` identifies its kind.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Node<K> {
     pub(super) kind: K,
@@ -33,7 +35,7 @@ impl<K> Node<K> {
     }
 }
 
-/// How a dependent is deleted.
+/// Propagation policy of a deletion.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Policy {
     Background,
@@ -41,19 +43,19 @@ pub(super) enum Policy {
     Orphan,
 }
 
-/// What to do about one object.
+/// An action for one object.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) enum Action {
-    /// Ask the API whether these owners exist, then decide again.
+    /// Query the API for these owners, then decide again.
     Verify(Vec<OwnerReference>),
     /// Delete the object `uid`.
     Delete { uid: String, policy: Policy },
-    /// Leave only these owner references in the object `uid`.
+    /// Replace the owner references of the object `uid`.
     SetOwners {
         uid: String,
         owners: Vec<OwnerReference>,
     },
-    /// Leave only these finalizers in the object `uid`.
+    /// Replace the finalizers of the object `uid`.
     SetFinalizers {
         uid: String,
         finalizers: Vec<String>,
@@ -65,7 +67,7 @@ pub(super) enum Action {
 pub(super) struct Graph<K> {
     nodes: HashMap<String, Node<K>>,
     dependents: HashMap<String, BTreeSet<String>>,
-    /// Uids that once owned something and are known not to exist; they never come back.
+    /// Uids of owners known not to exist. A uid is never reused.
     absent: HashSet<String>,
 }
 
@@ -84,7 +86,7 @@ impl<K> Graph<K> {
         self.nodes.get(uid)
     }
 
-    /// Uids of the objects of which this holds.
+    /// Returns the uids of all objects that match.
     pub(super) fn uids(&self, holds: impl Fn(&Node<K>) -> bool) -> Vec<String> {
         self.nodes
             .iter()
@@ -93,7 +95,7 @@ impl<K> Graph<K> {
             .collect()
     }
 
-    /// Take in an object as it is now. Returns which objects to look at.
+    /// Adds or updates an object. Returns the objects to decide on.
     pub(super) fn upsert(&mut self, uid: &str, node: Node<K>) -> Vec<String> {
         self.absent.remove(uid);
         let mut look = self.unlink(uid);
@@ -103,8 +105,8 @@ impl<K> Graph<K> {
                 .or_default()
                 .insert(uid.to_owned());
         }
-        // Its dependents are concerned when it begins to wait for them, its former owners when it
-        // no longer holds them up.
+        // Its dependents are affected when it begins to wait for them, its former owners when it no
+        // longer blocks them.
         if node.deleting {
             look.extend(self.dependents.get(uid).into_iter().flatten().cloned());
         }
@@ -113,7 +115,7 @@ impl<K> Graph<K> {
         look
     }
 
-    /// An object is gone. Returns which objects to look at.
+    /// Removes a deleted object. Returns the objects to decide on.
     pub(super) fn remove(&mut self, uid: &str) -> Vec<String> {
         let mut look = self.unlink(uid);
         self.nodes.remove(uid);
@@ -124,12 +126,12 @@ impl<K> Graph<K> {
         look
     }
 
-    /// The API says that there is no such object. Forgotten with the last one that names it.
+    /// Records that an owner does not exist. The record is dropped with its last dependent.
     pub(super) fn is_absent(&mut self, uid: &str) {
         self.absent.insert(uid.to_owned());
     }
 
-    /// Forget the owners of an object; returns those of them that exist.
+    /// Removes the edges from an object to its owners. Returns the owners that exist.
     fn unlink(&mut self, uid: &str) -> Vec<String> {
         let owners = self
             .nodes
@@ -152,7 +154,7 @@ impl<K> Graph<K> {
             .collect()
     }
 
-    /// What to do about the object `uid` now.
+    /// Returns the actions for the object `uid`.
     pub(super) fn decide(&self, uid: &str) -> Vec<Action> {
         let Some(node) = self.nodes.get(uid) else {
             return Vec::new();
@@ -163,7 +165,7 @@ impl<K> Graph<K> {
         let (mut solid, mut rest, mut waiting, mut unknown) = (Vec::new(), 0, false, Vec::new());
         for owner in &node.owners {
             match self.nodes.get(&owner.uid) {
-                // An owner in another namespace is none.
+                // An owner in another namespace is invalid and counts as absent.
                 Some(found) if found.namespace.is_some() && found.namespace != node.namespace => {
                     rest += 1;
                 }
@@ -197,7 +199,7 @@ impl<K> Graph<K> {
         vec![Action::Delete { uid, policy }]
     }
 
-    /// An object that is being deleted lets its dependents go first when a finalizer says so.
+    /// Handles an object that is being deleted and has to release its dependents first.
     fn release_dependents(&self, uid: &str, node: &Node<K>) -> Vec<Action> {
         let dependents = || {
             self.dependents
@@ -240,7 +242,7 @@ impl<K> Graph<K> {
                     .iter()
                     .any(|owner| owner.uid == uid && owner.block_owner_deletion == Some(true))
             };
-            // Dependents see by themselves that their owner waits; see `upsert`.
+            // The dependents are queued when their owner begins to wait; see `upsert`.
             if !dependents().any(|(_, dependent)| blocks(dependent)) {
                 return vec![without(FOREGROUND)];
             }

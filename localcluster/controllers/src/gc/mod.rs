@@ -1,4 +1,4 @@
-//! Deletes what has lost its owners.
+//! Garbage collection: deletes objects whose owners no longer exist.
 
 mod graph;
 
@@ -17,10 +17,10 @@ use tokio::{sync::mpsc, time::Instant};
 use crate::inventory::{Change, Kind, Kinds, Meta};
 use graph::{Action, Graph, Node, Policy};
 
-/// Wait before an object is looked at again after a request about it failed.
+/// Delay before an object is retried after a failed request.
 const RETRY: Duration = Duration::from_millis(500);
 
-/// Follow all objects for ever.
+/// Processes all changes forever.
 pub(crate) async fn run(
     client: Client,
     kinds: Kinds,
@@ -43,7 +43,7 @@ pub(crate) async fn run(
         };
         tokio::select! {
             change = changes.recv() => match change {
-                Some(change) => collector.take_in(change),
+                Some(change) => collector.ingest(change),
                 None => return,
             },
             () = due => {
@@ -51,9 +51,9 @@ pub(crate) async fn run(
                 collector.queue.extend(again);
             }
         }
-        // All that has arrived is taken in before anything is decided.
+        // Ingest all pending changes before deciding.
         while let Ok(change) = changes.try_recv() {
-            collector.take_in(change);
+            collector.ingest(change);
         }
         collector.work().await;
     }
@@ -68,7 +68,7 @@ struct Collector {
 }
 
 impl Collector {
-    fn take_in(&mut self, change: Change) {
+    fn ingest(&mut self, change: Change) {
         match change {
             Change::Is(kind, object) => self.upsert(&kind, &object),
             Change::Gone(object) => {
@@ -86,7 +86,7 @@ impl Collector {
                 for object in &objects {
                     self.upsert(&kind, object);
                 }
-                // Who names an owner of this kind could not be judged before.
+                // Dependents of this kind could not be decided before.
                 let names = |owner: &OwnerReference| owner.kind == kind.resource.kind;
                 self.queue
                     .extend(self.graph.uids(|node| node.owners.iter().any(names)));
@@ -116,28 +116,28 @@ impl Collector {
     async fn work(&mut self) {
         while let Some(uid) = self.queue.pop_front() {
             for action in self.graph.decide(&uid) {
-                if let Err(failure) = self.carry_out(&uid, action).await {
-                    tracing::debug!(uid, %failure, "collecting; trying again");
+                if let Err(failure) = self.apply(&uid, action).await {
+                    tracing::debug!(uid, %failure, "garbage collection failed; retrying");
                     self.later.push_back((Instant::now() + RETRY, uid.clone()));
                 }
             }
         }
     }
 
-    async fn carry_out(&mut self, looked_at: &str, action: Action) -> Result<(), ApiFailure> {
+    async fn apply(&mut self, dependent: &str, action: Action) -> Result<(), ApiFailure> {
         match action {
             Action::Verify(owners) => {
                 for owner in owners {
-                    match self.exists(looked_at, &owner).await? {
-                        // Its watch is behind; look again when it has caught up.
+                    match self.exists(dependent, &owner).await? {
+                        // The owner's watch lags behind. Decide again later.
                         Some(true) => self
                             .later
-                            .push_back((Instant::now() + RETRY, looked_at.to_owned())),
+                            .push_back((Instant::now() + RETRY, dependent.to_owned())),
                         Some(false) => {
                             self.graph.is_absent(&owner.uid);
-                            self.queue.push_back(looked_at.to_owned());
+                            self.queue.push_back(dependent.to_owned());
                         }
-                        // Looked at again when the kind is listed for the first time.
+                        // Decided again after the first list of the kind.
                         None => {}
                     }
                 }
@@ -153,8 +153,8 @@ impl Collector {
         }
     }
 
-    /// Whether the owner is there under its uid. `None` when its kind is not served (perhaps not
-    /// yet): then nothing may be concluded.
+    /// Returns whether the owner exists with this uid. `None` if its kind is not served (yet), so
+    /// that nothing can be concluded.
     async fn exists(
         &self,
         dependent: &str,
@@ -186,7 +186,7 @@ impl Collector {
             Policy::Foreground => PropagationPolicy::Foreground,
             Policy::Orphan => PropagationPolicy::Orphan,
         };
-        // The resource version too: an owner may have been added since.
+        // Also check the resource version, as an owner may have been added in the meantime.
         let exactly = Preconditions {
             uid: Some(uid.to_owned()),
             resource_version: node.resource_version.clone(),

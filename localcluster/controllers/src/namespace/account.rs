@@ -1,4 +1,4 @@
-//! The ServiceAccount `default` of every namespace.
+//! Creates the ServiceAccount `default` in every namespace.
 
 use std::sync::Arc;
 
@@ -18,14 +18,14 @@ use crate::Error;
 
 const DEFAULT: &str = "default";
 
-/// Everything a round needs.
+/// Dependencies of a reconciliation.
 pub(crate) struct Context {
     client: Client,
     accounts: Store<ServiceAccount>,
 }
 
 impl Context {
-    /// Subscribe to namespaces and their service accounts.
+    /// Subscribes to namespaces and their service accounts.
     pub(crate) fn new(
         client: Client,
         namespaces: &mut Feed<Namespace>,
@@ -49,7 +49,7 @@ impl Context {
     }
 }
 
-/// One round for one namespace.
+/// Reconciles one namespace.
 pub(crate) async fn reconcile(
     namespace: Arc<Namespace>,
     context: Arc<Context>,
@@ -76,7 +76,7 @@ pub(crate) async fn reconcile(
         .await
         .map_err(ApiFailure::from)
     {
-        // Made by somebody else, or the namespace goes away or is gone.
+        // It exists already, or the namespace is terminating or deleted.
         Err(failure)
             if failure.is_already_exists()
                 || failure.is_namespace_terminating()

@@ -1,4 +1,4 @@
-//! What every namespace has, and what becomes of its contents when it goes.
+//! Namespaces: their default ServiceAccount and the deletion of their contents.
 
 mod account;
 mod teardown;

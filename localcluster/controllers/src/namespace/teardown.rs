@@ -1,4 +1,4 @@
-//! Empties a namespace that is being deleted, then lets it go.
+//! Deletes the contents of a terminating namespace, then removes its finalizer.
 
 use std::{sync::Arc, time::Duration};
 
@@ -17,19 +17,19 @@ use crate::{
     inventory::{Kinds, Meta},
 };
 
-/// Wait before a namespace that still has contents is looked at again (pods take their time to end).
-const LOOK_AGAIN: Duration = Duration::from_millis(250);
-/// The finalizer in `spec` that stands for the contents.
+/// Poll interval for a terminating namespace that still has contents, e.g. pods within their grace period.
+const POLL: Duration = Duration::from_millis(250);
+/// The finalizer in `spec` that protects the contents.
 const FINALIZER: &str = "kubernetes";
 
-/// Everything a round needs.
+/// Dependencies of a reconciliation.
 pub(crate) struct Context {
     client: Client,
     kinds: Kinds,
 }
 
 impl Context {
-    /// Subscribe to namespaces.
+    /// Subscribes to namespaces.
     pub(crate) fn new(
         client: Client,
         namespaces: &mut Feed<Namespace>,
@@ -41,7 +41,7 @@ impl Context {
     }
 }
 
-/// One round for one namespace.
+/// Reconciles one namespace.
 pub(crate) async fn reconcile(
     namespace: Arc<Namespace>,
     context: Arc<Context>,
@@ -57,8 +57,8 @@ pub(crate) async fn reconcile(
     }
     let kinds = context.kinds.borrow().clone();
     if kinds.is_empty() {
-        // Not discovered yet: nothing may be called empty.
-        return Ok(Action::requeue(LOOK_AGAIN));
+        // Before the first discovery the namespace cannot be known to be empty.
+        return Ok(Action::requeue(POLL));
     }
     let name = namespace.name_any();
     let mut left = 0;
@@ -70,7 +70,7 @@ pub(crate) async fn reconcile(
             .await
             .map_err(ApiFailure::from)
         {
-            // The kind went away with its definition.
+            // The kind was removed with its CustomResourceDefinition.
             Err(failure) if failure.is_not_found() => continue,
             other => other.map_err(Error::about(of_kind, &name, "list"))?.items,
         };
@@ -93,7 +93,7 @@ pub(crate) async fn reconcile(
         }
     }
     if left > 0 {
-        return Ok(Action::requeue(LOOK_AGAIN));
+        return Ok(Action::requeue(POLL));
     }
     finalize(&namespace, &context).await?;
     Ok(Action::await_change())

@@ -1,5 +1,5 @@
-//! Pods that were created or deleted but are not yet seen so in the local copy. Acting on a copy
-//! that lacks them would create or delete the same pods twice.
+//! Expectations: creations and deletions of pods that the local copy does not show yet. Acting on
+//! such a stale copy would create or delete the same pods twice.
 
 use std::{
     collections::{HashMap, HashSet},
@@ -10,21 +10,20 @@ use std::{
 use k8s_openapi::api::core::v1::Pod;
 use kube::ResourceExt;
 
-/// How long an event is waited for. Reached only when a watch lost something (upstream: five
-/// minutes).
+/// Expiry of an expectation. Reached only if a watch lost an event (five minutes in Kubernetes).
 pub(super) const FORGET_AFTER: Duration = Duration::from_secs(300);
 
 #[derive(Debug, Default)]
 struct Pending {
-    /// Names of pods not yet seen. Noted *before* the request, so an event that overtakes the
-    /// answer is not missed.
+    /// Names of created pods not seen yet. Recorded *before* the request, so that an event that
+    /// arrives before the response is not missed.
     created: HashSet<String>,
-    /// Uids of pods not yet seen deleted or being deleted.
+    /// Uids of deleted pods whose deletion has not been seen yet.
     deleted: HashSet<String>,
     since: Option<Instant>,
 }
 
-/// By uid of the ReplicaSet.
+/// Expectations by the uid of the ReplicaSet.
 #[derive(Debug, Default)]
 pub(super) struct Expectations(Mutex<HashMap<String, Pending>>);
 
@@ -43,32 +42,32 @@ impl Expectations {
         }
     }
 
-    /// A pod is about to be created.
+    /// Expects the creation of a pod. Called before the request.
     pub(super) fn creating(&self, set: &str, name: &str) {
         self.change(set, |pending| pending.created.insert(name.to_owned()));
     }
 
-    /// It was not.
+    /// Drops the expectation after a failed request.
     pub(super) fn not_created(&self, set: &str, name: &str) {
         self.change(set, |pending| pending.created.remove(name));
     }
 
-    /// A pod is about to be deleted.
+    /// Expects the deletion of a pod. Called before the request.
     pub(super) fn deleting(&self, set: &str, uid: &str) {
         self.change(set, |pending| pending.deleted.insert(uid.to_owned()));
     }
 
-    /// It was not.
+    /// Drops the expectation after a failed request.
     pub(super) fn not_deleted(&self, set: &str, uid: &str) {
         self.change(set, |pending| pending.deleted.remove(uid));
     }
 
-    /// The local copy now holds this pod.
+    /// The pod has appeared in the local copy.
     pub(super) fn saw(&self, pod: &Pod) {
         self.forget(pod, pod.metadata.deletion_timestamp.is_some());
     }
 
-    /// The local copy no longer holds this pod.
+    /// The pod has been removed from the local copy.
     pub(super) fn saw_deleted(&self, pod: &Pod) {
         self.forget(pod, true);
     }
@@ -87,7 +86,7 @@ impl Expectations {
         });
     }
 
-    /// How many pods of the set are still waited for.
+    /// Number of unfulfilled expectations of a set.
     pub(super) fn unseen(&self, set: &str) -> usize {
         let mut all = self.all();
         let stale = all

@@ -1,4 +1,4 @@
-//! Keeps the number of pods of a ReplicaSet.
+//! The ReplicaSet controller.
 
 mod expect;
 mod plan;
@@ -30,12 +30,12 @@ use crate::{Error, requeue};
 use expect::Expectations;
 use plan::{Failure, Plan, View};
 
-/// Letters of random name endings: no vowels and no look-alikes, so that no words come out.
+/// Alphabet of random name suffixes. Without vowels and similar characters, to avoid words.
 const SUFFIX_LETTERS: &[u8] = b"bcdfghjklmnpqrstvwxz2456789";
-/// Pods made or deleted in one round (upstream: `BurstReplicas`).
+/// Maximum number of pods created or deleted per reconciliation (Kubernetes: `BurstReplicas`).
 const BURST: usize = 500;
 
-/// Everything a round needs.
+/// Dependencies of a reconciliation.
 pub(crate) struct Context {
     client: Client,
     recorder: Recorder,
@@ -45,7 +45,7 @@ pub(crate) struct Context {
 }
 
 impl Context {
-    /// Subscribe to what concerns ReplicaSets.
+    /// Subscribes to ReplicaSets and their pods.
     pub(crate) fn new(
         client: Client,
         sets: &mut Feed<ReplicaSet>,
@@ -53,7 +53,7 @@ impl Context {
         queue: &Queue<ReplicaSet>,
     ) -> Arc<Self> {
         let expectations = Arc::new(Expectations::default());
-        // Before the keys are queued: a round that a pod's arrival starts must know it has arrived.
+        // Fulfil expectations before queueing keys, so that the reconciliation sees them fulfilled.
         let seen = expectations.clone();
         pods.on_change(move |_, after| {
             if let Some(pod) = after {
@@ -121,12 +121,12 @@ fn selector(set: &ReplicaSet) -> Option<Selector> {
     Selector::try_from(selector.clone()).ok()
 }
 
-/// One round for one ReplicaSet.
+/// Reconciles one ReplicaSet.
 pub(crate) async fn reconcile(
     set: Arc<ReplicaSet>,
     context: Arc<Context>,
 ) -> Result<Action, Error> {
-    // 1. Look (local copies only).
+    // 1. Observe (local copies only).
     let (Some(uid), Some(selector)) = (set.uid(), selector(&set)) else {
         return Ok(Action::await_change());
     };
@@ -147,22 +147,17 @@ pub(crate) async fn reconcile(
         unseen,
         now: Timestamp::now(),
     });
-    let look_again = plan.look_again;
-    // 3. Do (client).
-    let outcome = carry_out(&set, &uid, plan, &context).await;
+    let requeue_after = plan.requeue_after;
+    // 3. Apply.
+    let outcome = apply(&set, &uid, plan, &context).await;
     if unseen > 0 {
-        // Normally a pod's event starts the next round; this is for events that never come.
+        // A pod's event normally triggers the next reconciliation. This covers lost events.
         return outcome.map(|()| Action::requeue(expect::FORGET_AFTER));
     }
-    outcome.map(|()| requeue(look_again))
+    outcome.map(|()| requeue(requeue_after))
 }
 
-async fn carry_out(
-    set: &ReplicaSet,
-    uid: &str,
-    plan: Plan,
-    context: &Context,
-) -> Result<(), Error> {
+async fn apply(set: &ReplicaSet, uid: &str, plan: Plan, context: &Context) -> Result<(), Error> {
     let namespace = set.namespace().unwrap_or_default();
     let pods: Api<Pod> = Api::namespaced(context.client.clone(), &namespace);
     for name in &plan.adopt {
@@ -174,7 +169,7 @@ async fn carry_out(
     }
     if let Some(status) = &plan.status {
         let sets: Api<ReplicaSet> = Api::namespaced(context.client.clone(), &namespace);
-        // Lists and numbers that are absent must be removed, which takes an explicit null.
+        // A merge patch removes absent lists and numbers only with an explicit null.
         let patch = json!({"metadata": {"uid": uid}, "status": {
             "replicas": status.replicas, "fullyLabeledReplicas": status.fully_labeled_replicas,
             "readyReplicas": status.ready_replicas, "availableReplicas": status.available_replicas,
@@ -212,7 +207,7 @@ async fn carry_out(
     }
     match outcome {
         Some((_, error)) => Err(error),
-        // The condition of an earlier failure is taken back in the next round.
+        // The next reconciliation removes the condition of an earlier failure.
         None if before.is_some() && context.failure(uid).is_none() => Err(Error::Again),
         None => Ok(()),
     }

@@ -1,4 +1,4 @@
-//! What a ReplicaSet wants done, given its pods. Pure.
+//! Plans the actions for a ReplicaSet from its pods. Pure.
 
 use std::{cmp::Reverse, collections::BTreeMap};
 
@@ -17,21 +17,21 @@ use kube::{
 
 use crate::availability::{available_at, is_active, is_ready, ready_since};
 
-/// What the controller sees.
+/// Input of a plan.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct View<'a> {
     pub(crate) set: &'a ReplicaSet,
-    /// Every pod of the namespace that matches the selector or is owned by the set.
+    /// All pods of the namespace that match the selector or are owned by the set.
     pub(crate) pods: &'a [&'a Pod],
-    /// Why the last attempt to create or delete a pod failed.
+    /// The failure of the last attempt to create or delete a pod.
     pub(crate) failure: Option<&'a Failure>,
-    /// Pods that were created or deleted and are not seen so yet. While there are any, `pods` is
-    /// stale and the number of pods is left alone.
+    /// Number of unfulfilled expectations. Unless it is zero, `pods` is stale and no pod is created
+    /// or deleted.
     pub(crate) unseen: usize,
     pub(crate) now: Timestamp,
 }
 
-/// A create or delete that was refused.
+/// A rejected creation or deletion.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Failure {
     /// `FailedCreate` or `FailedDelete`.
@@ -39,24 +39,24 @@ pub(crate) struct Failure {
     pub(crate) message: String,
 }
 
-/// What to do, in this order.
+/// Actions in the order of their execution.
 #[derive(Debug, Default, PartialEq)]
 pub(crate) struct Plan {
-    /// Orphans that match: become their owner.
+    /// Matching orphans to adopt.
     pub(crate) adopt: Vec<String>,
-    /// Owned pods that no longer match: stop being their owner.
+    /// Owned pods that no longer match, to release.
     pub(crate) release: Vec<String>,
-    /// How many pods to make.
+    /// Number of pods to create.
     pub(crate) create: usize,
     /// Names of pods to delete.
     pub(crate) delete: Vec<String>,
-    /// The status, when it differs from the one stored.
+    /// The status, if it differs from the stored one.
     pub(crate) status: Option<ReplicaSetStatus>,
-    /// When the status will change without any event: a pod has then been ready long enough.
-    pub(crate) look_again: Option<SignedDuration>,
+    /// Time until the status changes without an event, because a pod becomes available.
+    pub(crate) requeue_after: Option<SignedDuration>,
 }
 
-/// Decide.
+/// Plans one reconciliation.
 pub(crate) fn plan(view: View<'_>) -> Plan {
     let View { set, pods, now, .. } = view;
     let Some(spec) = &set.spec else {
@@ -73,7 +73,7 @@ pub(crate) fn plan(view: View<'_>) -> Plan {
             (Some(uid), false) if Some(uid) == set.metadata.uid.as_deref() => {
                 release.push(pod.name_any());
             }
-            // An orphan that is already going is not worth an adoption.
+            // Do not adopt an orphan that is being deleted.
             (None, true)
                 if !going && pod.metadata.deletion_timestamp.is_none() && is_active(pod) =>
             {
@@ -89,7 +89,7 @@ pub(crate) fn plan(view: View<'_>) -> Plan {
         release,
         ..Plan::default()
     };
-    // Pods about to be adopted are counted in the next round.
+    // Pods to adopt are counted in the next reconciliation.
     if !going && view.unseen == 0 && plan.adopt.is_empty() {
         plan.create = desired.saturating_sub(active.len());
         if let Some(surplus) = active.len().checked_sub(desired) {
@@ -99,7 +99,7 @@ pub(crate) fn plan(view: View<'_>) -> Plan {
     let status = status(view, &active);
     plan.status = (set.status.as_ref() != Some(&status)).then_some(status);
     let min_ready = SignedDuration::from_secs(spec.min_ready_seconds.unwrap_or(0).into());
-    plan.look_again = active
+    plan.requeue_after = active
         .iter()
         .filter_map(|pod| available_at(pod, min_ready))
         .map(|at| at.duration_since(now))
@@ -116,9 +116,9 @@ fn owner(pod: &Pod) -> Option<&str> {
         .map(|owner| owner.uid.as_str())
 }
 
-/// The pods to delete first, as upstream prefers them: not bound, pending, not ready, of lower
+/// Chooses the pods to delete, in the order of Kubernetes: unbound, pending, not ready, of lower
 /// `controller.kubernetes.io/pod-deletion-cost`, ready for a shorter time, restarted more often,
-/// younger. (Upstream's spreading over nodes means nothing on one node.)
+/// younger. Spreading over nodes does not apply to a single node.
 fn choose_victims(active: &[&Pod], count: usize) -> Vec<String> {
     let mut ranked: Vec<&Pod> = active.to_vec();
     ranked.sort_by_cached_key(|pod| {
@@ -215,7 +215,7 @@ fn status(view: View<'_>, active: &[&Pod]) -> ReplicaSetStatus {
     }
 }
 
-/// A new pod of `set` with a random name; `suffix` is five characters.
+/// Builds a new pod of `set`. `suffix` is the random part of its name, five characters.
 pub(crate) fn new_pod(set: &ReplicaSet, suffix: &str) -> Pod {
     let template = set
         .spec

@@ -25,7 +25,7 @@ fn set(replicas: i32, extra: Value) -> ReplicaSet {
     set
 }
 
-/// A pod of the set; `ready_for` seconds, or not ready.
+/// A pod of the set, ready for `ready_for` seconds or not ready.
 fn pod(name: &str, ready_for: Option<i64>) -> Pod {
     let since = now() - SignedDuration::from_secs(ready_for.unwrap_or(0));
     let ready = if ready_for.is_some() { "True" } else { "False" };
@@ -88,11 +88,11 @@ fn a_stale_copy_changes_no_pods() {
         now: now(),
     });
     assert_eq!((plan.create, plan.delete.len()), (0, 0));
-    assert!(plan.status.is_some(), "the status is still kept up to date");
+    assert!(plan.status.is_some(), "the status is still updated");
 }
 
 #[test]
-fn victims_are_chosen_as_upstream_prefers_them() {
+fn victims_are_chosen_in_the_order_of_kubernetes() {
     let mut unbound = pod("unbound", None);
     unbound.spec.as_mut().unwrap().node_name = None;
     let mut pending = pod("pending", None);
@@ -120,7 +120,7 @@ fn victims_are_chosen_as_upstream_prefers_them() {
 }
 
 #[test]
-fn availability_waits_for_min_ready_seconds_and_says_when_to_look_again() {
+fn availability_requires_min_ready_seconds_and_schedules_the_next_reconciliation() {
     let set = set(2, json!({"minReadySeconds": 10}));
     let plan = decide(&set, &[pod("a", Some(4)), pod("b", Some(20))]);
     let status = plan.status.unwrap();
@@ -128,7 +128,7 @@ fn availability_waits_for_min_ready_seconds_and_says_when_to_look_again() {
         (status.ready_replicas, status.available_replicas),
         (Some(2), Some(1))
     );
-    assert_eq!(plan.look_again, Some(SignedDuration::from_secs(6)));
+    assert_eq!(plan.requeue_after, Some(SignedDuration::from_secs(6)));
 }
 
 #[test]
@@ -148,7 +148,7 @@ fn pods_that_no_longer_match_are_released_and_replaced() {
 }
 
 #[test]
-fn pods_of_another_owner_are_left_alone() {
+fn pods_of_another_owner_are_skipped() {
     let mut other = pod("other", Some(1));
     other.metadata.owner_references.as_mut().unwrap()[0].uid = "somebody".into();
     let plan = decide(&set(0, json!({})), &[other]);
@@ -162,7 +162,7 @@ fn pods_of_another_owner_are_left_alone() {
 }
 
 #[test]
-fn a_failure_is_a_condition_until_it_is_over() {
+fn a_failure_is_a_condition_until_it_is_resolved() {
     let mut set = set(1, json!({}));
     let failure = Failure {
         reason: "FailedCreate",
@@ -204,7 +204,7 @@ fn expectations_hold_until_the_pod_is_seen() {
     assert_eq!(
         expectations.unseen("set"),
         1,
-        "b is seen, but not as deleted"
+        "b exists, but is not being deleted"
     );
     expectations.saw_deleted(&pod("b", None));
     assert_eq!(expectations.unseen("set"), 0);
@@ -214,10 +214,10 @@ fn expectations_hold_until_the_pod_is_seen() {
 }
 
 proptest! {
-    /// Whatever the pods are like, creating and deleting as planned gives the wanted number, and
-    /// no ready pod dies while an unready one lives.
+    /// For any pods, applying the plan yields the desired number, and no ready pod is deleted while
+    /// an unready one is kept.
     #[test]
-    fn a_plan_reaches_the_wanted_number(desired in 0..8_i32, ready in proptest::collection::vec(proptest::option::of(0..100_i64), 0..8)) {
+    fn a_plan_reaches_the_desired_number(desired in 0..8_i32, ready in proptest::collection::vec(proptest::option::of(0..100_i64), 0..8)) {
         let pods: Vec<Pod> = ready.iter().enumerate().map(|(i, ready)| pod(&format!("p{i}"), *ready)).collect();
         let plan = decide(&set(desired, json!({})), &pods);
         prop_assert_eq!(pods.len() + plan.create - plan.delete.len(), usize::try_from(desired).unwrap());
@@ -227,9 +227,9 @@ proptest! {
         prop_assert!(!(dead.iter().any(is_ready) && alive.iter().any(|pod| !is_ready(pod))));
     }
 
-    /// A second look at a world that is as wanted changes nothing.
+    /// A set in its desired state needs no changes.
     #[test]
-    fn a_satisfied_set_is_left_alone(count in 0..6_usize) {
+    fn a_set_in_its_desired_state_needs_no_changes(count in 0..6_usize) {
         let mut set = set(i32::try_from(count).unwrap(), json!({}));
         let pods: Vec<Pod> = (0..count).map(|i| pod(&format!("p{i}"), Some(5))).collect();
         set.status = decide(&set, &pods).status.or(Some(ReplicaSetStatus::default()));

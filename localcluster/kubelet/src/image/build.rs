@@ -1,4 +1,4 @@
-//! Making images from files.
+//! Builds images from files.
 
 use std::{
     collections::BTreeMap,
@@ -12,27 +12,27 @@ use sha2::{Digest, Sha256};
 
 use super::{Entry, Error, Image, ImageStore, Reference, io_error, is_plain_absolute};
 
-/// What an image is to hold.
+/// Name and content of an image to build.
 #[derive(Debug, Clone, Default)]
 pub struct BuildRequest {
     /// Name and tag, e.g. `simple-app:1.0.1`.
     pub name: String,
-    /// (file on this machine, absolute path in the image); at least one.
+    /// Pairs of a file on the host and its absolute path in the image. At least one is required.
     pub files: Vec<(PathBuf, String)>,
     /// Environment.
     pub env: BTreeMap<String, String>,
-    /// Program and leading arguments; empty means the first file.
+    /// Program and leading arguments. Defaults to the first file.
     pub entrypoint: Vec<String>,
-    /// Arguments that a container's `args` replace.
+    /// Default arguments, which a container's `args` replace.
     pub cmd: Vec<String>,
 }
 
 impl ImageStore {
-    /// Build an image, replacing one of the same name.
+    /// Builds an image, replacing an existing one of the same name.
     ///
     /// # Errors
-    /// [`Error::InvalidReference`], [`Error::InvalidBuild`] (no files, a path that is not absolute,
-    /// an entry point that is not among the files) or [`Error::Io`].
+    /// [`Error::InvalidReference`], [`Error::InvalidBuild`] (no files, a relative path, an entry
+    /// point that is not among the files) or [`Error::Io`].
     pub fn build(&self, request: &BuildRequest) -> Result<Image, Error> {
         let reference: Reference = request.name.parse()?;
         let invalid = |why| Error::InvalidBuild {
@@ -40,7 +40,7 @@ impl ImageStore {
             why,
         };
         let Some((_, first)) = request.files.first() else {
-            return Err(invalid("it needs at least one file".into()));
+            return Err(invalid("at least one file is required".into()));
         };
         if let Some((_, path)) = request
             .files
@@ -51,7 +51,7 @@ impl ImageStore {
                 "{path:?} is not an absolute path without '..'"
             )));
         }
-        // Removal waits until this image is complete, so it cannot take a blob just written.
+        // A removal must not delete blobs of an image whose manifest is not written yet.
         let _shared = self.lock(File::lock_shared)?;
         let mut files = BTreeMap::new();
         for (source, path) in &request.files {
@@ -76,7 +76,7 @@ impl ImageStore {
             .is_none()
         {
             return Err(invalid(format!(
-                "its entry point {program:?} is none of its files"
+                "the entry point {program:?} is not among its files"
             )));
         }
         image.digest = digest(&image);
@@ -84,8 +84,8 @@ impl ImageStore {
         Ok(image)
     }
 
-    /// Copy a file into the store under its own hash. A copy and not a hard link: a compiler may
-    /// write its next result into the same inode.
+    /// Copies a file into the store under its hash. It is not hard-linked, because a compiler may
+    /// overwrite its output in place.
     fn store_blob(&self, source: &Path) -> Result<Entry, Error> {
         let mut input = File::open(source).map_err(io_error("read", source))?;
         let temporary = self.temporary();
@@ -96,7 +96,7 @@ impl ImageStore {
             Ok(entry)
         });
         if stored.is_err() {
-            // The error at hand matters more than a file left in tmp.
+            // The original error matters more than a leftover file in tmp.
             let _ = fs::remove_file(&temporary);
         }
         stored
@@ -134,7 +134,7 @@ fn copy_and_hash(input: &mut File, target: &Path) -> io::Result<Entry> {
         output.write_all(&buffer[..read])?;
         size += read as u64;
     }
-    // Programs and data alike: whoever made the image may run any file it names, nobody writes.
+    // Executable and read-only, for programs and data alike.
     output.set_permissions(Permissions::from_mode(0o555))?;
     output.sync_all()?;
     Ok(Entry {

@@ -1,16 +1,18 @@
-//! The local image store: which programs a container image stands for.
+//! The local image store, which maps container images to programs.
 //!
-//! An image is a manifest (entry point, environment, files) under a name, its files are blobs named
-//! by their SHA-256. There are no layers and no registry: an image is built from files on this
-//! machine, and the kubelet runs nothing that no image names.
+//! An image is a named manifest (entry point, environment, files). Its files are blobs named by
+//! their SHA-256. There are no layers and no registry: images are built from files on the host, and
+//! the kubelet runs only programs that an image lists.
 //!
 //! # Layout
-//! `manifests/<name>.json` one file per tag · `blobs/sha256/<hex>` file contents · `tmp/` files
-//! being written · `lock` held shared by builds, exclusively by removal.
+//! - `manifests/<name>.json`: one file per tag.
+//! - `blobs/sha256/<hex>`: file contents.
+//! - `tmp/`: files being written.
+//! - `lock`: held shared by builds, exclusively by removals.
 //!
 //! # Guarantees
-//! Every file appears by rename, complete and flushed; a build that dies leaves only files in
-//! `tmp/`. Builds of the same name at the same time are safe: the last one wins.
+//! Files are flushed and then renamed into place, so an interrupted build leaves files only in
+//! `tmp/`. Concurrent builds of the same name are safe: the last one wins.
 
 mod build;
 mod reference;
@@ -27,18 +29,18 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 
-/// What can go wrong with images.
+/// Errors of the image store.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// The text is no image name.
+    /// The text is not a valid image name.
     #[error("invalid image name {text:?}: {why}")]
     InvalidReference {
-        /// What was written.
+        /// The rejected name.
         text: String,
-        /// The rule it breaks.
+        /// The rule that it violates.
         why: &'static str,
     },
-    /// No image of that name.
+    /// There is no image of that name.
     #[error(
         "image {name} is not in the image store; build it with `localcluster image build -t {name} --from PROGRAM`"
     )]
@@ -46,30 +48,30 @@ pub enum Error {
         /// The short name.
         name: String,
     },
-    /// A build request that makes no image.
+    /// The build request is invalid.
     #[error("cannot build image {name}: {why}")]
     InvalidBuild {
         /// The short name.
         name: String,
-        /// What to change.
+        /// The problem.
         why: String,
     },
-    /// A manifest that cannot be read as one.
+    /// A manifest cannot be parsed.
     #[error("the manifest {} is damaged ({source}); build the image again", path.display())]
     Damaged {
         /// The manifest file.
         path: PathBuf,
-        /// What the parser said.
+        /// Error from the parser.
         source: serde_json::Error,
     },
-    /// The file system refused.
+    /// A file operation failed.
     #[error("cannot {action} {}: {source}", path.display())]
     Io {
-        /// What was being done.
+        /// The operation, as a verb.
         action: &'static str,
-        /// To which file.
+        /// The file or folder.
         path: PathBuf,
-        /// What the system said.
+        /// Error from the operating system.
         source: io::Error,
     },
 }
@@ -91,31 +93,31 @@ pub struct Entry {
     pub size: u64,
 }
 
-/// An image as the store keeps it.
+/// The manifest of an image.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Image {
     /// Long name, e.g. `docker.io/library/simple-app:1.0.1`.
     pub name: String,
-    /// `sha256:<hex>` over everything but name and creation time: equal content, equal digest.
+    /// `sha256:<hex>` of everything except the name and the creation time.
     pub digest: String,
-    /// When it was built.
+    /// Time of the build.
     pub created: jiff::Timestamp,
-    /// Program and leading arguments; a container's `command` replaces both these and `cmd`.
+    /// Program and leading arguments. A container's `command` replaces both this and `cmd`.
     pub entrypoint: Vec<String>,
-    /// Arguments that a container's `args` replace.
+    /// Default arguments, which a container's `args` replace.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub cmd: Vec<String>,
     /// Environment.
     #[serde(default)]
     pub env: BTreeMap<String, String>,
-    /// In-image path → content.
+    /// Files by their path in the image.
     pub files: BTreeMap<String, Entry>,
 }
 
 impl Image {
-    /// The in-image path that `program` means: itself when it is absolute, else the first match on
-    /// `path` (colon-separated). `None` when the image has no such file.
+    /// Resolves `program` to a path in the image: the name itself if it contains a slash, otherwise
+    /// the first match in the colon-separated `path`. `None` if the image has no such file.
     pub fn find_program(&self, program: &str, path: &str) -> Option<String> {
         let candidates = if program.contains('/') {
             vec![program.to_owned()]
@@ -129,32 +131,32 @@ impl Image {
             .find(|candidate| self.files.contains_key(candidate))
     }
 
-    /// Bytes of all files together.
+    /// Total size of all files in bytes.
     pub fn size(&self) -> u64 {
         self.files.values().map(|entry| entry.size).sum()
     }
 }
 
-/// A folder of images. Cheap to clone; all methods block on the file system.
+/// A directory of images. Cheap to clone. All methods do blocking I/O.
 #[derive(Debug, Clone)]
 pub struct ImageStore {
     root: PathBuf,
 }
 
 impl ImageStore {
-    /// Open the store in `root`, making its folders when they are missing.
+    /// Opens the store in `root` and creates missing folders.
     ///
     /// # Errors
-    /// The folders cannot be made.
+    /// Returns [`Error::Io`] if a folder cannot be created.
     pub fn open(root: impl Into<PathBuf>) -> Result<Self, Error> {
         let store = Self { root: root.into() };
         for folder in [store.manifests(), store.blobs(), store.tmp()] {
-            fs::create_dir_all(&folder).map_err(io_error("make folder", &folder))?;
+            fs::create_dir_all(&folder).map_err(io_error("create folder", &folder))?;
         }
         Ok(store)
     }
 
-    /// Find the image `name` means.
+    /// Returns the image called `name`.
     ///
     /// # Errors
     /// [`Error::InvalidReference`], [`Error::NotFound`], [`Error::Damaged`] or [`Error::Io`].
@@ -170,7 +172,7 @@ impl ImageStore {
         }
     }
 
-    /// All images by name.
+    /// Lists all images, sorted by name.
     ///
     /// # Errors
     /// [`Error::Damaged`] or [`Error::Io`].
@@ -181,7 +183,7 @@ impl ImageStore {
             let path = entry.map_err(io_error("list", &folder))?.path();
             match fs::read(&path) {
                 Ok(text) => images.push(read_manifest(&path, &text)?),
-                // Removed since the folder was listed.
+                // Removed after the folder was listed.
                 Err(error) if error.kind() == io::ErrorKind::NotFound => {}
                 Err(error) => return Err(io_error("read", &path)(error)),
             }
@@ -190,10 +192,10 @@ impl ImageStore {
         Ok(images)
     }
 
-    /// Remove an image and the contents no other image has. Containers that run it go on running.
+    /// Removes an image and the blobs that no other image uses. Running containers are unaffected.
     ///
     /// # Errors
-    /// As [`Self::resolve`].
+    /// See [`Self::resolve`].
     pub fn remove(&self, name: &str) -> Result<(), Error> {
         let reference: Reference = name.parse()?;
         let _alone = self.lock(File::lock)?;
@@ -224,8 +226,8 @@ impl ImageStore {
         Ok(())
     }
 
-    /// Lay the files of `image` out below `root`, which is emptied first. Files are hard links to
-    /// the store where that is possible (same file system), else copies.
+    /// Lays out the files of `image` below `root`, which is emptied first. Files are hard links into
+    /// the store, or copies if `root` is on another file system.
     ///
     /// # Errors
     /// [`Error::Io`].
@@ -236,12 +238,12 @@ impl ImageStore {
             }
             _ => {}
         }
-        fs::create_dir_all(root).map_err(io_error("make folder", root))?;
+        fs::create_dir_all(root).map_err(io_error("create folder", root))?;
         for (path, entry) in &image.files {
             let target = root.join(path.trim_start_matches('/'));
             let blob = self.blobs().join(&entry.blob);
             if let Some(folder) = target.parent() {
-                fs::create_dir_all(folder).map_err(io_error("make folder", folder))?;
+                fs::create_dir_all(folder).map_err(io_error("create folder", folder))?;
             }
             fs::hard_link(&blob, &target)
                 .or_else(|_| fs::copy(&blob, &target).map(|_| ()))
@@ -285,7 +287,7 @@ fn read_manifest(path: &Path, text: &[u8]) -> Result<Image, Error> {
     })
 }
 
-/// Whether `path` is absolute and has no `.` or `..` steps, so that it stays below a root.
+/// Returns whether `path` is absolute and has no `.` or `..` components, so that it stays below a root.
 fn is_plain_absolute(path: &str) -> bool {
     let mut steps = Path::new(path).components();
     steps.next() == Some(Component::RootDir)

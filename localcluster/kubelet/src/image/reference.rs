@@ -1,4 +1,4 @@
-//! Image names as people write them, brought into one form.
+//! Parsing and normalization of image names.
 
 use std::{fmt, str::FromStr};
 
@@ -8,7 +8,7 @@ const DEFAULT_REGISTRY: &str = "docker.io";
 const DEFAULT_TAG: &str = "latest";
 
 /// A parsed image name. `app`, `app:latest` and `docker.io/library/app` are equal, as in container
-/// runtimes. Displayed in the long form; [`Self::short`] is what people type.
+/// runtimes. `Display` writes the long form, [`Self::short`] the form that people type.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Reference {
     registry: String,
@@ -17,12 +17,12 @@ pub struct Reference {
 }
 
 impl Reference {
-    /// The tag, `latest` when none was written.
+    /// The tag; `latest` by default.
     pub fn tag(&self) -> &str {
         &self.tag
     }
 
-    /// The name without what is implied.
+    /// The name without the default registry and path prefix.
     pub fn short(&self) -> String {
         let Self {
             registry,
@@ -35,7 +35,7 @@ impl Reference {
         format!("{}:{tag}", path.strip_prefix("library/").unwrap_or(path))
     }
 
-    /// Name of its manifest file. `+` occurs in no reference, so two names never share a file.
+    /// Name of the manifest file. No reference contains `+`, so the mapping is unambiguous.
     pub(super) fn file_name(&self) -> String {
         format!("{}.json", self.to_string().replace('/', "+"))
     }
@@ -56,7 +56,7 @@ impl FromStr for Reference {
             why,
         };
         if text.contains('@') {
-            return Err(invalid("images are named by tag here, not by digest"));
+            return Err(invalid("digests are not supported; use a tag"));
         }
         // A colon before the last slash is a registry's port.
         let (name, tag) = match text.rsplit_once(':') {
@@ -82,12 +82,12 @@ impl FromStr for Reference {
         }
         if !is_registry(registry) {
             return Err(invalid(
-                "the registry is no host name with an optional port",
+                "the registry must be a host name with an optional port",
             ));
         }
         if !is_tag(tag) {
             return Err(invalid(
-                "a tag has 1 to 128 letters, digits, '_', '.', '-' and starts with none of the last two",
+                "a tag has 1 to 128 letters, digits, '_', '.' or '-', and does not start with '.' or '-'",
             ));
         }
         Ok(Self {
@@ -162,7 +162,7 @@ mod tests {
     }
 
     #[test]
-    fn names_that_are_none_are_refused() {
+    fn invalid_names_are_rejected() {
         for text in [
             "",
             ":",

@@ -38,7 +38,7 @@ fn an_image_is_found_under_every_spelling_of_its_name() {
 }
 
 #[test]
-fn a_missing_image_says_how_to_build_it() {
+fn the_error_of_a_missing_image_explains_how_to_build_it() {
     let (_folder, store) = store();
     let error = store
         .resolve("docker.io/library/app:2")
@@ -71,7 +71,7 @@ fn equal_content_is_stored_once_and_has_an_equal_digest() {
 }
 
 #[test]
-fn removing_an_image_keeps_what_others_use() {
+fn removing_an_image_keeps_blobs_that_others_use() {
     let (folder, store) = store();
     store
         .build(&request(folder.path(), "app:1", "shared"))
@@ -96,7 +96,7 @@ fn removing_an_image_keeps_what_others_use() {
 }
 
 #[test]
-fn builds_and_removals_at_the_same_time_leave_a_whole_image() {
+fn concurrent_builds_and_removals_leave_a_complete_image() {
     let (folder, store) = store();
     thread::scope(|scope| {
         for number in 0..8 {
@@ -130,7 +130,7 @@ fn builds_and_removals_at_the_same_time_leave_a_whole_image() {
 }
 
 #[test]
-fn what_makes_no_image_is_refused() {
+fn invalid_build_requests_are_rejected() {
     let (folder, store) = store();
     let good = request(folder.path(), "app:1", "x");
     let escaping = BuildRequest {
@@ -170,7 +170,7 @@ fn what_makes_no_image_is_refused() {
 }
 
 #[test]
-fn a_damaged_manifest_is_named() {
+fn the_error_of_a_damaged_manifest_names_the_file() {
     let (folder, store) = store();
     store.build(&request(folder.path(), "app:1", "x")).unwrap();
     let path = store.manifest(&"app:1".parse().unwrap());

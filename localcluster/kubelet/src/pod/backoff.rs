@@ -1,9 +1,10 @@
-//! How long a container that ended waits before it is started again. Pure.
+//! Back-off between restarts of a container. Pure.
 
 use std::time::Duration;
 
-/// The first restart is immediate, the second waits `first`, every further one twice as long, up to
-/// `most`. A run of at least twice `most` starts over (Kubernetes: ten minutes).
+/// The first restart is immediate, the second waits for `first`, and every further one twice as
+/// long as the one before, up to `most`. A run of at least twice `most` resets the back-off
+/// (ten minutes in Kubernetes).
 #[derive(Debug, Clone)]
 pub(crate) struct Backoff {
     first: Duration,
@@ -20,7 +21,7 @@ impl Backoff {
         }
     }
 
-    /// The wait after a run that lasted `ran`.
+    /// Returns the back-off after a run that lasted `ran`.
     pub(crate) fn after_run(&mut self, ran: Duration) -> Duration {
         if ran >= self.most.saturating_mul(2) {
             self.next = Duration::ZERO;
@@ -40,7 +41,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn restarts_slow_down_and_a_long_run_forgives() {
+    fn the_back_off_doubles_and_a_long_run_resets_it() {
         let mut backoff = Backoff::new(Duration::from_secs(10), Duration::from_secs(300));
         let short = Duration::from_secs(1);
         let waits: Vec<u64> = (0..8).map(|_| backoff.after_run(short).as_secs()).collect();

@@ -1,4 +1,4 @@
-//! One container: started, watched, started again, stopped.
+//! Life cycle of one container: start, probes, restarts, stop.
 
 use std::{fs, path::PathBuf, sync::Arc, time::Duration};
 
@@ -27,18 +27,18 @@ use crate::{
     spec::{Injected, PodFolders},
 };
 
-/// How often the image store is looked at for an image that is missing.
+/// Poll interval for a missing image.
 const IMAGE_POLL: Duration = Duration::from_millis(250);
-/// How long a missing image is `ErrImagePull` before it becomes `ImagePullBackOff`.
+/// Time that a missing image is reported as `ErrImagePull` before it becomes `ImagePullBackOff`.
 const PULL_ERROR_SHOWN: Duration = Duration::from_secs(1);
-/// First and longest wait before an attempt to make a container is repeated.
+/// Initial and maximum delay between attempts to create a container.
 const PREPARE_RETRY: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(10));
-/// Log files of earlier runs that are kept.
+/// Number of log files kept from earlier runs.
 const KEPT_LOGS: i32 = 2;
-/// Lines shown as termination message for `FallbackToLogsOnError` (Kubernetes: 80 lines).
+/// Lines of the termination message for `FallbackToLogsOnError` (80 in Kubernetes).
 const MESSAGE_LINES: usize = 80;
 
-/// When a container is started again.
+/// Restart policy of a container.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Restart {
     Always,
@@ -46,18 +46,18 @@ pub(crate) enum Restart {
     Never,
 }
 
-/// How a container came to rest.
+/// Final outcome of a container.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Rest {
-    /// Exit code 0, not to be started again.
+    /// Exited with code 0 and is not restarted.
     Completed,
-    /// Another exit, not to be started again.
+    /// Exited otherwise and is not restarted.
     Failed,
-    /// Ended by order.
+    /// Stopped by the kubelet.
     Stopped,
 }
 
-/// Runs one container until it comes to rest.
+/// Runs one container, including its restarts.
 pub(crate) struct Runner {
     pub(crate) host: Arc<Host>,
     pub(crate) pod: Arc<Pod>,
@@ -71,7 +71,7 @@ pub(crate) struct Runner {
 }
 
 impl Runner {
-    /// Run until the container ends for good or is stopped.
+    /// Runs until the container has exited for good or is stopped.
     pub(crate) async fn run(mut self) -> Rest {
         let config = &self.host.config;
         let mut backoff = Backoff::new(config.restart_delay, config.max_restart_delay);
@@ -116,7 +116,7 @@ impl Runner {
         }
     }
 
-    /// Whether it was stopped meanwhile.
+    /// Returns whether the container was stopped during the back-off.
     async fn wait_after_crash(&mut self, wait: Duration) -> bool {
         let (name, pod) = (&self.container.name, &self.pod);
         let full = format!(
@@ -149,7 +149,7 @@ impl Runner {
         });
     }
 
-    /// A started process, or `None` when the order to end came first.
+    /// Starts the process, retrying as needed. `None` if the container is stopped before.
     async fn start(&mut self) -> Option<(Process, Checker, Option<Arc<Tail>>)> {
         let mut retry = PREPARE_RETRY.0;
         loop {
@@ -206,7 +206,7 @@ impl Runner {
             .map_or(0, |record| record.restarts);
         let log = self
             .open_log(restarts)
-            .map_err(|error| refuse(format!("cannot write its log: {error}")))?;
+            .map_err(|error| refuse(format!("cannot open the log file: {error}")))?;
         let wants_tail =
             self.container.termination_message_policy.as_deref() == Some("FallbackToLogsOnError");
         let tail = wants_tail.then(|| Arc::new(Tail::new(MESSAGE_LINES)));
@@ -228,12 +228,12 @@ impl Runner {
         Ok((process, checker, tail))
     }
 
-    /// A new log file for this run; that of runs long past is removed.
+    /// Opens the log file of this run and removes that of the oldest kept run.
     fn open_log(&self, restarts: i32) -> std::io::Result<LogFile> {
         let folder = log_folder(&self.host, &self.pod).join(&self.container.name);
         fs::create_dir_all(&folder)?;
         for suffix in ["log", "log.1"] {
-            // Absent in most cases.
+            // Usually absent.
             let _ = fs::remove_file(folder.join(format!("{}.{suffix}", restarts - KEPT_LOGS - 1)));
         }
         LogFile::stamped(
@@ -242,13 +242,13 @@ impl Runner {
         )
     }
 
-    /// The container's image. While there is none, the pod says so and the store is looked at again
-    /// and again: no request is made, and a build is noticed at once.
+    /// Waits for the container's image. While it is missing, the pod's status reports that, and the
+    /// store is polled, which needs no API request.
     async fn find_image(&mut self) -> Option<Image> {
         let name = self.container.image.clone().unwrap_or_default();
         let shown = Instant::now();
         let mut backing_off = false;
-        let mut said = None;
+        let mut reported = None;
         loop {
             let (images, wanted) = (self.host.images.clone(), name.clone());
             let found = tokio::task::spawn_blocking(move || images.resolve(&wanted)).await;
@@ -262,10 +262,10 @@ impl Runner {
                 // The runtime is shutting down.
                 Err(_) => return None,
             };
-            if said.as_ref() != Some(&error.to_string()) {
-                said = Some(error.to_string());
+            if reported.as_ref() != Some(&error.to_string()) {
+                reported = Some(error.to_string());
                 backing_off = false;
-                self.say_missing(&name, &error);
+                self.report_missing(&name, &error);
             } else if !backing_off && shown.elapsed() >= PULL_ERROR_SHOWN && self.may_pull(&error) {
                 backing_off = true;
                 let message = format!("Back-off pulling image \"{name}\": ErrImagePull: {error}");
@@ -286,7 +286,7 @@ impl Runner {
             && !matches!(error, image::Error::InvalidReference { .. })
     }
 
-    fn say_missing(&self, name: &str, error: &image::Error) {
+    fn report_missing(&self, name: &str, error: &image::Error) {
         if let image::Error::InvalidReference { .. } = error {
             let message = format!("Failed to apply default image tag \"{name}\": {error}");
             self.event(Occurrence::warning("InspectFailed", message.clone()));
@@ -307,7 +307,7 @@ impl Runner {
         }
     }
 
-    /// Watch over a running process until it has ended; whether that was by order.
+    /// Probes a running process until it exits. Returns its exit and whether it was stopped.
     async fn attend(&mut self, process: &mut Process, checker: &Checker) -> (Exit, bool) {
         let health = Health {
             events: &self.host.events,
@@ -362,12 +362,13 @@ impl Runner {
         self.end(process, checker, stop).await
     }
 
-    /// `preStop` and the settling time side by side, then `SIGTERM`, then at the deadline `SIGKILL`.
+    /// Runs `preStop` and the settle delay in parallel, then sends `SIGTERM`, and `SIGKILL` at the
+    /// deadline.
     async fn end(&mut self, process: &mut Process, checker: &Checker, stop: Stop) -> Exit {
         let lost = Exit::Code(255);
         let mut signal = self.stop.clone();
         let deadline = async {
-            // An order that comes while a failed container is being stopped may be the stricter one.
+            // A deletion while a failed container is being stopped may bring an earlier deadline.
             tokio::select! {
                 () = tokio::time::sleep_until(stop.deadline) => {}
                 () = signal.deadline() => {}
@@ -380,7 +381,7 @@ impl Runner {
             _ = prelude => true,
             () = &mut deadline => false,
         };
-        // A future that has completed must not be polled again, so the deadline is asked only once.
+        // Do not poll `deadline` again once it has completed.
         if in_time {
             process.signal(Signal::TERM);
             tokio::select! {
@@ -403,7 +404,7 @@ impl Runner {
         };
         let limit = stop.deadline.saturating_duration_since(Instant::now());
         let result = timeout(limit, run_hook(hook, checker, limit)).await;
-        if let Err(error) = result.unwrap_or_else(|_| Err("the grace period is over".into())) {
+        if let Err(error) = result.unwrap_or_else(|_| Err("the grace period has ended".into())) {
             self.event(Occurrence::warning(
                 "FailedPreStopHook",
                 format!("PreStopHook failed: {error}"),
@@ -412,7 +413,7 @@ impl Runner {
     }
 }
 
-/// Folder of a pod's logs, as the API server looks for it.
+/// Folder of a pod's logs. The API server reads them from the same path.
 pub(crate) fn log_folder(host: &Host, pod: &Pod) -> PathBuf {
     let (namespace, name, uid) = (
         pod.namespace().unwrap_or_default(),

@@ -15,19 +15,19 @@ use crate::{
     probe::{Checker, Kind, Schedule, Verdict},
 };
 
-/// How long a `postStart` hook may take.
+/// Time limit of a `postStart` hook.
 const POST_START: Duration = Duration::from_secs(120);
 
-/// Why a running container must be killed.
+/// The reason to kill a running container.
 #[derive(Debug)]
 pub(super) struct Failure {
-    /// Ends the sentence "Container NAME …".
+    /// Completes the sentence "Container NAME …".
     pub(super) why: String,
     /// The probe's own grace period in seconds.
     pub(super) grace: Option<i64>,
 }
 
-/// Watches over one run of a container.
+/// Probes of one run of a container.
 pub(super) struct Health<'a> {
     pub(super) events: &'a Events,
     pub(super) pod: &'a Pod,
@@ -38,7 +38,7 @@ pub(super) struct Health<'a> {
 }
 
 impl Health<'_> {
-    /// Keep `started` and `ready` of the container up to date; returns when it must be killed.
+    /// Keeps `started` and `ready` of the container up to date. Returns when it must be killed.
     pub(super) async fn watch(&self) -> Failure {
         if let Err(failure) = self.post_start().await {
             return failure;
@@ -116,7 +116,7 @@ impl Health<'_> {
     }
 }
 
-/// Runs one probe again and again.
+/// Repeated attempts of one probe.
 struct Attempts<'a> {
     health: &'a Health<'a>,
     probe: &'a Probe,
@@ -134,7 +134,7 @@ impl<'a> Attempts<'a> {
         }
     }
 
-    /// Probe until the result means something.
+    /// Probes until a threshold is reached.
     async fn next(&mut self) -> Verdict {
         loop {
             sleep(self.schedule.next_delay()).await;

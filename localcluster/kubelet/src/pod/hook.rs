@@ -7,7 +7,7 @@ use tokio::time::sleep;
 
 use crate::probe::Checker;
 
-/// Carry out a `postStart` or `preStop` hook.
+/// Runs a `postStart` or `preStop` hook.
 pub(super) async fn run_hook(
     hook: &LifecycleHandler,
     checker: &Checker,

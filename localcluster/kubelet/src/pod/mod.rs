@@ -1,4 +1,4 @@
-//! One pod: a task that lives as long as the pod does.
+//! The task that runs one pod until it is deleted.
 
 mod backoff;
 mod container;
@@ -38,20 +38,20 @@ use sequence::{Parts, run_containers};
 use shared::{Shared, Stop, StopSignal};
 use status::Known;
 
-/// Wait before a status that could not be written is tried again.
+/// Delay before a failed status write or deletion is retried.
 const STATUS_RETRY: Duration = Duration::from_secs(1);
 
-/// How a pod's task hears from the node.
+/// Input of a pod's task.
 pub(crate) struct Inbox {
-    /// The pod as the API has it.
+    /// The current object.
     pub(crate) pod: watch::Receiver<Arc<Pod>>,
-    /// The pod is gone from the API.
+    /// Cancelled when the pod is removed from the API.
     pub(crate) gone: CancellationToken,
-    /// The kubelet shuts down; the pod stays.
+    /// Cancelled when the kubelet shuts down. The pod remains.
     pub(crate) shutdown: CancellationToken,
 }
 
-/// Run a pod to its end.
+/// Runs a pod until it is deleted or the kubelet shuts down.
 pub(crate) async fn run(host: Arc<Host>, mut inbox: Inbox) {
     let pod = inbox.pod.borrow_and_update().clone();
     let Some(uid) = pod.uid() else { return };
@@ -64,12 +64,12 @@ pub(crate) async fn run(host: Arc<Host>, mut inbox: Inbox) {
     }
 }
 
-/// Remove what a pod left on disk.
+/// Removes the folders of a pod.
 pub(crate) async fn clean(host: &Host, pod: &Pod, uid: &str) {
     for folder in [host.config.pods_dir().join(uid), log_folder(host, pod)] {
         match tokio::fs::remove_dir_all(&folder).await {
             Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-                tracing::warn!(folder = %folder.display(), %error, "cannot remove");
+                tracing::warn!(folder = %folder.display(), %error, "cannot remove the folder of a deleted pod");
             }
             _ => {}
         }
@@ -133,10 +133,10 @@ impl PodTask {
         }
     }
 
-    /// Whether the pod is over; `false` when only the kubelet ends.
+    /// Returns `true` if the pod was deleted, `false` if the kubelet shuts down.
     async fn run(mut self, inbox: &mut Inbox) -> bool {
-        // Nothing of it runs: it was deleted while there was no kubelet, or its last kubelet was
-        // killed before it could say that everything had ended.
+        // Nothing is running: the pod was deleted while no kubelet ran, or the previous kubelet was
+        // killed before it could finalize the deletion.
         if self.pod.metadata.deletion_timestamp.is_some() {
             return self.finish(inbox).await;
         }
@@ -168,7 +168,7 @@ impl PodTask {
                     if newly && deletion.is_some() && !running {
                         return self.finish(inbox).await;
                     }
-                    // Somebody else's condition may decide about readiness.
+                    // The pod may have readiness gates, whose conditions others set.
                     self.write_status().await;
                 }
                 () = inbox.gone.cancelled() => {
@@ -200,7 +200,7 @@ impl PodTask {
         }
     }
 
-    /// Say once what of the pod's wishes cannot be fulfilled.
+    /// Emits events for the fields of the pod that have no effect, once per pod.
     fn announce(&self) {
         let is_known = self
             .pod
@@ -231,7 +231,7 @@ impl PodTask {
         }
     }
 
-    /// Give the order to end when the pod is being deleted, and again when its grace shrinks.
+    /// Stops the containers of a deleted pod, and again when its grace period is shortened.
     fn order_if_deleted(
         &self,
         ordered: &mut Option<(Instant, i64)>,
@@ -252,7 +252,7 @@ impl PodTask {
         }
         *ordered = Some((begun, grace));
         let grace = Duration::from_secs(grace.unsigned_abs());
-        // Nobody sends requests to a pod that was not ready.
+        // A pod that was not ready receives no requests, so it needs no settle delay.
         let served = self.shared.known().main.iter().any(|record| record.ready);
         let settle = if served {
             self.host.config.settle.min(grace / 2)
@@ -266,7 +266,8 @@ impl PodTask {
         }));
     }
 
-    /// All containers of a deleted pod have ended: say so, and let the object go.
+    /// Finalizes the deletion after all containers have ended: writes the last status and removes
+    /// the object from the API.
     async fn finish(&mut self, inbox: &mut Inbox) -> bool {
         self.shared.update(|known| known.over = true);
         self.write_status().await;
@@ -292,7 +293,7 @@ impl PodTask {
                     return true;
                 }
                 Err(failure) => {
-                    tracing::warn!(pod = self.pod.name_any(), %failure, "cannot delete; trying again");
+                    tracing::warn!(pod = self.pod.name_any(), %failure, "cannot finalize the deletion; retrying");
                 }
             }
             tokio::select! {
@@ -303,9 +304,9 @@ impl PodTask {
         }
     }
 
-    /// Write the status if it differs from what was written last.
+    /// Writes the status if it has changed since the last write.
     async fn write_status(&mut self) {
-        // What was written last is newer than what the watch has shown so far.
+        // The last written status is newer than the one from the watch.
         let before = self.written.as_ref().or(self.pod.status.as_ref());
         let status = status::pod_status(&self.pod, before, &self.shared.known(), Timestamp::now());
         if before == Some(&status) {
@@ -328,7 +329,7 @@ impl PodTask {
             Ok(_) => self.written = Some(status),
             Err(failure) if failure.is_not_found() || failure.is_conflict() => {}
             Err(failure) => {
-                tracing::warn!(pod = self.pod.name_any(), %failure, "cannot write the status; trying again");
+                tracing::warn!(pod = self.pod.name_any(), %failure, "cannot write the status; retrying");
                 let shared = self.shared.clone();
                 tokio::spawn(async move {
                     sleep(STATUS_RETRY).await;

@@ -1,4 +1,4 @@
-//! What a container needs before its process can be started.
+//! Preparation of pods and containers: folders, files, environment and token.
 
 use std::{fs, io, os::unix::fs::OpenOptionsExt, path::Path, time::Duration};
 
@@ -19,10 +19,10 @@ use crate::{
     spec::{self, Injected, PodFolders, Sources, SpecError},
 };
 
-/// Validity asked for a pod's token, in seconds. It is renewed long before it ends.
+/// Requested lifetime of a pod's token, in seconds.
 const TOKEN_SECONDS: i64 = 3600;
 
-/// Why a container cannot be made. The reason is that of its waiting state.
+/// The reason and message of a container's waiting state if it cannot be created.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Unprepared {
     pub(crate) reason: &'static str,
@@ -54,7 +54,7 @@ impl From<SpecError> for Unprepared {
     }
 }
 
-/// Everything for one start of `container`: environment and program worked out, files laid out.
+/// Prepares one start of `container`: resolves environment and program, and lays out the files.
 pub(crate) async fn container(
     host: &Host,
     pod: &Pod,
@@ -85,7 +85,7 @@ pub(crate) async fn container(
             .map_err(|error| error.to_string())?;
         for folder in made {
             fs::create_dir_all(&folder)
-                .map_err(|error| format!("cannot make {}: {error}", folder.display()))?;
+                .map_err(|error| format!("cannot create {}: {error}", folder.display()))?;
         }
         Ok(())
     });
@@ -124,8 +124,8 @@ async fn sources(host: &Host, pod: &Pod, container: &Container) -> Result<Source
     Ok(sources)
 }
 
-/// Make the pod's folders, and the kubeconfig of its service account. Returns when to renew the
-/// token; `None` when the pod gets none.
+/// Creates the pod's folders and the kubeconfig of its service account. Returns the delay until the
+/// token must be renewed, or `None` if the pod gets no token.
 pub(crate) async fn pod(
     host: &Host,
     pod: &Pod,
@@ -137,13 +137,13 @@ pub(crate) async fn pod(
         .iter()
         .flatten()
         .filter(|volume| volume.empty_dir.is_some());
-    let wanted: Vec<_> = empty_dirs
+    let paths: Vec<_> = empty_dirs
         .map(|volume| folders.volume(&volume.name))
         .chain([folders.home()])
         .collect();
-    for folder in wanted {
+    for folder in paths {
         tokio::fs::create_dir_all(&folder).await.map_err(|error| {
-            Unprepared::container(format!("cannot make {}: {error}", folder.display()))
+            Unprepared::container(format!("cannot create {}: {error}", folder.display()))
         })?;
     }
     let Some(api) = &host.config.api else {
@@ -179,7 +179,7 @@ pub(crate) async fn pod(
     if let Some(authority) = authority {
         cluster["certificate-authority-data"] = authority.into();
     }
-    // The token is in a file of its own so that a running program sees it renewed.
+    // The token is in a separate file, so that running programs pick up renewals.
     let folder = folders.service_account();
     let kubeconfig = json!({
         "apiVersion": "v1", "kind": "Config", "current-context": "pod",
@@ -197,8 +197,8 @@ pub(crate) async fn pod(
     Ok(Some(renew))
 }
 
-/// Ask for a token of the service account and put it into the pod's folder. Returns when to do so
-/// again: after four fifths of its life, as the kubelet of Kubernetes does.
+/// Requests a token of the service account and writes it into the pod's folder. Returns the delay
+/// until the next renewal: 80 % of the lifetime, as in the kubelet of Kubernetes.
 pub(crate) async fn renew_token(
     host: &Host,
     namespace: &str,
@@ -222,7 +222,7 @@ pub(crate) async fn renew_token(
         })?;
     let status = answer
         .status
-        .ok_or_else(|| Unprepared::config("failed to fetch token: the answer has none"))?;
+        .ok_or_else(|| Unprepared::config("failed to fetch token: the response has no status"))?;
     write_for_pod(&folders.service_account().join("token"), &status.token)?;
     let life = status
         .expiration_timestamp
@@ -237,7 +237,7 @@ fn write_for_pod(path: &Path, text: &str) -> Result<(), Unprepared> {
         .map_err(|error| Unprepared::container(format!("cannot write {}: {error}", path.display())))
 }
 
-/// Write a file only its owner can read, whole or not at all.
+/// Writes a file with mode 0600 atomically.
 fn write_private(path: &Path, text: &str) -> io::Result<()> {
     if let Some(folder) = path.parent() {
         fs::create_dir_all(folder)?;
@@ -260,7 +260,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn private_files_are_private_and_replaced_whole() {
+    fn private_files_have_mode_0600_and_are_replaced_atomically() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("deep/token");
         for text in ["first", "second"] {

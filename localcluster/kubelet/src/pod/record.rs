@@ -1,4 +1,4 @@
-//! What the kubelet knows about the containers of a pod.
+//! The kubelet's records of a pod's containers.
 
 use jiff::Timestamp;
 use k8s_openapi::{
@@ -10,7 +10,7 @@ use k8s_openapi::{
 };
 use localcluster_shared::process::Exit;
 
-/// How a run of a container ended.
+/// A finished run of a container.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Ended {
     pub(crate) exit_code: i32,
@@ -47,7 +47,7 @@ impl Ended {
         }
     }
 
-    /// A run whose end nobody saw, because the kubelet was not there.
+    /// A run that ended while no kubelet was running.
     fn unseen(id: Option<String>, started_at: Option<Timestamp>) -> Self {
         Self {
             exit_code: 137,
@@ -61,7 +61,7 @@ impl Ended {
     }
 
     fn of(status: &ContainerStateTerminated) -> Self {
-        // Reasons are fixed words here; any other is one an older kubelet wrote.
+        // Any other reason was written by an older kubelet.
         let reason = match status.reason.as_deref() {
             Some("Completed") => "Completed",
             Some("ContainerStatusUnknown") => "ContainerStatusUnknown",
@@ -91,17 +91,17 @@ impl Ended {
     }
 }
 
-/// What a container is doing.
+/// State of a container.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum State {
-    /// Not running, but meant to.
+    /// Not running yet, or not running again yet.
     Waiting {
         reason: &'static str,
         message: Option<String>,
     },
-    /// Its process runs.
+    /// The process is running.
     Running { since: Timestamp, id: String },
-    /// It ended and stays so, or is about to be started again.
+    /// The process has exited; it may be restarted.
     Ended(Ended),
 }
 
@@ -109,13 +109,13 @@ pub(crate) enum State {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Record {
     pub(crate) name: String,
-    /// As the pod names it.
+    /// The image as written in the pod's spec.
     pub(crate) image: String,
     pub(crate) image_id: String,
     pub(crate) state: State,
     pub(crate) last: Option<Ended>,
     pub(crate) restarts: i32,
-    /// Running, and its startup probe has passed.
+    /// Whether the container is running and its startup probe has passed.
     pub(crate) started: bool,
     pub(crate) ready: bool,
 }
@@ -137,8 +137,8 @@ impl Record {
         }
     }
 
-    /// Take up what the API knows of the container from before the kubelet started. Nothing of it
-    /// runs any more: a run that was not seen to end counts as a crash, and the next as a restart.
+    /// Restores the record from a status that a previous kubelet wrote. The container is not
+    /// running any more: a run without a known end counts as a crash and the next one as a restart.
     pub(crate) fn resume(&mut self, status: &ContainerStatus) {
         self.restarts = status.restart_count;
         self.last = status

@@ -1,4 +1,4 @@
-//! The containers of a pod in their order.
+//! Start and stop order of a pod's containers.
 
 use std::{sync::Arc, time::Duration};
 
@@ -20,10 +20,10 @@ use crate::{
     spec::{Injected, PodFolders},
 };
 
-/// First and longest wait before the preparation of a pod is repeated.
+/// Initial and maximum delay between attempts to prepare a pod.
 const PREPARE_RETRY: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(10));
 
-/// What the tasks of a pod's containers share.
+/// State shared by the tasks of a pod's containers.
 pub(super) struct Parts {
     pub(super) host: Arc<Host>,
     pub(super) pod: Arc<Pod>,
@@ -32,7 +32,8 @@ pub(super) struct Parts {
     pub(super) shared: Arc<Shared>,
 }
 
-/// Init containers one after the other, then all others at once; returns when all are at rest.
+/// Runs the init containers one after the other, then all others in parallel. Returns when all have
+/// ended.
 pub(super) async fn run_containers(parts: Arc<Parts>, mut stop: StopSignal) {
     let Some(injected) = parts.prepare(&mut stop).await else {
         return;
@@ -43,7 +44,7 @@ pub(super) async fn run_containers(parts: Arc<Parts>, mut stop: StopSignal) {
         "OnFailure" => (Restart::OnFailure, Restart::OnFailure),
         _ => (Restart::Always, Restart::OnFailure),
     };
-    // Sidecars are stopped after the main containers, the last started first.
+    // Sidecars are stopped after the main containers, in reverse order of their start.
     let mut sidecars = Vec::new();
     let mut go_on = true;
     for (index, container) in parts.spec.init_containers.iter().flatten().enumerate() {
@@ -85,7 +86,7 @@ pub(super) async fn run_containers(parts: Arc<Parts>, mut stop: StopSignal) {
             .collect();
         while let Some(rest) = running.next().await {
             if let Err(error) = rest {
-                tracing::error!(%error, "the task of a container ended unexpectedly");
+                tracing::error!(%error, "container task panicked");
             }
         }
     }
@@ -103,7 +104,7 @@ pub(super) async fn run_containers(parts: Arc<Parts>, mut stop: StopSignal) {
         } else {
             hurry
         }));
-        // It ends by the deadline.
+        // Ends by the deadline.
         let _ = sidecar.await;
     }
 }
@@ -130,11 +131,11 @@ impl Parts {
         }
     }
 
-    /// Folders, service account, address. `None` when the order to end came first, or the pod cannot
-    /// run at all.
+    /// Prepares folders, service account and address. `None` if the pod is stopped before, or
+    /// cannot run at all.
     async fn prepare(&self, stop: &mut StopSignal) -> Option<Injected> {
         let Some(address) = self.shared.known().address else {
-            let message = "no pod address is left in this cluster's block".to_owned();
+            let message = "no free pod address is left in this cluster's block".to_owned();
             self.shared
                 .update(|known| known.trouble = Some(("OutOfPodAddresses", message)));
             return None;
@@ -145,7 +146,7 @@ impl Parts {
                 Ok(renew) => break renew,
                 Err(unprepared) => unprepared,
             };
-            // A new namespace gets its service account a moment after its first pods.
+            // In a new namespace the service account may appear shortly after the first pods.
             if retry > PREPARE_RETRY.0 * 8 {
                 let failed = Occurrence::warning("FailedMount", unprepared.message.clone());
                 self.host.events.emit(&self.pod, None, failed);
@@ -207,7 +208,7 @@ impl Parts {
         });
     }
 
-    /// Wait until a sidecar has started; `false` when the order to end came first.
+    /// Waits until a sidecar has started. `false` if the pod is stopped before.
     async fn until_started(&self, slot: Slot, stop: &mut StopSignal) -> bool {
         while !self
             .shared

@@ -1,4 +1,4 @@
-//! The state of one pod between its tasks.
+//! State shared by the tasks of one pod.
 
 use std::sync::{Mutex, PoisonError};
 
@@ -14,11 +14,11 @@ use super::{record::Record, status::Known};
 pub(crate) enum Slot {
     /// Index among the init containers.
     Init(usize),
-    /// Index among the ordinary ones.
+    /// Index among the main containers.
     Main(usize),
 }
 
-/// What is known about a pod, and word of its changes.
+/// The known state of a pod and notifications of its changes.
 #[derive(Debug)]
 pub(crate) struct Shared {
     known: Mutex<Known>,
@@ -66,18 +66,18 @@ impl Shared {
     }
 }
 
-/// The order to end.
+/// Request to stop a container.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Stop {
-    /// When `SIGKILL` is sent.
+    /// Time of `SIGKILL`.
     pub(crate) deadline: Instant,
-    /// How long to wait before `SIGTERM`.
+    /// Delay before `SIGTERM`.
     pub(crate) settle: Duration,
-    /// Whether `preStop` hooks run.
+    /// Whether to run `preStop` hooks.
     pub(crate) hooks: bool,
 }
 
-/// Receives the order to end. A second order can only bring the deadline forward.
+/// Receiver of the stop request. A second request can only shorten the deadline.
 #[derive(Debug, Clone)]
 pub(crate) struct StopSignal(watch::Receiver<Option<Stop>>);
 
@@ -87,11 +87,11 @@ impl StopSignal {
         (sender, Self(receiver))
     }
 
-    /// Wait for the order.
+    /// Waits for the request.
     pub(crate) async fn ordered(&mut self) -> Stop {
         match self.0.wait_for(Option::is_some).await.map(|stop| *stop) {
             Ok(Some(stop)) => stop,
-            // Whoever could give the order is gone: end at once.
+            // The sender is gone: stop immediately.
             _ => Stop {
                 deadline: Instant::now(),
                 settle: Duration::ZERO,
@@ -104,7 +104,7 @@ impl StopSignal {
         self.0.borrow().is_some()
     }
 
-    /// Wait until the deadline, which may move while waiting.
+    /// Waits until the deadline, which may be shortened while waiting.
     pub(crate) async fn deadline(&mut self) {
         loop {
             let stop = self.ordered().await;
@@ -125,7 +125,7 @@ impl StopSignal {
         }
     }
 
-    /// `sleep` that the order cuts short; whether it was cut short.
+    /// Sleeps until `sleep` has passed or a stop is requested. Returns whether it was requested.
     pub(crate) async fn interrupted(&mut self, sleep: Duration) -> bool {
         tokio::select! {
             _ = self.ordered() => true,

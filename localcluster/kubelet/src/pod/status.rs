@@ -1,4 +1,4 @@
-//! The status of a pod, from what is known about its containers. Pure.
+//! Computes the status of a pod from its containers' records. Pure.
 
 use std::net::Ipv4Addr;
 
@@ -10,7 +10,7 @@ use k8s_openapi::{
 
 use super::record::{Record, State};
 
-/// Conditions the kubelet owns; all others (readiness gates) are kept as they are.
+/// Conditions owned by the kubelet. All others (readiness gates) are preserved.
 const OWN: [&str; 5] = [
     "PodReadyToStartContainers",
     "Initialized",
@@ -19,7 +19,7 @@ const OWN: [&str; 5] = [
     "PodScheduled",
 ];
 
-/// What the kubelet knows about a pod.
+/// The kubelet's knowledge about a pod.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Known {
     pub(crate) address: Option<Ipv4Addr>,
@@ -27,13 +27,13 @@ pub(crate) struct Known {
     pub(crate) start_time: Timestamp,
     pub(crate) init: Vec<Record>,
     pub(crate) main: Vec<Record>,
-    /// All containers have ended for good: the pod is being deleted or has failed.
+    /// Whether all containers of a deleted pod have ended.
     pub(crate) over: bool,
-    /// A reason for the pod as a whole, e.g. no address left.
+    /// Reason and message of a failure of the whole pod, e.g. no free address.
     pub(crate) trouble: Option<(&'static str, String)>,
 }
 
-/// The status to show. `before` is the one shown so far, from which transition times go on.
+/// Computes the status. Transition times of unchanged conditions are taken from `before`.
 pub(crate) fn pod_status(
     pod: &Pod,
     before: Option<&PodStatus>,
@@ -66,7 +66,7 @@ fn statuses(records: &[Record]) -> Option<Vec<k8s_openapi::api::core::v1::Contai
     Some(records.iter().map(Record::to_status).collect::<Vec<_>>()).filter(|all| !all.is_empty())
 }
 
-/// Whether an init container keeps running beside the main ones (`restartPolicy: Always`).
+/// Returns whether an init container is a sidecar (`restartPolicy: Always`).
 pub(crate) fn is_sidecar(spec: &PodSpec, name: &str) -> bool {
     let container = spec
         .init_containers
@@ -76,7 +76,8 @@ pub(crate) fn is_sidecar(spec: &PodSpec, name: &str) -> bool {
     container.and_then(|container| container.restart_policy.as_deref()) == Some("Always")
 }
 
-/// Whether an init container has done what the next one waits for.
+/// Returns whether an init container lets the next one start: it has completed, or is a started
+/// sidecar.
 fn is_initialized(spec: &PodSpec, record: &Record) -> bool {
     match &record.state {
         State::Ended(ended) => ended.exit_code == 0,
@@ -92,7 +93,7 @@ fn phase(spec: &PodSpec, known: &Known) -> &'static str {
         return "Failed";
     }
     if known.over {
-        // Deleted: what it came to in the end.
+        // Deleted: the final phase follows from the exit codes.
         let all_good = known
             .main
             .iter()
@@ -220,7 +221,7 @@ fn conditions(
     conditions
 }
 
-/// `[a b]`, or `None` when there are none.
+/// Formats the names as `[a b]`; `None` if there are none.
 fn not_in<'a>(records: impl Iterator<Item = &'a Record>) -> Option<String> {
     let names: Vec<&str> = records.map(|record| record.name.as_str()).collect();
     (!names.is_empty()).then(|| format!("[{}]", names.join(" ")))
@@ -248,7 +249,7 @@ impl Truth {
         }
     }
 
-    /// The transition time stays while the status does.
+    /// Keeps the previous transition time if the status is unchanged.
     fn condition(self, type_: &str, previous: &[PodCondition], now: Timestamp) -> PodCondition {
         let status = if self.holds { "True" } else { "False" };
         let same = previous
@@ -267,8 +268,8 @@ impl Truth {
     }
 }
 
-/// Guaranteed: every container limits CPU and memory, with equal requests. BestEffort: none sets
-/// either. Burstable: anything between.
+/// Guaranteed: every container limits CPU and memory, with equal requests. BestEffort: no container
+/// sets either. Burstable: everything else.
 fn qos_class(spec: &PodSpec) -> &'static str {
     let containers: Vec<&Container> = spec
         .init_containers

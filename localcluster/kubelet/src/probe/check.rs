@@ -18,15 +18,15 @@ use crate::{
     spec::{Environment, find_program},
 };
 
-/// Lines of output quoted when a command fails.
+/// Lines of output quoted in the error of a failed command.
 const QUOTED_LINES: usize = 10;
 
-/// Carries out probes and hooks of one running container.
+/// Runs the probes and hooks of one container.
 #[derive(Debug, Clone)]
 pub(crate) struct Checker {
     pub(crate) address: Ipv4Addr,
     pub(crate) container: Container,
-    /// What the container runs; commands run in the same place.
+    /// The container's own process; commands run with the same environment and directory.
     pub(crate) launch: Launch,
     pub(crate) image: Image,
     pub(crate) env: Environment,
@@ -35,7 +35,8 @@ pub(crate) struct Checker {
 }
 
 impl Checker {
-    /// One attempt; the error is what an event says. A probe without a supported action passes.
+    /// Makes one attempt. The error is the text for the event. A probe without a supported action
+    /// passes.
     pub(crate) async fn probe(&self, probe: &Probe, limit: Duration) -> Result<(), String> {
         if crate::spec::unsupported_probe(probe).is_some() {
             return Ok(());
@@ -51,7 +52,7 @@ impl Checker {
         }
     }
 
-    /// Any status from 200 to 399 is a success.
+    /// Sends a GET request. Any status from 200 to 399 is a success.
     pub(crate) async fn http_get(
         &self,
         get: &HTTPGetAction,
@@ -104,12 +105,12 @@ impl Checker {
                     .await
                     .map_err(|error| error.to_string())?;
                 let status = response.status();
-                // Read, so that the server does not see its answer cut off.
+                // Read the body, so that the server does not see an aborted response.
                 let _ = response.into_body().collect().await;
                 Ok::<_, String>(status)
             };
-            // The connection moves the bytes. It ends once the sender is dropped with the exchange;
-            // when it ends earlier, the exchange says why.
+            // The connection future does the I/O. It completes once the exchange drops the sender.
+            // If it completes earlier, the exchange returns the error.
             let (status, _) = tokio::join!(exchange, connection);
             status
         };
@@ -145,7 +146,7 @@ impl Checker {
             .map_err(|error| format!("dial tcp {host}:{port}: {error}"))
     }
 
-    /// Run a program of the container's image; exit code 0 is a success.
+    /// Runs a program of the container's image. Exit code 0 is a success.
     pub(crate) async fn exec(&self, exec: &ExecAction, limit: Duration) -> Result<(), String> {
         let words = exec.command.clone().unwrap_or_default();
         let command = find_program(&words, &self.container, &self.image, &self.env)
@@ -176,7 +177,7 @@ impl Checker {
     }
 }
 
-/// The number a probe's port means; names are those of the container's ports.
+/// Resolves a probe's port, which is a number or the name of a container port.
 fn port_number(port: &IntOrString, container: &Container) -> Result<u16, String> {
     let number = match port {
         IntOrString::Int(number) => Some(*number),

@@ -1,4 +1,4 @@
-//! Probes: whether a container has started, is ready, is alive.
+//! Startup, readiness and liveness probes.
 
 mod check;
 mod schedule;

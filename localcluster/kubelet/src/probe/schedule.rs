@@ -1,27 +1,27 @@
-//! When to probe, and what the results mean. Pure.
+//! Timing and thresholds of probes. Pure.
 
 use std::time::Duration;
 
 use k8s_openapi::api::core::v1::Probe;
 
-/// The first retry while waiting for the first success.
+/// Shortest retry interval before the first success.
 const QUICK: Duration = Duration::from_millis(25);
-/// The slowest retry while waiting for the first success.
+/// Longest retry interval before the first success.
 const SLOWEST_QUICK: Duration = Duration::from_secs(1);
 
-/// What a probe is for.
+/// Kind of a probe.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Kind {
-    /// Nothing else is probed until it has succeeded; failing kills the container.
+    /// Holds the other probes back until it succeeds. A failure kills the container.
     Startup,
-    /// Whether it takes traffic.
+    /// Decides whether the pod receives traffic.
     Readiness,
-    /// Failing kills the container.
+    /// A failure kills the container.
     Liveness,
 }
 
 impl Kind {
-    /// As events write it.
+    /// The name used in events.
     pub(crate) fn as_str(self) -> &'static str {
         match self {
             Self::Startup => "Startup",
@@ -31,7 +31,7 @@ impl Kind {
     }
 }
 
-/// What a probe says about its container.
+/// Outcome of a probe after its threshold is reached.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Verdict {
     /// `successThreshold` successes in a row.
@@ -40,13 +40,13 @@ pub(crate) enum Verdict {
     Failure,
 }
 
-/// The course of one probe of one container.
+/// State of one probe of one container.
 ///
-/// Until its first success a startup or readiness probe is repeated quickly (every 25 ms at first,
-/// then slower, at least every second), however long `periodSeconds` is: a container is noticed to
-/// be ready when it is, not a period later. A startup probe's budget is unchanged by that: it fails
-/// when `failureThreshold` periods have passed. After the first success, and for liveness always,
-/// the period holds.
+/// Until its first success, a startup or readiness probe runs more often than `periodSeconds`:
+/// every 25 ms at first, slowing down to once a second. A container thus becomes ready without
+/// waiting for the next period. The budget does not change: the probe fails once
+/// `failureThreshold` periods have passed. After the first success, and always for liveness,
+/// `periodSeconds` applies.
 #[derive(Debug, Clone)]
 pub(crate) struct Schedule {
     kind: Kind,
@@ -59,7 +59,7 @@ pub(crate) struct Schedule {
     failures: u32,
     attempts: u32,
     ever_succeeded: bool,
-    /// Periods that have been reported as failed while probing quickly.
+    /// Number of failed periods reported before the first success.
     reported: u32,
 }
 
@@ -91,7 +91,7 @@ impl Schedule {
         self.kind
     }
 
-    /// How long one attempt may take.
+    /// Time limit of one attempt.
     pub(crate) fn timeout(&self) -> Duration {
         self.timeout
     }
@@ -100,7 +100,7 @@ impl Schedule {
         !self.ever_succeeded && self.kind != Kind::Liveness
     }
 
-    /// Time until the next attempt.
+    /// Delay before the next attempt.
     pub(crate) fn next_delay(&self) -> Duration {
         match self.attempts {
             0 => self.initial_delay,
@@ -112,8 +112,8 @@ impl Schedule {
         }
     }
 
-    /// Take in one result, `elapsed` after the first attempt could be made. Returns what the probe
-    /// says now, if anything, and whether a failure is to be reported.
+    /// Records one result, `elapsed` after the first attempt began. Returns the verdict, if a
+    /// threshold is reached, and whether to report the failure as an event.
     pub(crate) fn record(&mut self, success: bool, elapsed: Duration) -> (Option<Verdict>, bool) {
         self.attempts += 1;
         if success {
@@ -166,7 +166,7 @@ mod tests {
     }
 
     #[test]
-    fn the_first_success_is_looked_for_quickly_after_the_initial_delay() {
+    fn retries_are_quick_after_the_initial_delay_until_the_first_success() {
         let mut probe = Schedule::new(Kind::Readiness, &LONG);
         assert_eq!(probe.next_delay(), seconds(3));
         let mut waited = Duration::ZERO;
@@ -190,12 +190,12 @@ mod tests {
         assert_eq!(
             probe.record(false, seconds(10)),
             (None, true),
-            "one period is over"
+            "one period has passed"
         );
         assert_eq!(
             probe.record(false, seconds(11)),
             (None, false),
-            "and reported once"
+            "a period is reported once"
         );
         assert_eq!(
             probe.record(false, seconds(20)),
@@ -204,7 +204,7 @@ mod tests {
     }
 
     #[test]
-    fn thresholds_count_results_in_a_row() {
+    fn thresholds_count_consecutive_results() {
         let mut probe = Schedule::new(Kind::Liveness, &LONG);
         assert_eq!(probe.record(true, seconds(0)).0, Some(Verdict::Success));
         assert_eq!(probe.record(false, seconds(0)), (None, true));
@@ -215,7 +215,7 @@ mod tests {
     }
 
     #[test]
-    fn several_successes_may_be_wanted() {
+    fn the_success_threshold_is_respected() {
         let mut probe = Schedule::new(
             Kind::Readiness,
             &Probe {

@@ -1,24 +1,24 @@
-//! Which program a container runs, with which arguments.
+//! Program and arguments of a container.
 
 use k8s_openapi::api::core::v1::Container;
 
 use super::{DEFAULT_PATH, env::Environment, expand};
 use crate::image::Image;
 
-/// Why a container's program cannot be run.
+/// Errors that prevent a container's program from running.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ContainerError {
-    /// The image has no such program. Programs of the machine itself are never run.
+    /// The image has no such program. Programs of the host are never run.
     #[error(
-        "exec: \"{program}\": executable file not found in image {image}, which holds {files}; \
+        "exec: \"{program}\": executable file not found in image {image}, which contains {files}; \
          add it with `localcluster image build -t {image} --from …`"
     )]
     NotInImage {
-        /// What was asked for.
+        /// The requested program.
         program: String,
         /// Short name of the image.
         image: String,
-        /// What the image has.
+        /// Paths of the image's files.
         files: String,
     },
 }
@@ -32,11 +32,12 @@ pub struct Command {
     pub args: Vec<String>,
 }
 
-/// `command` replaces the image's entry point and its arguments, `args` replaces only its arguments
-/// (Kubernetes: "Define a Command and Arguments for a Container").
+/// Resolves the container's command line. `command` replaces the image's entry point and its
+/// arguments, `args` replaces only the arguments (Kubernetes: "Define a Command and Arguments for a
+/// Container").
 ///
 /// # Errors
-/// The program is not in the image.
+/// Returns an error if the program is not in the image.
 pub fn resolve_command(
     container: &Container,
     image: &Image,
@@ -55,7 +56,7 @@ pub fn resolve_command(
     find_program(&words, container, image, env)
 }
 
-/// The program of `words` (program and arguments) in the container's image.
+/// Finds the program of `words` (program and arguments) in the container's image.
 pub(crate) fn find_program(
     words: &[String],
     container: &Container,

@@ -10,18 +10,18 @@ use k8s_openapi::{
 use super::{expand, quantity};
 use crate::image::Image;
 
-/// What this cluster gives every container beside what its image and its pod say.
+/// Values that the cluster adds to every container's environment.
 #[derive(Debug, Clone, Default)]
 pub struct Injected {
-    /// The pod's address: programs that listen must bind to it, as every pod has the same ports.
+    /// The pod's address. Servers must bind to it, because pods share the host's ports.
     pub pod_ip: String,
     /// The node's address.
     pub host_ip: String,
-    /// Proxy through which cluster names are reached, e.g. `http://127.9.0.2:15001`.
+    /// HTTP proxy that resolves cluster names, e.g. `http://127.9.0.2:15001`.
     pub proxy: Option<String>,
     /// Host and port of the API server.
     pub api_server: Option<(String, String)>,
-    /// Folder of the service account; `None` when its token is not to be mounted.
+    /// Folder of the service account; `None` if the pod gets no token.
     pub service_account: Option<PathBuf>,
     /// `TMPDIR`.
     pub tmp: PathBuf,
@@ -29,7 +29,7 @@ pub struct Injected {
     pub home: PathBuf,
 }
 
-/// The objects that environment variables refer to; a name that maps to `None` does not exist.
+/// Objects that environment variables refer to. `None` marks an object that does not exist.
 #[derive(Debug, Clone, Default)]
 pub struct Sources {
     /// By name, in the pod's namespace.
@@ -38,7 +38,7 @@ pub struct Sources {
     pub secrets: BTreeMap<String, Option<Secret>>,
 }
 
-/// Why the environment cannot be made. Worded as the kubelet of Kubernetes does.
+/// Errors of a container's environment, in the words of the kubelet of Kubernetes.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ConfigError {
     /// A mandatory object is missing.
@@ -61,12 +61,12 @@ pub enum ConfigError {
         /// The key.
         key: String,
     },
-    /// A value that cannot be an environment variable, or a source that is not known.
+    /// A name or value is not valid in an environment, or its source is not supported.
     #[error("environment variable {variable}: {why}")]
     Unusable {
         /// Name of the variable.
         variable: String,
-        /// What is wrong.
+        /// The problem.
         why: String,
     },
 }
@@ -76,12 +76,12 @@ pub enum ConfigError {
 pub struct Environment {
     /// All variables, sorted by name.
     pub all: Vec<(String, String)>,
-    /// Those from the pod (`env` and `envFrom`), which alone may be used in `command` and `args`.
+    /// Variables from the pod (`env` and `envFrom`). Only these may be used in `command` and `args`.
     pub from_pod: BTreeMap<String, String>,
 }
 
-/// The environment of `container`: image, then [`Injected`], then `envFrom`, then `env`; later ones
-/// win, so what a pod says explicitly always holds.
+/// Builds the environment of `container` from its image, [`Injected`], `envFrom` and `env`. Later
+/// sources take precedence, so the pod's own values always win.
 ///
 /// # Errors
 /// See [`ConfigError`].
@@ -115,7 +115,7 @@ pub fn container_env(
             }
         }
     }
-    // As upstream, a value may refer to variables of `env` that precede it, not to `envFrom`.
+    // As in Kubernetes, a value may refer to preceding variables of `env`, but not to `envFrom`.
     let mut defined: BTreeMap<String, String> = BTreeMap::new();
     for variable in container.env.iter().flatten() {
         let value = match (&variable.value, &variable.value_from) {
@@ -138,7 +138,9 @@ pub fn container_env(
     all.extend(from_pod.clone());
     for (name, value) in &all {
         if name.is_empty() || name.contains(['=', '\0']) || value.contains('\0') {
-            let why = "a name must not be empty or contain '=', and neither part a NUL".to_owned();
+            let why =
+                "its name must not be empty or contain '=', and neither name nor value may contain NUL"
+                    .to_owned();
             return Err(ConfigError::Unusable {
                 variable: name.clone(),
                 why,
@@ -166,7 +168,7 @@ fn injected_env(pod: &Pod, injected: &Injected) -> BTreeMap<String, String> {
     set(&["HOME"], injected.home.display().to_string());
     if let Some(proxy) = &injected.proxy {
         set(&["HTTP_PROXY", "http_proxy"], proxy.clone());
-        // Addresses of this machine (the API server, other pods by address) need no proxy.
+        // Local addresses (the API server, other pods by address) need no proxy.
         set(&["NO_PROXY", "no_proxy"], "localhost,127.0.0.0/8".into());
     }
     if let Some((host, port)) = &injected.api_server {
@@ -174,7 +176,7 @@ fn injected_env(pod: &Pod, injected: &Injected) -> BTreeMap<String, String> {
         set(&["KUBERNETES_SERVICE_PORT"], port.clone());
     }
     if let Some(folder) = &injected.service_account {
-        // Without containers nothing can be mounted at the place where programs look for it.
+        // Without mounts, the token cannot appear at the path where programs expect it.
         set(&["SERVICE_ACCOUNT_DIR"], folder.display().to_string());
         let kubeconfig = folder.join("kubeconfig");
         set(&["KUBECONFIG"], kubeconfig.display().to_string());
@@ -182,7 +184,7 @@ fn injected_env(pod: &Pod, injected: &Injected) -> BTreeMap<String, String> {
     env
 }
 
-/// `None` leaves the variable unset: an optional source that is missing.
+/// Resolves `valueFrom`. `None` leaves the variable unset, as an optional source is missing.
 fn value_from(
     variable: &str,
     from: &EnvVarSource,
@@ -252,7 +254,7 @@ fn value_from(
         };
     }
     Err(unusable(
-        "its valueFrom is none of fieldRef, resourceFieldRef, configMapKeyRef, secretKeyRef".into(),
+        "valueFrom must be fieldRef, resourceFieldRef, configMapKeyRef or secretKeyRef".into(),
     ))
 }
 

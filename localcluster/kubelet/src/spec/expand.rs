@@ -1,8 +1,8 @@
-//! `$(NAME)` in commands, arguments and environment values.
+//! Expands `$(NAME)` in commands, arguments and environment values.
 
-/// Replace every `$(NAME)` by its value. `$$` is one dollar sign, so `$$(NAME)` stays `$(NAME)`; a
-/// name without a value, and a dollar sign that starts neither, stay as written (Kubernetes:
-/// "Define Dependent Environment Variables").
+/// Replaces every `$(NAME)` by its value. `$$` is an escaped dollar sign, so `$$(NAME)` becomes
+/// `$(NAME)`. Names without a value and other dollar signs remain unchanged (Kubernetes: "Define
+/// Dependent Environment Variables").
 pub fn expand<'a>(text: &str, value: impl Fn(&str) -> Option<&'a str>) -> String {
     let mut expanded = String::with_capacity(text.len());
     let mut rest = text;
@@ -34,7 +34,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn references_escapes_and_plain_dollars() {
+    fn references_and_escapes_are_expanded_and_other_dollar_signs_kept() {
         let value = |name: &str| match name {
             "A" => Some("1"),
             "EMPTY" => Some(""),

@@ -1,17 +1,18 @@
-//! What a pod asks for that host processes cannot give, so that it is said and not silently dropped.
+//! Fields of a pod that have no effect on host processes. They are reported instead of silently
+//! ignored.
 
 use k8s_openapi::api::core::v1::{Container, Pod, PodSpec, Probe, Volume};
 
 /// Field paths, e.g. `spec.containers[app].securityContext.runAsUser`.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
 pub struct Limits {
-    /// The pod behaves differently from what these fields ask for.
+    /// Fields whose absence changes the pod's behaviour.
     pub unsupported: Vec<String>,
-    /// Constraints that are not enforced, which a well-behaved program does not notice.
+    /// Constraints that are not enforced. A well-behaved program does not notice.
     pub not_enforced: Vec<String>,
 }
 
-/// The fields of `pod` that have no effect here.
+/// Returns the fields of `pod` that have no effect in this cluster.
 pub fn limits_of(pod: &Pod) -> Limits {
     let mut limits = Limits::default();
     if let Some(spec) = &pod.spec {
@@ -97,7 +98,7 @@ impl Limits {
         ] {
             self.unsupported(present, format!("{path}.{field}"));
         }
-        // On the host's network every port is one of the host's, which is said by hostNetwork.
+        // `hostNetwork` implies host ports and is reported already.
         let on_host = self
             .unsupported
             .iter()
@@ -149,7 +150,7 @@ impl Limits {
     }
 }
 
-/// The field of a probe that cannot be carried out; such a probe counts as passed.
+/// The unsupported field of a probe, if any. Such a probe always passes.
 pub(crate) fn unsupported_probe(probe: &Probe) -> Option<&'static str> {
     let https = |scheme: &Option<String>| {
         scheme
@@ -169,18 +170,18 @@ pub(crate) fn unsupported_probe(probe: &Probe) -> Option<&'static str> {
     }
 }
 
-/// The kind of a volume that is no emptyDir, as its field is called.
+/// Field name of a volume's kind; `None` for an emptyDir.
 fn volume_kind(volume: &Volume) -> Option<String> {
     if volume.empty_dir.is_some() {
         return None;
     }
-    // The kind is the one field beside the name.
+    // The kind is the only field besides the name.
     let fields = serde_json::to_value(volume).ok()?;
     let kind = fields
         .as_object()?
         .keys()
         .find(|key| *key != "name")
         .cloned();
-    // Without any field a volume is an emptyDir (Kubernetes' default).
+    // A volume without a kind is an emptyDir, the default of Kubernetes.
     kind
 }

@@ -1,4 +1,5 @@
-//! From a Pod and what it refers to, to the process to start. Pure: no file, no clock, no client.
+//! Translates a Pod and the objects it refers to into the process to start. Pure: no file, clock or
+//! client.
 
 mod command;
 mod env;
@@ -23,7 +24,7 @@ use localcluster_shared::process::Launch;
 
 use crate::image::Image;
 
-/// `PATH` of a container whose image sets none.
+/// `PATH` of a container whose image does not set it.
 pub const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
 /// The folders of one pod.
@@ -33,22 +34,22 @@ pub struct PodFolders {
 }
 
 impl PodFolders {
-    /// `root` is the pod's own folder.
+    /// Creates the paths below `root`, the pod's own folder.
     pub fn new(root: impl Into<PathBuf>) -> Self {
         Self { root: root.into() }
     }
 
-    /// The pod's own folder; removing it removes all the others.
+    /// The pod's own folder, which contains all the others.
     pub fn root(&self) -> &Path {
         &self.root
     }
 
-    /// Where the files of the container's image are laid out.
+    /// The folder in which the files of the container's image are laid out.
     pub fn rootfs(&self, container: &str) -> PathBuf {
         self.root.join("containers").join(container).join("rootfs")
     }
 
-    /// `HOME` of its processes.
+    /// `HOME` of the pod's processes.
     pub fn home(&self) -> PathBuf {
         self.root.join("home")
     }
@@ -58,14 +59,14 @@ impl PodFolders {
         self.root.join("volumes").join(name)
     }
 
-    /// What a pod knows of its service account: `token`, `ca.crt` and `namespace`, as in Kubernetes, and a `kubeconfig`
-    /// that refers to the token.
+    /// Folder of the service account: `token`, `ca.crt` and `namespace`, as in Kubernetes, and a
+    /// `kubeconfig` that refers to the token.
     pub fn service_account(&self) -> PathBuf {
         self.root.join("serviceaccount")
     }
 
-    /// `TMPDIR` of a container: the emptyDir it mounts at `/tmp` when there is one (so containers
-    /// that share it do), else a folder of the pod.
+    /// `TMPDIR` of a container: the emptyDir mounted at `/tmp` if there is one, so that containers
+    /// can share it, otherwise a folder of the pod.
     pub fn tmp(&self, spec: &PodSpec, container: &Container) -> PathBuf {
         let mounted = container
             .volume_mounts
@@ -85,7 +86,7 @@ impl PodFolders {
     }
 }
 
-/// Names of the ConfigMaps and Secrets that environment variables of the pod refer to.
+/// Names of the ConfigMaps and Secrets that a container's environment refers to.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
 pub struct References {
     /// ConfigMaps.
@@ -94,7 +95,7 @@ pub struct References {
     pub secrets: BTreeSet<String>,
 }
 
-/// What `container` reads from other objects.
+/// Collects the references of `container` to other objects.
 pub fn references(container: &Container) -> References {
     let mut found = References::default();
     for source in container.env_from.iter().flatten() {
@@ -121,21 +122,21 @@ pub fn references(container: &Container) -> References {
     found
 }
 
-/// Why a container cannot be started as it is specified.
+/// Errors in a container's specification.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum SpecError {
-    /// Its environment cannot be made; waiting reason `CreateContainerConfigError`.
+    /// The environment is invalid; waiting reason `CreateContainerConfigError`.
     #[error(transparent)]
     Config(#[from] ConfigError),
-    /// Its program cannot be run; waiting reason `CreateContainerError`.
+    /// The program cannot be run; waiting reason `CreateContainerError`.
     #[error(transparent)]
     Container(#[from] ContainerError),
 }
 
-/// The process that `container` of `pod` stands for.
+/// Returns the process to start for `container` of `pod`.
 ///
 /// # Errors
-/// See [`SpecError`]; the text is made for the container's waiting message.
+/// See [`SpecError`]. Its text becomes the message of the container's waiting state.
 pub fn launch(
     pod: &Pod,
     container: &Container,

@@ -5,8 +5,8 @@ use k8s_openapi::{
     apimachinery::pkg::api::resource::Quantity,
 };
 
-/// The value of e.g. `limits.cpu`, divided by the divisor (default 1) and rounded up, as Kubernetes
-/// does. A limit that is not set is what the machine has for the CPU, and 0 for anything else.
+/// Returns the value of e.g. `limits.cpu`, divided by the divisor (default 1) and rounded up, as in
+/// Kubernetes. An unset CPU limit is the number of the host's cores, any other unset limit is 0.
 pub(super) fn field_value(
     pod: &Pod,
     container: &Container,
@@ -47,7 +47,7 @@ pub(super) fn field_value(
     Ok((amount + divisor - 1).div_euclid(divisor).to_string())
 }
 
-/// Thousandths of the quantity.
+/// Parses a quantity into thousandths.
 fn milli(quantity: &Quantity) -> Result<i128, String> {
     const UNITS: [(&str, i128); 14] = [
         ("Ki", 1000 << 10),
@@ -88,7 +88,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn quantities_in_thousandths() {
+    fn quantities_are_parsed_into_thousandths() {
         for (text, expected) in [
             ("1", 1000),
             ("250m", 250),

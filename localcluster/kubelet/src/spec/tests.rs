@@ -102,7 +102,7 @@ fn words(launch: &Launch) -> Vec<String> {
 }
 
 #[test]
-fn a_plain_container_gets_exactly_this_environment() {
+fn the_environment_of_a_plain_container() {
     insta::assert_json_snapshot!(env_of(json!({})));
 }
 
@@ -180,7 +180,7 @@ fn only_programs_of_the_image_run() {
 }
 
 #[test]
-fn what_the_pod_says_wins_over_what_is_injected() {
+fn values_of_the_pod_override_injected_ones() {
     let env = env_of(json!({"env": [
         {"name": "BIND_ADDRESS", "value": "127.0.0.1"}, {"name": "HTTP_PROXY", "value": ""}, {"name": "VERSION", "value": "2"},
     ]}));
@@ -235,7 +235,7 @@ fn values_come_from_fields_and_other_objects() {
 }
 
 #[test]
-fn a_missing_mandatory_source_is_named_as_the_kubelet_does() {
+fn missing_mandatory_sources_are_reported_as_by_the_kubelet_of_kubernetes() {
     for (container, expected) in [
         (
             json!({"envFrom": [{"configMapRef": {"name": "gone"}}]}),
@@ -261,7 +261,7 @@ fn a_missing_mandatory_source_is_named_as_the_kubelet_does() {
 }
 
 #[test]
-fn references_name_every_object_to_read() {
+fn references_include_every_object_to_read() {
     let pod = pod(json!({
         "envFrom": [{"configMapRef": {"name": "a"}}, {"secretRef": {"name": "b"}}],
         "env": [{"name": "X", "valueFrom": {"configMapKeyRef": {"name": "c", "key": "k"}}}, {"name": "Y", "valueFrom": {"secretKeyRef": {"name": "d", "key": "k"}}}],
@@ -329,7 +329,7 @@ fn fields_without_effect_are_listed() {
 }
 
 #[test]
-fn an_ordinary_pod_has_no_limits_to_speak_of() {
+fn an_ordinary_pod_has_no_limits() {
     assert_eq!(
         limits_of(&pod(
             json!({"readinessProbe": {"httpGet": {"path": "/", "port": 80}}})

@@ -1,4 +1,4 @@
-//! How pods end when they are deleted.
+//! Deletion of pods.
 
 use std::time::Duration;
 
@@ -28,7 +28,7 @@ async fn a_deleted_pod_ends_gracefully() {
         .delete("one", &DeleteParams::default())
         .await
         .unwrap();
-    // It goes on serving: during the settling time and while it drains.
+    // It keeps serving during the settle delay and while it drains.
     assert_eq!(get(ip(&running), 8080, "/").await.unwrap().0, 200);
     gone(&cluster, "one").await;
     assert!(get(ip(&running), 8080, "/").await.is_err());
@@ -36,9 +36,9 @@ async fn a_deleted_pod_ends_gracefully() {
         .event("one", "Killing", "Stopping container app")
         .await;
     cluster
-        .until("the pod's folder to go", async || {
+        .until("the pod's folder to be removed", async || {
             if folder.exists() {
-                Err("there".into())
+                Err("it still exists".into())
             } else {
                 Ok(())
             }
@@ -46,7 +46,7 @@ async fn a_deleted_pod_ends_gracefully() {
         .await;
 }
 
-/// The pod `one`, ready, which pays no heed to SIGTERM.
+/// Creates the pod `one`, which ignores SIGTERM, and waits until it is ready.
 async fn stubborn(cluster: &Cluster) -> Pod {
     let env = json!([{"name": "STUBBORN", "value": "1"}]);
     let container = json!({"readinessProbe": readiness(), "env": env});
@@ -68,7 +68,7 @@ async fn a_stubborn_pod_is_killed_when_its_grace_period_ends() {
 }
 
 #[tokio::test]
-async fn a_forced_deletion_kills_at_once() {
+async fn a_forced_deletion_kills_immediately() {
     let cluster = Cluster::start().await;
     let running = stubborn(&cluster).await;
     cluster
@@ -80,7 +80,7 @@ async fn a_forced_deletion_kills_at_once() {
         .until("the process to end", async || {
             match get(ip(&running), 8080, "/").await {
                 Err(_) => Ok(()),
-                Ok(_) => Err("it still answers".into()),
+                Ok(_) => Err("it still responds".into()),
             }
         })
         .await;
@@ -110,7 +110,7 @@ async fn a_pre_stop_hook_runs_before_the_signal() {
 }
 
 #[tokio::test]
-async fn a_pod_deleted_while_the_kubelet_was_away_is_let_go() {
+async fn a_pod_deleted_while_no_kubelet_runs_is_removed_later() {
     let mut cluster = Cluster::start().await;
     cluster
         .create::<Pod>(pod("one", json!({"readinessProbe": readiness()})))
@@ -137,7 +137,7 @@ async fn a_pod_deleted_while_the_kubelet_was_away_is_let_go() {
 }
 
 #[tokio::test]
-async fn a_finished_pod_that_is_deleted_leaves_nothing() {
+async fn deleting_a_finished_pod_removes_its_folders() {
     let cluster = Cluster::start().await;
     let mut object = pod("one", json!({"env": [{"name": "EXIT", "value": "0"}]}));
     object["spec"]["restartPolicy"] = "Never".into();
@@ -163,9 +163,9 @@ async fn a_finished_pod_that_is_deleted_leaves_nothing() {
         .unwrap();
     gone(&cluster, "one").await;
     cluster
-        .until("its folders to go", async || {
+        .until("its folders to be removed", async || {
             if folders.iter().any(|folder| folder.exists()) {
-                Err("there".into())
+                Err("it still exists".into())
             } else {
                 Ok(())
             }

@@ -1,4 +1,4 @@
-//! API server, controllers and kubelet together, with pods as real processes.
+//! Integration tests of API server, controllers and kubelet, with pods as real processes.
 #![allow(
     clippy::unwrap_used,
     clippy::panic,

@@ -1,4 +1,4 @@
-//! Pods as real processes, against the embedded API server.
+//! Pods as real processes with the embedded API server.
 
 use std::{os::unix::fs::PermissionsExt, time::Duration};
 
@@ -14,7 +14,7 @@ use tokio::time::sleep;
 use crate::support::*;
 
 #[tokio::test]
-async fn a_pod_runs_gets_ready_and_serves_on_its_own_address() {
+async fn a_pod_becomes_ready_and_serves_on_its_own_address() {
     let cluster = Cluster::start().await;
     cluster.build_image("app:1", &[("VERSION", "1.0.0")]);
     cluster
@@ -56,7 +56,7 @@ async fn two_pods_with_the_same_port_run_side_by_side() {
 }
 
 #[tokio::test]
-async fn a_pod_sees_its_environment_and_nothing_of_ours() {
+async fn a_pod_gets_its_environment_and_none_of_the_kubelets() {
     let cluster =
         Cluster::start_with(|config| config.proxy = Some("http://127.0.0.1:9".into())).await;
     cluster
@@ -77,7 +77,7 @@ async fn a_pod_sees_its_environment_and_nothing_of_ours() {
     ] {
         assert!(
             env.lines().any(|found| found == line),
-            "{line} is not in:\n{env}"
+            "{line} is missing from:\n{env}"
         );
     }
     assert!(!env.contains("CARGO"), "{env}");
@@ -109,7 +109,7 @@ async fn a_pod_waits_for_its_configuration() {
 }
 
 #[tokio::test]
-async fn a_missing_image_says_what_to_do_and_is_noticed_when_it_is_built() {
+async fn a_missing_image_is_reported_with_a_remedy_and_used_once_built() {
     let cluster = Cluster::start().await;
     cluster
         .create::<Pod>(pod("one", json!({"image": "absent:7"})))
@@ -139,7 +139,7 @@ async fn a_missing_image_says_what_to_do_and_is_noticed_when_it_is_built() {
 }
 
 #[tokio::test]
-async fn a_program_that_is_not_in_the_image_is_not_run() {
+async fn programs_outside_the_image_are_not_run() {
     let cluster = Cluster::start().await;
     cluster
         .create::<Pod>(pod("one", json!({"command": ["/bin/sh", "-c", "exit 0"]})))
@@ -196,7 +196,7 @@ async fn a_crashing_container_is_restarted_with_back_off() {
 }
 
 #[tokio::test]
-async fn restart_policies_are_kept() {
+async fn restart_policies_are_respected() {
     let cluster = Cluster::start().await;
     for (name, policy, code, phase) in [
         ("good", "OnFailure", "0", "Succeeded"),
@@ -257,7 +257,7 @@ async fn init_containers_run_first_and_in_order() {
 }
 
 #[tokio::test]
-async fn pods_that_fit_nowhere_wait() {
+async fn unschedulable_pods_stay_pending() {
     let cluster = Cluster::start().await;
     let mut object = pod("one", json!({}));
     object["spec"]["nodeSelector"] = json!({"flagger.app/scale-to-zero": "true"});
@@ -281,7 +281,7 @@ async fn pods_that_fit_nowhere_wait() {
 }
 
 #[tokio::test]
-async fn what_has_no_effect_is_said_in_one_event() {
+async fn fields_without_effect_are_reported_in_one_event() {
     let cluster = Cluster::start().await;
     let mut object = pod(
         "one",
@@ -299,7 +299,7 @@ async fn what_has_no_effect_is_said_in_one_event() {
 }
 
 #[tokio::test]
-async fn after_a_kill_of_the_kubelet_pods_are_started_again_in_place() {
+async fn pods_are_restarted_in_place_after_the_kubelet_is_killed() {
     let mut cluster = Cluster::start().await;
     cluster
         .create::<Pod>(pod("one", json!({"readinessProbe": readiness()})))
@@ -307,10 +307,10 @@ async fn after_a_kill_of_the_kubelet_pods_are_started_again_in_place() {
     let before = cluster.pod("one", is_ready).await;
     cluster.kill_kubelet().await;
     cluster
-        .until("its process to be gone", async || {
+        .until("its process to end", async || {
             match get(ip(&before), 8080, "/").await {
                 Err(_) => Ok(()),
-                Ok(_) => Err("it still answers".into()),
+                Ok(_) => Err("it still responds".into()),
             }
         })
         .await;
@@ -340,7 +340,7 @@ async fn an_idle_pod_writes_nothing() {
         ))
         .await;
     let first = cluster.pod("one", is_ready).await;
-    // Several probe periods, in which nothing may be written.
+    // Several probe periods, during which nothing may be written.
     sleep(Duration::from_millis(2500)).await;
     let second = cluster.pod("one", is_ready).await;
     assert_eq!(
@@ -387,7 +387,7 @@ async fn a_pod_has_the_kubeconfig_of_its_service_account() {
         .token_file
         .clone()
         .unwrap();
-    // Programs without a kubeconfig find the same where Kubernetes puts it, but for the folder.
+    // The folder has the same files as the service account mount in Kubernetes.
     let folder = value("SERVICE_ACCOUNT_DIR=");
     let read = |name: &str| std::fs::read_to_string(format!("{folder}/{name}")).unwrap();
     assert_eq!(
@@ -396,7 +396,7 @@ async fn a_pod_has_the_kubeconfig_of_its_service_account() {
     );
     assert_eq!(value("KUBERNETES_SERVICE_HOST="), "127.0.0.1");
     assert_eq!(value("KUBERNETES_SERVICE_PORT="), "1");
-    // The claims of a service account's token say whose it is.
+    // The token authenticates as the service account.
     let token = std::fs::read_to_string(file).unwrap();
     assert_eq!(token, read("token"));
     let review = json!({"apiVersion": "authentication.k8s.io/v1", "kind": "TokenReview", "metadata": {}, "spec": {"token": token}});
@@ -415,7 +415,7 @@ async fn a_pod_has_the_kubeconfig_of_its_service_account() {
 }
 
 #[tokio::test]
-async fn a_pod_without_its_service_account_waits_and_names_it() {
+async fn a_pod_waits_for_its_service_account_and_reports_it() {
     let api = ApiAccess {
         server: "https://127.0.0.1:1".into(),
         certificate_authority: None,

@@ -1,4 +1,4 @@
-//! Probes, and what follows from them.
+//! Probes and their consequences.
 
 use k8s_openapi::api::core::v1::Pod;
 use serde_json::json;

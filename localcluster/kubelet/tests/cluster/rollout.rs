@@ -1,4 +1,4 @@
-//! Deployment to ReplicaSet to pods to processes to EndpointSlices.
+//! Rollouts end to end: Deployments, ReplicaSets, pods, processes, EndpointSlices.
 
 use std::{
     collections::BTreeSet,
@@ -57,7 +57,7 @@ fn image_patch(image: &str) -> Value {
     json!({"spec": {"template": {"spec": {"containers": [{"name": "app", "image": image}]}}}})
 }
 
-/// Wait until the Deployment has arrived where it was last told to go.
+/// Waits until the Deployment's latest generation is fully rolled out.
 async fn settled(cluster: &Cluster) -> Deployment {
     let deployments = cluster.api::<Deployment>();
     cluster
@@ -156,8 +156,8 @@ async fn a_deployment_becomes_processes_behind_a_service() {
         .await;
 }
 
-/// Asks ready endpoints all the time, the way a proxy that is `lag` behind does.
-fn ask_all_the_time(
+/// Sends requests to the ready endpoints continuously, like a proxy with a lag of `lag`.
+fn send_requests(
     cluster: &Cluster,
     lag: Duration,
     done: Arc<AtomicBool>,
@@ -184,7 +184,7 @@ fn ask_all_the_time(
 
 #[tokio::test]
 async fn a_rolling_update_fails_no_request_and_keeps_its_pods_available() {
-    // The default settling time: what a busy machine may lag behind, with room to spare.
+    // The default settle delay, which exceeds the lag on a busy host.
     let cluster = Cluster::start_with(|config| config.settle = Duration::from_secs(1)).await;
     cluster.build_image("app:2", &[("VERSION", "2")]);
     let strategy =
@@ -203,7 +203,7 @@ async fn a_rolling_update_fails_no_request_and_keeps_its_pods_available() {
         .await;
 
     let done = Arc::new(AtomicBool::new(false));
-    let asking = ask_all_the_time(&cluster, Duration::from_millis(50), done.clone());
+    let asking = send_requests(&cluster, Duration::from_millis(50), done.clone());
     let (watching, pods, stop) = (done.clone(), cluster.api::<Pod>(), done.clone());
     let least = tokio::spawn(async move {
         let mut least = usize::MAX;
@@ -221,7 +221,7 @@ async fn a_rolling_update_fails_no_request_and_keeps_its_pods_available() {
     patch(&cluster, image_patch("app:2")).await;
     settled(&cluster).await;
     cluster
-        .until("the old pods to go", async || {
+        .until("the old pods to be removed", async || {
             let left = cluster.pods().await.len();
             if left == 2 {
                 Ok(())
@@ -248,7 +248,7 @@ async fn a_rolling_update_fails_no_request_and_keeps_its_pods_available() {
 }
 
 #[tokio::test]
-async fn a_deleted_pods_endpoint_is_not_ready_at_once_while_it_still_serves() {
+async fn a_deleted_pod_is_unready_immediately_but_keeps_serving() {
     let cluster = Cluster::start_with(|config| config.settle = Duration::from_secs(2)).await;
     create(&cluster, deployment(1, "app:1", &Value::Null)).await;
     settled(&cluster).await;
@@ -269,7 +269,7 @@ async fn a_deleted_pods_endpoint_is_not_ready_at_once_while_it_still_serves() {
         .await
         .unwrap();
     cluster
-        .until("it to leave", async || {
+        .until("the endpoint to become unready", async || {
             if ready_addresses(&slices).await.contains(&ip(&pod)) {
                 Err("ready".into())
             } else {
@@ -280,12 +280,12 @@ async fn a_deleted_pods_endpoint_is_not_ready_at_once_while_it_still_serves() {
     assert_eq!(
         get(ip(&pod), 8080, "/").await.unwrap().0,
         200,
-        "it was stopped before its endpoint could be noticed"
+        "it was stopped before its endpoint became unready"
     );
 }
 
 #[tokio::test]
-async fn a_rollout_to_a_missing_image_leaves_the_old_pods_alone() {
+async fn a_rollout_to_a_missing_image_keeps_the_old_pods() {
     let cluster = Cluster::start().await;
     create(&cluster, deployment(2, "app:1", &Value::Null)).await;
     settled(&cluster).await;
@@ -318,13 +318,13 @@ async fn a_rollout_to_a_missing_image_leaves_the_old_pods_alone() {
         .map(ResourceExt::name_any)
         .collect();
     assert_eq!(before, after);
-    // The rollback that `kubectl rollout undo` does.
+    // Equivalent to `kubectl rollout undo`.
     patch(&cluster, image_patch("app:1")).await;
     settled(&cluster).await;
 }
 
 #[tokio::test]
-async fn scaling_up_and_down_makes_exactly_the_wanted_pods() {
+async fn scaling_creates_exactly_the_missing_pods() {
     let cluster = Cluster::start().await;
     create(&cluster, deployment(1, "app:1", &Value::Null)).await;
     for replicas in [5, 2, 0, 3] {
@@ -352,7 +352,7 @@ async fn scaling_up_and_down_makes_exactly_the_wanted_pods() {
         .filter(|event| event.reason.as_deref() == Some("SuccessfulCreate"))
         .map(|event| event.count.unwrap())
         .sum();
-    assert_eq!(created, 1 + 4 + 3, "a pod was made twice");
+    assert_eq!(created, 1 + 4 + 3, "a pod was created twice");
 }
 
 #[tokio::test]

@@ -1,4 +1,4 @@
-//! The death of the parent.
+//! Children of the shim when their parent is killed.
 
 use std::{
     io::{BufRead, BufReader},
@@ -37,12 +37,12 @@ async fn a_child_dies_with_its_parent_even_after_kill_9() {
     }
 }
 
-/// Killed when the test ends, however it ends.
+/// A process that is killed on drop.
 struct Killed(Child);
 
 impl Killed {
     fn end(&mut self) {
-        // Fails only when it has been waited for already.
+        // Fails only if it has been reaped already.
         let _ = self.0.kill();
         let _ = self.0.wait();
     }
@@ -54,7 +54,7 @@ impl Drop for Killed {
     }
 }
 
-/// Whether the process exists and is no zombie (whom only its new parent can remove).
+/// Returns whether the process exists and is not a zombie, which only its new parent can reap.
 fn runs(pid: i32) -> bool {
     let stat = std::fs::read_to_string(format!("/proc/{pid}/stat"));
     stat.is_ok_and(|stat| {

@@ -1,4 +1,4 @@
-//! A cluster of its own for every test: API server, controllers and kubelet in this process, pods as
+//! A separate cluster per test: API server, controllers and kubelet run in the test process, pods as
 //! real processes.
 
 use std::{
@@ -35,13 +35,13 @@ pub(crate) struct Cluster {
     pub(crate) client: Client,
     pub(crate) config: Config,
     _folder: tempfile::TempDir,
-    // Holding its port is the claim on the block of addresses.
+    // The bound port claims the address block.
     _claim: TcpListener,
     shutdown: CancellationToken,
     kubelet: Option<JoinHandle<()>>,
 }
 
-/// A block of addresses nobody else uses: whoever holds its first address' port has it.
+/// Claims an unused address block by binding a port of its first address.
 pub(crate) fn claim_block() -> (u8, TcpListener) {
     for _ in 0..500 {
         let block = fastrand::u8(1..=254);
@@ -49,7 +49,7 @@ pub(crate) fn claim_block() -> (u8, TcpListener) {
             return (block, listener);
         }
     }
-    panic!("no free block of addresses");
+    panic!("no free address block");
 }
 
 impl Cluster {
@@ -95,7 +95,7 @@ impl Cluster {
         self.kubelet = Some(tokio::spawn(swallow(run)));
     }
 
-    /// End the kubelet as `kill -9` would: its task and its processes, without a word to the API.
+    /// Ends the kubelet as `kill -9` would: its task and its processes end without any API request.
     pub(crate) async fn kill_kubelet(&mut self) {
         let kubelet = self.kubelet.take().unwrap();
         kubelet.abort();
@@ -142,7 +142,7 @@ impl Cluster {
             .unwrap()
     }
 
-    /// Wait until the pod is as wanted.
+    /// Waits until the pod matches `wanted`.
     pub(crate) async fn pod(&self, name: &str, wanted: impl Fn(&Pod) -> bool) -> Pod {
         let api = self.api::<Pod>();
         self.until(&format!("pod {name}"), async || {
@@ -155,7 +155,7 @@ impl Cluster {
         .await
     }
 
-    /// Wait until there is an event whose reason is this and whose message contains that.
+    /// Waits for an event on `object` with this reason and `text` in its message.
     pub(crate) async fn event(&self, object: &str, reason: &str, text: &str) -> Event {
         let api = self.api::<Event>();
         self.until(&format!("event {reason} on {object}"), async || {
@@ -185,14 +185,14 @@ impl Cluster {
         .await
     }
 
-    /// Ask again and again until there is an answer.
+    /// Polls until `ask` succeeds; panics after [`DEADLINE`].
     pub(crate) async fn until<T>(&self, what: &str, ask: impl AsyncFn() -> Result<T, String>) -> T {
         let deadline = Instant::now() + DEADLINE;
         loop {
             match ask().await {
                 Ok(answer) => return answer,
                 Err(seen) if Instant::now() > deadline => {
-                    panic!("waited in vain for {what}; last seen: {seen}")
+                    panic!("timed out waiting for {what}; last seen: {seen}")
                 }
                 Err(_) => sleep(Duration::from_millis(10)).await,
             }
@@ -291,7 +291,7 @@ pub(crate) async fn get(
     timeout(Duration::from_secs(5), exchange).await?
 }
 
-/// A pod of the test program; `container` adds to or replaces fields of its container.
+/// A pod that runs the test program. Fields of `container` extend or override those of its container.
 pub(crate) fn pod(name: &str, container: Value) -> Value {
     let mut whole = json!({"name": "app", "image": "app:1", "ports": [{"name": "http", "containerPort": 8080}]});
     whole
@@ -305,11 +305,11 @@ pub(crate) fn readiness() -> Value {
     json!({"httpGet": {"path": "/ready", "port": "http"}, "periodSeconds": 1})
 }
 
-/// Waits until the pod is no object any more.
+/// Waits until the pod is removed from the API.
 pub(crate) async fn gone(cluster: &Cluster, name: &str) {
     let api = cluster.api::<Pod>();
     cluster
-        .until("the pod to be gone", async || {
+        .until("the pod to be removed", async || {
             match api.get_opt(name).await.unwrap() {
                 None => Ok(()),
                 Some(pod) => Err(format!("{:?}", pod.status)),

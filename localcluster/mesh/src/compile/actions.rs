@@ -1,4 +1,4 @@
-//! What a route does: forward, redirect or answer.
+//! The action of a route: forward, redirect or respond directly.
 
 use serde_json::{Map, Value, json};
 
@@ -8,8 +8,8 @@ use crate::{
     problem::Report,
 };
 
-/// Compile the action; header changes of the route go to `extras`. `None` when the route has none
-/// or it is wrong, reported.
+/// Compiles the action and adds the route's header changes to `extras`. Returns `None` and reports a problem if the
+/// action is missing or invalid.
 pub(super) fn compile(
     route: &HttpRoute,
     field: &str,
@@ -19,8 +19,8 @@ pub(super) fn compile(
     let authority = headers::compile(route.headers.as_ref(), field, report, extras);
     match (&route.route[..], &route.redirect, &route.direct_response) {
         ([], Some(to), None) => redirect(to, &format!("{field}.redirect"), report),
-        ([], None, Some(answer)) => {
-            direct_response(answer, &format!("{field}.directResponse"), report)
+        ([], None, Some(response)) => {
+            direct_response(response, &format!("{field}.directResponse"), report)
         }
         ([_, ..], None, None) => forward(route, authority, field, report, extras),
         _ => {
@@ -42,7 +42,7 @@ fn forward(
 ) -> Option<Action> {
     let mut destinations = destinations(route, field, report);
     let mut options = Map::new();
-    // Istio: no timeout unless one is asked for. Envoy's own default would be 15 s.
+    // In Istio a route has no timeout by default. Envoy's own default is 15 s.
     let timeout = match &route.timeout {
         None => "0s".to_owned(),
         Some(text) => policies::duration(text, &format!("{field}.timeout"), report)?,
@@ -56,9 +56,9 @@ fn forward(
             .entry("host_rewrite_literal")
             .or_insert(json!(authority));
     }
-    let asked = policies::retries(route.retries.as_ref(), &format!("{field}.retries"), report);
-    let default_retries = asked.is_none();
-    if let Some(retries) = asked.flatten() {
+    let retries = policies::retries(route.retries.as_ref(), &format!("{field}.retries"), report);
+    let default_retries = retries.is_none();
+    if let Some(retries) = retries.flatten() {
         options.insert("retry_policy".into(), retries);
     }
     join_only(&mut destinations, extras, &mut options);
@@ -71,7 +71,8 @@ fn forward(
     })))
 }
 
-/// A single destination needs no weighted cluster, so its changes join those of the route.
+/// Moves the header changes of a single destination to its route: without weighted clusters Envoy has no other place
+/// for them.
 pub(super) fn join_only(
     destinations: &mut [Share],
     extras: &mut Map<String, Value>,
@@ -101,7 +102,7 @@ fn destinations(route: &HttpRoute, field: &str, report: &mut Report) -> Vec<Shar
             field: format!("{field}.destination"),
             destination: share.destination.clone(),
             refused: None,
-            // Istio: a sole destination takes everything, whatever its weight.
+            // In Istio a single destination gets all requests, whatever its weight.
             weight: if single {
                 100
             } else {
@@ -124,7 +125,7 @@ fn destinations(route: &HttpRoute, field: &str, report: &mut Report) -> Vec<Shar
         sum => report.note(
             crate::problem::Reason::Unsupported,
             format!("{field}.route"),
-            format!("the weights sum to {sum}, not 100; each is taken as its share of {sum}"),
+            format!("the weights sum to {sum}, not 100; each is treated as a share of {sum}"),
         ),
     }
     shares
@@ -135,7 +136,7 @@ fn check_destination(destination: &Destination, field: &str, report: &mut Report
         let host = &destination.host;
         report.invalid(
             format!("{field}.host"),
-            format!("{host:?} is no Service name"),
+            format!("{host:?} is not a Service name"),
         );
     }
     if let Some(port) = &destination.port
@@ -143,7 +144,7 @@ fn check_destination(destination: &Destination, field: &str, report: &mut Report
     {
         report.invalid(
             format!("{field}.port.number"),
-            "a port is a number from 1 to 65535",
+            "a port must be a number from 1 to 65535",
         );
     }
 }
@@ -194,7 +195,7 @@ fn rewrites(rewrite: &Rewrite, field: &str, report: &mut Report, options: &mut M
     match (&rewrite.uri, &rewrite.uri_regex_rewrite) {
         (Some(_), Some(_)) => report.invalid(field, "give only one of uri and uriRegexRewrite"),
         (Some(uri), None) => {
-            // The matched part is replaced, be it a prefix, the whole path or a regular expression.
+            // Envoy replaces the matched part, whether that is a prefix or the whole path.
             options.insert("prefix_rewrite".into(), json!(uri));
         }
         (None, Some(substitution)) => {
@@ -213,7 +214,7 @@ fn rewrites(rewrite: &Rewrite, field: &str, report: &mut Report, options: &mut M
     }
 }
 
-/// Envoy's name of a redirect's status code.
+/// Envoy's name for the status code of a redirect.
 pub(super) fn redirect_code(code: u32, field: &str, report: &mut Report) -> Option<&'static str> {
     let name = match code {
         301 => "MOVED_PERMANENTLY",
@@ -222,7 +223,7 @@ pub(super) fn redirect_code(code: u32, field: &str, report: &mut Report) -> Opti
         307 => "TEMPORARY_REDIRECT",
         308 => "PERMANENT_REDIRECT",
         code => {
-            let message = format!("{code} is no redirect; use 301, 302, 303, 307 or 308");
+            let message = format!("{code} is not a redirect status; use 301, 302, 303, 307 or 308");
             report.invalid(field, message);
             return None;
         }
@@ -248,36 +249,39 @@ fn redirect(to: &Redirect, field: &str, report: &mut Report) -> Option<Action> {
         (None, None | Some("FROM_REQUEST_PORT")) => {}
         (None, Some(other)) => report.unsupported(
             format!("{field}.derivePort"),
-            format!("{other} is not supported; give the port as a number"),
+            format!("{other} is not supported; set port to a number"),
         ),
     }
     Some(Action::Redirect(envoy))
 }
 
-fn direct_response(answer: &DirectResponse, field: &str, report: &mut Report) -> Option<Action> {
-    if !(200..600).contains(&answer.status) {
+fn direct_response(response: &DirectResponse, field: &str, report: &mut Report) -> Option<Action> {
+    if !(200..600).contains(&response.status) {
         report.invalid(
             format!("{field}.status"),
-            "a status is a number from 200 to 599",
+            "a status must be a number from 200 to 599",
         );
         return None;
     }
-    let mut envoy = json!({ "status": answer.status });
-    if let Some(body) = &answer.body {
+    let mut envoy = json!({ "status": response.status });
+    if let Some(body) = &response.body {
         if let Some(text) = &body.string {
             envoy["body"] = json!({ "inline_string": text });
         } else if let Some(bytes) = &body.bytes {
             envoy["body"] = json!({ "inline_bytes": bytes });
         }
     }
-    // Envoy's own limit for a body given inline.
+    // Envoy's limit for an inline body.
     let long = |part: &Value| part.as_str().is_some_and(|text| text.len() > 4096);
     if envoy["body"]
         .as_object()
         .is_some_and(|body| body.values().any(long))
     {
-        report.invalid(format!("{field}.body"), "a body has at most 4096 bytes");
+        report.invalid(
+            format!("{field}.body"),
+            "a body can have at most 4096 bytes",
+        );
         return None;
     }
-    Some(Action::Answer(envoy))
+    Some(Action::Respond(envoy))
 }

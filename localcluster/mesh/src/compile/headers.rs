@@ -11,13 +11,13 @@ use crate::{
     problem::Report,
 };
 
-/// What a `%…%` command of Envoy's header formatter looks like.
+/// A `%…%` command of Envoy's header formatter.
 static COMMAND: LazyLock<Regex> = LazyLock::new(|| {
     Regex::new(r"%[A-Z][A-Z0-9_]*(\([^)%]*\))?(:[0-9]+)?%").expect("the pattern is constant")
 });
 
-/// Put the changes into `envoy` (a route or a weighted cluster); returns the new Host header, which
-/// Envoy wants elsewhere.
+/// Adds the changes to `envoy` (a route or a weighted cluster). Returns the new Host header, which Envoy expects in
+/// another field.
 pub(super) fn compile(
     headers: Option<&Headers>,
     field: &str,
@@ -46,8 +46,7 @@ pub(super) fn compile(
     authority
 }
 
-/// Put the changes to the headers of `kind` (`request` or `response`) into `envoy`; returns the new Host
-/// header.
+/// Adds the changes to the headers of `kind` (`request` or `response`) to `envoy`. Returns the new Host header.
 pub(super) fn operations(
     operations: &HeaderOperations,
     kind: &str,
@@ -69,7 +68,7 @@ pub(super) fn operations(
             } else if is_host || !is_header_name(name) {
                 report.invalid(field, format!("header {name:?} cannot be changed"));
             } else if value.bytes().any(|b| b < b' ' && b != b'\t' || b == 0x7f) {
-                report.invalid(field, "a header value has no control characters");
+                report.invalid(field, "a header value must not contain control characters");
             } else {
                 changes.push(json!({
                     "header": { "key": name, "value": escape(value) },
@@ -100,8 +99,8 @@ fn append(envoy: &mut Map<String, Value>, name: &str, list: Vec<Value>) {
     }
 }
 
-/// Keep the formatter's commands, as Istio does, and make every other percent sign a literal one:
-/// a lone `%` would make Envoy refuse the whole configuration.
+/// Escapes percent signs outside of formatter commands, as Istio does. A single `%` would make Envoy reject the whole
+/// configuration.
 fn escape(value: &str) -> String {
     let mut escaped = String::with_capacity(value.len());
     let mut end = 0;
@@ -119,7 +118,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn lone_percent_signs_are_escaped_and_commands_are_kept() {
+    fn percent_signs_are_escaped_and_formatter_commands_are_kept() {
         assert_eq!(escape("100% sure"), "100%% sure");
         assert_eq!(escape("a%2Fb"), "a%%2Fb");
         assert_eq!(

@@ -1,4 +1,4 @@
-//! Conditions: Istio's `HTTPMatchRequest` as Envoy's `RouteMatch`.
+//! Compiles Istio's `HTTPMatchRequest` to Envoy's `RouteMatch`.
 
 use serde_json::{Map, Value, json};
 
@@ -8,7 +8,7 @@ use crate::{
     problem::Report,
 };
 
-/// All conditions of a route. Empty when none of them can ever hold here.
+/// Compiles all matches of a route. The result is empty if none of them can ever match here.
 pub(super) fn compile(
     matches: &[HttpMatch],
     field: &str,
@@ -45,7 +45,7 @@ fn compile_one(
     if condition.stat_prefix.is_some() {
         report.unsupported(
             format!("{field}.statPrefix"),
-            "there are no counters by route",
+            "there are no statistics per route",
         );
     }
     let uri_field = format!("{field}.uri");
@@ -86,7 +86,7 @@ fn compile_one(
                     report,
                 ));
             } else {
-                report.invalid(field, format!("{name:?} is no header name"));
+                report.invalid(field, format!("{name:?} is not a header name"));
             }
         }
     }
@@ -103,8 +103,8 @@ fn compile_one(
         });
     }
     insert_list(&mut envoy, "query_parameters", parameters);
-    // Envoy cannot tell here which pod a request comes from. Ignoring the condition would send
-    // everybody where only some should go, so the condition never holds.
+    // Envoy does not know which pod sent a request. Ignoring the condition would route all requests where only some
+    // should go, so the match never applies.
     let mut possible = true;
     for (name, given) in [
         ("sourceLabels", !condition.source_labels.is_empty()),
@@ -114,7 +114,7 @@ fn compile_one(
             possible = false;
             report.unsupported(
                 format!("{field}.{name}"),
-                "one proxy serves all pods and cannot tell which one asks; the condition never holds",
+                "one proxy serves all pods and does not know which one sent a request; this match never applies",
             );
         }
     }
@@ -122,7 +122,7 @@ fn compile_one(
     if let Some(Err(_)) = port {
         report.invalid(
             format!("{field}.port"),
-            "a port is a number from 1 to 65535",
+            "a port must be a number from 1 to 65535",
         );
     }
     possible.then(|| Match {
@@ -132,7 +132,7 @@ fn compile_one(
     })
 }
 
-/// The part of a `RouteMatch` that looks at the path; any path without a condition.
+/// The path condition of a `RouteMatch`. Without `uri` it matches any path.
 fn path(
     uri: Option<&StringMatch>,
     ignore_case: bool,
@@ -172,14 +172,15 @@ fn matcher(
     if invert {
         envoy["invert_match"] = json!(true);
         if envoy.get("string_match").is_some() {
-            // Without this a request that lacks the header would not match either.
+            // Otherwise a request without the header would not match.
             envoy["treat_missing_header_as_empty"] = json!(true);
         }
     }
     Some(envoy)
 }
 
-/// Envoy's `StringMatcher`; `Some(None)` asks for presence, `None` stands for a mistake, reported.
+/// Compiles to Envoy's `StringMatcher`. `Some(None)` stands for mere presence. Returns `None` and reports a problem if
+/// `value` is invalid.
 pub(super) fn string(
     value: &StringMatch,
     field: &str,
@@ -188,7 +189,7 @@ pub(super) fn string(
     match (&value.exact, &value.prefix, &value.regex) {
         (None, None, None) => Some(None),
         (Some(exact), None, None) => Some(Some(json!({ "exact": exact }))),
-        // Envoy refuses an empty prefix; every string has it.
+        // Every string has the empty prefix, but Envoy rejects it.
         (None, Some(prefix), None) if prefix.is_empty() => Some(None),
         (None, Some(prefix), None) => Some(Some(json!({ "prefix": prefix }))),
         (None, None, Some(regex)) => match check_regex(regex) {
@@ -199,21 +200,20 @@ pub(super) fn string(
             }
         },
         _ => {
-            report.invalid(field, "give only one of exact, prefix and regex");
+            report.invalid(field, "set only one of exact, prefix and regex");
             None
         }
     }
 }
 
-/// Whether RE2, the engine of Envoy, will take `pattern`. The regex crate descends from RE2 and has
-/// the same limits (no look-around, no back-references); the little that only one of them knows
-/// is caught when Envoy refuses the configuration.
+/// Checks that RE2, Envoy's engine, accepts `pattern`. The regex crate is modelled on RE2 and has the same limits (no
+/// look-around, no back-references). Envoy itself rejects the few patterns that only the crate accepts.
 ///
 /// # Errors
-/// What is wrong with it.
+/// A message for people that states the mistake.
 pub fn check_regex(pattern: &str) -> Result<(), String> {
     if pattern.is_empty() {
-        return Err("an empty regular expression matches nothing here; leave it out".into());
+        return Err("a regular expression must not be empty; remove the field".into());
     }
     regex::Regex::new(pattern).map(drop).map_err(|error| {
         let reason = error.to_string();
@@ -222,11 +222,11 @@ pub fn check_regex(pattern: &str) -> Result<(), String> {
             .last()
             .unwrap_or_default()
             .trim_start_matches("error: ");
-        format!("{pattern:?} is no regular expression of RE2: {reason}")
+        format!("{pattern:?} is not a valid RE2 regular expression: {reason}")
     })
 }
 
-/// Whether `name` may stand before the colon of a header line.
+/// True if `name` is a valid header name (a token of RFC 9110).
 pub(super) fn is_header_name(name: &str) -> bool {
     !name.is_empty()
         && name

@@ -1,8 +1,7 @@
-//! Checks a `VirtualService` or an `HTTPRoute` once and turns its routes into parts of Envoy's.
+//! Validates a `VirtualService` or an `HTTPRoute` once and compiles its routes to parts of Envoy's.
 //!
-//! What comes out needs no further checks: rendering it for a port or a gateway cannot fail. A
-//! mistake makes the whole object invalid, as an admission check would; a part that is merely not
-//! possible here is left out and reported.
+//! The result needs no further checks: rendering it for a port or a gateway cannot fail. A mistake makes the whole
+//! object invalid, as in an admission check. A part that is only unsupported here is ignored and reported.
 
 mod actions;
 mod headers;
@@ -22,73 +21,73 @@ pub use http_route::{HttpRoutes, Precedence, Ranked, compile as compile_http_rou
 pub use matches::check_regex;
 pub use policies::default_retries;
 
-/// Name in `gateways` for requests between pods.
+/// The reserved gateway name for requests between pods.
 pub const MESH: &str = "mesh";
 
-/// A checked `VirtualService`.
+/// A compiled `VirtualService`.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Routes {
     /// The object.
     pub object: ObjectId,
-    /// When it was made: the older of two objects that claim a host has it.
+    /// Its creation time. Of two objects that claim a host the older one wins.
     pub created: Option<jiff::Timestamp>,
-    /// Hosts as written, in lower case.
+    /// Hosts in lower case, otherwise as written.
     pub hosts: Vec<String>,
-    /// `mesh` and `namespace/name` of gateways.
+    /// `mesh`, or `namespace/name` of a gateway.
     pub gateways: Vec<String>,
     /// Routes in order.
     pub routes: Vec<Route>,
 }
 
-/// A checked HTTP route.
+/// A compiled HTTP route.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Route {
-    /// The object it is from.
+    /// The object that defines it.
     pub object: ObjectId,
     /// Path of the route in the object.
     pub field: String,
-    /// Conditions, one of which must hold.
+    /// The route applies to a request that meets any of these.
     pub matches: Vec<Match>,
-    /// What to do.
+    /// The action for a matching request.
     pub action: Action,
     /// Further fields of Envoy's `Route`: header changes and settings of filters.
     pub extras: Map<String, Value>,
 }
 
-/// Conditions that must all hold.
+/// Conditions that a request must all meet.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Match {
-    /// `mesh` and `namespace/name` of gateways this is limited to; empty for all of the object.
+    /// Gateways (`mesh` or `namespace/name`) that the match is limited to. Empty for all gateways of the object.
     pub gateways: Vec<String>,
-    /// Port of the Service or gateway this is limited to.
+    /// Port of the Service or gateway that the match is limited to.
     pub port: Option<u16>,
     /// Envoy's `RouteMatch`.
     pub condition: Map<String, Value>,
 }
 
-/// What a route does.
+/// The action of a route.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Action {
-    /// Send the request on.
+    /// Forwards the request.
     Forward(Box<Forward>),
     /// Envoy's `RedirectAction`.
     Redirect(Value),
     /// Envoy's `DirectResponseAction`.
-    Answer(Value),
+    Respond(Value),
 }
 
-/// Where to send requests and how.
+/// Destinations of requests and the policies that apply.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Forward {
-    /// At least one; their weights do not sum to 0.
+    /// At least one. The sum of the weights is not 0.
     pub destinations: Vec<Share>,
-    /// Copies to send.
+    /// Mirrors.
     pub mirrors: Vec<Copy>,
-    /// Further fields of Envoy's `RouteAction`: timeout, rewrites, retries asked for.
+    /// Further fields of Envoy's `RouteAction`: timeout, rewrites, explicit retries.
     pub options: Map<String, Value>,
-    /// The object says nothing about retries.
+    /// True if the object does not configure retries.
     pub default_retries: bool,
-    /// Longest time for each try of the default retries.
+    /// Timeout of each attempt of the default retries.
     pub per_try_timeout: Option<String>,
 }
 
@@ -97,9 +96,9 @@ pub struct Forward {
 pub struct Share {
     /// Path of the destination in the object.
     pub field: String,
-    /// Where to.
+    /// The Service.
     pub destination: Destination,
-    /// Why nothing is sent there, whatever exists.
+    /// The reason why no requests are sent there even if the Service exists.
     pub refused: Option<Refusal>,
     /// Weight relative to the others.
     pub weight: u32,
@@ -114,24 +113,24 @@ pub struct Share {
 pub struct Copy {
     /// Path of the mirror in the object.
     pub field: String,
-    /// Where to.
+    /// The Service.
     pub destination: Destination,
-    /// Why nothing is sent there, whatever exists.
+    /// The reason why no requests are sent there even if the Service exists.
     pub refused: Option<Refusal>,
     /// Envoy's `RuntimeFractionalPercent`.
     pub fraction: Value,
 }
 
-/// Why a reference to a Service is not followed.
+/// The reason why a reference to a Service is not resolved.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Refusal {
-    /// In one word, as a reason of the Gateway API.
+    /// A condition reason of the Gateway API.
     pub reason: &'static str,
-    /// For people.
+    /// Message for people.
     pub message: String,
 }
 
-/// Check `object`. `None` when it is invalid; the problems say why.
+/// Compiles `object`. Returns `None` if it is invalid; the problems state the reason.
 pub fn compile(object: &VirtualService) -> (Option<Routes>, Vec<Problem>) {
     let id = ObjectId::of(object);
     let mut report = Report::new(id.clone());
@@ -144,21 +143,21 @@ pub fn compile(object: &VirtualService) -> (Option<Routes>, Vec<Problem>) {
             let field = format!("spec.hosts[{index}]");
             report.invalid(
                 field,
-                format!("{host:?} is no host name; write a DNS name, * or *.domain"),
+                format!("{host:?} is not a host name; write a DNS name, * or *.domain"),
             );
         }
     }
     if spec.hosts.is_empty() {
         report.unsupported(
             "spec.hosts",
-            "no host: routes that another VirtualService delegates to are not supported; name a host",
+            "a VirtualService without hosts is only useful as a delegate, and delegation is not supported; add a host",
         );
     }
     for (field, part) in [("spec.tcp", &spec.tcp), ("spec.tls", &spec.tls)] {
         if !part.is_empty() {
             report.unsupported(
                 field,
-                "this mesh carries HTTP only; the routes are left out",
+                "this mesh supports only HTTP; the routes are ignored",
             );
         }
     }
@@ -186,7 +185,7 @@ pub fn compile(object: &VirtualService) -> (Option<Routes>, Vec<Problem>) {
     (valid.then_some(routes), report.into_problems())
 }
 
-/// `name` means a gateway of the same namespace, `namespace/name` any.
+/// Qualifies gateway names: `name` is a gateway in `namespace`, `namespace/name` a gateway in any namespace.
 fn gateway_names(names: &[String], namespace: &str) -> Vec<String> {
     names
         .iter()
@@ -207,7 +206,7 @@ pub(crate) fn check_export_to(export_to: &[String], report: &mut Report) {
     }
 }
 
-/// A DNS name, `*`, or `*.` and a DNS name.
+/// True for a DNS name, `*`, or `*.` followed by a DNS name.
 pub(crate) fn is_host(host: &str) -> bool {
     if host == "*" {
         return true;
@@ -233,7 +232,7 @@ fn compile_route(
     if route.delegate.is_some() {
         report.unsupported(
             format!("{field}.delegate"),
-            "delegation is not supported, the route is left out; write the routes here",
+            "delegation is not supported, the route is ignored; move the delegate's routes here",
         );
         return None;
     }

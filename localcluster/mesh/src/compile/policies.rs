@@ -10,13 +10,12 @@ use crate::{
     problem::Report,
 };
 
-/// Istio's retry conditions when nothing is asked for.
+/// Istio's default retry conditions.
 const RETRY_ON: &str = "connect-failure,refused-stream,unavailable,cancelled,reset-before-request,retriable-status-codes";
 
-/// Istio's retries when nothing is asked for: two, on failures where the request was not served.
-/// `safe` is for requests with a safe method (RFC 9110 section 9.2.1), which are also repeated when
-/// the connection breaks before an answer: a pod that stops closes idle connections, and a
-/// request may be under way on one of them.
+/// Istio's default retry policy: two retries, for failures in which the request was not processed. With `safe`, for
+/// methods of RFC 9110 section 9.2.1, a request is also retried when its connection breaks before a response: a pod
+/// that stops closes idle connections, and a request may be in flight on one of them.
 pub fn default_retries(safe: bool) -> Value {
     let retry_on = if safe {
         format!("reset,{RETRY_ON}")
@@ -43,57 +42,59 @@ fn policy(attempts: u32, retry_on: &str, codes: &[u16], avoid_previous: bool) ->
     policy
 }
 
-/// `None`: the default applies. `Some(None)`: no retries.
+/// Compiles the retry policy. `None` means that the default applies, `Some(None)` that retries are off.
 pub(super) fn retries(
-    asked: Option<&Retry>,
+    retry: Option<&Retry>,
     field: &str,
     report: &mut Report,
 ) -> Option<Option<Value>> {
-    let asked = asked?;
-    let Ok(attempts) = u32::try_from(asked.attempts) else {
-        report.invalid(format!("{field}.attempts"), "attempts is a number from 0");
+    let retry = retry?;
+    let Ok(attempts) = u32::try_from(retry.attempts) else {
+        report.invalid(format!("{field}.attempts"), "attempts must not be negative");
         return Some(None);
     };
     if attempts == 0 {
         return Some(None);
     }
-    if asked.retry_remote_localities.is_some() {
+    if retry.retry_remote_localities.is_some() {
         report.unsupported(
             format!("{field}.retryRemoteLocalities"),
             "there is only one locality",
         );
     }
-    let (words, codes): (Vec<&str>, Vec<&str>) = match asked.retry_on.as_deref() {
+    let (conditions, codes): (Vec<&str>, Vec<&str>) = match retry.retry_on.as_deref() {
         None | Some("") => (vec![RETRY_ON], vec!["503"]),
         Some(list) => list
             .split(',')
             .map(str::trim)
-            .filter(|word| !word.is_empty())
-            .partition(|word| word.parse::<u16>().is_err()),
+            .filter(|part| !part.is_empty())
+            .partition(|part| part.parse::<u16>().is_err()),
     };
     let codes: Vec<u16> = codes.iter().filter_map(|code| code.parse().ok()).collect();
-    let mut retry_on = words.join(",");
+    let mut retry_on = conditions.join(",");
     if !codes.is_empty()
-        && !words
+        && !conditions
             .iter()
-            .any(|word| word.contains("retriable-status-codes"))
+            .any(|condition| condition.contains("retriable-status-codes"))
     {
-        retry_on = [words, vec!["retriable-status-codes"]].concat().join(",");
+        retry_on = [conditions, vec!["retriable-status-codes"]]
+            .concat()
+            .join(",");
     }
-    let avoid_previous = asked.retry_ignore_previous_hosts.unwrap_or(true);
+    let avoid_previous = retry.retry_ignore_previous_hosts.unwrap_or(true);
     let mut policy = policy(attempts, &retry_on, &codes, avoid_previous);
-    if let Some(text) = &asked.per_try_timeout {
+    if let Some(text) = &retry.per_try_timeout {
         policy["per_try_timeout"] =
             json!(duration(text, &format!("{field}.perTryTimeout"), report)?);
     }
-    if let Some(text) = &asked.backoff {
+    if let Some(text) = &retry.backoff {
         let interval = duration(text, &format!("{field}.backoff"), report)?;
         policy["retry_back_off"] = json!({ "base_interval": interval });
     }
     Some(Some(policy))
 }
 
-/// A duration in Envoy's form; `None` for a mistake, reported.
+/// Converts a duration to Envoy's format. Returns `None` and reports a problem if it is invalid.
 pub(super) fn duration(text: &str, field: &str, report: &mut Report) -> Option<String> {
     match duration::parse(text) {
         Ok(duration) => Some(duration::protobuf(duration)),
@@ -104,21 +105,21 @@ pub(super) fn duration(text: &str, field: &str, report: &mut Report) -> Option<S
     }
 }
 
-/// Envoy's `FractionalPercent`, exact to a ten-thousandth of a percent.
+/// Converts a percentage to Envoy's `FractionalPercent`, with a precision of 0.0001 percent.
 pub(super) fn fraction(share: Percent, field: &str, report: &mut Report) -> Value {
     if !(0.0..=100.0).contains(&share.value) {
         report.invalid(
             field,
-            format!("{} is no percentage from 0 to 100", share.value),
+            format!("{} is not a percentage from 0 to 100", share.value),
         );
     }
-    // In range once it is used: what was just reported keeps the object from being rendered.
+    // The result is used only if the value is in range: the problem above makes the object invalid.
     #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
     let numerator = (share.value.clamp(0.0, 100.0) * 10_000.0).round() as u32;
     json!({ "numerator": numerator, "denominator": "MILLION" })
 }
 
-/// Settings of the fault and CORS filters for this route.
+/// Adds this route's settings of the fault and CORS filters to `extras`.
 pub(super) fn filters(
     route: &HttpRoute,
     field: &str,
@@ -176,7 +177,7 @@ fn inject(fault: &Fault, field: &str, report: &mut Report) -> Option<Value> {
             if !(200..600).contains(&status) {
                 report.invalid(
                     format!("{field}.httpStatus"),
-                    "a status is a number from 200 to 599",
+                    "a status must be a number from 200 to 599",
                 );
             }
             let share = abort.percentage.unwrap_or(none);
@@ -233,7 +234,7 @@ pub(super) fn share_origins(cors: &CorsPolicy, field: &str, report: &mut Report)
         Some("IGNORE") => settings["forward_not_matching_preflights"] = json!(false),
         Some(other) => report.invalid(
             format!("{field}.unmatchedPreflights"),
-            format!("{other} is neither FORWARD nor IGNORE"),
+            format!("{other} is not supported; use FORWARD or IGNORE"),
         ),
     }
     settings

@@ -1,4 +1,4 @@
-//! The CustomResourceDefinitions.
+//! The CustomResourceDefinitions of the Gateway API.
 
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{
     CustomResourceDefinition, JSON,
@@ -8,9 +8,9 @@ use serde_json::{Value, json};
 
 use super::{BUNDLE_VERSION, Gateway, GatewayClass, HTTPRoute};
 
-/// Version served beside the stored `v1`, with the same schema.
+/// A version that is served in addition to the stored `v1`, with the same schema.
 const OLDER_VERSION: &str = "v1beta1";
-/// An API server takes kinds of a group under `k8s.io` only with a word about who approved them.
+/// The annotation that the API server requires on definitions of groups under `k8s.io`.
 const APPROVED: (&str, &str) = (
     "api-approved.kubernetes.io",
     "https://github.com/kubernetes-sigs/gateway-api/pull/4530",
@@ -41,7 +41,7 @@ fn complete(mut crd: CustomResourceDefinition) -> CustomResourceDefinition {
     crd
 }
 
-/// The status of an object that no controller has seen yet.
+/// The status of an object that no controller has processed yet.
 fn pending(types: &[&str]) -> Value {
     let conditions = types.iter().map(|name| {
         json!({

@@ -1,40 +1,40 @@
-//! What an `HTTPRoute` does with a request on its way.
+//! The filters of an `HTTPRoute`.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{API_GROUP, KIND, NAMESPACE, ORIGIN, SUBDOMAIN, TOKEN, default};
 
-/// A filter: its type, and the field that belongs to the type.
+/// A filter: its type and the field for that type.
 #[derive(Clone, Debug, PartialEq, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct HttpRouteFilter {
-    /// Which of the fields is set.
+    /// The type of the filter, which selects the field to set.
     pub r#type: FilterType,
-    /// Change headers before the request is forwarded.
+    /// Changes headers before the request is forwarded.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub request_header_modifier: Option<HeaderModifier>,
-    /// Change headers before the response is returned.
+    /// Changes headers before the response is returned.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub response_header_modifier: Option<HeaderModifier>,
-    /// Send a copy elsewhere and forget the answer.
+    /// Sends a copy of the request to another Service and ignores the response.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub request_mirror: Option<RequestMirror>,
-    /// Answer with a redirect.
+    /// Responds with a redirect.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub request_redirect: Option<RequestRedirect>,
-    /// Change path or host before the request is forwarded.
+    /// Changes the path or host before the request is forwarded.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub url_rewrite: Option<UrlRewrite>,
-    /// Cross-origin resource sharing.
+    /// Configures cross-origin resource sharing.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cors: Option<CorsFilter>,
-    /// A filter of another API.
+    /// Refers to a filter of another API.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub extension_ref: Option<ExtensionReference>,
 }
 
-/// Types of filters.
+/// The type of a filter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 pub enum FilterType {
     /// `requestHeaderModifier`.
@@ -57,15 +57,15 @@ pub enum FilterType {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct HeaderModifier {
-    /// Replace.
+    /// Headers to set. An existing value is replaced.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 16), extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["name"]))]
     pub set: Vec<Header>,
-    /// Append.
+    /// Headers to add. A new value is appended to existing ones.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 16), extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["name"]))]
     pub add: Vec<Header>,
-    /// Take away.
+    /// Names of headers to remove.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 16), extend("x-kubernetes-list-type" = "set"))]
     pub remove: Vec<String>,
@@ -86,29 +86,29 @@ pub struct Header {
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct RequestMirror {
-    /// Where to.
+    /// The Service that gets the copies.
     pub backend_ref: BackendObjectReference,
-    /// Whole percent of the requests; all by default.
+    /// Percentage of requests to mirror; 100 by default.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 0, max = 100))]
     pub percent: Option<u32>,
-    /// Part of the requests.
+    /// Fraction of requests to mirror.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub fraction: Option<Fraction>,
 }
 
-/// A part of the requests.
+/// A fraction of the requests.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 pub struct Fraction {
-    /// So many of …
+    /// Numerator.
     pub numerator: u32,
-    /// … these.
+    /// Denominator; 100 by default.
     #[serde(default = "default::denominator")]
     #[schemars(range(min = 1))]
     pub denominator: u32,
 }
 
-/// A Service.
+/// A reference to a Service.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct BackendObjectReference {
@@ -133,7 +133,7 @@ pub struct BackendObjectReference {
     pub port: Option<u16>,
 }
 
-/// A redirect to answer with.
+/// A redirect response.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct RequestRedirect {
@@ -152,21 +152,21 @@ pub struct RequestRedirect {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 65535))]
     pub port: Option<u16>,
-    /// 301, 302, 303, 307 or 308.
+    /// Status code: 301, 302, 303, 307 or 308.
     #[serde(default = "default::status_code")]
     #[schemars(extend("enum" = [301, 302, 303, 307, 308]))]
     pub status_code: u16,
 }
 
-/// Change path or host before forwarding.
+/// Changes to the path or host before forwarding.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct UrlRewrite {
-    /// Replaces the Host header.
+    /// New value of the Host header.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 253), regex(pattern = SUBDOMAIN))]
     pub hostname: Option<String>,
-    /// Replaces the path.
+    /// New path.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub path: Option<PathModifier>,
 }
@@ -175,19 +175,19 @@ pub struct UrlRewrite {
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct PathModifier {
-    /// Which of the fields is set.
+    /// The type of the change, which selects the field to set.
     pub r#type: PathModifierType,
-    /// In place of the whole path.
+    /// Replacement for the whole path.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 1024))]
     pub replace_full_path: Option<String>,
-    /// In place of the prefix that the request was matched by.
+    /// Replacement for the matched prefix.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 1024))]
     pub replace_prefix_match: Option<String>,
 }
 
-/// Ways to change a path.
+/// The type of a path change.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 pub enum PathModifierType {
     /// `replaceFullPath`.
@@ -200,7 +200,7 @@ pub enum PathModifierType {
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct CorsFilter {
-    /// Allowed origins, with `*` for any part of a host.
+    /// Allowed origins. `*` matches any part of a host.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(
         length(max = 64),
@@ -208,7 +208,7 @@ pub struct CorsFilter {
         extend("x-kubernetes-list-type" = "set")
     )]
     pub allow_origins: Vec<String>,
-    /// Whether cookies may be sent.
+    /// Allows requests with credentials such as cookies.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub allow_credentials: Option<bool>,
     /// Allowed methods, or `*`.
@@ -227,7 +227,7 @@ pub struct CorsFilter {
         extend("x-kubernetes-list-type" = "set")
     )]
     pub allow_headers: Vec<String>,
-    /// Response headers a script may read, or `*`.
+    /// Response headers that a script may read, or `*`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(
         length(max = 64),
@@ -235,13 +235,13 @@ pub struct CorsFilter {
         extend("x-kubernetes-list-type" = "set")
     )]
     pub expose_headers: Vec<String>,
-    /// Seconds for which a preflight answer may be kept.
+    /// Number of seconds for which a client may cache a preflight response.
     #[serde(default = "default::max_age")]
     #[schemars(range(min = 1))]
     pub max_age: u32,
 }
 
-/// An object of another API.
+/// A reference to an object of another API.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 pub struct ExtensionReference {
     /// API group.

@@ -1,4 +1,4 @@
-//! `Gateway`: where requests come in; `GatewayClass`: who sees to it.
+//! `Gateway`, which accepts requests from outside, and `GatewayClass`, which names its controller.
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, LabelSelector};
 use kube::CustomResource;
@@ -28,28 +28,28 @@ use crate::istio::anything;
 )]
 #[serde(rename_all = "camelCase")]
 pub struct GatewaySpec {
-    /// `istio` for the ingress, `istio-waypoint` for the proxy between pods.
+    /// The class: `istio` for the ingress, `istio-waypoint` for the proxy between pods.
     #[schemars(length(min = 1, max = 253))]
     pub gateway_class_name: String,
-    /// Ports and the routes that may attach to them.
+    /// The ports, and the routes that may attach to them.
     #[schemars(
         length(min = 1, max = 64),
         extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["name"])
     )]
     pub listeners: Vec<Listener>,
-    /// Addresses asked for.
+    /// Requested addresses.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 16), extend("x-kubernetes-list-type" = "atomic"))]
     pub addresses: Vec<GatewayAddress>,
-    /// Labels and annotations for what is made for the Gateway.
+    /// Labels and annotations of the objects created for the Gateway.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "anything")]
     pub infrastructure: Option<Value>,
-    /// Who may add listeners.
+    /// Namespaces that may add listeners.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "anything")]
     pub allowed_listeners: Option<Value>,
-    /// TLS of all listeners and to the pods.
+    /// TLS settings of all listeners and of connections to pods.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "anything")]
     pub tls: Option<Value>,
@@ -62,61 +62,61 @@ pub struct Listener {
     /// Name.
     #[schemars(length(min = 1, max = 253), regex(pattern = SUBDOMAIN))]
     pub name: String,
-    /// Hosts let in; all by default.
+    /// Host names to accept; all by default.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 253), regex(pattern = HOSTNAME))]
     pub hostname: Option<String>,
-    /// Port clients of a real gateway use.
+    /// The port that clients of a real gateway use.
     #[schemars(range(min = 1, max = 65535))]
     pub port: u16,
     /// `HTTP`, `HTTPS`, `TLS`, `TCP`, `UDP` or `HBONE`.
     #[schemars(length(min = 1, max = 255))]
     pub protocol: String,
-    /// TLS to the client.
+    /// TLS settings of connections from clients.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "anything")]
     pub tls: Option<Value>,
-    /// Which routes may attach.
+    /// The routes that may attach.
     #[serde(default)]
     pub allowed_routes: AllowedRoutes,
 }
 
-/// Which routes may attach to a listener.
+/// The routes that may attach to a listener.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize, JsonSchema)]
 #[serde(default)]
 pub struct AllowedRoutes {
-    /// From which namespaces.
+    /// Namespaces of the routes.
     pub namespaces: RouteNamespaces,
-    /// Of which kinds; those of the protocol by default.
+    /// Kinds of the routes; those of the protocol by default.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 8), extend("x-kubernetes-list-type" = "atomic"))]
     pub kinds: Vec<RouteGroupKind>,
 }
 
-/// Namespaces of routes.
+/// The namespaces of allowed routes.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize, JsonSchema)]
 #[serde(default)]
 pub struct RouteNamespaces {
-    /// Which.
+    /// How namespaces are selected.
     pub from: FromNamespaces,
-    /// Labels of the namespace, for `Selector`.
+    /// Label selector for namespaces. Required if `from` is `Selector`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub selector: Option<LabelSelector>,
 }
 
-/// Ways to choose namespaces.
+/// How namespaces are selected.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 pub enum FromNamespaces {
-    /// All.
+    /// All namespaces.
     All,
-    /// By label.
+    /// Namespaces with matching labels.
     Selector,
-    /// That of the Gateway.
+    /// The namespace of the Gateway.
     #[default]
     Same,
 }
 
-/// A kind of routes.
+/// A kind of route.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 pub struct RouteGroupKind {
     /// API group.
@@ -131,7 +131,7 @@ pub struct RouteGroupKind {
 /// An address.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 pub struct GatewayAddress {
-    /// `IPAddress`, `Hostname` or a type of the implementation's own.
+    /// `IPAddress`, `Hostname` or an implementation-specific type.
     #[serde(default = "default::address_type")]
     #[schemars(length(min = 1, max = 253))]
     pub r#type: String,
@@ -145,7 +145,7 @@ pub struct GatewayAddress {
 #[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize, JsonSchema)]
 #[serde(default, rename_all = "camelCase")]
 pub struct GatewayStatus {
-    /// Where it can be reached.
+    /// Addresses at which the Gateway is reachable.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 16), extend("x-kubernetes-list-type" = "atomic"))]
     pub addresses: Vec<GatewayAddress>,
@@ -163,7 +163,7 @@ pub struct GatewayStatus {
         extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["name"])
     )]
     pub listeners: Vec<ListenerStatus>,
-    /// Sets of further listeners.
+    /// Number of attached ListenerSets.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub attached_listener_sets: Option<i32>,
 }
@@ -179,7 +179,7 @@ pub struct ListenerStatus {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 8), extend("x-kubernetes-list-type" = "atomic"))]
     pub supported_kinds: Vec<RouteGroupKind>,
-    /// Routes that did.
+    /// Number of attached routes.
     pub attached_routes: i32,
     /// `Accepted`, `Conflicted`, `Programmed` and `ResolvedRefs`.
     #[schemars(
@@ -207,14 +207,14 @@ pub struct ListenerStatus {
 )]
 #[serde(rename_all = "camelCase")]
 pub struct GatewayClassSpec {
-    /// Who sees to the gateways of the class.
+    /// Name of the controller that handles Gateways of the class.
     #[schemars(length(min = 1, max = 253), regex(pattern = CONTROLLER))]
     pub controller_name: String,
-    /// For people.
+    /// Description for people.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 64))]
     pub description: Option<String>,
-    /// Settings of the class.
+    /// Reference to the settings of the class.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "anything")]
     pub parameters_ref: Option<Value>,

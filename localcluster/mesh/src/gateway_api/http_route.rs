@@ -1,4 +1,4 @@
-//! `HTTPRoute`: which requests of a Gateway or of a Service go where.
+//! `HTTPRoute`: routes requests of a Gateway or a Service.
 
 use kube::CustomResource;
 use schemars::JsonSchema;
@@ -27,12 +27,12 @@ use super::{
 )]
 #[serde(rename_all = "camelCase")]
 pub struct HTTPRouteSpec {
-    /// Gateways and Services whose requests the rules are for.
+    /// Gateways and Services that the route attaches to.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 32), extend("x-kubernetes-list-type" = "atomic"))]
     pub parent_refs: Vec<ParentReference>,
-    /// Hosts of the requests; none means every host the listener lets in. Not looked at where the
-    /// parent is a Service.
+    /// Host names of the requests; by default all host names that the listener accepts. Ignored if the parent is a
+    /// Service.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(
         length(max = 16),
@@ -40,7 +40,7 @@ pub struct HTTPRouteSpec {
         extend("x-kubernetes-list-type" = "atomic")
     )]
     pub hostnames: Vec<String>,
-    /// What to do with which requests.
+    /// Rules for the requests.
     #[serde(default = "every_request")]
     #[schemars(length(min = 1, max = 16), extend("x-kubernetes-list-type" = "atomic"))]
     pub rules: Vec<HttpRouteRule>,
@@ -56,19 +56,19 @@ fn every_request() -> Vec<HttpRouteRule> {
     }]
 }
 
-/// Conditions and what to do with a request that meets one of them.
+/// A rule: matches, and the actions for a request that meets any of them.
 #[derive(Clone, Debug, PartialEq, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct HttpRouteRule {
-    /// Name, for people.
+    /// Name for people.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 253), regex(pattern = SUBDOMAIN))]
     pub name: Option<String>,
-    /// Conditions, one of which must hold.
+    /// The rule applies to a request that meets any of these matches.
     #[serde(default = "every_path")]
     #[schemars(length(max = 64), extend("x-kubernetes-list-type" = "atomic"))]
     pub matches: Vec<HttpRouteMatch>,
-    /// What is done with the request on its way.
+    /// Filters for matching requests.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 16), extend("x-kubernetes-list-type" = "atomic"))]
     pub filters: Vec<HttpRouteFilter>,
@@ -76,7 +76,7 @@ pub struct HttpRouteRule {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 16), extend("x-kubernetes-list-type" = "atomic"))]
     pub backend_refs: Vec<HttpBackendRef>,
-    /// Longest times.
+    /// Timeouts.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub timeouts: Option<Timeouts>,
 }
@@ -90,7 +90,7 @@ fn every_path() -> Vec<HttpRouteMatch> {
     }]
 }
 
-/// Conditions that must all hold.
+/// Conditions that a request must all meet.
 #[derive(Clone, Debug, PartialEq, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct HttpRouteMatch {
@@ -110,13 +110,13 @@ pub struct HttpRouteMatch {
     pub method: Option<HttpMethod>,
 }
 
-/// How to compare the path.
+/// A condition on the path.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(default)]
 pub struct PathMatch {
-    /// How.
+    /// How the path is compared.
     pub r#type: PathMatchType,
-    /// With what.
+    /// The value to compare with.
     #[schemars(length(max = 1024))]
     pub value: String,
 }
@@ -130,42 +130,42 @@ impl Default for PathMatch {
     }
 }
 
-/// Ways to compare a path.
+/// How a path is compared.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 pub enum PathMatchType {
-    /// Equal.
+    /// The path equals the value.
     Exact,
-    /// Begins with these path elements.
+    /// The path begins with the elements of the value.
     PathPrefix,
-    /// The whole path matches (RE2 syntax).
+    /// The whole path matches the regular expression (RE2 syntax).
     RegularExpression,
 }
 
-/// How to compare a header or query parameter.
+/// A condition on a header or query parameter.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 pub struct ValueMatch {
-    /// How.
+    /// How the value is compared.
     #[serde(default)]
     pub r#type: MatchType,
     /// Name.
     #[schemars(length(min = 1, max = 256), regex(pattern = TOKEN))]
     pub name: String,
-    /// With what.
+    /// The value to compare with.
     #[schemars(length(min = 1, max = 4096))]
     pub value: String,
 }
 
-/// Ways to compare a value.
+/// How a value is compared.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 pub enum MatchType {
-    /// Equal.
+    /// Both values are equal.
     #[default]
     Exact,
-    /// The whole value matches (RE2 syntax).
+    /// The whole value matches the regular expression (RE2 syntax).
     RegularExpression,
 }
 
-/// Methods of HTTP.
+/// An HTTP method.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "UPPERCASE")]
 #[allow(missing_docs)]
@@ -181,32 +181,32 @@ pub enum HttpMethod {
     Patch,
 }
 
-/// A Service and its share of the requests.
+/// A Service and its weight.
 #[derive(Clone, Debug, PartialEq, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct HttpBackendRef {
-    /// Which Service.
+    /// The Service.
     #[serde(flatten)]
     pub service: BackendObjectReference,
-    /// Share relative to the sum of all weights of the rule.
+    /// Weight relative to the sum of all weights of the rule.
     #[serde(default = "default::weight")]
     #[schemars(range(min = 0, max = 1_000_000))]
     pub weight: u32,
-    /// What is done with requests of this share.
+    /// Filters for requests to this Service.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 16), extend("x-kubernetes-list-type" = "atomic"))]
     pub filters: Vec<HttpRouteFilter>,
 }
 
-/// Longest times; `0s` for no limit.
+/// Timeouts; `0s` disables a timeout.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Timeouts {
-    /// For the whole request, retries included.
+    /// Timeout of the whole request, including retries.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(regex(pattern = DURATION))]
     pub request: Option<String>,
-    /// For each try.
+    /// Timeout of each attempt.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(regex(pattern = DURATION))]
     pub backend_request: Option<String>,

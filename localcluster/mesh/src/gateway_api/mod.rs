@@ -1,10 +1,9 @@
-//! The Gateway API objects this mesh reads and answers, as served by the API server.
+//! The Gateway API objects that this mesh reads and whose status it writes.
 //!
-//! The types hold every field of the standard channel of [`BUNDLE_VERSION`] for the three kinds, with
-//! upstream's defaults, which an API server writes into every object. A Rust default of a type here
-//! is the default of its schema.
+//! The types have every field of the standard channel of [`BUNDLE_VERSION`] for the three kinds, with the upstream
+//! defaults, which an API server writes into every object. A Rust default of a type here is the default of its schema.
 //!
-//! Upstream's further rules are written in CEL; the mesh checks them itself when it reads an object.
+//! Upstream has further rules in CEL. The mesh checks them itself when it compiles an object.
 
 mod crd;
 mod filter;
@@ -31,20 +30,20 @@ pub use http_route::{
 pub use parent::ParentReference;
 pub use status::{RouteParentStatus, RouteStatus};
 
-/// Group of the kinds.
+/// API group of the kinds.
 pub const GROUP: &str = "gateway.networking.k8s.io";
-/// Release of the Gateway API whose standard channel the types hold.
+/// Release of the Gateway API that the types follow.
 pub const BUNDLE_VERSION: &str = "v1.5.1";
-/// Controller of gateways in `status` and in `GatewayClass` `istio`.
+/// Controller name in the status of routes and in `GatewayClass` `istio`.
 pub const GATEWAY_CONTROLLER: &str = "istio.io/gateway-controller";
-/// Controller of `GatewayClass` `istio-waypoint`.
+/// Controller name in `GatewayClass` `istio-waypoint`.
 pub const MESH_CONTROLLER: &str = "istio.io/mesh-controller";
 
-/// What a host name looks like; `*.` may stand before it.
+/// A host name, optionally with the prefix `*.`.
 const HOSTNAME: &str = r"^(\*\.)?[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$";
-/// A host name without `*.`; also the name of a listener or rule.
+/// A host name without `*.`. Also the name of a listener or rule.
 const SUBDOMAIN: &str = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$";
-/// An API group; empty for the core group.
+/// An API group. Empty for the core group.
 const API_GROUP: &str = r"^$|^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$";
 /// A kind.
 const KIND: &str = r"^[a-zA-Z]([-a-zA-Z0-9]*[a-zA-Z0-9])?$";

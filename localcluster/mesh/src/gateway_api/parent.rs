@@ -1,11 +1,11 @@
-//! The parent of a route.
+//! The reference from a route to its parent.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{API_GROUP, KIND, NAMESPACE, SUBDOMAIN, default};
 
-/// The object that a route attaches to: a Gateway, or a Service for requests between pods.
+/// A reference to the object that a route attaches to: a Gateway, or a Service for requests between pods.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct ParentReference {

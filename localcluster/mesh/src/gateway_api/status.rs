@@ -9,18 +9,18 @@ use super::{CONTROLLER, parent::ParentReference};
 /// Status of a route.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize, JsonSchema)]
 pub struct RouteStatus {
-    /// One entry for each parent and controller.
+    /// One entry per parent and controller.
     #[schemars(length(max = 32), extend("x-kubernetes-list-type" = "atomic"))]
     pub parents: Vec<RouteParentStatus>,
 }
 
-/// What one controller says about a route's attachment to one parent.
+/// The status of a route's attachment to one parent, as one controller reports it.
 #[derive(Clone, Debug, PartialEq, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct RouteParentStatus {
-    /// The parent, as the route's spec has it.
+    /// The parent reference from the route's spec.
     pub parent_ref: ParentReference,
-    /// Who says so.
+    /// Name of the controller that reports the status.
     #[schemars(length(min = 1, max = 253), regex(pattern = CONTROLLER))]
     pub controller_name: String,
     /// `Accepted` and `ResolvedRefs`.

@@ -1,4 +1,4 @@
-//! The CustomResourceDefinitions.
+//! The CustomResourceDefinitions of Istio.
 
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use kube::CustomResourceExt;
@@ -6,7 +6,7 @@ use localcluster_shared::definition::remove_defaults;
 
 use super::{DestinationRule, Gateway, VirtualService};
 
-/// Versions served beside the stored `v1`, with the same schema.
+/// Versions that are served in addition to the stored `v1`, with the same schema.
 const OLDER_VERSIONS: [&str; 2] = ["v1beta1", "v1alpha3"];
 
 /// The definitions of `VirtualService`, `DestinationRule` and `Gateway`.

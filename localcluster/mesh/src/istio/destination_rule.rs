@@ -1,4 +1,4 @@
-//! `DestinationRule`: what holds for requests to a Service once the route is chosen.
+//! `DestinationRule`: policies that apply to requests to a Service after routing.
 
 use std::collections::BTreeMap;
 
@@ -28,29 +28,29 @@ use super::Status;
 #[schemars(extend("required" = ["host"]))]
 #[serde(default, rename_all = "camelCase")]
 pub struct DestinationRuleSpec {
-    /// Service name; one without a dot is looked up in the object's namespace.
+    /// Service name. A name without a dot is resolved in the namespace of the object.
     pub host: String,
     /// Policy for the whole Service.
     pub traffic_policy: Option<TrafficPolicy>,
-    /// Named parts of the Service's pods.
+    /// Named subsets of the Service's pods.
     pub subsets: Vec<Subset>,
-    /// Namespaces that see this object.
+    /// Namespaces in which the object is visible.
     pub export_to: Vec<String>,
-    /// Pods the rule is limited to.
+    /// Selects the client pods that the rule applies to.
     #[schemars(schema_with = "super::anything")]
     pub workload_selector: Option<Value>,
 }
 
-/// A named part of a Service's pods.
+/// A named subset of a Service's pods.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize, JsonSchema)]
 #[schemars(extend("required" = ["name"]))]
 #[serde(default, rename_all = "camelCase")]
 pub struct Subset {
-    /// Name used by routes.
+    /// Name that routes refer to.
     pub name: String,
-    /// Labels a pod must have.
+    /// Labels that select the pods.
     pub labels: BTreeMap<String, String>,
-    /// Policy for the subset, in place of the rule's.
+    /// Policy for the subset. Its fields override those of the rule.
     pub traffic_policy: Option<TrafficPolicy>,
 }
 
@@ -58,15 +58,15 @@ pub struct Subset {
 #[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize, JsonSchema)]
 #[serde(default, rename_all = "camelCase")]
 pub struct TrafficPolicy {
-    /// How endpoints are chosen.
+    /// How endpoints are selected.
     pub load_balancer: Option<LoadBalancer>,
-    /// Limits.
+    /// Limits of connections and requests.
     pub connection_pool: Option<ConnectionPool>,
-    /// When to leave an endpoint out.
+    /// When an endpoint is ejected.
     pub outlier_detection: Option<OutlierDetection>,
-    /// TLS to the pods.
+    /// TLS settings of connections to the pods.
     pub tls: Option<Tls>,
-    /// Policies by port.
+    /// Policies per port.
     #[schemars(schema_with = "super::list_of_anything")]
     pub port_level_settings: Vec<Value>,
     /// HTTP CONNECT tunnel.
@@ -75,26 +75,26 @@ pub struct TrafficPolicy {
     /// PROXY protocol.
     #[schemars(schema_with = "super::anything")]
     pub proxy_protocol: Option<Value>,
-    /// Budget of retries.
+    /// Limit of concurrent retries.
     #[schemars(schema_with = "super::anything")]
     pub retry_budget: Option<Value>,
 }
 
-/// How endpoints are chosen.
+/// How endpoints are selected.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize, JsonSchema)]
 #[serde(default, rename_all = "camelCase")]
 pub struct LoadBalancer {
     /// `ROUND_ROBIN`, `LEAST_REQUEST`, `LEAST_CONN`, `RANDOM`, `PASSTHROUGH` or `UNSPECIFIED`.
     pub simple: Option<String>,
-    /// By hash of a part of the request.
+    /// Consistent hashing of a part of the request.
     #[schemars(schema_with = "super::anything")]
     pub consistent_hash: Option<Value>,
-    /// By place.
+    /// Locality-aware load balancing.
     #[schemars(schema_with = "super::anything")]
     pub locality_lb_setting: Option<Value>,
-    /// Time over which a new endpoint gets its full share.
+    /// Time until a new endpoint gets its full share.
     pub warmup_duration_secs: Option<String>,
-    /// The same with more settings.
+    /// Warm-up of new endpoints, with more settings.
     #[schemars(schema_with = "super::anything")]
     pub warmup: Option<Value>,
 }
@@ -103,9 +103,9 @@ pub struct LoadBalancer {
 #[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize, JsonSchema)]
 #[serde(default, rename_all = "camelCase")]
 pub struct ConnectionPool {
-    /// Connections.
+    /// Limits of connections.
     pub tcp: Option<TcpPool>,
-    /// Requests.
+    /// Limits of requests.
     pub http: Option<HttpPool>,
 }
 
@@ -113,17 +113,17 @@ pub struct ConnectionPool {
 #[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize, JsonSchema)]
 #[serde(default, rename_all = "camelCase")]
 pub struct TcpPool {
-    /// Most connections at a time.
+    /// Maximum number of connections.
     #[schemars(range(min = 0))]
     pub max_connections: Option<u32>,
-    /// Longest time to connect; 10s by default.
+    /// Connect timeout; 10s by default.
     pub connect_timeout: Option<String>,
     /// Keep-alive probes.
     #[schemars(schema_with = "super::anything")]
     pub tcp_keepalive: Option<Value>,
-    /// Longest life of a connection.
+    /// Maximum lifetime of a connection.
     pub max_connection_duration: Option<String>,
-    /// Longest idle time of a TCP connection.
+    /// Idle timeout of a TCP connection.
     pub idle_timeout: Option<String>,
 }
 
@@ -131,56 +131,56 @@ pub struct TcpPool {
 #[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize, JsonSchema)]
 #[serde(default, rename_all = "camelCase")]
 pub struct HttpPool {
-    /// Most requests waiting for a connection.
+    /// Maximum number of requests that wait for a connection.
     #[schemars(range(min = 0))]
     pub http1_max_pending_requests: Option<u32>,
-    /// Most requests at a time.
+    /// Maximum number of concurrent requests.
     #[schemars(range(min = 0))]
     pub http2_max_requests: Option<u32>,
-    /// Requests after which a connection is closed.
+    /// Maximum number of requests per connection.
     #[schemars(range(min = 0))]
     pub max_requests_per_connection: Option<u32>,
-    /// Most retries at a time.
+    /// Maximum number of concurrent retries.
     #[schemars(range(min = 0))]
     pub max_retries: Option<u32>,
-    /// Idle time after which a connection is closed; 1h by default.
+    /// Idle timeout of a connection; 1h by default.
     pub idle_timeout: Option<String>,
     /// `DEFAULT`, `DO_NOT_UPGRADE` or `UPGRADE` to HTTP/2.
     pub h2_upgrade_policy: Option<String>,
-    /// Speak the client's protocol to the pod.
+    /// Uses the protocol of the client for the connection to the pod.
     pub use_client_protocol: Option<bool>,
-    /// Most HTTP/2 streams of a connection.
+    /// Maximum number of HTTP/2 streams per connection.
     #[schemars(range(min = 0))]
     pub max_concurrent_streams: Option<u32>,
 }
 
-/// When to leave an endpoint out for a while.
+/// When an endpoint is ejected for a while.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize, JsonSchema)]
 #[serde(default, rename_all = "camelCase")]
 pub struct OutlierDetection {
-    /// Errors in a row (deprecated form).
+    /// Number of consecutive errors (deprecated).
     pub consecutive_errors: Option<u32>,
-    /// 5xx answers in a row; 5 by default.
+    /// Number of consecutive 5xx responses; 5 by default.
     pub consecutive_5xx_errors: Option<u32>,
-    /// 502, 503 and 504 answers in a row.
+    /// Number of consecutive 502, 503 and 504 responses.
     pub consecutive_gateway_errors: Option<u32>,
-    /// Failures on this side in a row.
+    /// Number of consecutive failures that originate in the proxy.
     pub consecutive_local_origin_failures: Option<u32>,
-    /// Count failures on this side apart.
+    /// Counts failures that originate in the proxy separately.
     pub split_external_local_origin_errors: Option<bool>,
-    /// Time between looks; 10s by default.
+    /// Interval between checks; 10s by default.
     pub interval: Option<String>,
-    /// Shortest time an endpoint is left out; 30s by default.
+    /// Minimum time of an ejection; 30s by default.
     pub base_ejection_time: Option<String>,
-    /// Largest part of the endpoints left out; 10 percent by default.
+    /// Maximum percentage of ejected endpoints; 10 by default.
     #[schemars(range(min = 0, max = 100))]
     pub max_ejection_percent: Option<u32>,
-    /// Part of endpoints below which all are used.
+    /// Percentage of healthy endpoints below which all endpoints are used.
     #[schemars(range(min = 0, max = 100))]
     pub min_health_percent: Option<u32>,
 }
 
-/// TLS to the pods.
+/// TLS settings of connections to the pods.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize, JsonSchema)]
 #[schemars(extend("x-kubernetes-preserve-unknown-fields" = true))]
 #[serde(default, rename_all = "camelCase")]

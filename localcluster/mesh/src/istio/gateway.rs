@@ -1,4 +1,4 @@
-//! `Gateway`: which hosts are reachable from outside.
+//! `Gateway`: exposes hosts to clients outside the mesh.
 
 use std::collections::BTreeMap;
 
@@ -28,7 +28,7 @@ use super::Status;
 pub struct GatewaySpec {
     /// Ports and hosts.
     pub servers: Vec<Server>,
-    /// Labels of the gateway pods; here there is one ingress for all.
+    /// Labels of the gateway pods. Here one ingress serves all Gateways.
     pub selector: BTreeMap<String, String>,
 }
 
@@ -39,16 +39,16 @@ pub struct GatewaySpec {
 pub struct Server {
     /// The port.
     pub port: GatewayPort,
-    /// Hosts, each perhaps with `namespace/` before it; `*` is any.
+    /// Hosts, optionally with the prefix `namespace/`. `*` stands for any host.
     pub hosts: Vec<String>,
-    /// TLS to the client.
+    /// TLS settings of connections from clients.
     #[schemars(schema_with = "super::anything")]
     pub tls: Option<Value>,
-    /// Name, for people.
+    /// Name for people.
     pub name: Option<String>,
     /// Address to listen on.
     pub bind: Option<String>,
-    /// Old field without meaning.
+    /// Obsolete field without effect.
     pub default_endpoint: Option<String>,
 }
 
@@ -64,7 +64,7 @@ pub struct GatewayPort {
     pub protocol: String,
     /// Name.
     pub name: String,
-    /// Old field.
+    /// Obsolete field without effect.
     #[schemars(range(min = 1, max = 65535))]
     pub target_port: Option<u32>,
 }

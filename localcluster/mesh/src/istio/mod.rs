@@ -1,8 +1,7 @@
-//! The Istio objects this mesh reads, as served by the API server.
+//! The Istio objects that this mesh reads.
 //!
-//! The types hold every field of Istio's v1 API for the three kinds, also those that cannot be
-//! honoured here: a field that were left out would be pruned by the API server without a word,
-//! while a known one is answered by an Event.
+//! The types have every field of Istio's v1 API for the three kinds, including fields that are not supported here. The
+//! API server would silently prune an unknown field, whereas a known but unsupported one is reported in an Event.
 
 mod crd;
 mod destination_rule;
@@ -27,17 +26,17 @@ pub use virtual_service::{HttpMatch, HttpRoute, VirtualService, VirtualServiceSp
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
 
-/// Status of every kind; this mesh neither reads nor writes it.
+/// Status of the object.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[schemars(extend("x-kubernetes-preserve-unknown-fields" = true))]
 pub struct Status {}
 
-/// Schema of a part that is accepted as it is, because this mesh answers its mere presence.
+/// Schema of a field that may have any content, because this mesh checks only whether it is set.
 pub(crate) fn anything(_: &mut SchemaGenerator) -> Schema {
     json_schema!({ "type": "object", "x-kubernetes-preserve-unknown-fields": true })
 }
 
-/// [`anything`], many times.
+/// Schema of a list of [`anything`].
 fn list_of_anything(_: &mut SchemaGenerator) -> Schema {
     json_schema!({
         "type": "array",

@@ -1,4 +1,4 @@
-//! What a route does with a request.
+//! The actions of a route.
 
 use std::collections::BTreeMap;
 
@@ -7,30 +7,30 @@ use serde::{Deserialize, Serialize};
 
 use super::string_match::StringMatch;
 
-/// A destination and its share of the requests.
+/// A destination and its weight.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize, JsonSchema)]
 #[schemars(extend("required" = ["destination"]))]
 #[serde(default, rename_all = "camelCase")]
 pub struct RouteDestination {
-    /// Where to send the request.
+    /// The Service that gets the requests.
     pub destination: Destination,
-    /// Share relative to the sum of all weights of the route.
+    /// Weight relative to the sum of all weights of the route.
     #[schemars(range(min = 0, max = 65535))]
     pub weight: Option<u32>,
     /// Header changes for this destination only.
     pub headers: Option<Headers>,
 }
 
-/// A Service, perhaps a part of its pods.
+/// A Service or a subset of its pods.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[schemars(extend("required" = ["host"]))]
 #[serde(default, rename_all = "camelCase")]
 pub struct Destination {
-    /// Service name; one without a dot is looked up in the object's namespace.
+    /// Service name. A name without a dot is resolved in the namespace of the object.
     pub host: String,
     /// Name of a subset of the host's `DestinationRule`.
     pub subset: Option<String>,
-    /// Port of the Service; may be left out when it has only one, or is the port the client asked for.
+    /// Port of the Service. Optional if the Service has only one port or if it is the port of the request.
     pub port: Option<PortSelector>,
 }
 
@@ -44,29 +44,29 @@ pub struct PortSelector {
     pub number: u32,
 }
 
-/// Change path or authority.
+/// Changes to the path or authority.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(default, rename_all = "camelCase")]
 pub struct Rewrite {
-    /// Replaces the matched path or prefix.
+    /// Replacement for the matched path or prefix.
     pub uri: Option<String>,
-    /// Replaces the Host header.
+    /// New value of the Host header.
     pub authority: Option<String>,
-    /// Rewrite the path by a regular expression.
+    /// Rewrites the path with a regular expression.
     pub uri_regex_rewrite: Option<RegexRewrite>,
 }
 
-/// Substitution in the path.
+/// A substitution in the path.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(default, rename_all = "camelCase")]
 pub struct RegexRewrite {
-    /// What to replace (RE2 syntax).
+    /// Regular expression for the part to replace (RE2 syntax).
     pub r#match: String,
-    /// The replacement; `\1` is the first group.
+    /// Replacement. `\1` stands for the first group.
     pub rewrite: String,
 }
 
-/// A redirect to answer with.
+/// A redirect response.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(default, rename_all = "camelCase")]
 pub struct Redirect {
@@ -81,11 +81,11 @@ pub struct Redirect {
     pub derive_port: Option<String>,
     /// New scheme.
     pub scheme: Option<String>,
-    /// 301 (default), 302, 303, 307 or 308.
+    /// Status code: 301 (default), 302, 303, 307 or 308.
     pub redirect_code: Option<u32>,
 }
 
-/// A fixed answer.
+/// A fixed response.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[schemars(extend("required" = ["status"]))]
 #[serde(default, rename_all = "camelCase")]
@@ -108,22 +108,22 @@ pub struct Body {
     pub bytes: Option<String>,
 }
 
-/// When and how often to try again.
+/// A retry policy.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(default, rename_all = "camelCase")]
 pub struct Retry {
-    /// Tries after the first one; 0 turns retries off.
+    /// Number of retries; 0 disables retries.
     #[schemars(range(min = 0))]
     pub attempts: i32,
-    /// Longest time for each try.
+    /// Timeout of each attempt.
     pub per_try_timeout: Option<String>,
-    /// Envoy's retry conditions and status codes, joined by commas.
+    /// Comma-separated retry conditions of Envoy and status codes.
     pub retry_on: Option<String>,
-    /// Try other localities too.
+    /// Retries in other localities too.
     pub retry_remote_localities: Option<bool>,
-    /// Do not try the same endpoint twice; true by default.
+    /// Retries on other endpoints than before; true by default.
     pub retry_ignore_previous_hosts: Option<bool>,
-    /// Shortest wait before a retry; 25ms by default.
+    /// Minimum delay before a retry; 25ms by default.
     pub backoff: Option<String>,
 }
 
@@ -131,43 +131,43 @@ pub struct Retry {
 #[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize, JsonSchema)]
 #[serde(default, rename_all = "camelCase")]
 pub struct Fault {
-    /// Hold requests up.
+    /// Delays requests.
     pub delay: Option<Delay>,
-    /// Answer requests with an error.
+    /// Responds to requests with an error.
     pub abort: Option<Abort>,
 }
 
-/// Hold requests up.
+/// A delay of requests.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize, JsonSchema)]
 #[serde(default, rename_all = "camelCase")]
 pub struct Delay {
-    /// How long.
+    /// Duration of the delay.
     pub fixed_delay: Option<String>,
-    /// Random delay, of which Istio itself says that it is not implemented.
+    /// Random delay. Istio does not implement it either.
     pub exponential_delay: Option<String>,
-    /// Share of the requests; 0 when left out.
+    /// Percentage of delayed requests; 0 by default.
     pub percentage: Option<Percent>,
-    /// Whole percent (deprecated form).
+    /// Percentage as an integer (deprecated).
     #[schemars(range(min = 0, max = 100))]
     pub percent: Option<u32>,
 }
 
-/// Answer requests with an error.
+/// An error response to requests.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize, JsonSchema)]
 #[serde(default, rename_all = "camelCase")]
 pub struct Abort {
     /// Status code.
     #[schemars(range(min = 200, max = 599))]
     pub http_status: Option<u32>,
-    /// gRPC status by name.
+    /// Name of a gRPC status.
     pub grpc_status: Option<String>,
-    /// HTTP/2 error by name.
+    /// Name of an HTTP/2 error.
     pub http2_error: Option<String>,
-    /// Share of the requests; 0 when left out.
+    /// Percentage of aborted requests; 0 by default.
     pub percentage: Option<Percent>,
 }
 
-/// A share of requests.
+/// A percentage of requests.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Deserialize, Serialize, JsonSchema)]
 #[serde(default, rename_all = "camelCase")]
 pub struct Percent {
@@ -176,7 +176,7 @@ pub struct Percent {
     pub value: f64,
 }
 
-/// A mirror; in `mirror` it is a bare [`Destination`], in `mirrors` one with its share.
+/// A mirror. In `mirror` it has the fields of a destination, in `mirrors` a destination and a percentage.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize, JsonSchema)]
 #[serde(default, rename_all = "camelCase")]
 pub struct Mirror {
@@ -186,9 +186,9 @@ pub struct Mirror {
     pub subset: Option<String>,
     /// Port (`mirror`).
     pub port: Option<PortSelector>,
-    /// Where to (`mirrors`).
+    /// The Service that gets the copies (`mirrors`).
     pub destination: Option<Destination>,
-    /// Share (`mirrors`); all by default.
+    /// Percentage of mirrored requests (`mirrors`); 100 by default.
     pub percentage: Option<Percent>,
 }
 
@@ -196,7 +196,7 @@ pub struct Mirror {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(default, rename_all = "camelCase")]
 pub struct CorsPolicy {
-    /// Allowed origins, exact (deprecated form).
+    /// Allowed origins, compared exactly (deprecated).
     pub allow_origin: Vec<String>,
     /// Allowed origins.
     pub allow_origins: Vec<StringMatch>,
@@ -204,13 +204,13 @@ pub struct CorsPolicy {
     pub allow_methods: Vec<String>,
     /// Allowed request headers.
     pub allow_headers: Vec<String>,
-    /// Response headers a script may read.
+    /// Response headers that a script may read.
     pub expose_headers: Vec<String>,
-    /// How long a preflight answer may be kept.
+    /// How long a client may cache a preflight response.
     pub max_age: Option<String>,
-    /// Whether cookies may be sent.
+    /// Allows requests with credentials such as cookies.
     pub allow_credentials: Option<bool>,
-    /// `FORWARD` or `IGNORE`: what happens to preflight requests of other origins.
+    /// Treatment of preflight requests from other origins: `FORWARD` or `IGNORE`.
     pub unmatched_preflights: Option<String>,
 }
 
@@ -218,9 +218,9 @@ pub struct CorsPolicy {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(default, rename_all = "camelCase")]
 pub struct Headers {
-    /// Before the request is forwarded.
+    /// Changes before the request is forwarded.
     pub request: Option<HeaderOperations>,
-    /// Before the response is returned.
+    /// Changes before the response is returned.
     pub response: Option<HeaderOperations>,
 }
 
@@ -228,10 +228,10 @@ pub struct Headers {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(default, rename_all = "camelCase")]
 pub struct HeaderOperations {
-    /// Replace.
+    /// Headers to set. An existing value is replaced.
     pub set: BTreeMap<String, String>,
-    /// Append.
+    /// Headers to add. A new value is appended to existing ones.
     pub add: BTreeMap<String, String>,
-    /// Take away.
+    /// Names of headers to remove.
     pub remove: Vec<String>,
 }

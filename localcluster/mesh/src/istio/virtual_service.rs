@@ -1,4 +1,4 @@
-//! `VirtualService`: which requests go where.
+//! `VirtualService`: routes requests to hosts.
 
 use std::collections::BTreeMap;
 
@@ -35,13 +35,11 @@ use super::{
 )]
 #[serde(default, rename_all = "camelCase")]
 pub struct VirtualServiceSpec {
-    /// Hosts whose requests the routes are for. A name without a dot is a Service of the object's
-    /// namespace.
+    /// Hosts that the routes apply to. A name without a dot is a Service in the namespace of the object.
     pub hosts: Vec<String>,
-    /// Names of gateways (`name` or `namespace/name`); the word `mesh` stands for requests between
-    /// pods and is the default.
+    /// Names of gateways (`name` or `namespace/name`). The default, `mesh`, stands for requests between pods.
     pub gateways: Vec<String>,
-    /// HTTP routes; the first one that matches a request is used.
+    /// HTTP routes. The first one that matches a request is used.
     pub http: Vec<HttpRoute>,
     /// TLS routes.
     #[schemars(schema_with = "super::list_of_anything")]
@@ -49,47 +47,47 @@ pub struct VirtualServiceSpec {
     /// TCP routes.
     #[schemars(schema_with = "super::list_of_anything")]
     pub tcp: Vec<Value>,
-    /// Namespaces that see this object.
+    /// Namespaces in which the object is visible.
     pub export_to: Vec<String>,
 }
 
-/// One HTTP route: conditions and what to do with a request that meets them.
+/// An HTTP route: matches, and the actions for a request that meets any of them.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize, JsonSchema)]
 #[serde(default, rename_all = "camelCase")]
 pub struct HttpRoute {
-    /// Name, for people.
+    /// Name for people.
     pub name: Option<String>,
-    /// Conditions, one of which must hold; none given means every request.
+    /// The route applies to a request that meets any of these matches; by default to every request.
     pub r#match: Vec<HttpMatch>,
     /// Weighted destinations.
     pub route: Vec<RouteDestination>,
-    /// Answer with a redirect.
+    /// Responds with a redirect.
     pub redirect: Option<Redirect>,
-    /// Answer with a fixed response.
+    /// Responds with a fixed response.
     pub direct_response: Option<DirectResponse>,
-    /// Another `VirtualService` that holds the routes.
+    /// Another `VirtualService` that contains the routes.
     #[schemars(schema_with = "super::anything")]
     pub delegate: Option<Value>,
-    /// Change path or authority before forwarding.
+    /// Changes the path or authority before forwarding.
     pub rewrite: Option<Rewrite>,
-    /// Longest time for the whole request, retries included; none by default.
+    /// Timeout of the whole request, including retries; none by default.
     pub timeout: Option<String>,
-    /// When and how often to try again.
+    /// Retry policy.
     pub retries: Option<Retry>,
     /// Delays and errors to inject.
     pub fault: Option<Fault>,
-    /// Send a copy of each request here and forget the answer.
+    /// Sends a copy of each request to this Service and ignores the response.
     pub mirror: Option<Mirror>,
-    /// Several mirrors, each with its share.
+    /// Several mirrors, each with a percentage.
     pub mirrors: Vec<Mirror>,
-    /// Whole percent of requests to mirror (deprecated form).
+    /// Percentage of requests to mirror as an integer (deprecated).
     #[schemars(range(min = 0, max = 100))]
     pub mirror_percent: Option<u32>,
-    /// The same under its oldest name.
+    /// `mirrorPercent` under its oldest name (deprecated).
     #[serde(rename = "mirror_percent")]
     #[schemars(range(min = 0, max = 100))]
     pub mirror_percent_oldest: Option<u32>,
-    /// Percent of requests to mirror; all by default.
+    /// Percentage of requests to mirror; 100 by default.
     pub mirror_percentage: Option<Percent>,
     /// Cross-origin resource sharing.
     pub cors_policy: Option<CorsPolicy>,
@@ -97,11 +95,11 @@ pub struct HttpRoute {
     pub headers: Option<Headers>,
 }
 
-/// Conditions that must all hold.
+/// Conditions that a request must all meet.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize, JsonSchema)]
 #[serde(default, rename_all = "camelCase")]
 pub struct HttpMatch {
-    /// Name, for people.
+    /// Name for people.
     pub name: Option<String>,
     /// The path, without the query.
     pub uri: Option<StringMatch>,
@@ -111,23 +109,23 @@ pub struct HttpMatch {
     pub method: Option<StringMatch>,
     /// The Host header.
     pub authority: Option<StringMatch>,
-    /// Request headers, by lower-case name; an empty condition asks for presence.
+    /// Request headers by lower-case name. An empty condition requires only that the header is present.
     pub headers: BTreeMap<String, StringMatch>,
-    /// The Service port the request was sent to.
+    /// The port that the request was sent to.
     #[schemars(range(min = 1, max = 65535))]
     pub port: Option<u32>,
     /// Labels of the client.
     pub source_labels: BTreeMap<String, String>,
-    /// Gateways this condition is limited to.
+    /// Gateways that the match is limited to.
     pub gateways: Vec<String>,
-    /// Query parameters, by name.
+    /// Query parameters by name.
     pub query_params: BTreeMap<String, StringMatch>,
-    /// Compare `uri` without regard to case (`exact` and `prefix` only).
+    /// Ignores case in `uri` (`exact` and `prefix` only).
     pub ignore_uri_case: bool,
     /// Headers that must not match.
     pub without_headers: BTreeMap<String, StringMatch>,
     /// Namespace of the client.
     pub source_namespace: Option<String>,
-    /// Prefix for statistics of this route.
+    /// Prefix of the statistics of this route.
     pub stat_prefix: Option<String>,
 }

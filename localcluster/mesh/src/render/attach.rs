@@ -1,7 +1,7 @@
-//! Which `HTTPRoute`s attach to which Services and Gateways.
+//! Attaches `HTTPRoute`s to Services and Gateways.
 //!
-//! Routes of several objects for the same host are one list, in the order of the Gateway API:
-//! by precedence of the condition, then the oldest object, then its name, then as written.
+//! Routes of several objects for the same host are merged in the order of the Gateway API: by precedence of the
+//! match, then by age of the object, then by its name, then by position.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -24,29 +24,29 @@ use crate::{
 pub(super) struct Group {
     /// The oldest object.
     pub(super) oldest: ObjectId,
-    /// When that was made.
+    /// Its creation time.
     pub(super) created: Option<jiff::Timestamp>,
-    /// Objects, and the fields that attach them.
+    /// The objects and the fields that attach them.
     pub(super) members: Vec<(ObjectId, String)>,
-    /// Routes in the order in which they are tried.
+    /// The routes in order of precedence.
     pub(super) routes: Vec<Route>,
     ranked: Vec<Ranked>,
 }
 
-/// What attaches to what.
+/// The result of [`attach`].
 #[derive(Clone, Debug, Default)]
 pub(super) struct Attached {
-    /// Routes of requests between pods.
+    /// Routes for requests between pods.
     pub(super) services: BTreeMap<ServiceName, Group>,
-    /// Routes of requests from outside, by Gateway (`namespace/name`) and host.
+    /// Routes for requests from outside, by Gateway (`namespace/name`) and host.
     pub(super) hosts: BTreeMap<(String, String), Group>,
-    /// Whether a parent takes an object, by the parent's field.
+    /// The condition `Accepted` of each parent of each object, by object and field of the parent.
     pub(super) verdicts: BTreeMap<(ObjectId, String), Verdict>,
-    /// Objects attached to each Gateway's listener of this name.
+    /// The objects attached to each listener, by Gateway and name of the listener.
     pub(super) counts: BTreeMap<(String, String), BTreeSet<ObjectId>>,
 }
 
-/// What parents are looked up in.
+/// The objects that a parent reference can name.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Lookup<'a> {
     pub(super) services: &'a Services,
@@ -54,12 +54,12 @@ pub(super) struct Lookup<'a> {
     pub(super) namespaces: &'a [Arc<Namespace>],
 }
 
-/// Path of a parent in its object.
+/// Path of the parent reference at `index`.
 pub(super) fn field(index: usize) -> String {
     format!("spec.parentRefs[{index}]")
 }
 
-/// Attach every object, the oldest first.
+/// Attaches all objects. `compiled` starts with the oldest.
 pub(super) fn attach(
     compiled: &[HttpRoutes],
     lookup: Lookup<'_>,
@@ -70,8 +70,7 @@ pub(super) fn attach(
         let mut report = Report::new(routes.object.clone());
         for (index, parent) in routes.parents.iter().enumerate() {
             let field = field(index);
-            let answer = lookup.answer(parent, routes, &field, &mut report);
-            let verdict = match answer {
+            let verdict = match lookup.place(parent, routes, &field, &mut report) {
                 None => continue,
                 Some(Ok(place)) => {
                     attached.add(routes, &field, place);
@@ -90,7 +89,7 @@ pub(super) fn attach(
         .values_mut()
         .chain(attached.hosts.values_mut());
     for group in groups {
-        // Stable: what is equal stays in the order of age, name and rule.
+        // The sort is stable: routes of equal precedence stay ordered by age, name and rule.
         group.ranked.sort_by(|a, b| a.precedence.cmp(&b.precedence));
         let ranked = std::mem::take(&mut group.ranked);
         group.routes = ranked.into_iter().map(|ranked| ranked.route).collect();
@@ -98,7 +97,7 @@ pub(super) fn attach(
     attached
 }
 
-/// Where a route belongs.
+/// The place that an object attaches to.
 enum Place {
     Service(ServiceName, Option<u16>),
     Hosts {
@@ -165,8 +164,9 @@ impl Group {
 }
 
 impl Lookup<'_> {
-    /// Where `routes` go by this parent, or why nowhere. `None` when the parent is another controller's.
-    fn answer(
+    /// The place that `parent` attaches `routes` to, or the reason why it does not attach. `None` if another controller
+    /// handles the parent.
+    fn place(
         &self,
         parent: &ParentReference,
         routes: &HttpRoutes,
@@ -178,7 +178,7 @@ impl Lookup<'_> {
             (GROUP, "Gateway") => self.gateway(parent, routes, field, report),
             (_, kind) => {
                 let message =
-                    format!("a route attaches to a Gateway or to a Service here, not to a {kind}");
+                    format!("a route can attach to a Gateway or a Service here, not to a {kind}");
                 report.unsupported(field, message);
                 None
             }
@@ -199,29 +199,29 @@ impl Lookup<'_> {
         };
         if name.namespace != *own {
             let message = format!(
-                "a route for requests from one namespace only is not possible, because one proxy serves all pods; put the route into namespace {}",
+                "a route cannot apply to requests from one namespace only, because one proxy serves all pods; move the route to namespace {}",
                 name.namespace
             );
             report.unsupported(field, &message);
             return Err(Verdict::no("Accepted", "NotAllowedByListeners", message));
         }
-        let mut nowhere = |message: String| {
+        let mut unresolved = |message: String| {
             report.note(Reason::Unresolved, field, &message);
             Err(Verdict::no("Accepted", "NoMatchingParent", message))
         };
         let Some(service) = self.services.get(&name) else {
-            return nowhere(format!("there is no Service {name}"));
+            return unresolved(format!("Service {name} does not exist"));
         };
         let mut port = parent.port;
         if let Some(section) = &parent.section_name {
             let named = service.ports.iter().find(|port| port.name == *section);
             match named.filter(|named| port.is_none_or(|port| port == named.number)) {
                 Some(named) => port = Some(named.number),
-                None => return nowhere(format!("Service {name} has no port called {section:?}")),
+                None => return unresolved(format!("Service {name} has no port named {section:?}")),
             }
         }
         match port.filter(|port| service.port(*port).is_none()) {
-            Some(missing) => nowhere(format!("Service {name} has no port {missing}")),
+            Some(missing) => unresolved(format!("Service {name} has no port {missing}")),
             None => Ok(Place::Service(name, port)),
         }
     }
@@ -237,7 +237,7 @@ impl Lookup<'_> {
         let namespace = parent.namespace.as_ref().unwrap_or(from);
         let name = format!("{namespace}/{}", parent.name);
         let Some(gateway) = self.parents.get(&name) else {
-            let message = format!("there is no Gateway {name} of class istio");
+            let message = format!("Gateway {name} of class istio does not exist");
             report.note(Reason::Unresolved, field, message);
             return None;
         };
@@ -259,26 +259,26 @@ impl Lookup<'_> {
                 .map(|entry| entry.listener.name.as_str())
                 .collect();
             let message = format!(
-                "Gateway {name} has no such listener; it has {}",
+                "Gateway {name} has no listener with this name and port; it has {}",
                 names.join(", ")
             );
             return no("NoMatchingParent", message);
         }
         if entries.iter().all(|entry| entry.kinds.is_empty()) {
             let message =
-                format!("no such listener of Gateway {name} takes HTTPRoutes; see its status");
+                format!("no such listener of Gateway {name} accepts HTTPRoutes; see its status");
             return no("NotAllowedByListeners", message);
         }
         entries.retain(|entry| entry.allows(from, gateway.object, self.namespaces));
         if entries.is_empty() {
             let message = format!(
-                "no listener of Gateway {name} takes HTTPRoutes of namespace {from}; see its allowedRoutes"
+                "no listener of Gateway {name} accepts HTTPRoutes of namespace {from}; see its allowedRoutes"
             );
             return no("NotAllowedByListeners", message);
         }
-        let every = ["*".to_owned()];
-        let asked = if routes.hostnames.is_empty() {
-            &every[..]
+        let any = ["*".to_owned()];
+        let hostnames = if routes.hostnames.is_empty() {
+            &any[..]
         } else {
             &routes.hostnames
         };
@@ -290,7 +290,7 @@ impl Lookup<'_> {
                 .as_deref()
                 .unwrap_or("*")
                 .to_ascii_lowercase();
-            let admitted: Vec<String> = asked
+            let admitted: Vec<String> = hostnames
                 .iter()
                 .filter_map(|host| narrower(&allowed, host))
                 .collect();
@@ -300,7 +300,7 @@ impl Lookup<'_> {
             }
         }
         if hosts.is_empty() {
-            let message = format!("no listener of Gateway {name} lets any of the hostnames in");
+            let message = format!("no listener of Gateway {name} matches any of the hostnames");
             return no("NoMatchingListenerHostname", message);
         }
         Some(Ok(Place::Hosts {
@@ -310,7 +310,7 @@ impl Lookup<'_> {
         }))
     }
 
-    /// Whether status about this parent is this mesh's to write.
+    /// True if this mesh writes the status for this parent.
     pub(super) fn is_own(&self, parent: &ParentReference, namespace: &str) -> bool {
         match (parent.group.as_str(), parent.kind.as_str()) {
             ("", "Service") => true,

@@ -1,4 +1,4 @@
-//! Envoy's static configuration: listeners, admin interface, where the rest is read from.
+//! Envoy's static configuration: listeners, admin interface and the paths of the dynamic files.
 
 use std::net::SocketAddr;
 
@@ -6,8 +6,8 @@ use serde_json::{Value, json};
 
 use super::{INGRESS, OUTBOUND, Settings};
 
-/// Statistics worth keeping: requests by cluster and what tells whether a configuration was taken.
-/// Envoy has several hundred more, which nobody here reads but every scrape would carry.
+/// The statistics that Envoy keeps: requests per cluster, and the versions and rejections of the configuration. Envoy
+/// has several hundred more that nothing here reads, but every scrape would transfer them.
 const STATISTICS: [&str; 6] = [
     r"cluster\..*\.upstream_rq(_[0-9x]+|_time|_retry|_retry_success|_timeout)?",
     r"cluster\..*\.(update_rejected|update_failure|version_text|membership_total|upstream_cx_active)",
@@ -17,8 +17,8 @@ const STATISTICS: [&str; 6] = [
     r"server\.(live|uptime|state)",
 ];
 
-/// What the admin interface answers. Everything that changes Envoy, `/quitquitquit` above all, is
-/// refused; Envoy is stopped by a signal.
+/// Allowed paths of the admin interface. Paths that change Envoy's state, above all `/quitquitquit`, are blocked;
+/// Envoy is stopped by a signal.
 const ADMIN_PATHS: [&str; 7] = [
     "/ready",
     "/stats",
@@ -41,8 +41,7 @@ pub fn bootstrap(settings: &Settings) -> Value {
             "address": socket_address(settings.admin),
             "allow_paths": ADMIN_PATHS.map(|path| json!({ "prefix": path })),
         },
-        // Histograms are merged when somebody reads them: a scrape is never stale, and an idle
-        // Envoy has nothing to do.
+        // Merge histograms on read: a scrape is never stale, and an idle Envoy does no work.
         "stats_flush_on_admin": true,
         "stats_config": { "stats_matcher": { "inclusion_list": {
             "patterns": STATISTICS.map(|regex| json!({ "safe_regex": { "regex": regex } })),
@@ -82,11 +81,11 @@ fn listener(name: &str, address: SocketAddr, settings: &Settings) -> Value {
             "typed_config": {
                 "@type": "type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager",
                 "stat_prefix": name,
-                // Clients that use a proxy send the whole URL in the request line.
+                // Clients of a proxy send the absolute URL in the request line.
                 "http_protocol_options": { "allow_absolute_url": true, "accept_http_10": true },
                 "server_header_transformation": "PASS_THROUGH",
                 "normalize_path": true,
-                // Istio sets no limit; a route's own timeout decides.
+                // Istio sets no limit; the timeout of the route applies.
                 "stream_idle_timeout": "0s",
                 "upgrade_configs": [{ "upgrade_type": "websocket" }],
                 "rds": {
@@ -95,7 +94,7 @@ fn listener(name: &str, address: SocketAddr, settings: &Settings) -> Value {
                 },
                 "local_reply_config": { "mappers": [
                     local_reply("UH", "no pod behind %REQ(:AUTHORITY)% is ready; see: kubectl get pods,endpointslices\n"),
-                    local_reply("NC", "the route for %REQ(:AUTHORITY)% leads to a Service or subset that does not exist; see the events of its VirtualService or HTTPRoute\n"),
+                    local_reply("NC", "the route for %REQ(:AUTHORITY)% refers to a Service or subset that does not exist; see the events of its VirtualService or HTTPRoute\n"),
                 ] },
                 "http_filters": [filter("cors", "Cors"), filter("fault", "HTTPFault"), router],
             },
@@ -103,7 +102,7 @@ fn listener(name: &str, address: SocketAddr, settings: &Settings) -> Value {
     })
 }
 
-/// Text for answers that Envoy gives itself with this response flag.
+/// Body of the responses that Envoy itself generates with this response flag.
 fn local_reply(flag: &str, text: &str) -> Value {
     json!({
         "filter": { "response_flag_filter": { "flags": [flag] } },

@@ -1,4 +1,4 @@
-//! Who claims which host with which routes, the oldest first.
+//! Claims: the hosts that each object routes, the oldest object first.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -13,31 +13,31 @@ use crate::{
     problem::{ObjectId, Problem, Reason, Report},
 };
 
-/// Routes that claim a host.
+/// A host and the routes that an object, or a group of them, has for it.
 #[derive(Clone, Debug)]
 pub(super) struct Claim<'a> {
-    /// The older of two claims has the host.
+    /// Creation time of the owner. Of two claims for a host the older one wins.
     created: Option<jiff::Timestamp>,
-    /// Whose it is.
+    /// The object that claims the host.
     pub(super) owner: &'a ObjectId,
-    /// The host, for people.
+    /// The host as messages show it.
     pub(super) host: String,
-    /// The Service of that name, whether it exists or not.
+    /// The Service with that name, even if it does not exist.
     pub(super) service: Option<ServiceName>,
     pub(super) targets: Vec<Target>,
     pub(super) routes: &'a [Route],
-    /// Gateways the request came through; `mesh` for none.
+    /// Gateways that the requests come through. `mesh` stands for requests between pods.
     pub(super) gateways: Vec<String>,
-    /// Ports of those gateways; none for the port of each target.
+    /// Ports of those gateways. Empty for the port of each target.
     pub(super) ports: Vec<u16>,
-    /// A target that none of the routes is for is left to others.
+    /// If true, a target without any route is left to other claims.
     pub(super) may_be_empty: bool,
-    /// Objects and fields that are told of a conflict.
-    told: Vec<(ObjectId, String)>,
+    /// Objects and fields on which a conflict is reported.
+    claimants: Vec<(ObjectId, String)>,
 }
 
 impl Claim<'_> {
-    /// Where the claim's routes apply, for one of its targets.
+    /// The scope of the claim's routes for one of its targets.
     pub(super) fn scope(&self, target: Option<u16>) -> Scope {
         Scope {
             gateways: self.gateways.clone(),
@@ -48,11 +48,11 @@ impl Claim<'_> {
         }
     }
 
-    /// Tell that `owners` had the host before. An object does not conflict with itself: it may name a host
-    /// twice, or come in through two gateways.
+    /// Reports a conflict with the older `owners` of the host. An object does not conflict with itself: it may name a
+    /// host twice or use two gateways.
     pub(super) fn report(&self, owners: &BTreeSet<String>, problems: &mut BTreeSet<Problem>) {
         let host = &self.host;
-        for (object, field) in &self.told {
+        for (object, field) in &self.claimants {
             let name = object.to_string();
             let others: Vec<&str> = owners
                 .iter()
@@ -67,14 +67,14 @@ impl Claim<'_> {
             report.note(
                 Reason::Conflict,
                 field,
-                format!("{host} is already routed by the older {owners}, which stays in force"),
+                format!("{host} is already routed by the older {owners}, which stays in effect"),
             );
             problems.extend(report.into_problems());
         }
     }
 
     fn sort(mut claims: Vec<Self>) -> Vec<Self> {
-        // Stable: the hosts of one object stay in its order.
+        // The sort is stable: the hosts of one object keep their order.
         claims.sort_by(|a, b| {
             let age = |claim: &Self| {
                 (
@@ -90,10 +90,10 @@ impl Claim<'_> {
 }
 
 impl<'a> Hosts<'a> {
-    /// Claims on requests between pods.
+    /// The claims on requests between pods.
     pub(super) fn mesh_claims(&self) -> Vec<Claim<'a>> {
         let mut claims = Vec::new();
-        // An object with TCP routes alone leaves HTTP as it is.
+        // An object with only TCP routes does not affect HTTP.
         let virtual_services = self.compiled.iter().filter(|routes| {
             !routes.routes.is_empty() && routes.gateways.iter().any(|name| name == MESH)
         });
@@ -120,11 +120,11 @@ impl<'a> Hosts<'a> {
         Claim::sort(claims)
     }
 
-    /// Claims on requests from outside.
+    /// The claims on requests from outside.
     pub(super) fn ingress_claims(&self, problems: &mut BTreeSet<Problem>) -> Vec<Claim<'a>> {
         let mut claims = Vec::new();
         for routes in self.compiled {
-            for (host, (index, scope)) in self.let_in(routes, problems) {
+            for (host, (index, scope)) in self.admitted_hosts(routes, problems) {
                 claims.push(Claim {
                     targets: self.targets(&host, &routes.object.namespace),
                     gateways: scope.gateways,
@@ -142,8 +142,8 @@ impl<'a> Hosts<'a> {
         Claim::sort(claims)
     }
 
-    /// Hosts of a `VirtualService` that its gateways let in, with the index of the host in the object.
-    fn let_in(
+    /// The hosts of a `VirtualService` that its gateways admit, with the index of the host in the object.
+    fn admitted_hosts(
         &self,
         routes: &Routes,
         problems: &mut BTreeSet<Problem>,
@@ -153,7 +153,7 @@ impl<'a> Hosts<'a> {
         let mut report = Report::new(routes.object.clone());
         for name in routes.gateways.iter().filter(|name| *name != MESH) {
             let Some(entrance) = self.gateways.get(name) else {
-                let message = format!("there is no Gateway {name}");
+                let message = format!("Gateway {name} does not exist");
                 report.note(Reason::Unresolved, "spec.gateways", message);
                 continue;
             };
@@ -169,7 +169,7 @@ impl<'a> Hosts<'a> {
                 }
             }
             if !admitted_any {
-                let message = format!("Gateway {name} lets none of the hosts in");
+                let message = format!("Gateway {name} admits none of the hosts");
                 report.note(Reason::Unresolved, "spec.hosts", message);
             }
         }
@@ -190,7 +190,7 @@ impl<'a> Claim<'a> {
             gateways: Vec::new(),
             ports: Vec::new(),
             may_be_empty: false,
-            told: vec![(routes.object.clone(), format!("spec.hosts[{host_index}]"))],
+            claimants: vec![(routes.object.clone(), format!("spec.hosts[{host_index}]"))],
         }
     }
 
@@ -205,7 +205,7 @@ impl<'a> Claim<'a> {
             gateways: Vec::new(),
             ports: Vec::new(),
             may_be_empty: false,
-            told: group.members.clone(),
+            claimants: group.members.clone(),
         }
     }
 }

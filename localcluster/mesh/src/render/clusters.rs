@@ -17,11 +17,11 @@ use crate::{
     problem::{ObjectId, Problem, Reason, Report},
 };
 
-/// Istio's limits are practically none; Envoy's own (1024 requests, 3 retries at a time) would turn
-/// a burst into errors.
+/// Istio practically disables the limits. Envoy's defaults (1024 requests, 3 concurrent retries) would turn a burst
+/// into errors.
 const NO_LIMIT: u32 = u32::MAX;
 
-/// Name of the cluster for a Service's port, in the form Istio uses.
+/// Name of the cluster for a port of a Service, in Istio's format.
 pub(super) fn cluster_name(service: &ServiceName, port: u16, subset: Option<&str>) -> String {
     format!(
         "outbound|{port}|{}|{}",
@@ -30,7 +30,7 @@ pub(super) fn cluster_name(service: &ServiceName, port: u16, subset: Option<&str
     )
 }
 
-/// Checked `DestinationRule`s by Service.
+/// Validated `DestinationRule`s by Service.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Policies(BTreeMap<ServiceName, Rule>);
 
@@ -54,7 +54,7 @@ impl Policies {
     }
 }
 
-/// Check all rules; the oldest one for a Service is used.
+/// Validates all rules. If several name the same Service, the oldest is used.
 pub(super) fn policies(
     snapshot: &Snapshot,
     services: &Services,
@@ -70,7 +70,7 @@ pub(super) fn policies(
         let compiled = compile_rule(rule, &mut report);
         match ServiceName::parse(host, &id.namespace) {
             Some(name) if services.contains_key(&name) => {
-                let message = format!("an older DestinationRule for {name} stays in force");
+                let message = format!("an older DestinationRule for {name} stays in effect");
                 match policies.0.entry(name) {
                     Entry::Vacant(entry) => {
                         entry.insert(compiled);
@@ -81,7 +81,7 @@ pub(super) fn policies(
             _ => report.note(
                 Reason::Unresolved,
                 "spec.host",
-                format!("there is no Service {host}"),
+                format!("Service {host} does not exist"),
             ),
         }
         problems.extend(report.into_problems());
@@ -93,7 +93,7 @@ fn compile_rule(rule: &DestinationRule, report: &mut Report) -> Rule {
     let spec = &rule.spec;
     check_export_to(&spec.export_to, report);
     if spec.workload_selector.is_some() {
-        let message = "one proxy serves all pods; the rule holds for all of them";
+        let message = "one proxy serves all pods; the rule applies to all of them";
         report.unsupported("spec.workloadSelector", message);
     }
     let policy = spec
@@ -104,14 +104,17 @@ fn compile_rule(rule: &DestinationRule, report: &mut Report) -> Rule {
     let mut subsets = BTreeMap::new();
     for (index, subset) in spec.subsets.iter().enumerate() {
         let field = format!("spec.subsets[{index}]");
-        // The name becomes part of a file's name.
+        // The name becomes part of a file name.
         if subset.name.is_empty()
             || !subset
                 .name
                 .bytes()
                 .all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_')
         {
-            let message = format!("{:?} is no name; use letters, digits, - and _", subset.name);
+            let message = format!(
+                "{:?} is not a valid name; use letters, digits, - and _",
+                subset.name
+            );
             report.invalid(format!("{field}.name"), message);
             continue;
         }
@@ -148,7 +151,7 @@ fn compile_policy(policy: &TrafficPolicy, field: &str, report: &mut Report) -> M
         ("retryBudget", policy.retry_budget.is_some()),
     ] {
         if given {
-            report.unsupported(format!("{field}.{name}"), "the setting is left out");
+            report.unsupported(format!("{field}.{name}"), "the setting is ignored");
         }
     }
     if let Some(balancer) = &policy.load_balancer {
@@ -190,7 +193,7 @@ fn load_balancer(
         ),
     ] {
         if given {
-            report.unsupported(format!("{field}.{name}"), "the setting is left out");
+            report.unsupported(format!("{field}.{name}"), "the setting is ignored");
         }
     }
     let policy = match balancer.simple.as_deref() {
@@ -233,11 +236,11 @@ fn connection_pool(
         ),
     ] {
         if given {
-            report.unsupported(format!("{field}.{name}"), "the setting is left out");
+            report.unsupported(format!("{field}.{name}"), "the setting is ignored");
         }
     }
-    // Istio: 0 and absent alike mean no limit.
-    let limit = |asked: Option<u32>| asked.filter(|limit| *limit > 0).unwrap_or(NO_LIMIT);
+    // In Istio 0 means no limit, the same as an absent field.
+    let limit = |given: Option<u32>| given.filter(|limit| *limit > 0).unwrap_or(NO_LIMIT);
     envoy.insert(
         "circuit_breakers".into(),
         circuit_breakers([
@@ -344,10 +347,10 @@ fn outlier_detection(
     settings.into()
 }
 
-/// Resources by name: of clusters their own, of load assignments that of their file.
+/// Clusters by name, or load assignments by file name.
 type ByName = BTreeMap<String, Value>;
 
-/// All clusters by name, and all load assignments by file name.
+/// Renders all clusters by name, and all load assignments by file name.
 pub(super) fn render(
     services: &Services,
     policies: &Policies,
@@ -386,11 +389,11 @@ pub(super) fn render(
     (clusters, endpoints)
 }
 
-/// How long a connection to a pod may be idle.
+/// Idle timeout of a connection to a pod.
 const IDLE_TIMEOUT: &str = "4s";
 
-/// `SERVICE|NAMESPACE|PORT|WORKLOAD|REPORTER`: the counters' name, which monitoring takes apart. Envoy
-/// ends a name at a dot, so a dot in a Deployment's name becomes `_`.
+/// The prefix of a cluster's statistics, `SERVICE|NAMESPACE|PORT|WORKLOAD|REPORTER`, which monitoring splits into
+/// labels. A dot ends the name in Envoy, so a dot in a Deployment's name becomes `_`.
 fn statistics_name(
     name: &ServiceName,
     service: &MeshService,
@@ -420,14 +423,14 @@ fn envoy_cluster(
             json!({ "http_protocol_options": {} })
         },
     });
-    // Idle connections are closed before servers commonly do it themselves (5 s), so that no request
-    // is under way on one that is just being closed. A DestinationRule may say otherwise.
+    // Close idle connections before servers do, commonly after 5 s, so that no request is sent on a connection that
+    // the server is closing. A DestinationRule can override this.
     let mut common = json!({ "idle_timeout": IDLE_TIMEOUT });
-    if let (Some(common), Some(Value::Object(asked))) = (
+    if let (Some(common), Some(Value::Object(given))) = (
         common.as_object_mut(),
         policy.remove("common_http_protocol_options"),
     ) {
-        common.extend(asked);
+        common.extend(given);
     }
     protocol["common_http_protocol_options"] = common;
     let mut cluster = json!({
@@ -437,7 +440,7 @@ fn envoy_cluster(
         "eds_cluster_config": { "eds_config": endpoints },
         "connect_timeout": "10s",
         "lb_policy": "LEAST_REQUEST",
-        // Endpoints are ready ones only; sending requests anywhere else is never right.
+        // All endpoints are ready. Never fall back to others.
         "common_lb_config": { "healthy_panic_threshold": { "value": 0 } },
         "ignore_health_on_host_removal": true,
         "circuit_breakers": circuit_breakers([NO_LIMIT; 4]),

@@ -1,4 +1,4 @@
-//! Which hosts each `Gateway` lets in.
+//! The hosts that each Istio `Gateway` admits.
 
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -9,20 +9,21 @@ use crate::{
     problem::{ObjectId, Problem, Report},
 };
 
-/// Value of the label `istio` on the pods of an ingress gateway, as Istio installs it.
+/// Values of the label `istio` on the pods of Istio's ingress gateways.
 const INGRESS_GATEWAYS: [&str; 2] = ["ingressgateway", "ingress"];
 
-/// A gateway's HTTP servers.
+/// The HTTP servers of a gateway.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(super) struct Entrance {
-    /// Port numbers clients of a real gateway would use.
+    /// The ports that clients of a real gateway would use.
     pub(super) ports: Vec<u16>,
-    /// Hosts let in, each with the namespace its `VirtualService` must be in (`None` for any).
+    /// The admitted hosts, each with the namespace that its `VirtualService` must be in (`None` for any).
     pub(super) hosts: Vec<(Option<String>, String)>,
 }
 
 impl Entrance {
-    /// The part of `host`, used in `namespace`, that is let in: the narrower of the two names.
+    /// The hosts admitted for a `VirtualService` in `namespace` that names `host`: the narrower of `host` and each
+    /// host of the gateway.
     pub(super) fn admit(&self, host: &str, namespace: &str) -> Vec<String> {
         let admitted = self
             .hosts
@@ -36,7 +37,7 @@ impl Entrance {
     }
 }
 
-/// The hosts that two names have in common: the narrower of the two, if it is a part of the other.
+/// The intersection of two host patterns: the narrower one if the other covers it.
 pub(super) fn narrower(allowed: &str, host: &str) -> Option<String> {
     if covers(allowed, host) {
         Some(host.to_owned())
@@ -45,7 +46,7 @@ pub(super) fn narrower(allowed: &str, host: &str) -> Option<String> {
     }
 }
 
-/// Whether every name `narrow` stands for is one `wide` stands for.
+/// True if every name that matches `narrow` also matches `wide`.
 fn covers(wide: &str, narrow: &str) -> bool {
     wide == "*"
         || wide == narrow
@@ -80,7 +81,7 @@ fn read_one(gateway: &Gateway, report: &mut Report) -> Entrance {
         report.unsupported(
             "spec.selector",
             format!(
-                "there is no gateway {other:?} here, only one ingress; its hosts are not served"
+                "gateway {other:?} does not exist here, only one ingress does; the hosts are not served"
             ),
         );
         return entrance;
@@ -91,24 +92,25 @@ fn read_one(gateway: &Gateway, report: &mut Report) -> Entrance {
         if !["HTTP", "HTTP2", "GRPC", "GRPC-WEB"].contains(&protocol.as_str()) {
             report.unsupported(
                 format!("{field}.port.protocol"),
-                format!("the ingress speaks plain HTTP, not {protocol:?}; the server is left out"),
+                format!("the ingress serves plain HTTP, not {protocol:?}; the server is ignored"),
             );
             continue;
         }
         if server.bind.is_some() {
             report.unsupported(
                 format!("{field}.bind"),
-                "the ingress has one address for all",
+                "the ingress has one address for all servers",
             );
         }
         if server.tls.is_some() {
-            report.unsupported(format!("{field}.tls"), "the ingress speaks plain HTTP");
+            report.unsupported(format!("{field}.tls"), "the ingress serves plain HTTP");
         }
         entrance.ports.extend(u16::try_from(server.port.number));
         for (index, host) in server.hosts.iter().enumerate() {
             let (namespace, host) = host.split_once('/').unwrap_or(("*", host));
             if !crate::compile::is_host(host) {
-                let message = format!("{host:?} is no host name; write a DNS name, * or *.domain");
+                let message =
+                    format!("{host:?} is not a host name; write a DNS name, * or *.domain");
                 report.invalid(format!("{field}.hosts[{index}]"), message);
                 continue;
             }

@@ -1,4 +1,4 @@
-//! Virtual hosts of the two listeners: which names lead to which routes.
+//! The virtual hosts of the two listeners.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -16,33 +16,33 @@ use crate::{
     problem::Problem,
 };
 
-/// Virtual hosts so far. Envoy refuses a configuration in which two claim the same domain, so
-/// whoever comes first has it.
+/// Collects virtual hosts. Envoy rejects a configuration in which two of them share a domain, so the first one keeps
+/// the domain.
 #[derive(Debug, Default)]
 struct Table {
     owners: BTreeMap<String, Owner>,
     hosts: Vec<Value>,
-    /// Owners so far.
+    /// Number of owners so far.
     count: usize,
 }
 
-/// Who has a domain.
+/// The owner of a domain.
 #[derive(Clone, Debug)]
 struct Owner {
     name: String,
-    /// Tells owners of the same name apart.
+    /// Distinguishes owners with the same name.
     number: usize,
 }
 
 impl Table {
-    /// An owner unlike any other.
+    /// Creates an owner that differs from all others.
     fn owner(&mut self, name: String) -> Owner {
         self.count += 1;
         let number = self.count;
         Owner { name, number }
     }
 
-    /// Add a virtual host for those of `domains` that are free. Returns who has the others.
+    /// Adds a virtual host for those of `domains` that are free. Returns the owners of the others.
     fn add(
         &mut self,
         host: &str,
@@ -72,7 +72,7 @@ impl Table {
         taken
     }
 
-    /// Add a virtual host that gives way to everybody who came before.
+    /// Adds a virtual host for those of `domains` that are still free.
     fn add_last(&mut self, host: &str, domains: Vec<String>, routes: Vec<Value>) {
         let owner = self.owner(host.to_owned());
         self.add(host, &owner, domains, routes);
@@ -84,19 +84,19 @@ impl Table {
 }
 
 impl<'a> Hosts<'a> {
-    /// Route configurations by name.
+    /// Renders the route configurations by name.
     pub(super) fn render(&self, problems: &mut BTreeSet<Problem>) -> BTreeMap<&'static str, Value> {
         let mut outbound = Table::default();
         let mesh = self.mesh_claims();
         self.add(&mut outbound, &mesh, true, problems);
         self.add_services(&mut outbound);
         outbound.add_last("unknown", vec!["*".into()], vec![unknown_host(
-            "no Service in this cluster is called %REQ(:AUTHORITY)%. Names are SERVICE.NAMESPACE, or \
-             SERVICE alone in namespace default; see: kubectl get services --all-namespaces\n",
+            "no Service in this cluster is named %REQ(:AUTHORITY)%. A name has the form SERVICE.NAMESPACE, or \
+             SERVICE in namespace default; see: kubectl get services --all-namespaces\n",
         )]);
         let mut configurations =
             BTreeMap::from([(OUTBOUND, outbound.into_configuration(OUTBOUND))]);
-        // Without a listener Envoy would never say that it took the file.
+        // Without a listener Envoy would never confirm the file.
         if self.settings.ingress.is_some() {
             configurations.insert(INGRESS, self.render_ingress(&mesh, problems));
         }
@@ -107,14 +107,14 @@ impl<'a> Hosts<'a> {
         let mut ingress = Table::default();
         let claims = self.ingress_claims(problems);
         self.add(&mut ingress, &claims, true, problems);
-        // What conflicts between pods was told already.
+        // Conflicts of routes between pods were already reported.
         self.add(&mut ingress, mesh, false, problems);
         self.add_services(&mut ingress);
         let everything_else = match &self.settings.ingress_default {
             Some(name) => self.default_routes(name, mesh, problems),
             None => vec![unknown_host(
-                "no Gateway with a route and no Service answers for %REQ(:AUTHORITY)%. Send the name of a \
-                 Service as Host header, or bind a VirtualService or an HTTPRoute to a Gateway\n",
+                "no Gateway with a route and no Service matches %REQ(:AUTHORITY)%. Send the name of a \
+                 Service in the Host header, or bind a VirtualService or an HTTPRoute to a Gateway\n",
             )],
         };
         ingress.add_last("default", vec!["*".into()], everything_else);
@@ -149,7 +149,7 @@ impl<'a> Hosts<'a> {
         }
     }
 
-    /// The routes of `claim` for a target with this port; `None` when the claim is not about it.
+    /// The routes of `claim` for a target with this port. `None` if the claim does not cover the port.
     fn routes(
         &self,
         claim: &Claim<'a>,
@@ -161,7 +161,7 @@ impl<'a> Hosts<'a> {
         (!routes.is_empty() || !claim.may_be_empty).then_some(routes)
     }
 
-    /// Services that nobody claims.
+    /// Adds the Services that no object claims.
     fn add_services(&self, table: &mut Table) {
         for name in self.services.keys() {
             for target in self.service_targets(name) {
@@ -172,7 +172,7 @@ impl<'a> Hosts<'a> {
         }
     }
 
-    /// What `name` answers with inside the mesh, for requests without a known host.
+    /// The routes of Service `name` between pods, for ingress requests to an unclaimed host.
     fn default_routes(
         &self,
         name: &ServiceName,
@@ -196,14 +196,14 @@ impl<'a> Hosts<'a> {
                 "match": { "prefix": "/" },
                 "direct_response": {
                     "status": 503,
-                    "body": { "inline_string": format!("Service {name}, which this ingress stands for, does not exist (yet)\n") },
+                    "body": { "inline_string": format!("Service {name}, the default backend of this ingress, does not exist (yet)\n") },
                 },
             })],
         }
     }
 }
 
-/// A route that says why nobody answers. 502, as Istio answers for hosts outside its registry.
+/// A route whose response explains why the host is unknown. Istio responds with 502 to hosts outside its registry.
 fn unknown_host(text: &str) -> Value {
     json!({
         "match": { "prefix": "/" },

@@ -1,4 +1,4 @@
-//! What virtual hosts are made from, and the Services that a host stands for.
+//! The inputs of virtual hosts, and the domains of a host.
 
 use std::collections::BTreeMap;
 
@@ -19,7 +19,7 @@ pub(super) struct Hosts<'a> {
     pub(super) settings: &'a Settings,
 }
 
-/// One set of domains of a host, and the port they stand for.
+/// Domains of a host, and the port of the Service that they address.
 #[derive(Clone, Debug)]
 pub(super) struct Target {
     pub(super) domains: Vec<String>,
@@ -27,8 +27,8 @@ pub(super) struct Target {
 }
 
 impl Hosts<'_> {
-    /// Domains that `host` of an object in `namespace` stands for: every port of a Service, or the name
-    /// itself with any port.
+    /// The domains of `host` in an object of `namespace`: one target per port if it is a Service, otherwise the name
+    /// with any port.
     pub(super) fn targets(&self, host: &str, namespace: &str) -> Vec<Target> {
         let name = ServiceName::parse(host, namespace);
         match name {
@@ -38,7 +38,7 @@ impl Hosts<'_> {
         }
     }
 
-    /// Domains of a host that is no name of a Service.
+    /// The domains of a host that is not the name of a Service.
     pub(super) fn literal_target(&self, host: &str) -> Vec<Target> {
         self.any_port(&[host.to_owned()])
     }
@@ -46,7 +46,7 @@ impl Hosts<'_> {
     fn any_port(&self, names: &[String]) -> Vec<Target> {
         let with_port = |name: &String| match name.strip_prefix('*') {
             Some("") => vec![],
-            // Envoy takes a wildcard at one end of a name only, so ports are listed.
+            // Envoy accepts a wildcard at only one end of a name, so list the ports.
             Some(_) => {
                 let ports = self.settings.ingress.map(|ingress| ingress.port());
                 [Some(80), ports.filter(|port| *port != 80)]
@@ -66,7 +66,7 @@ impl Hosts<'_> {
         }]
     }
 
-    /// For each port the names with it; the default port has them without a port, too.
+    /// One target per port, with the names that include the port. The default port also has the names without a port.
     pub(super) fn service_targets(&self, name: &ServiceName) -> Vec<Target> {
         let Some(service) = self.services.get(name) else {
             return Vec::new();

@@ -1,4 +1,4 @@
-//! From a [`Snapshot`] to the resources Envoy reads. Pure: no clock, no files, no network.
+//! Renders a [`Snapshot`] to Envoy's resources. Pure: no clock, no files, no network.
 
 mod attach;
 mod bootstrap;
@@ -35,15 +35,15 @@ pub(crate) use parents::CLASSES;
 pub use status::{ListenerState, Status};
 pub use verdict::Verdict;
 
-/// Route configuration of the outbound proxy; also its statistics prefix.
+/// Name of the forward proxy's route configuration and prefix of its statistics.
 pub const OUTBOUND: &str = "outbound";
-/// Route configuration of the ingress; also its statistics prefix.
+/// Name of the ingress's route configuration and prefix of its statistics.
 pub const INGRESS: &str = "ingress";
 
-/// What does not come from Kubernetes objects.
+/// The inputs that do not come from Kubernetes objects.
 #[derive(Clone, Debug)]
 pub struct Settings {
-    /// Where the resource files are.
+    /// Folder of the resource files.
     pub folder: PathBuf,
     /// Address of the proxy for pods.
     pub proxy: SocketAddr,
@@ -51,7 +51,7 @@ pub struct Settings {
     pub admin: SocketAddr,
     /// Address of the ingress; `None` for no ingress.
     pub ingress: Option<SocketAddr>,
-    /// Service that answers at the ingress for every host nobody else claims.
+    /// The Service that gets the ingress requests for unclaimed hosts.
     pub ingress_default: Option<ServiceName>,
 }
 
@@ -66,20 +66,20 @@ pub struct Resources {
     pub routes: BTreeMap<&'static str, Value>,
 }
 
-/// A rendering and what was learnt on the way.
+/// The output of [`render`].
 #[derive(Clone, Debug)]
 pub struct Rendered {
-    /// What Envoy is to read.
+    /// Envoy's resources.
     pub resources: Resources,
-    /// What is wrong with which objects.
+    /// The problems of all objects.
     pub problems: BTreeSet<Problem>,
-    /// The version used of each object with routes, by uid.
+    /// The version of each route object that is in use, by uid.
     pub used: BTreeMap<String, RouteObject>,
-    /// What the Gateway API's objects are to be told about themselves.
+    /// The statuses of Gateway API objects.
     pub statuses: BTreeMap<ObjectId, Status>,
 }
 
-/// Render `snapshot`.
+/// Renders `snapshot`.
 pub fn render(snapshot: &Snapshot, settings: &Settings) -> Rendered {
     let services = model::services(snapshot);
     let mut problems = BTreeSet::new();
@@ -147,7 +147,7 @@ pub fn render(snapshot: &Snapshot, settings: &Settings) -> Rendered {
     }
 }
 
-/// How objects of type `K` are checked.
+/// Compiles objects of type `K`.
 struct Compiler<'a, K, C> {
     snapshot: &'a Snapshot,
     check: fn(&K) -> (Option<C>, Vec<Problem>),
@@ -156,7 +156,8 @@ struct Compiler<'a, K, C> {
 }
 
 impl<K: kube::Resource<DynamicType = ()>, C> Compiler<'_, K, C> {
-    /// The newest version of each object that is neither wrong nor refused; oldest object first.
+    /// Compiles the newest version of each object that is neither invalid nor rejected by Envoy. The oldest object
+    /// comes first.
     fn compile(
         &self,
         objects: &[Arc<K>],
@@ -171,9 +172,9 @@ impl<K: kube::Resource<DynamicType = ()>, C> Compiler<'_, K, C> {
             let id = ObjectId::of(&**object);
             let (mut newest, found) = (self.check)(object);
             problems.extend(found);
-            if let Some(words) = memory.rejected.get(&id) {
+            if let Some(reason) = memory.rejected.get(&id) {
                 let mut report = Report::new(id.clone());
-                let message = format!("Envoy refused it: {words}");
+                let message = format!("Envoy rejected the object: {reason}");
                 report.note(Reason::Rejected, "spec", message);
                 problems.extend(report.into_problems());
                 newest = None;
@@ -194,7 +195,7 @@ impl<K: kube::Resource<DynamicType = ()>, C> Compiler<'_, K, C> {
     }
 }
 
-/// Sorts the oldest object first; the name decides between twins.
+/// Sort key for the oldest object first. Objects of the same age are sorted by name.
 fn age_key<K: kube::Resource>(object: &K) -> (Option<jiff::Timestamp>, String, String) {
     (
         object.creation_timestamp().map(|time| time.0),
@@ -208,14 +209,14 @@ fn report_services(services: &[Arc<Service>], problems: &mut BTreeSet<Problem>) 
         let kind = service.spec.as_ref().and_then(|spec| spec.type_.as_deref());
         if kind == Some("ExternalName") {
             let mut report = Report::new(ObjectId::of(&**service));
-            let message = "this mesh reaches pods only; call the external name directly";
+            let message = "this mesh reaches only pods; call the external name directly";
             report.unsupported("spec.externalName", message);
             problems.extend(report.into_problems());
         }
     }
 }
 
-/// A file's content: the resources with their type, as Envoy's `DiscoveryResponse`.
+/// The content of a file: Envoy's `DiscoveryResponse` with `resources` and their type.
 pub(crate) fn discovery_response(
     version: &str,
     type_name: &str,

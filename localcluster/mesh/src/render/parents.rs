@@ -1,4 +1,4 @@
-//! `Gateway`s of the Gateway API: which of them are served here, and which routes their listeners take.
+//! The Gateway API's `Gateway`s that this mesh serves, and the routes that their listeners accept.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -21,21 +21,21 @@ use crate::{
     problem::{ObjectId, Problem, Reason, Report},
 };
 
-/// Classes that exist wherever Istio does.
+/// The GatewayClasses that Istio installs.
 pub(crate) const CLASSES: [Class; 2] = [
     Class {
         name: "istio",
         controller: GATEWAY_CONTROLLER,
-        description: "Ways in from outside, served by the ingress",
+        description: "Gateways for traffic from outside, served by the ingress",
     },
     Class {
         name: "istio-waypoint",
         controller: MESH_CONTROLLER,
-        description: "Waypoints, all of them the one proxy of the mesh",
+        description: "Waypoints, all served by the one proxy of the mesh",
     },
 ];
 
-/// A class, as it is made when it is missing.
+/// A GatewayClass that is created if it is missing.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Class {
     pub(crate) name: &'static str,
@@ -43,16 +43,16 @@ pub(crate) struct Class {
     pub(crate) description: &'static str,
 }
 
-/// What a `Gateway` is here.
+/// The purpose of a `Gateway`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Role {
-    /// A way in from outside.
+    /// Traffic from outside.
     Ingress,
-    /// The proxy between pods. There is one for all of them, so it opens nothing.
+    /// Traffic between pods. One proxy serves all of them, so no listener is opened.
     Waypoint,
 }
 
-/// The role of the gateways of class `name`; `None` when another controller sees to them.
+/// The role of gateways of class `name`. `None` if another controller handles the class.
 pub(super) fn role(name: &str, classes: &[Arc<GatewayClass>]) -> Option<Role> {
     let class = classes.iter().find(|class| class.name_any() == name);
     let built_in = CLASSES.iter().find(|class| class.name == name);
@@ -66,7 +66,7 @@ pub(super) fn role(name: &str, classes: &[Arc<GatewayClass>]) -> Option<Role> {
     }
 }
 
-/// A `Gateway` that is served here.
+/// A `Gateway` that this mesh serves.
 #[derive(Clone, Debug)]
 pub(super) struct Parent<'a> {
     pub(super) object: &'a Gateway,
@@ -78,14 +78,14 @@ pub(super) struct Parent<'a> {
 #[derive(Clone, Debug)]
 pub(super) struct Entry<'a> {
     pub(super) listener: &'a Listener,
-    /// Kinds of routes it takes.
+    /// The kinds of routes that it accepts.
     pub(super) kinds: Vec<RouteGroupKind>,
-    /// What is wrong with it.
+    /// The condition that reports its fault, if it has one.
     pub(super) fault: Option<Verdict>,
 }
 
 impl Entry<'_> {
-    /// Whether `HTTPRoute`s of namespace `from` may attach to a listener of `gateway`.
+    /// True if `HTTPRoute`s of namespace `from` may attach to this listener of `gateway`.
     pub(super) fn allows(
         &self,
         from: &str,
@@ -111,7 +111,7 @@ impl Entry<'_> {
     }
 }
 
-/// All that are served here, by `namespace/name`.
+/// All `Gateway`s that this mesh serves, by `namespace/name`.
 pub(super) fn read<'a>(
     snapshot: &'a Snapshot,
     problems: &mut BTreeSet<Problem>,
@@ -132,11 +132,11 @@ pub(super) fn read<'a>(
                 .all(|other| other.name_any() != *class) =>
             {
                 let message = format!(
-                    "there is no GatewayClass {class}; use istio, or istio-waypoint between pods"
+                    "GatewayClass {class} does not exist; use istio for ingress, istio-waypoint between pods"
                 );
                 report.note(Reason::Unresolved, "spec.gatewayClassName", message);
             }
-            // Another controller's.
+            // Another controller handles the class.
             None => {}
         }
         problems.extend(report.into_problems());
@@ -150,22 +150,22 @@ fn read_one<'a>(object: &'a Gateway, role: Role, report: &mut Report) -> Parent<
         (
             "spec.addresses",
             !spec.addresses.is_empty(),
-            "the ingress has one address for all, given when the mesh is started",
+            "the ingress has one address for all Gateways, set when the mesh starts",
         ),
         (
             "spec.infrastructure",
             spec.infrastructure.is_some(),
-            "nothing is made for a Gateway here; one proxy serves all of them",
+            "no infrastructure is created for a Gateway here; one proxy serves all of them",
         ),
         (
             "spec.allowedListeners",
             spec.allowed_listeners.is_some(),
-            "ListenerSets are not read; write the listeners here",
+            "ListenerSets are not read; list the listeners in the Gateway",
         ),
         (
             "spec.tls",
             spec.tls.is_some(),
-            "everything is plain HTTP here",
+            "all traffic is plain HTTP here",
         ),
     ] {
         if given {
@@ -204,15 +204,15 @@ fn read_listener<'a>(
     if listener.protocol != expected {
         let protocol = &listener.protocol;
         let message = match role {
-            Role::Ingress => format!("the ingress speaks HTTP, not {protocol}"),
-            Role::Waypoint => format!("a waypoint has the protocol HBONE, not {protocol}"),
+            Role::Ingress => format!("the ingress serves HTTP, not {protocol}"),
+            Role::Waypoint => format!("the protocol of a waypoint is HBONE, not {protocol}"),
         };
         report.unsupported(format!("{field}.protocol"), &message);
         entry.fault = Some(Verdict::no("Accepted", "UnsupportedProtocol", message));
         return entry;
     }
     if listener.tls.is_some() {
-        report.unsupported(format!("{field}.tls"), "the ingress speaks plain HTTP");
+        report.unsupported(format!("{field}.tls"), "the ingress serves plain HTTP");
     }
     let allowed = &listener.allowed_routes;
     if let Err(error) = Selector::try_from(allowed.namespaces.selector.clone().unwrap_or_default())
@@ -231,7 +231,7 @@ fn read_listener<'a>(
         });
     }
     if let Some(other) = allowed.kinds.iter().find(|kind| !is_http_route(kind)) {
-        let message = format!("{} is not possible here; routes are HTTPRoutes", other.kind);
+        let message = format!("{} is not supported here; use HTTPRoute", other.kind);
         report.unsupported(format!("{field}.allowedRoutes.kinds"), &message);
         entry.fault = Some(Verdict::no("ResolvedRefs", "InvalidRouteKinds", message));
     }

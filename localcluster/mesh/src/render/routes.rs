@@ -1,4 +1,4 @@
-//! Routes of one virtual host.
+//! The routes of a virtual host.
 
 use std::collections::BTreeSet;
 
@@ -12,15 +12,15 @@ use crate::{
     problem::{Problem, Reason, Report},
 };
 
-/// Safe methods (RFC 9110 section 9.2.1): repeating such a request does no harm.
+/// Safe methods (RFC 9110 section 9.2.1), whose requests can be repeated without harm.
 const SAFE_METHODS: &str = "GET|HEAD|OPTIONS|TRACE";
 
-/// For whom routes are rendered.
+/// The requests that routes are rendered for.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Scope {
-    /// `mesh`, or the gateways (`namespace/name`) that let the host in.
+    /// `mesh`, or the gateways (`namespace/name`) that admit the host.
     pub(super) gateways: Vec<String>,
-    /// Ports the request may have been sent to.
+    /// Ports that the request may have been sent to.
     pub(super) ports: Vec<u16>,
 }
 
@@ -32,8 +32,11 @@ pub(super) struct Resolver<'a> {
 }
 
 impl Resolver<'_> {
-    /// Name of the cluster for `destination`; a name without a cluster, and why, when there is none.
-    /// `ports`: those the request may have been sent to.
+    /// Returns the name of the cluster for `destination`. `ports` are the ports that the request may have been sent
+    /// to.
+    ///
+    /// # Errors
+    /// The destination does not resolve. The error is a name that belongs to no cluster, and the reason.
     pub(super) fn resolve(
         &self,
         destination: &Destination,
@@ -43,19 +46,19 @@ impl Resolver<'_> {
         let host = &destination.host;
         let Some(name) = ServiceName::parse(host, namespace) else {
             let why =
-                format!("{host} is no Service of this cluster, and other hosts are not reachable");
+                format!("{host} is not a Service of this cluster; other hosts are not reachable");
             return Err((format!("outbound|0||{host}"), why));
         };
-        let asked = destination
+        let number = destination
             .port
             .as_ref()
             .and_then(|port| u16::try_from(port.number).ok());
-        let nowhere = |why| Err((cluster_name(&name, asked.unwrap_or(0), None), why));
+        let unresolved = |why| Err((cluster_name(&name, number.unwrap_or(0), None), why));
         let Some(service) = self.services.get(&name) else {
-            return nowhere(format!("there is no Service {name}"));
+            return unresolved(format!("Service {name} does not exist"));
         };
-        let port = match (asked, &service.ports[..]) {
-            (Some(asked), _) => service.port(asked),
+        let port = match (number, &service.ports[..]) {
+            (Some(number), _) => service.port(number),
             (None, [only]) => Some(only),
             (None, _) => ports.iter().find_map(|port| service.port(*port)),
         };
@@ -66,16 +69,16 @@ impl Resolver<'_> {
                 .map(|port| port.number.to_string())
                 .collect();
             let ports = ports.join(", ");
-            return nowhere(match asked {
-                Some(asked) => format!("Service {name} has no port {asked}; it has {ports}"),
+            return unresolved(match number {
+                Some(number) => format!("Service {name} has no port {number}; it has {ports}"),
                 None => format!("Service {name} has several ports ({ports}); name one of them"),
             });
         };
         if let Some(subset) = &destination.subset
             && !self.policies.has_subset(&name, subset)
         {
-            return nowhere(format!(
-                "no DestinationRule of {name} has a subset {subset:?}"
+            return unresolved(format!(
+                "no DestinationRule for {name} has a subset {subset:?}"
             ));
         }
         Ok(cluster_name(
@@ -86,7 +89,7 @@ impl Resolver<'_> {
     }
 }
 
-/// Routes that send everything to `cluster`, for a Service without a `VirtualService`.
+/// Routes that send all requests to `cluster`, for a Service that no object routes.
 pub(super) fn plain(cluster: &str) -> Vec<Value> {
     let route = json!({
         "match": { "prefix": "/" },
@@ -95,7 +98,7 @@ pub(super) fn plain(cluster: &str) -> Vec<Value> {
     with_default_retries(&route, None)
 }
 
-/// Those of `routes` that apply in `scope`.
+/// Renders those of `routes` that apply in `scope`.
 pub(super) fn render(
     routes: &[Route],
     scope: &Scope,
@@ -107,7 +110,7 @@ pub(super) fn render(
         let mut report = Report::new(route.object.clone());
         let (action, forward) = match &route.action {
             Action::Redirect(to) => (("redirect", to.clone()), None),
-            Action::Answer(answer) => (("direct_response", answer.clone()), None),
+            Action::Respond(response) => (("direct_response", response.clone()), None),
             Action::Forward(forward) => {
                 let namespace = &route.object.namespace;
                 let envoy = route_action(forward, namespace, scope, resolver, &mut report);
@@ -154,8 +157,8 @@ fn envoy_route(route: &Route, condition: &Match, (kind, action): &(&str, Value))
     envoy.into()
 }
 
-/// Give a route the default retries: one route for safe methods, then one for the others, because
-/// Envoy cannot choose a retry condition by method inside one route.
+/// Adds the default retries to a route. Envoy cannot choose a retry condition by method within one route, so this
+/// returns one route for safe methods, followed by one for all others.
 fn with_default_retries(route: &Value, per_try_timeout: Option<&str>) -> Vec<Value> {
     let mut safe = route.clone();
     let method =
@@ -188,7 +191,7 @@ fn route_action(
 ) -> Value {
     let mut cluster = |destination: &Destination, refused: Option<&Refusal>, field: &str| {
         if refused.is_some() {
-            // It was told when the object was checked.
+            // This was reported when the object was compiled.
             return Err(format!("refused|0||{}", destination.host));
         }
         resolver
@@ -209,8 +212,8 @@ fn route_action(
             let clusters: Vec<Value> = several
                 .iter()
                 .map(|share| {
-                    // A missing one keeps its share, which Envoy answers with an error: sending
-                    // it elsewhere would hide the mistake.
+                    // A missing destination keeps its weight, and Envoy responds to those requests with an error.
+                    // Sending them elsewhere would hide the mistake.
                     let name = cluster(&share.destination, share.refused.as_ref(), &share.field);
                     weighted(share, &name.unwrap_or_else(|missing| missing))
                 })

@@ -1,4 +1,4 @@
-//! The status of the Gateway API's objects, as Istio writes it.
+//! The status of Gateway API objects, as Istio writes it.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -17,16 +17,16 @@ use crate::{
     problem::{ObjectId, Problem, Reason},
 };
 
-/// The status an object should have.
+/// The status of an object.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Status {
-    /// Of an `HTTPRoute`: one entry for each parent that is served here.
+    /// Of an `HTTPRoute`: one entry per parent that this mesh serves.
     Route(Vec<(ParentReference, Vec<Verdict>)>),
     /// Of a `Gateway`.
     Gateway {
         /// IP address.
         address: Option<String>,
-        /// Its own conditions.
+        /// Its conditions.
         conditions: Vec<Verdict>,
         /// Its listeners.
         listeners: Vec<ListenerState>,
@@ -40,29 +40,29 @@ pub enum Status {
 pub struct ListenerState {
     /// Its name.
     pub name: String,
-    /// Kinds of routes it takes.
+    /// The kinds of routes that it accepts.
     pub kinds: Vec<RouteGroupKind>,
-    /// How many it has.
+    /// Number of attached routes.
     pub attached: usize,
     /// Its conditions.
     pub conditions: Vec<Verdict>,
 }
 
-/// What the statuses are made from.
+/// The inputs of the statuses.
 pub(super) struct Sources<'a> {
     pub(super) snapshot: &'a Snapshot,
     pub(super) settings: &'a Settings,
-    /// Versions in force.
+    /// The versions in effect.
     pub(super) compiled: &'a [HttpRoutes],
     pub(super) attached: &'a Attached,
     pub(super) lookup: Lookup<'a>,
     pub(super) resolver: Resolver<'a>,
-    /// Everything that is wrong.
+    /// All problems found so far.
     pub(super) problems: &'a BTreeSet<Problem>,
 }
 
 impl Sources<'_> {
-    /// Every object that this mesh answers for, and its status.
+    /// The status of every object that this mesh handles.
     pub(super) fn statuses(&self) -> BTreeMap<ObjectId, Status> {
         let routes = self.snapshot.http_routes.iter();
         let routes = routes.map(|route| (ObjectId::of(&**route), self.route(route)));
@@ -92,7 +92,7 @@ impl Sources<'_> {
             }
             let verdicts = match used {
                 Some(routes) => vec![self.accepted(&id, index), self.references(routes)],
-                None => vec![self.refused(&id)],
+                None => vec![self.not_accepted(&id)],
             };
             parents.push((parent.clone(), verdicts));
         }
@@ -113,14 +113,14 @@ impl Sources<'_> {
         })
     }
 
-    /// Why the newest version is not in force.
-    fn refused(&self, id: &ObjectId) -> Verdict {
+    /// The reason why the newest version is not in effect.
+    fn not_accepted(&self, id: &ObjectId) -> Verdict {
         let wrong = |problem: &&Problem| {
             problem.object == *id && matches!(problem.reason, Reason::Invalid | Reason::Rejected)
         };
         let message = match self.problems.iter().find(wrong) {
             Some(problem) => format!("{}: {}", problem.field, problem.message),
-            None => "the route cannot be read".into(),
+            None => "the route cannot be parsed".into(),
         };
         Verdict::no("Accepted", "UnsupportedValue", message)
     }
@@ -176,20 +176,18 @@ impl Sources<'_> {
         let programmed = match (address, parent.role) {
             _ if bad == all => Verdict::no("Programmed", "Invalid", "no listener is valid"),
             (None, _) => {
-                let message = "this mesh was started without an ingress";
+                let message = "the mesh was started without an ingress";
                 Verdict::no("Programmed", "AddressNotAssigned", message)
             }
             (Some(address), Role::Ingress) => Verdict::yes(
                 "Programmed",
                 "Programmed",
-                format!(
-                    "Resource programmed; http://{address}/ stands for the ports of all listeners"
-                ),
+                format!("Resource programmed; http://{address}/ serves the ports of all listeners"),
             ),
             (Some(_), Role::Waypoint) => Verdict::yes(
                 "Programmed",
                 "Programmed",
-                "Resource programmed; the one proxy of the mesh is the waypoint",
+                "Resource programmed; the proxy of the mesh serves as the waypoint",
             ),
         };
         let listeners = parent.listeners.iter();

@@ -1,4 +1,4 @@
-//! One condition of an object of the Gateway API.
+//! A condition of a Gateway API object.
 
 /// A condition without its times.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -7,9 +7,9 @@ pub struct Verdict {
     pub kind: &'static str,
     /// `True`, `False` or `Unknown`.
     pub status: &'static str,
-    /// In one word.
+    /// One word in CamelCase.
     pub reason: &'static str,
-    /// For people.
+    /// Message for people.
     pub message: String,
 }
 

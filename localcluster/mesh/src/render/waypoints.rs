@@ -1,8 +1,7 @@
-//! Services whose requests go through a waypoint.
+//! Services with a waypoint.
 //!
-//! There is one proxy, so it makes no difference to the way a request takes. It makes one to who
-//! tells about it: in an ambient mesh requests are counted by the waypoint, and those to a Service without
-//! one are not counted as HTTP at all.
+//! The waypoint does not change the path of a request, because there is only one proxy. It changes the metrics: in
+//! an ambient mesh the waypoint counts the requests, and requests to a Service without one are not counted as HTTP.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -15,14 +14,14 @@ use crate::{
     problem::{ObjectId, Problem, Reason, Report},
 };
 
-/// Label of a Service, or else of its namespace: the name of the waypoint, or `none`.
+/// Label of a Service or its namespace: the name of the waypoint, or `none`. The Service takes precedence.
 const USE: &str = "istio.io/use-waypoint";
-/// Label beside [`USE`]: the waypoint's namespace.
+/// Companion label of [`USE`]: the namespace of the waypoint.
 const USE_NAMESPACE: &str = "istio.io/use-waypoint-namespace";
 /// Label of a waypoint: `service` (the default), `workload`, `all` or `none`.
 const FOR: &str = "istio.io/waypoint-for";
 
-/// Services that have a waypoint. A label that names none is told.
+/// The Services that have a waypoint. Reports labels that name a missing one.
 pub(super) fn users(
     snapshot: &Snapshot,
     parents: &BTreeMap<String, Parent<'_>>,
@@ -39,12 +38,12 @@ pub(super) fn users(
             namespace: service.namespace().unwrap_or_default(),
             name: service.name_any(),
         };
-        let used = match asked::<Service>(service, &name.namespace) {
-            Some(asked) => asked.look(parents, problems),
+        let used = match selected::<Service>(service, &name.namespace) {
+            Some(selected) => selected.resolve(parents, problems),
             None => namespaces
                 .get(&name.namespace)
-                .and_then(|namespace| asked(*namespace, &name.namespace))
-                .is_some_and(|asked| asked.look(parents, problems)),
+                .and_then(|namespace| selected(*namespace, &name.namespace))
+                .is_some_and(|selected| selected.resolve(parents, problems)),
         };
         if used {
             users.insert(name);
@@ -53,27 +52,28 @@ pub(super) fn users(
     users
 }
 
-/// What a label asks for.
-struct Asked {
+/// The waypoint that an object selects by its labels.
+struct Selected {
     object: ObjectId,
-    /// `namespace/name` of the waypoint; `None` for none at all.
+    /// `namespace/name` of the waypoint. `None` if the label is `none`.
     waypoint: Option<String>,
 }
 
-fn asked<K: Resource<DynamicType = ()>>(object: &K, namespace: &str) -> Option<Asked> {
+fn selected<K: Resource<DynamicType = ()>>(object: &K, namespace: &str) -> Option<Selected> {
     let name = object.labels().get(USE)?;
     let namespace = object
         .labels()
         .get(USE_NAMESPACE)
         .map_or(namespace, String::as_str);
-    Some(Asked {
+    Some(Selected {
         object: ObjectId::of(object),
         waypoint: (name != "none").then(|| format!("{namespace}/{name}")),
     })
 }
 
-impl Asked {
-    fn look(
+impl Selected {
+    /// True if the waypoint exists and handles Services. Reports a missing one.
+    fn resolve(
         self,
         parents: &BTreeMap<String, Parent<'_>>,
         problems: &mut BTreeSet<Problem>,
@@ -87,7 +87,7 @@ impl Asked {
             .map(|parent| parent.object);
         let Some(waypoint) = waypoint else {
             let mut report = Report::new(self.object);
-            let message = format!("there is no Gateway {name} of class istio-waypoint");
+            let message = format!("Gateway {name} of class istio-waypoint does not exist");
             report.note(
                 Reason::Unresolved,
                 format!("metadata.labels[{USE}]"),

@@ -1,6 +1,6 @@
-//! A mesh with a real Envoy on an in-process API server, and tiny HTTP servers as its pods.
+//! A mesh with a real Envoy on an in-process API server, with small HTTP servers as pods.
 
-// Monitoring's tests use it too, and each needs a part of it.
+// Shared with the tests of monitoring; each test uses only a part of it.
 #![allow(dead_code)]
 
 use std::{
@@ -35,7 +35,7 @@ use tempfile::TempDir;
 use tokio::{net::TcpListener, sync::watch, task::JoinHandle, time::timeout};
 use tokio_util::sync::CancellationToken;
 
-/// Long enough for a slow machine; whoever waits goes on as soon as it can.
+/// The longest wait for any condition. Long enough for a slow machine.
 pub(crate) const DEADLINE: Duration = Duration::from_secs(30);
 
 /// A running mesh.
@@ -50,7 +50,7 @@ pub(crate) struct Cluster {
     mesh: JoinHandle<Result<(), localcluster_mesh::Error>>,
 }
 
-/// Envoy as `ENVOY` names it, or from the `PATH`.
+/// The Envoy in `ENVOY`, or else on the `PATH`.
 pub(crate) fn envoy() -> PathBuf {
     std::env::var_os("ENVOY")
         .unwrap_or_else(|| "envoy".into())
@@ -66,7 +66,7 @@ pub(crate) async fn free_address() -> SocketAddr {
 }
 
 impl Cluster {
-    /// Start with `objects` present.
+    /// Starts a mesh in a cluster with `objects`.
     pub(crate) async fn start(objects: &[Value]) -> Self {
         let client = ApiServer::open(localcluster_apiserver::Config::default())
             .await
@@ -115,7 +115,7 @@ impl Cluster {
         cluster
     }
 
-    /// Wait until Envoy is live, or no longer is; a mesh that failed says why.
+    /// Waits until Envoy is live, or no longer live. Panics with the error if the mesh fails.
     pub(crate) async fn wait_until_ready(&mut self, ready: bool) {
         let waiting = async {
             tokio::select! {
@@ -125,14 +125,14 @@ impl Cluster {
         };
         timeout(DEADLINE, waiting)
             .await
-            .expect("Envoy is ready in time");
+            .expect("timed out waiting for the readiness of Envoy to change");
     }
 
     pub(crate) async fn create(&self, object: Value) {
         create(&self.client, &object).await;
     }
 
-    /// Merge `patch` into an object.
+    /// Merges `patch` into an object.
     pub(crate) async fn patch(&self, api_version: &str, kind: &str, name: &str, patch: Value) {
         let api = api(&self.client, api_version, kind, Some("default"));
         api.patch(name, &PatchParams::default(), &Patch::Merge(patch))
@@ -140,7 +140,7 @@ impl Cluster {
             .unwrap();
     }
 
-    /// Set the weights of the first route of VirtualService `app`.
+    /// Sets the weights of VirtualService `app`.
     pub(crate) async fn set_weights(&self, primary: u32, canary: u32) {
         let http = json!([{ "route": destinations(primary, canary) }]);
         self.patch(
@@ -163,7 +163,7 @@ impl Cluster {
         wait_for_event(&self.client, object, reason, text).await;
     }
 
-    /// Stop the mesh as a shutdown does.
+    /// Shuts the mesh down.
     pub(crate) async fn stop(mut self) {
         self.shutdown.cancel();
         timeout(DEADLINE, &mut self.mesh)
@@ -198,7 +198,7 @@ pub(crate) async fn create(client: &Client, object: &Value) {
     api.create(&PostParams::default(), &object).await.unwrap();
 }
 
-/// Wait for an Event on `object` whose message contains `text`.
+/// Waits for an Event on `object` whose message contains `text`.
 pub(crate) async fn wait_for_event(client: &Client, object: &str, reason: &str, text: &str) {
     let api: Api<Event> = Api::namespaced(client.clone(), "default");
     eventually(
@@ -218,19 +218,19 @@ pub(crate) async fn wait_for_event(client: &Client, object: &str, reason: &str, 
     .await;
 }
 
-/// Try `condition` until it holds.
+/// Waits until `condition` is true.
 pub(crate) async fn eventually<F: Future<Output = bool>>(
     what: &str,
     mut condition: impl FnMut() -> F,
 ) {
     let deadline = Instant::now() + DEADLINE;
     while !condition().await {
-        assert!(Instant::now() < deadline, "waited in vain for {what}");
+        assert!(Instant::now() < deadline, "timed out waiting for {what}");
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
 }
 
-/// A pod: an HTTP server that answers with its own name, and whose requests are counted.
+/// A pod: an HTTP server that responds with its name and counts its requests.
 pub(crate) struct Backend {
     pub(crate) name: &'static str,
     pub(crate) address: SocketAddr,
@@ -276,13 +276,13 @@ impl Backend {
         self.requests.load(Ordering::SeqCst)
     }
 
-    /// Stop as a process does at SIGTERM: no new connections, idle ones closed, requests answered.
+    /// Stops as a server does on SIGTERM: it accepts no new connections, closes idle ones and completes requests.
     pub(crate) async fn stop(self) {
         self.stop.cancel();
         timeout(DEADLINE, self.server).await.unwrap().unwrap();
     }
 
-    /// EndpointSlice of `service` with this pod alone.
+    /// An EndpointSlice of `service` with only this pod.
     pub(crate) fn slice(&self, service: &str) -> Value {
         json!({
             "apiVersion": "discovery.k8s.io/v1",
@@ -302,7 +302,7 @@ impl Backend {
         })
     }
 
-    /// The pod, of Deployment `deployment`.
+    /// The Pod, owned by Deployment `deployment`.
     pub(crate) fn pod(&self, deployment: &str) -> Value {
         json!({
             "apiVersion": "v1",
@@ -324,8 +324,8 @@ impl Backend {
     }
 }
 
-/// `/status/N` answers N, `/flaky` 503 two times of three, `/slow` never; everything else the name, and
-/// what the request looked like.
+/// Responds to `/status/N` with status N, to `/flaky` with 503 in two of three cases, to `/slow` never, and to everything
+/// else with the name of the backend and the received request.
 async fn answer(State(answers): State<Answers>, request: Request) -> Response {
     let count = answers.requests.fetch_add(1, Ordering::SeqCst) + 1;
     let path = request.uri().path().to_owned();
@@ -376,7 +376,7 @@ pub(crate) fn destinations(primary: u32, canary: u32) -> Value {
     ])
 }
 
-/// The objects of a canary release: three Services, two pods.
+/// The objects of a canary release: three Services and two pods.
 pub(crate) fn canary_objects(primary: &Backend, canary: &Backend) -> Vec<Value> {
     vec![
         service("app"),
@@ -390,7 +390,7 @@ pub(crate) fn canary_objects(primary: &Backend, canary: &Backend) -> Vec<Value> 
     ]
 }
 
-/// A primary and a canary.
+/// Starts a primary and a canary.
 pub(crate) async fn pair() -> (Backend, Backend) {
     (
         Backend::start("primary").await,

@@ -1,6 +1,6 @@
-//! A mesh with gateways and an `HTTPRoute`, and what the route says about itself.
+//! A mesh with gateways and an `HTTPRoute`, and access to the status of the route.
 
-// Each test needs a part of it.
+// Each test uses only a part of it.
 #![allow(dead_code)]
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
@@ -15,7 +15,7 @@ use super::cluster::{Backend, Cluster, canary_objects, eventually, pair};
 
 pub(crate) const API: &str = "gateway.networking.k8s.io/v1";
 
-/// Gateways as the profile for ambient meshes has them: one way in from outside, one waypoint.
+/// The gateways of the `ambient` profile: an ingress and a waypoint.
 pub(crate) fn gateways() -> Vec<Value> {
     let gateway = |name: &str, class: &str, listener: Value| {
         json!({
@@ -39,7 +39,7 @@ pub(crate) fn backends(primary: u32, canary: u32) -> Value {
     ])
 }
 
-/// The HTTPRoute that a canary release makes, for requests between pods and from outside.
+/// The HTTPRoute of a canary release, for requests between pods and from outside.
 pub(crate) fn http_route(rules: Value) -> Value {
     json!({
         "apiVersion": API, "kind": "HTTPRoute",
@@ -54,7 +54,7 @@ pub(crate) fn http_route(rules: Value) -> Value {
     })
 }
 
-/// The canary's objects with gateways and one route.
+/// Starts a mesh with the objects of a canary release, gateways and one route.
 pub(crate) async fn start(rules: Value) -> (Cluster, Backend, Backend) {
     let (primary, canary) = pair().await;
     let mut objects = canary_objects(&primary, &canary);
@@ -73,7 +73,7 @@ impl Cluster {
         Api::namespaced(self.client.clone(), "default")
     }
 
-    /// Change the spec of route `app`; returns its generation.
+    /// Changes the spec of route `app`. Returns the new generation.
     pub(crate) async fn set_route(&self, spec: Value) -> i64 {
         let patch = Patch::Merge(json!({ "spec": spec }));
         let (routes, parameters) = (self.routes(), PatchParams::default());
@@ -81,7 +81,7 @@ impl Cluster {
         patched.metadata.generation.unwrap()
     }
 
-    /// The present generation of route `app` and what its parents say.
+    /// The current generation of route `app` and the status of its parents.
     pub(crate) async fn parents(&self) -> (i64, Vec<RouteParentStatus>) {
         let route = self.routes().get("app").await.unwrap();
         let parents = route
@@ -91,10 +91,10 @@ impl Cluster {
         (route.metadata.generation.unwrap(), parents)
     }
 
-    /// Wait until the present generation of route `app` is answered by all of its parents with these
-    /// statuses and reasons of `Accepted` and `ResolvedRefs`.
-    pub(crate) async fn wait_for_answer(&self, expected: &[[&str; 4]]) {
-        eventually(&format!("{expected:?}"), || async {
+    /// Waits until each parent of the current generation of route `app` has these statuses and reasons of `Accepted`
+    /// and `ResolvedRefs`.
+    pub(crate) async fn wait_for_status(&self, expected: &[[&str; 4]]) {
+        eventually(&format!("the status {expected:?}"), || async {
             let (generation, parents) = self.parents().await;
             parents.len() == expected.len()
                 && parents.iter().zip(expected).all(|(parent, expected)| {
@@ -107,7 +107,7 @@ impl Cluster {
     }
 }
 
-/// Status and reason of a condition about this generation.
+/// Status and reason of a condition, if it is about this generation.
 pub(crate) fn condition<'a>(
     conditions: &'a [Condition],
     kind: &str,
@@ -119,4 +119,4 @@ pub(crate) fn condition<'a>(
         .map_or(("", ""), |one| (&one.status, &one.reason))
 }
 
-pub(crate) const FINE: [&str; 4] = ["True", "Accepted", "True", "ResolvedRefs"];
+pub(crate) const ACCEPTED: [&str; 4] = ["True", "Accepted", "True", "ResolvedRefs"];

@@ -1,4 +1,4 @@
-//! What the tests share: reading manifests into a snapshot.
+//! Reads manifests into a snapshot.
 
 use std::{fs, path::Path, sync::Arc};
 
@@ -25,7 +25,7 @@ pub(crate) fn read(yaml: &str, snapshot: &mut Snapshot) {
             "Gateway" => snapshot.api_gateways.push(parse(object)),
             "GatewayClass" => snapshot.gateway_classes.push(parse(object)),
             "Namespace" => snapshot.namespaces.push(parse(object)),
-            kind => panic!("the scenarios know no {kind}"),
+            kind => panic!("scenarios cannot contain a {kind}"),
         }
     }
 }
@@ -34,7 +34,7 @@ fn parse<K: DeserializeOwned>(object: Value) -> Arc<K> {
     Arc::new(serde_json::from_value(object).unwrap())
 }
 
-/// The common cluster and the scenario `name`.
+/// A snapshot of the common objects and the scenario `name`.
 pub(crate) fn scenario(name: &str) -> Snapshot {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/scenarios");
     let mut snapshot = Snapshot::default();
@@ -47,7 +47,7 @@ pub(crate) fn scenario(name: &str) -> Snapshot {
     snapshot
 }
 
-/// Settings with an ingress that stands for `simple-app`.
+/// Settings with an ingress whose default backend is `simple-app`.
 pub(crate) fn settings(folder: &Path) -> Settings {
     Settings {
         folder: folder.to_owned(),

@@ -1,6 +1,6 @@
-//! Clients: single requests, and load that keeps its connections.
+//! HTTP clients: single requests, and load over persistent connections.
 
-// Monitoring's tests use it too, and each needs a part of it.
+// Shared with the tests of monitoring; each test uses only a part of it.
 #![allow(dead_code)]
 
 use std::{
@@ -23,7 +23,7 @@ use hyper_util::rt::TokioIo;
 use tokio::{net::TcpStream, task::JoinSet};
 use tokio_util::sync::CancellationToken;
 
-/// An answer.
+/// A response.
 #[derive(Debug)]
 pub(crate) struct Answer {
     pub(crate) status: StatusCode,
@@ -32,7 +32,7 @@ pub(crate) struct Answer {
 }
 
 impl Answer {
-    /// Name of the backend that answered.
+    /// The name of the backend that responded.
     pub(crate) fn from(&self) -> &str {
         self.headers
             .get("x-from")
@@ -44,7 +44,7 @@ impl Answer {
     }
 }
 
-/// One connection to a proxy or server.
+/// A connection to a proxy or server.
 pub(crate) struct Connection(SendRequest<Full<Bytes>>);
 
 impl Connection {
@@ -86,7 +86,7 @@ impl Connection {
     }
 }
 
-/// One GET over a connection of its own; `url` is absolute, as clients of a proxy send it.
+/// Sends a GET over a new connection. `url` is absolute, as clients of a proxy send it.
 pub(crate) async fn get(to: SocketAddr, url: &str) -> Answer {
     get_with(to, url, &[]).await
 }
@@ -96,10 +96,10 @@ pub(crate) async fn get_with(to: SocketAddr, url: &str, headers: &[(&str, &str)]
     connection.send(&Method::GET, url, headers).await.unwrap()
 }
 
-/// What happened under load.
+/// The responses under load.
 #[derive(Debug, Default)]
 pub(crate) struct Tally {
-    /// Answers by backend and status.
+    /// Number of responses by backend and status.
     pub(crate) answers: Mutex<BTreeMap<String, usize>>,
     total: AtomicUsize,
 }
@@ -109,7 +109,7 @@ impl Tally {
         self.total.load(Ordering::SeqCst)
     }
 
-    /// Everything that was no 200.
+    /// All responses but 200, and all errors.
     pub(crate) fn failures(&self) -> BTreeMap<String, usize> {
         let answers = self.answers.lock().unwrap();
         answers
@@ -125,7 +125,7 @@ impl Tally {
     }
 }
 
-/// Requests without pause from several connections until it is stopped.
+/// A client that sends requests without pause over several connections until it is stopped.
 pub(crate) struct Load {
     pub(crate) tally: Arc<Tally>,
     stop: CancellationToken,
@@ -164,7 +164,7 @@ impl Load {
         }
     }
 
-    /// Wait until `more` requests are done.
+    /// Waits until `more` requests are done.
     pub(crate) async fn run_for(&self, more: usize) {
         let goal = self.tally.total() + more;
         while self.tally.total() < goal {
@@ -179,7 +179,7 @@ impl Load {
     }
 }
 
-/// Send `count` GETs over a few connections; answers by backend.
+/// Sends `count` GETs over a few connections. Returns the number of responses by backend.
 pub(crate) async fn split(
     to: SocketAddr,
     url: &'static str,

@@ -1,5 +1,5 @@
-//! The committed alerts against metrics of a controller in every state that they are about. What `for` adds in time
-//! is Prometheus' own; here an alert counts as soon as its expression gives something.
+//! The alerts in `manifests/`, tested with the metrics of a controller in every state that they report. The delay of
+//! `for` is Prometheus' business: here an alert counts as soon as its expression has a result.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -9,12 +9,12 @@ use std::{
     },
 };
 
-use axum::http::StatusCode as Answer;
+use axum::http::StatusCode as Status;
 use serde::Deserialize;
 
 use super::*;
 
-/// The committed file of a folder under `manifests/`.
+/// Reads a file under `manifests/`.
 fn committed(name: &str) -> Value {
     let path = Path::new(env!("CARGO_MANIFEST_DIR"))
         .join("../../manifests")
@@ -23,7 +23,7 @@ fn committed(name: &str) -> Value {
     Value::deserialize(serde_yaml::Deserializer::from_str(&text)).unwrap()
 }
 
-/// Every committed alert with its expression.
+/// The expressions of all alerts, by name.
 fn alerts() -> BTreeMap<String, String> {
     let rules = committed("monitoring/rules.yaml");
     let groups = rules["spec"]["groups"].as_array().unwrap();
@@ -36,13 +36,13 @@ fn alerts() -> BTreeMap<String, String> {
         .collect()
 }
 
-/// A controller that shows what it is told to: `N` stands for a number that grows with every scrape. With nothing to
-/// show it answers with an error.
+/// A controller that serves the given metrics. ` N` stands for a number that grows with every scrape. Without metrics it
+/// responds with an error.
 #[derive(Clone, Default)]
 struct Controller(Arc<Mutex<Vec<&'static str>>>);
 
 impl Controller {
-    fn show(&self, lines: &[&'static str]) {
+    fn set_metrics(&self, lines: &[&'static str]) {
         *self.0.lock().unwrap() = lines.to_vec();
     }
 
@@ -50,21 +50,21 @@ impl Controller {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let port = listener.local_addr().unwrap().port();
         let (lines, scrapes) = (self.0.clone(), Arc::new(AtomicU64::new(0)));
-        let answer = move || {
+        let metrics = move || {
             let number = scrapes.fetch_add(1, Ordering::Relaxed).to_string();
-            let shown = lines.lock().unwrap().clone();
-            let lines = shown
+            let lines = lines.lock().unwrap().clone();
+            let lines = lines
                 .iter()
                 .map(|line| line.replace(" N", &format!(" {number}")) + "\n");
             let text: String = lines.collect();
             async move {
                 match text.is_empty() {
-                    true => (Answer::INTERNAL_SERVER_ERROR, text),
-                    false => (Answer::OK, text),
+                    true => (Status::INTERNAL_SERVER_ERROR, text),
+                    false => (Status::OK, text),
                 }
             }
         };
-        let app = Router::new().route("/metrics", get(answer));
+        let app = Router::new().route("/metrics", get(metrics));
         tokio::spawn(async move { axum::serve(listener, app).await.unwrap() });
         json!({
             "apiVersion": "v1", "kind": "Pod",
@@ -78,7 +78,7 @@ impl Controller {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn each_committed_alert_tells_its_state_and_no_other() {
+async fn each_alert_fires_for_its_state_and_no_other() {
     let (client, folder) = api_server().await;
     let namespace =
         json!({ "apiVersion": "v1", "kind": "Namespace", "metadata": { "name": "monitoring" } });
@@ -88,13 +88,13 @@ async fn each_committed_alert_tells_its_state_and_no_other() {
     monitor["spec"]["podMetricsEndpoints"][0]["interval"] = json!("200ms");
     create(&client, &monitor).await;
     // No controller at all.
-    expect(&monitoring, "no pod", &["CanaryControllerDown"]).await;
+    expect(&monitoring, "there is no pod", &["CanaryControllerDown"]).await;
 
     let controller = Controller::default();
     create_pod(&client, &controller.pod().await).await;
     expect(
         &monitoring,
-        "a pod that answers with errors",
+        "a pod responds with errors",
         &["CanaryControllerDown"],
     )
     .await;
@@ -108,8 +108,16 @@ async fn each_committed_alert_tells_its_state_and_no_other() {
     let measured = r#"canary_controller_measurements_total{namespace="shop",name="app",metric="m",result="value"} N"#;
     let missing = r#"canary_controller_measurements_total{namespace="shop",name="app",metric="m",result="no_data"} N"#;
     for (state, lines, expected) in [
-        ("all is well", &[leads, succeeded, stands][..], &[][..]),
-        ("nobody leads", &[waits], &["CanaryControllerWithoutLeader"]),
+        (
+            "a release has succeeded",
+            &[leads, succeeded, stands][..],
+            &[][..],
+        ),
+        (
+            "no replica leads",
+            &[waits],
+            &["CanaryControllerWithoutLeader"],
+        ),
         (
             "a release failed",
             &[leads, failed, stands],
@@ -126,34 +134,34 @@ async fn each_committed_alert_tells_its_state_and_no_other() {
             &[],
         ),
     ] {
-        controller.show(lines);
+        controller.set_metrics(lines);
         expect(&monitoring, state, expected).await;
     }
-    // Another canary, because this one's values are remembered for a while.
-    controller.show(&[
+    // Use another canary, because the recent values of this one still count.
+    controller.set_metrics(&[
         leads,
         r#"canary_controller_measurements_total{namespace="shop",name="mute",metric="m",result="error"} N"#,
     ]);
     expect(
         &monitoring,
-        "a check without values",
+        "a check has no values",
         &["CanaryMetricsMissing"],
     )
     .await;
     monitoring.stop().await;
 }
 
-/// Waits until exactly these alerts have something to tell.
+/// Waits until the expressions of exactly these alerts have a result.
 async fn expect(monitoring: &Monitoring, state: &str, expected: &[&str]) {
     let expected: BTreeSet<String> = expected.iter().map(|&name| name.to_owned()).collect();
     eventually(&format!("{expected:?} when {state}"), || async {
-        let mut told = BTreeSet::new();
+        let mut firing = BTreeSet::new();
         for (name, expression) in alerts() {
             if !monitoring.query(&expression).await.is_empty() {
-                told.insert(name);
+                firing.insert(name);
             }
         }
-        told == expected
+        firing == expected
     })
     .await;
 }

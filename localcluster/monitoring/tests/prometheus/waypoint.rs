@@ -1,4 +1,4 @@
-//! What is counted in an ambient mesh.
+//! Metrics in an ambient mesh.
 
 use k8s_openapi::api::core::v1::Namespace;
 use kube::{
@@ -10,7 +10,7 @@ use serde_json::json;
 use super::{Backend, Cluster, Monitoring, canary_objects, define, requests, service, value};
 
 #[tokio::test(flavor = "multi_thread")]
-async fn requests_to_a_service_with_a_waypoint_are_told_by_the_waypoint() {
+async fn requests_to_a_service_with_a_waypoint_are_reported_by_the_waypoint() {
     let (primary, canary) = (
         Backend::start("primary").await,
         Backend::start("canary").await,
@@ -62,8 +62,8 @@ async fn requests_to_a_service_with_a_waypoint_are_told_by_the_waypoint() {
         .patch("default", &parameters, &Patch::Merge(label))
         .await
         .unwrap();
-    // Envoy replaces the cluster, and with it the counters; from then on every request is the waypoint's.
-    super::eventually("a request counted by the waypoint", || async {
+    // Envoy replaces the cluster and with it the statistics. From then on the waypoint reports every request.
+    super::eventually("a request reported by the waypoint", || async {
         ask("app").await;
         by_waypoint(&cluster).await > 0.0
     })
@@ -88,7 +88,7 @@ async fn requests_to_a_service_with_a_waypoint_are_told_by_the_waypoint() {
     cluster.stop().await;
 }
 
-/// Requests that Envoy has counted for the canary's Service in the waypoint's name.
+/// The number of requests to the canary's Service that Envoy has counted with the reporter `waypoint`.
 async fn by_waypoint(cluster: &Cluster) -> f64 {
     let path = "/stats?format=json&filter=^cluster.app-canary.*waypoint.upstream_rq_200$";
     let answer = requests::get_with(cluster.admin, path, &[("host", "envoy")]).await;

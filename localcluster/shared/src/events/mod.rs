@@ -1,6 +1,6 @@
 //! Events on objects, as `kubectl describe` and `kubectl get events` show them.
 //!
-//! They are `v1` Events (not `events.k8s.io`), the form that every version of kubectl counts and sorts.
+//! They are `v1` Events, not `events.k8s.io`: every version of kubectl counts and sorts those.
 
 mod occurrence;
 mod recorder;
@@ -15,13 +15,13 @@ use k8s_openapi::{
     apimachinery::pkg::apis::meta::v1::{ObjectMeta, Time},
 };
 
-/// The namespace of the Events of an object: that of the object, or `default` for an object of the whole cluster.
+/// The namespace of the Events of an object: its own, or `default` for a cluster-scoped object.
 fn namespace_of(object: &ObjectReference) -> String {
     let namespace = object.namespace.clone().filter(|name| !name.is_empty());
     namespace.unwrap_or_else(|| "default".to_owned())
 }
 
-/// An Event that has happened once, now.
+/// An Event with a count of one and the current time.
 fn event(
     name: String,
     object: &ObjectReference,

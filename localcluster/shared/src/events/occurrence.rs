@@ -1,11 +1,11 @@
 //! The content of an Event.
 
-/// How much an event matters.
+/// The `type` of an Event.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Severity {
-    /// For information.
+    /// Informational.
     Normal,
-    /// Somebody may have to act.
+    /// May need action by a person.
     Warning,
 }
 
@@ -18,7 +18,7 @@ impl Severity {
     }
 }
 
-/// What happened to an object.
+/// Something that happened to an object: the content of an Event without the object and the counter.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Occurrence {
     /// Normal or Warning.

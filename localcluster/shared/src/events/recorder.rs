@@ -1,4 +1,4 @@
-//! Events that count up when they happen again.
+//! Events whose count rises when they happen again.
 
 use std::{
     collections::HashMap,
@@ -18,12 +18,13 @@ use serde_json::json;
 
 use super::{Occurrence, event, namespace_of};
 
-/// How many events are remembered. A repeated one (object, reason, message) counts up instead of adding an object.
+/// Number of recent events kept in memory. One that repeats (same object, reason and message) raises the count of
+/// its Event instead of adding a new one.
 const REMEMBERED: usize = 1024;
 
 /// Writes the events of one component. Cheap to clone.
 ///
-/// Writing is best effort: an event that cannot be written is logged and dropped.
+/// Delivery is best effort: an event that cannot be written is logged and dropped.
 #[derive(Clone)]
 pub struct Recorder {
     client: Client,
@@ -42,7 +43,7 @@ struct Known {
 }
 
 impl Recorder {
-    /// `component` is shown as the event's source; `host` may be empty.
+    /// Creates a recorder. `component` becomes the source of its Events; `host` may be empty.
     pub fn new(client: Client, component: &'static str, host: impl Into<String>) -> Self {
         Self {
             client,
@@ -52,12 +53,12 @@ impl Recorder {
         }
     }
 
-    /// Record that `occurrence` happened to `object` (which must carry its uid).
+    /// Records that `occurrence` happened to `object`, which must carry its uid.
     pub async fn record(&self, object: &ObjectReference, occurrence: Occurrence) {
         let reason = occurrence.reason;
         if let Err(failure) = self.write(object, occurrence).await {
             let name = object.name.as_deref().unwrap_or_default();
-            tracing::debug!(%failure, reason, name, "event not written");
+            tracing::debug!(%failure, reason, name, "cannot write an event");
         }
     }
 
@@ -96,13 +97,13 @@ impl Recorder {
         let event = event(known.name, object, &occurrence, self.component, &self.host);
         let created = events.create(&PostParams::default(), &event).await;
         match created.map_err(ApiFailure::from) {
-            // The namespace is being deleted, and its events with it.
+            // The namespace is being deleted, together with its events.
             Err(failure) if failure.is_namespace_terminating() || failure.is_not_found() => Ok(()),
             other => other.map(drop),
         }
     }
 
-    /// The event to write for `key`, and whether it was written before.
+    /// The event to write for `key`, and `true` if it was written before.
     fn note(&self, key: &Key, object: &ObjectReference, now: jiff::Timestamp) -> (Known, bool) {
         let mut all = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(known) = all.get_mut(key) {

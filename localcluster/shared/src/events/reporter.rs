@@ -1,4 +1,4 @@
-//! Warnings about an object, once for each of its generations.
+//! Warnings about an object, written once per generation.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -17,13 +17,13 @@ use tokio::{
 use super::{Occurrence, event, namespace_of};
 use crate::problem::{Problem, Reason};
 
-/// How long something must be missing before it is reported: the objects of one manifest arrive one after the other,
-/// and a Service may come after the route that names it.
+/// How long a reference must stay unresolved before it is reported. The objects of a manifest are created one after
+/// the other, and a Service may follow the route that names it.
 const GRACE: Duration = Duration::from_secs(3);
-/// Tries to write an Event before it is only logged.
-const TRIES: u32 = 5;
+/// Attempts to write an Event before it is dropped.
+const ATTEMPTS: u32 = 5;
 
-/// Writes problems as Events of type Warning.
+/// Writes problems as Events of type `Warning`.
 #[derive(Debug)]
 pub struct Reporter {
     reported: BTreeSet<Problem>,
@@ -32,7 +32,8 @@ pub struct Reporter {
 }
 
 impl Reporter {
-    /// A reporter that writes as `component`. A task that ends with the reporter writes the Events one by one.
+    /// Creates a reporter that writes as `component`. A background task writes the Events one by one and ends with
+    /// the reporter.
     pub fn new(client: Client, component: &'static str) -> Self {
         let (sender, mut problems) = mpsc::unbounded_channel();
         tokio::spawn(async move {
@@ -47,7 +48,8 @@ impl Reporter {
         }
     }
 
-    /// Reports the problems that are new among all that exist now. Returns when to call again, if one is held back.
+    /// Reports those of the current `problems` that are new. Returns the time of the next call if one of them is
+    /// still within its grace period.
     pub fn report(&mut self, problems: &BTreeSet<Problem>) -> Option<Instant> {
         let now = Instant::now();
         self.reported.retain(|problem| problems.contains(problem));
@@ -79,13 +81,13 @@ async fn write(client: &Client, component: &str, problem: &Problem) {
     let event = event(name(problem), &object, &occurrence, component, "");
     let api: Api<Event> = Api::namespaced(client.clone(), &namespace_of(&object));
     let mut wait = Duration::from_millis(100);
-    for _ in 0..TRIES {
+    for _ in 0..ATTEMPTS {
         let created = api.create(&PostParams::default(), &event).await;
         match created.map_err(ApiFailure::from) {
             Ok(_) => return,
-            // An earlier process wrote it, or the object and its namespace are gone.
+            // An earlier process wrote it, or the object or its namespace was deleted.
             Err(failure) if failure.is_refusal() || failure.is_conflict() => {
-                return tracing::debug!(object = %problem.object, %failure, "no event written");
+                return tracing::debug!(object = %problem.object, %failure, "event not written");
             }
             Err(failure) => {
                 tracing::warn!(object = %problem.object, %failure, "cannot write an event");
@@ -96,7 +98,7 @@ async fn write(client: &Client, component: &str, problem: &Problem) {
     }
 }
 
-/// The name of the Event. It depends on nothing but the problem, so that a restart adds no second one.
+/// The name of the Event. It depends only on the problem, so that a restart does not add a second Event.
 fn name(problem: &Problem) -> String {
     let object = &problem.object;
     let mut hasher = DefaultHasher::new();

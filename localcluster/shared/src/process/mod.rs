@@ -1,12 +1,12 @@
-//! Child processes: start one in a process group of its own, carry its output away line by line,
-//! signal the whole group, and stop it within a grace period.
+//! Child processes. Each is started in its own process group and its output is forwarded line by line. Signals go to
+//! the whole group, and a stop ends within a grace period.
 //!
 //! # Guarantees
-//! - With a [shim] a child dies with this process, even when that is killed with `SIGKILL`.
-//! - Without one (unit tests) dropping the [`Process`] kills the child.
-//! - When the child exits, whatever it left behind in its process group is killed, as a container
-//!   runtime does when the first process of a container ends.
-//! - Nothing passes through a shell: program and arguments are handed to the kernel as they are.
+//! - With a [shim] a child dies with this process, even if this process is killed with `SIGKILL`.
+//! - Without a shim (unit tests) dropping the [`Process`] kills the child.
+//! - When the child exits, the rest of its process group is killed, as a container runtime does when the first
+//!   process of a container ends.
+//! - No shell is involved: the kernel gets the program and its arguments unchanged.
 
 mod output;
 pub mod shim;
@@ -35,44 +35,44 @@ use tokio::{
     time::{sleep, timeout},
 };
 
-/// How long output may still be read after the child has exited. A process that left the group
-/// (a daemon) can hold the pipe open for ever; its words are not waited for.
+/// How long output is still read after the child has exited. A process that left the group (a daemon) can hold the
+/// pipe open for ever, so its output is dropped.
 const DRAIN: Duration = Duration::from_millis(500);
 
-/// What to run. The environment is exactly `env`: nothing is inherited.
+/// A command to run. The environment is exactly `env`: nothing is inherited.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Launch {
-    /// Path of the program; never looked up on a `PATH`.
+    /// Path of the program. It is not looked up on the `PATH`.
     pub program: PathBuf,
     /// Arguments after the program's name.
     pub args: Vec<OsString>,
-    /// The whole environment.
+    /// The complete environment.
     pub env: Vec<(String, String)>,
     /// Working directory.
     pub cwd: PathBuf,
 }
 
-/// Why a process could not be started.
+/// A process could not be started.
 #[derive(Debug, thiserror::Error)]
 #[error("cannot start {}: {source}", program.display())]
 pub struct SpawnError {
     /// The program of the [`Launch`].
     pub program: PathBuf,
-    /// What the system said.
+    /// The error of the operating system.
     pub source: io::Error,
 }
 
 /// How a process ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Exit {
-    /// It returned this code.
+    /// It exited with this code.
     Code(i32),
-    /// This signal ended it.
+    /// It was ended by this signal.
     Signal(i32),
 }
 
 impl Exit {
-    /// The code a shell and a container status show: 128 + n for signal n.
+    /// The exit code as a shell and a container status show it: 128 + n for signal n.
     pub fn code(self) -> i32 {
         match self {
             Self::Code(code) => code,
@@ -80,7 +80,7 @@ impl Exit {
         }
     }
 
-    /// Whether it is exit code 0.
+    /// True for exit code 0.
     pub fn is_success(self) -> bool {
         self == Self::Code(0)
     }
@@ -105,20 +105,20 @@ impl fmt::Display for Exit {
     }
 }
 
-/// Starts processes, through the shim when there is one.
+/// Starts processes, through the shim if there is one.
 #[derive(Debug, Clone, Default)]
 pub struct Spawner {
     shim: Option<PathBuf>,
 }
 
 impl Spawner {
-    /// `shim` is the path of the binary whose hidden subcommand `shim` is [`shim::run`]. `None`
-    /// starts programs directly; they are then only killed when their [`Process`] is dropped.
+    /// Creates a spawner. `shim` is the path of a binary whose hidden subcommand `shim` calls [`shim::run`]. With
+    /// `None` programs are started directly and are killed only when their [`Process`] is dropped.
     pub fn new(shim: Option<PathBuf>) -> Self {
         Self { shim }
     }
 
-    /// Start `launch` as the leader of a new process group, its output going to `output`.
+    /// Starts `launch` as the leader of a new process group and forwards its output to `output`.
     ///
     /// # Errors
     /// The program (or the shim) does not exist or cannot be executed.
@@ -131,7 +131,7 @@ impl Spawner {
             program: launch.program.clone(),
             source,
         };
-        // Behind a shim a missing program would only show as an exit code, so it is looked for here.
+        // With a shim a missing program would show only as an exit code, so check for it here.
         tokio::fs::metadata(&launch.program).await.map_err(failed)?;
         let mut child = self.spawn_child(launch).await.map_err(failed)?;
         let pid = child
@@ -142,11 +142,11 @@ impl Spawner {
             child
                 .stdout
                 .take()
-                .map(|pipe| tokio::spawn(output::carry(pipe, output.clone()))),
+                .map(|pipe| tokio::spawn(output::forward(pipe, output.clone()))),
             child
                 .stderr
                 .take()
-                .map(|pipe| tokio::spawn(output::carry(pipe, output))),
+                .map(|pipe| tokio::spawn(output::forward(pipe, output))),
         ];
         Ok(Process {
             child,
@@ -160,8 +160,8 @@ impl Spawner {
         let mut attempts = 0;
         loop {
             match spawn_on_lasting_thread(self.command(launch)).await {
-                // Another thread forked while the program's file was open for writing; the copy of
-                // that descriptor is gone as soon as that child has called exec.
+                // Another thread forked while the program's file was open for writing. Its child holds a copy of
+                // the descriptor until it calls exec.
                 Err(error)
                     if error.kind() == io::ErrorKind::ExecutableFileBusy && attempts < 20 =>
                 {
@@ -196,11 +196,11 @@ impl Spawner {
     }
 }
 
-/// Fork on a thread that lives as long as this process.
+/// Forks on a thread that lives as long as this process.
 ///
-/// The kernel sends the parent-death signal when the *thread* that forked ends. Threads of tokio's
-/// blocking pool end when idle, and a worker becomes one of those in `block_in_place`; forking from
-/// there could kill a healthy child seconds later.
+/// The kernel sends the parent-death signal when the *thread* that forked ends. Threads of tokio's blocking pool end
+/// when idle, and `block_in_place` turns a worker into one of them. A child forked there could be killed seconds
+/// later.
 async fn spawn_on_lasting_thread(command: Command) -> io::Result<Child> {
     type Job = (Command, Handle, oneshot::Sender<io::Result<Child>>);
     static SPAWNER: OnceLock<Option<mpsc::Sender<Job>>> = OnceLock::new();
@@ -209,7 +209,7 @@ async fn spawn_on_lasting_thread(command: Command) -> io::Result<Child> {
         let body = move || {
             for (mut command, runtime, reply) in jobs {
                 let _inside = runtime.enter();
-                // A caller that gave up drops the child, which kills it.
+                // If the caller is gone, the child is dropped here and thereby killed.
                 let _ = reply.send(command.spawn());
             }
         };
@@ -219,13 +219,13 @@ async fn spawn_on_lasting_thread(command: Command) -> io::Result<Child> {
             .ok()
             .map(|_| sender)
     });
-    let gone = || io::Error::other("the thread that starts processes could not be started");
+    let failed = || io::Error::other("cannot start the thread that spawns processes");
     let (reply, child) = oneshot::channel();
-    let spawner = spawner.as_ref().ok_or_else(gone)?;
+    let spawner = spawner.as_ref().ok_or_else(failed)?;
     spawner
         .send((command, Handle::current(), reply))
-        .map_err(|_| gone())?;
-    child.await.map_err(|_| gone())?
+        .map_err(|_| failed())?;
+    child.await.map_err(|_| failed())?
 }
 
 /// A running child. Dropping it kills the child.
@@ -243,19 +243,19 @@ impl Process {
         self.pid
     }
 
-    /// Send `signal` to every process of the group. Does nothing after the child has ended, when
-    /// its id may belong to somebody else.
+    /// Sends `signal` to every process of the group. Does nothing after the child has ended, because its id may then
+    /// belong to another process.
     pub fn signal(&self, signal: Signal) {
         if self.exit.is_none() {
             signal_group(self.pid, signal);
         }
     }
 
-    /// Wait until the child exits, its leftovers are killed and its output is carried away.
-    /// Cancel safe: nothing is lost when the future is dropped and called again.
+    /// Waits until the child has exited, the rest of its group is killed and its output is forwarded. Cancel safe:
+    /// nothing is lost if the future is dropped and the method called again.
     ///
     /// # Errors
-    /// The system could not tell how the child ended.
+    /// The operating system cannot report the exit status.
     pub async fn wait(&mut self) -> io::Result<Exit> {
         if let Some(exit) = self.exit {
             return Ok(exit);
@@ -270,10 +270,10 @@ impl Process {
         Ok(*self.exit.insert(status.into()))
     }
 
-    /// `SIGTERM`, then `SIGKILL` once `grace` has passed.
+    /// Sends `SIGTERM`, then `SIGKILL` once `grace` has passed.
     ///
     /// # Errors
-    /// As [`Self::wait`].
+    /// The same as [`Self::wait`].
     pub async fn stop(&mut self, grace: Duration) -> io::Result<Exit> {
         self.signal(Signal::TERM);
         if let Ok(exit) = timeout(grace, self.wait()).await {
@@ -284,12 +284,12 @@ impl Process {
     }
 }
 
-/// Send `signal` to the process group led by `leader`; a group that is gone is no error.
+/// Sends `signal` to the process group led by `leader`. A group that no longer exists is not an error.
 fn signal_group(leader: Pid, signal: Signal) {
     if let Err(error) = kill_process_group(leader, signal)
         && error != rustix::io::Errno::SRCH
     {
-        tracing::warn!(pid = leader.as_raw_nonzero().get(), ?signal, %error, "cannot signal");
+        tracing::warn!(pid = leader.as_raw_nonzero().get(), ?signal, %error, "cannot signal a process group");
     }
 }
 

@@ -1,4 +1,4 @@
-//! Where the lines a child writes go.
+//! Destinations for the output of a child.
 
 use std::{
     collections::VecDeque,
@@ -10,14 +10,13 @@ use std::{
 
 use tokio::io::{AsyncRead, AsyncReadExt};
 
-/// A line longer than this is cut in two, so that a child that never ends its line costs no more
-/// memory than this.
+/// Longer lines are split. This bounds the memory that a child can use by never ending its line.
 const MAX_LINE: usize = 256 * 1024;
 
-/// Takes what a child writes.
+/// Receives the output of a child.
 pub trait Output: Send + Sync + 'static {
-    /// `lines` holds one or more whole lines, each ending in `\n`. Called from several tasks, for
-    /// standard output and standard error alike; must not block for long.
+    /// Receives one or more whole lines, each ending in `\n`. Called from several tasks, for standard output and
+    /// standard error alike. Must not block for long.
     fn write(&self, lines: &[u8]);
 }
 
@@ -38,8 +37,8 @@ impl<T: Output + ?Sized> Output for Arc<T> {
     }
 }
 
-/// Read `pipe` to its end, handing whole lines to `output`. A last line without `\n` gets one.
-pub(super) async fn carry(mut pipe: impl AsyncRead + Unpin, output: Arc<dyn Output>) {
+/// Reads `pipe` to its end and passes whole lines to `output`. Adds `\n` to a last line that lacks it.
+pub(super) async fn forward(mut pipe: impl AsyncRead + Unpin, output: Arc<dyn Output>) {
     let mut pending = Vec::with_capacity(8 * 1024);
     loop {
         match pipe.read_buf(&mut pending).await {
@@ -64,7 +63,7 @@ pub(super) async fn carry(mut pipe: impl AsyncRead + Unpin, output: Arc<dyn Outp
     }
 }
 
-/// Remembers the last lines, for error messages.
+/// Keeps the last lines for error messages.
 #[derive(Debug)]
 pub struct Tail {
     lines: Mutex<VecDeque<String>>,
@@ -72,7 +71,7 @@ pub struct Tail {
 }
 
 impl Tail {
-    /// Keep the last `keep` lines.
+    /// Creates a tail that keeps `keep` lines.
     pub fn new(keep: usize) -> Self {
         Self {
             lines: Mutex::default(),
@@ -80,7 +79,7 @@ impl Tail {
         }
     }
 
-    /// The lines kept, oldest first, joined by `\n`.
+    /// The kept lines, oldest first, joined by `\n`.
     pub fn text(&self) -> String {
         let lines = self.lines.lock().unwrap_or_else(PoisonError::into_inner);
         lines
@@ -106,11 +105,10 @@ impl Output for Tail {
     }
 }
 
-/// Appends to a file, which is renamed to `NAME.1` when it has grown to its limit; so at most
-/// twice the limit is on disk.
+/// Appends to a file and renames it to `NAME.1` when it reaches its limit, so at most twice the limit is on disk.
 ///
-/// Writes are made in place (not on a blocking thread): they end in the page cache, and the order
-/// of lines is kept without a queue.
+/// Writes happen on the calling thread, not on a blocking thread. They only reach the page cache, and the lines stay
+/// in order without a queue.
 #[derive(Debug)]
 pub struct LogFile {
     path: PathBuf,
@@ -127,7 +125,7 @@ struct Open {
 }
 
 impl LogFile {
-    /// Append lines as they are. `limit` in bytes; the file's folder must exist.
+    /// Opens a log that appends lines unchanged. `limit` is in bytes. The file's folder must exist.
     ///
     /// # Errors
     /// The file cannot be opened.
@@ -135,11 +133,11 @@ impl LogFile {
         Self::open(path, limit, false)
     }
 
-    /// Put the time (RFC 3339, nine fractional digits, UTC) and a space before every line, which is
-    /// the form the API server's `log` subresource reads.
+    /// Opens a log that starts every line with the time (RFC 3339, nine fractional digits, UTC) and a space. The API
+    /// server's `log` subresource reads this format.
     ///
     /// # Errors
-    /// As [`Self::plain`].
+    /// The same as [`Self::plain`].
     pub fn stamped(path: PathBuf, limit: u64) -> io::Result<Self> {
         Self::open(path, limit, true)
     }
@@ -185,9 +183,9 @@ impl Output for LogFile {
             .and_then(|()| open.file.write_all(lines));
         open.size += lines.len() as u64;
         if let Err(error) = written {
-            // Said once: a full disk would otherwise repeat this for every line.
+            // Log once: a full disk would otherwise repeat this for every line.
             if !std::mem::replace(&mut open.failed, true) {
-                tracing::warn!(file = %self.path.display(), %error, "lost output of a process");
+                tracing::warn!(file = %self.path.display(), %error, "cannot write the output of a process");
             }
         }
     }
@@ -211,23 +209,23 @@ mod tests {
     struct Collect(Mutex<Vec<u8>>);
     impl Output for Collect {
         fn write(&self, lines: &[u8]) {
-            assert!(lines.ends_with(b"\n"), "only whole lines are handed on");
+            assert!(lines.ends_with(b"\n"), "output got a partial line");
             self.0.lock().unwrap().extend_from_slice(lines);
         }
     }
 
     #[tokio::test]
-    async fn lines_arrive_whole_however_the_pipe_cuts_them() {
+    async fn lines_arrive_whole_wherever_the_pipe_splits_them() {
         let collected = Arc::new(Collect::default());
         let pipe = tokio_test_reader(&[b"one\ntw", b"o\n\nthr", b"ee"]);
-        carry(pipe, collected.clone()).await;
+        forward(pipe, collected.clone()).await;
         assert_eq!(*collected.0.lock().unwrap(), b"one\ntwo\n\nthree\n");
     }
 
     #[tokio::test]
-    async fn an_endless_line_is_cut() {
+    async fn an_endless_line_is_split() {
         let collected = Arc::new(Collect::default());
-        carry(&vec![b'x'; MAX_LINE * 2][..], collected.clone()).await;
+        forward(&vec![b'x'; MAX_LINE * 2][..], collected.clone()).await;
         let text = collected.0.lock().unwrap().clone();
         assert_eq!(
             text.iter().filter(|byte| **byte == b'x').count(),
@@ -237,7 +235,7 @@ mod tests {
     }
 
     #[test]
-    fn a_log_line_starts_with_its_time_and_survives_rotation() {
+    fn stamped_log_lines_survive_rotation() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("0.log");
         let log = LogFile::stamped(path.clone(), 120).unwrap();
@@ -258,7 +256,7 @@ mod tests {
     }
 
     #[test]
-    fn the_tail_keeps_the_last_lines_only() {
+    fn the_tail_keeps_only_the_last_lines() {
         let tail = Tail::new(2);
         tail.write(b"a\nb\n");
         tail.write(b"c\n");

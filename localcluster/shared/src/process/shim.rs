@@ -1,8 +1,8 @@
-//! The first step of every child: tie its life to its parent's, then become the real program.
+//! The first step of every child: it ties its lifetime to its parent's, then executes the real program.
 //!
-//! `SIGKILL` leaves a parent no moment to clean up, so the kernel is asked to do it: the shim sets
-//! its own parent-death signal, which `exec` keeps. (Setting it from the parent would need code
-//! between fork and exec, which cannot be written without `unsafe`.)
+//! A parent killed with `SIGKILL` cannot clean up, so the kernel does it: the shim sets its own parent-death signal,
+//! which survives `exec`. Setting the signal from the parent would need code between fork and exec, which requires
+//! `unsafe`.
 
 use std::{ffi::OsString, io, os::unix::process::CommandExt, path::Path, process::Command};
 
@@ -22,15 +22,15 @@ pub fn arguments(parent: u32, program: &Path) -> Vec<OsString> {
     ]
 }
 
-/// Become `program`, to be killed when process `parent` ends. Returns only when that failed.
+/// Replaces this process by `program`, which is killed when process `parent` ends. Returns only on failure.
 pub fn run(parent: u32, program: &Path, args: &[OsString]) -> io::Error {
     if let Err(error) = set_parent_process_death_signal(Some(Signal::KILL)) {
         return error.into();
     }
-    // The parent may have died before the line above; then nobody will send the signal any more.
+    // If the parent died before the signal was set, the signal never comes.
     let actual = getppid().map(|pid| pid.as_raw_nonzero().get());
     if actual != i32::try_from(parent).ok() {
-        return io::Error::other(format!("parent process {parent} is gone"));
+        return io::Error::other(format!("parent process {parent} has ended"));
     }
     Command::new(program).args(args).exec()
 }

@@ -1,4 +1,4 @@
-//! Keeps one long-running child alive: starts it, starts it again when it ends, says why.
+//! Keeps a long-running child alive: restarts it when it ends and reports why it ended.
 
 use std::{path::PathBuf, sync::Arc, time::Duration};
 
@@ -11,19 +11,19 @@ use tokio_util::sync::CancellationToken;
 
 use super::{Launch, LogFile, Output, Spawner, Tail};
 
-/// Lines of output quoted when a child ended unexpectedly.
+/// Lines of output quoted when a child ends unexpectedly.
 const TAIL_LINES: usize = 8;
 /// Size at which a supervised child's log file is rotated.
 const LOG_LIMIT: u64 = 16 * 1024 * 1024;
 
-/// When to start a child again.
+/// When to restart a child.
 #[derive(Debug, Clone, Copy)]
 pub struct RestartPolicy {
-    /// Wait before the first restart; doubles with every further one.
+    /// Delay before the first restart. It doubles with every further restart.
     pub first_delay: Duration,
-    /// The longest wait.
+    /// The longest delay.
     pub max_delay: Duration,
-    /// A child that ran this long starts over at `first_delay`.
+    /// After a run of this length the delay starts again at `first_delay`.
     pub stable_after: Duration,
     /// Time between `SIGTERM` and `SIGKILL` at shutdown.
     pub grace: Duration,
@@ -41,7 +41,7 @@ impl Default for RestartPolicy {
 }
 
 impl RestartPolicy {
-    /// The wait before start number `failures` + 1 in a row.
+    /// The delay before the next start after `failures` failures in a row.
     pub(super) fn delay(&self, failures: u32) -> Duration {
         let doubled = self
             .first_delay
@@ -50,21 +50,21 @@ impl RestartPolicy {
     }
 }
 
-/// What a supervised child is doing.
+/// State of a supervised child.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ChildState {
     /// Not started yet.
     Starting,
-    /// Runs under this process id.
+    /// Running.
     Running {
         /// Process id.
         pid: i32,
     },
-    /// It ended or could not be started, and will be started again.
+    /// Ended or could not be started; waiting for a restart.
     Failing {
-        /// How it ended and the last lines it wrote.
+        /// How it ended, with its last lines of output.
         error: String,
-        /// Ends in a row without a stable run between them.
+        /// Failures in a row without a stable run between them.
         failures: u32,
     },
     /// Shut down on request.
@@ -79,8 +79,8 @@ pub struct Supervisor {
 }
 
 impl Supervisor {
-    /// Start `launch` and keep it running until `shutdown`. `name` is used in log lines; the
-    /// child's output is appended to `log`, whose folder is made when missing.
+    /// Starts `launch` and keeps it running until `shutdown`. `name` identifies the child in log lines. Its output
+    /// is appended to `log`, whose folder is created if missing.
     pub fn start(
         name: impl Into<String>,
         spawner: Spawner,
@@ -104,14 +104,14 @@ impl Supervisor {
         }
     }
 
-    /// The state now and its changes.
+    /// The current state and its changes.
     pub fn state(&self) -> watch::Receiver<ChildState> {
         self.state.clone()
     }
 
-    /// Wait until the child has ended after `shutdown`.
+    /// Waits until the child has ended after `shutdown`.
     pub async fn stopped(self) {
-        // An aborted runtime is the only way the task does not end by itself.
+        // Fails only if the runtime is aborted.
         let _ = self.task.await;
     }
 }
@@ -139,7 +139,7 @@ impl Supervised {
                 failures + 1
             };
             let delay = self.policy.delay(failures);
-            tracing::warn!(child = self.name, %error, ?delay, "ended; starting it again");
+            tracing::warn!(child = self.name, %error, ?delay, "child ended; restarting it");
             self.state
                 .send_replace(ChildState::Failing { error, failures });
             tokio::select! {
@@ -150,13 +150,13 @@ impl Supervised {
         self.state.send_replace(ChildState::Stopped);
     }
 
-    /// `Ok` when it was stopped on request.
+    /// Returns `Ok` if the child was stopped on request.
     async fn run_once(&self, shutdown: &CancellationToken) -> Result<(), String> {
         let tail = Arc::new(Tail::new(TAIL_LINES));
         let output: Arc<dyn Output> = match self.open_log() {
             Ok(log) => Arc::new((tail.clone(), log)),
             Err(error) => {
-                tracing::warn!(child = self.name, %error, "its output goes nowhere");
+                tracing::warn!(child = self.name, %error, "cannot open the log; output is dropped");
                 tail.clone()
             }
         };

@@ -31,13 +31,13 @@ async fn start(script: &str) -> (Process, Arc<Tail>) {
 async fn until(what: &str, mut condition: impl FnMut() -> bool) {
     let deadline = Instant::now() + DEADLINE;
     while !condition() {
-        assert!(Instant::now() < deadline, "waited in vain: {what}");
+        assert!(Instant::now() < deadline, "timed out waiting until {what}");
         sleep(Duration::from_millis(5)).await;
     }
 }
 
 fn is_gone(pid: i32) -> bool {
-    // A zombie of a group that was killed counts as gone: nobody can reap it but its own parent.
+    // A zombie of a killed group counts as gone: only its parent can reap it.
     match std::fs::read_to_string(format!("/proc/{pid}/stat")) {
         Err(_) => true,
         Ok(stat) => stat
@@ -47,7 +47,7 @@ fn is_gone(pid: i32) -> bool {
 }
 
 #[tokio::test]
-async fn output_of_both_streams_and_the_exit_code_arrive() {
+async fn output_of_both_streams_and_the_exit_code_are_reported() {
     let (mut process, tail) = start("echo $GREETING; echo oops >&2; exit 3").await;
     assert_eq!(process.wait().await.unwrap(), Exit::Code(3));
     let mut lines: Vec<String> = tail.text().lines().map(Into::into).collect();
@@ -56,11 +56,11 @@ async fn output_of_both_streams_and_the_exit_code_arrive() {
 }
 
 #[tokio::test]
-async fn the_environment_is_only_what_was_given() {
+async fn a_child_inherits_no_environment() {
     let (mut process, tail) = start("env | cut -d= -f1 | sort | tr '\\n' ' '").await;
     process.wait().await.unwrap();
     let names: Vec<String> = tail.text().split_whitespace().map(Into::into).collect();
-    // PWD, SHLVL and _ are made by the shell itself.
+    // The shell sets PWD, SHLVL and _ itself.
     let given = names
         .iter()
         .filter(|name| !["PWD", "SHLVL", "_", "OLDPWD"].contains(&name.as_str()));
@@ -68,7 +68,7 @@ async fn the_environment_is_only_what_was_given() {
 }
 
 #[tokio::test]
-async fn stop_lets_a_willing_process_end_by_itself() {
+async fn stop_lets_a_process_that_handles_sigterm_end_by_itself() {
     let (mut process, tail) =
         start("trap 'echo bye; exit 7' TERM; echo up; while :; do sleep 0.01; done").await;
     until("the trap is set", || tail.text() == "up").await;
@@ -77,7 +77,7 @@ async fn stop_lets_a_willing_process_end_by_itself() {
 }
 
 #[tokio::test]
-async fn stop_kills_an_unwilling_process_after_the_grace_period() {
+async fn stop_kills_a_process_that_ignores_sigterm_after_the_grace_period() {
     let (mut process, tail) = start("trap '' TERM; echo up; while :; do sleep 0.01; done").await;
     until("the trap is set", || tail.text() == "up").await;
     let exit = process.stop(Duration::from_millis(100)).await.unwrap();
@@ -86,7 +86,7 @@ async fn stop_kills_an_unwilling_process_after_the_grace_period() {
 }
 
 #[tokio::test]
-async fn what_a_process_leaves_behind_is_killed() {
+async fn background_processes_are_killed_when_the_leader_exits() {
     let (mut process, tail) = start("sleep 1000 & echo $!").await;
     process.wait().await.unwrap();
     let left: i32 = tail.text().trim().parse().unwrap();
@@ -102,7 +102,7 @@ async fn dropping_a_process_kills_it() {
 }
 
 #[tokio::test]
-async fn a_missing_program_is_named() {
+async fn the_error_for_a_missing_program_names_it() {
     let launch = Launch {
         program: "/no/such/program".into(),
         ..shell("")
@@ -114,21 +114,21 @@ async fn a_missing_program_is_named() {
 }
 
 #[test]
-fn the_shim_gets_parent_and_program_before_the_arguments() {
+fn the_shim_command_line_names_parent_and_program() {
     let line = shim::arguments(42, Path::new("/images/app"));
     assert_eq!(line, ["shim", "--parent", "42", "--", "/images/app"]);
 }
 
 #[test]
-fn the_shim_refuses_to_run_for_a_parent_that_is_not_its_own() {
+fn the_shim_refuses_a_pid_that_is_not_its_parent() {
     let error = shim::run(1_999_999_999, Path::new("/bin/true"), &[]);
     assert!(error.to_string().contains("1999999999"), "{error}");
-    // The signal was set on this thread only for the time of the test.
+    // Undo the signal that `run` set on this thread.
     rustix::process::set_parent_process_death_signal(None).unwrap();
 }
 
 #[tokio::test]
-async fn a_supervised_child_is_started_again_and_its_last_words_are_quoted() {
+async fn a_supervised_child_is_restarted_and_its_last_output_is_quoted() {
     let folder = tempfile::tempdir().unwrap();
     let log = folder.path().join("logs/child.log");
     let policy = RestartPolicy {

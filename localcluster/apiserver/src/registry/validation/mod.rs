@@ -24,6 +24,8 @@ pub(crate) fn check(kind: &Kind, new: &Value, old: Option<&Value>) -> Vec<Cause>
         let found = &mut causes.0;
         found.extend(schema::embedded::check(&custom.schema, &rest, ""));
         found.extend(schema::validate::validate(&custom.schema, &rest, ""));
+        let rules = schema::cel::check(&custom.schema, new, old, found);
+        found.extend(rules);
         return causes.0;
     }
     match (kind.group.as_str(), kind.plural.as_str()) {

@@ -2,6 +2,7 @@
 
 use serde_json::{Value, json};
 
+use super::kind::must_have_type;
 use super::lists;
 use super::node::Node;
 use crate::status::Cause;
@@ -168,22 +169,5 @@ fn map_type(schema: Node<'_>, path: &str, causes: &mut Vec<Cause>) {
             map_type,
             &["atomic", "granular"],
         ));
-    }
-}
-
-/// Checks the type that an extension needs.
-pub(super) fn must_have_type(
-    schema: Node<'_>,
-    wanted: &str,
-    extension: &str,
-    path: &str,
-    causes: &mut Vec<Cause>,
-) {
-    let (field, kind) = (format!("{path}.type"), schema.kind());
-    let detail = format!("must be {wanted} if {extension} is specified");
-    if kind.is_empty() {
-        causes.push(Cause::required(field, &detail));
-    } else if kind != wanted {
-        causes.push(Cause::invalid(field, &kind.into(), &detail));
     }
 }

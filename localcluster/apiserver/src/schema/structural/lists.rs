@@ -4,7 +4,7 @@ use std::collections::HashSet;
 
 use serde_json::{Value, json};
 
-use super::keywords::must_have_type;
+use super::kind::must_have_type;
 use super::node::Node;
 use crate::status::Cause;
 

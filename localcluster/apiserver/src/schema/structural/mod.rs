@@ -5,11 +5,11 @@
 //! - A default that is not of its type is named by the type also where upstream names the format.
 //! - A default inside the metadata of an embedded object is not decoded.
 //! - Regular expressions are those of the crate `regex`, which lacks `\Q` and words its errors differently.
-//! - Expressions of `x-kubernetes-validations` are not this module's business.
 
 mod defaults;
 mod invariants;
 mod keywords;
+mod kind;
 mod lists;
 mod node;
 
@@ -191,15 +191,4 @@ pub(crate) fn unrecognized_formats(schema: &Value) -> Vec<String> {
 pub(crate) fn has_defaults(schema: &Value) -> bool {
     let node = Node(schema);
     node.get("default").is_some() || children(node).any(|child| has_defaults(child.0))
-}
-
-/// Whether some node has CEL rules, which this server does not evaluate.
-pub(crate) fn has_cel(schema: &Value) -> bool {
-    match schema {
-        Value::Object(fields) => {
-            fields.contains_key("x-kubernetes-validations") || fields.values().any(has_cel)
-        }
-        Value::Array(items) => items.iter().any(has_cel),
-        _ => false,
-    }
 }

@@ -50,7 +50,7 @@ fn dependents_of_a_deleted_owner_are_deleted() {
 }
 
 #[test]
-fn an_owner_nobody_has_seen_is_verified_before_anything_is_deleted() {
+fn an_unknown_owner_is_verified_before_anything_is_deleted() {
     let mut graph = Graph::default();
     graph.upsert("pod", node(&["set"]));
     assert_eq!(graph.decide("pod"), [Action::Verify(vec![owner("set")])]);
@@ -59,7 +59,7 @@ fn an_owner_nobody_has_seen_is_verified_before_anything_is_deleted() {
 }
 
 #[test]
-fn one_living_owner_is_enough_and_dead_ones_are_struck_out() {
+fn one_existing_owner_is_enough_and_references_to_others_are_removed() {
     let mut graph = Graph::default();
     graph.upsert("alive", node(&[]));
     graph.upsert("dead", node(&[]));
@@ -75,7 +75,7 @@ fn one_living_owner_is_enough_and_dead_ones_are_struck_out() {
 }
 
 #[test]
-fn an_owner_in_another_namespace_is_none() {
+fn an_owner_in_another_namespace_counts_as_absent() {
     let mut graph = Graph::default();
     graph.upsert(
         "set",
@@ -132,12 +132,16 @@ fn in_the_foreground_the_owner_waits_for_its_dependents() {
 }
 
 #[test]
-fn orphans_lose_their_owner_before_it_goes() {
+fn orphaning_removes_the_references_before_the_owner() {
     let mut graph = Graph::default();
     graph.upsert("set", node(&[]));
     graph.upsert("pod", node(&["set"]));
     graph.upsert("set", deleting(&[], ORPHAN));
-    assert_eq!(graph.decide("pod"), [], "it is not to be deleted meanwhile");
+    assert_eq!(
+        graph.decide("pod"),
+        [],
+        "it must not be deleted while it is being orphaned"
+    );
     assert_eq!(
         graph.decide("set"),
         [Action::SetOwners {
@@ -156,10 +160,10 @@ fn orphans_lose_their_owner_before_it_goes() {
 }
 
 proptest! {
-    /// Whatever is deleted in whatever order, nothing with a living owner is deleted, and in the end
-    /// nothing is left whose owners are all gone.
+    /// For any deletions in any order, no object with an existing owner is deleted, and in the end no
+    /// object is left whose owners are all deleted.
     #[test]
-    fn exactly_what_lost_all_its_owners_is_collected(
+    fn exactly_the_objects_without_existing_owners_are_collected(
         owners in proptest::collection::vec(proptest::collection::vec(0..12_usize, 0..3), 12),
         removed in proptest::collection::hash_set(0..12_usize, 0..6),
     ) {

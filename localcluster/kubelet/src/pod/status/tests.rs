@@ -116,7 +116,7 @@ fn the_phase_follows_the_containers_and_the_restart_policy() {
 }
 
 #[test]
-fn a_crashed_container_that_waits_keeps_the_pod_running() {
+fn a_pod_stays_running_while_a_crashed_container_backs_off() {
     let mut crashed = record(
         "app",
         State::Waiting {
@@ -157,7 +157,7 @@ fn init_containers_hold_the_pod_back() {
 }
 
 #[test]
-fn transition_times_change_with_the_status_only() {
+fn transition_times_change_only_with_the_status() {
     let mut pod = pod(json!({}));
     let first = show(&pod, &known(vec![record("app", running())]), now());
     pod.status = Some(first.clone());
@@ -178,7 +178,7 @@ fn transition_times_change_with_the_status_only() {
 }
 
 #[test]
-fn readiness_gates_hold_ready_back_and_foreign_conditions_stay() {
+fn readiness_gates_hold_ready_back_and_foreign_conditions_are_preserved() {
     let mut pod = pod(json!({"readinessGates": [{"conditionType": "example.com/lb"}]}));
     let status = show(&pod, &known(vec![record("app", running())]), now());
     assert_eq!(
@@ -219,7 +219,7 @@ fn quality_of_service_follows_requests_and_limits() {
 }
 
 #[test]
-fn a_running_pod_looks_like_this() {
+fn the_status_of_a_running_pod() {
     insta::assert_json_snapshot!(show(
         &pod(json!({})),
         &known(vec![record("app", running())]),
@@ -228,7 +228,7 @@ fn a_running_pod_looks_like_this() {
 }
 
 #[test]
-fn a_container_that_ran_before_the_kubelet_did_counts_as_restarted() {
+fn a_container_from_before_the_kubelets_start_counts_as_restarted() {
     let container = Container {
         name: "app".into(),
         ..Container::default()

@@ -1,4 +1,4 @@
-//! Weighted Services.
+//! The weighted backends of a rule.
 
 use serde_json::{Map, Value};
 
@@ -10,7 +10,7 @@ use crate::{
     problem::Report,
 };
 
-/// All backends of a rule.
+/// Compiles all backends of a rule.
 pub(super) fn compile(
     rule: &HttpRouteRule,
     field: &str,
@@ -36,7 +36,7 @@ pub(super) fn compile(
         .collect()
 }
 
-/// Header changes for one backend; returns the new Host header.
+/// Adds the header changes of a backend to `envoy`. Returns the new Host header.
 fn filters(
     backend: &HttpBackendRef,
     field: &str,
@@ -51,7 +51,7 @@ fn filters(
             FilterType::ResponseHeaderModifier => (&filter.response_header_modifier, "response"),
             other => {
                 let message = format!(
-                    "{other:?} is not possible for one backend; put it into the rule's filters"
+                    "{other:?} is not supported on a backend; move it to the filters of the rule"
                 );
                 report.invalid(format!("{field}.type"), message);
                 continue;
@@ -61,7 +61,7 @@ fn filters(
             report.invalid(
                 &field,
                 format!(
-                    "a filter of type {:?} needs the field of that name",
+                    "a filter of type {:?} requires the field of that name",
                     filter.r#type
                 ),
             );
@@ -74,7 +74,7 @@ fn filters(
     authority
 }
 
-/// The Service meant by a reference in `namespace`, and why it is not followed.
+/// The Service that a reference in `namespace` names, and the reason why no requests are sent to it, if there is one.
 pub(super) fn resolve(
     reference: &BackendObjectReference,
     namespace: &str,
@@ -94,7 +94,7 @@ pub(super) fn resolve(
         Some(Refusal {
             reason: "InvalidKind",
             message: format!(
-                "{kind} {} is no Service, and this mesh sends requests to Services only",
+                "{kind} {} is not a Service; this mesh sends requests only to Services",
                 reference.name
             ),
         })
@@ -102,7 +102,7 @@ pub(super) fn resolve(
         Some(Refusal {
             reason: "RefNotPermitted",
             message: format!(
-                "Service {} is in another namespace, and this mesh reads no ReferenceGrant; put the route into namespace {of}",
+                "Service {} is in another namespace, and this mesh does not read ReferenceGrants; move the route to namespace {of}",
                 destination.host
             ),
         })
@@ -112,7 +112,7 @@ pub(super) fn resolve(
     match &refusal {
         Some(refusal) => report.unsupported(field, &refusal.message),
         None if reference.port.is_none() => {
-            report.invalid(format!("{field}.port"), "a Service needs a port; name one");
+            report.invalid(format!("{field}.port"), "a Service requires a port");
         }
         None => {}
     }

@@ -1,4 +1,4 @@
-//! Filters of a rule.
+//! The filters of a rule.
 
 use std::collections::BTreeSet;
 
@@ -18,18 +18,18 @@ use crate::{
     problem::Report,
 };
 
-/// What the filters of a rule come to.
+/// The compiled filters of a rule.
 #[derive(Debug, Default)]
 pub(super) struct Filters {
     /// Fields of Envoy's `RouteAction`.
     pub(super) options: Map<String, Value>,
-    /// Copies to send.
+    /// Mirrors.
     pub(super) mirrors: Vec<Copy>,
     /// Envoy's `RedirectAction`.
     pub(super) redirect: Option<Value>,
 }
 
-/// Compile the filters; header changes and settings of Envoy's filters go to `extras`.
+/// Compiles the filters. Adds header changes and settings of Envoy's filters to `extras`.
 pub(super) fn compile(
     rule: &HttpRouteRule,
     field: &str,
@@ -43,7 +43,7 @@ pub(super) fn compile(
         let field = format!("{field}.filters[{index}]");
         let kind = filter.r#type;
         if !seen.insert(format!("{kind:?}")) && kind != FilterType::RequestMirror {
-            report.invalid(&field, format!("{kind:?} may stand only once in a rule"));
+            report.invalid(&field, format!("a rule can have only one {kind:?}"));
             continue;
         }
         if one(
@@ -57,18 +57,18 @@ pub(super) fn compile(
         )
         .is_none()
         {
-            let message = format!("a filter of type {kind:?} needs the field of that name");
+            let message = format!("a filter of type {kind:?} requires the field of that name");
             report.invalid(field, message);
         }
     }
     if seen.contains("RequestRedirect") && seen.contains("URLRewrite") {
-        let message = "a rule either redirects or rewrites; leave one of the two out";
+        let message = "a rule cannot have both RequestRedirect and URLRewrite; remove one of them";
         report.invalid(format!("{field}.filters"), message);
     }
     filters
 }
 
-/// `None` when the field that belongs to the type is missing.
+/// Compiles one filter. Returns `None` if the field that its type requires is missing.
 fn one(
     filter: &HttpRouteFilter,
     rule: &HttpRouteRule,
@@ -127,7 +127,7 @@ fn one(
         FilterType::ExtensionRef => {
             let to = filter.extension_ref.as_ref()?;
             let message = format!(
-                "{} {} is not known here; this mesh has the filters of the Gateway API only",
+                "{} {} is not supported; this mesh has only the filters of the Gateway API",
                 to.kind, to.name
             );
             report.invalid(format!("{field}.extensionRef"), message);
@@ -141,12 +141,12 @@ fn copy(mirror: &RequestMirror, field: &str, namespace: &str, report: &mut Repor
     let (destination, refused) = resolve(&mirror.backend_ref, namespace, &backend, report);
     let percent = match (mirror.percent, mirror.fraction) {
         (Some(_), Some(_)) => {
-            report.invalid(field, "give only one of percent and fraction");
+            report.invalid(field, "set only one of percent and fraction");
             100.0
         }
         (Some(percent), None) => percent.into(),
         (None, Some(part)) if part.denominator == 0 || part.numerator > part.denominator => {
-            let message = "a fraction is at most 1, and its denominator at least 1";
+            let message = "a fraction must be at most 1, and its denominator at least 1";
             report.invalid(format!("{field}.fraction"), message);
             100.0
         }
@@ -212,11 +212,11 @@ fn rewrite(
     }
 }
 
-/// How to make the new path.
+/// The way to build the new path.
 enum NewPath {
-    /// It is this.
+    /// The complete path.
     Full(String),
-    /// By this field of Envoy's redirect or route.
+    /// A field of Envoy's redirect or route.
     Envoy(&'static str, Value),
 }
 
@@ -241,7 +241,7 @@ fn path(
                 [] => "/",
                 [only] if only.path.r#type == PathMatchType::PathPrefix => &only.path.value,
                 _ => {
-                    let message = "a prefix is replaced only where the rule has one match, of type PathPrefix";
+                    let message = "replacePrefixMatch requires a rule with exactly one match, of type PathPrefix";
                     report.invalid(format!("{field}.replacePrefixMatch"), message);
                     return None;
                 }
@@ -250,15 +250,15 @@ fn path(
         }
         (kind, ..) => {
             let message =
-                format!("a path of type {kind:?} needs the field of that name and no other");
+                format!("a path of type {kind:?} requires the field of that name and no other");
             report.invalid(field, message);
             None
         }
     }
 }
 
-/// A prefix is a number of path elements, so slashes at the end of either mean nothing, and what comes
-/// after the prefix begins with a slash.
+/// Replaces a prefix of whole path elements. Trailing slashes of the prefix and of the replacement have no meaning, and
+/// the rest of the path begins with a slash.
 fn replace_prefix(prefix: &str, replacement: &str) -> NewPath {
     let prefix = prefix.trim_end_matches('/');
     let replacement = replacement.trim_end_matches('/');
@@ -282,10 +282,10 @@ fn regex_rewrite(pattern: &str, substitution: &str) -> Value {
     json!({ "pattern": { "regex": pattern }, "substitution": substitution })
 }
 
-/// The filter as Istio's policy.
+/// Converts the filter to Istio's policy.
 fn sharing(cors: &CorsFilter) -> CorsPolicy {
     let origin = |origin: &String| match origin.contains('*') {
-        // A star stands for any part of the host; it cannot reach over the scheme.
+        // `*` matches any part of the host, but not the scheme.
         true if origin == "*" => StringMatch {
             regex: Some(".*".into()),
             ..StringMatch::default()
@@ -317,9 +317,9 @@ mod tests {
 
     use super::*;
 
-    /// The examples of the Gateway API's own documentation, and some at the edges.
+    /// The examples from the documentation of the Gateway API, and edge cases.
     #[test]
-    fn a_prefix_is_replaced_element_by_element() {
+    fn a_prefix_is_replaced_by_whole_path_elements() {
         for (prefix, replacement, path, expected) in [
             ("/foo", "/xyz", "/foo/bar", "/xyz/bar"),
             ("/foo", "/xyz/", "/foo/bar", "/xyz/bar"),
@@ -338,7 +338,7 @@ mod tests {
         ] {
             let rewritten = match replace_prefix(prefix, replacement) {
                 NewPath::Envoy("prefix_rewrite", new) => {
-                    // Envoy puts it in place of what the condition holds.
+                    // Envoy replaces the prefix of the match.
                     let rest = &path[prefix.trim_end_matches('/').len()..];
                     format!("{}{rest}", new.as_str().unwrap())
                 }

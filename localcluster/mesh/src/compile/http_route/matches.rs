@@ -1,4 +1,4 @@
-//! Conditions: `HTTPRouteMatch` as Envoy's `RouteMatch`, and which of several is tried first.
+//! Compiles `HTTPRouteMatch` to Envoy's `RouteMatch`, with its precedence.
 
 use std::{cmp::Reverse, collections::BTreeSet};
 
@@ -10,9 +10,9 @@ use crate::{
     problem::Report,
 };
 
-/// What decides which condition is tried first, by the Gateway API: the path, then a method, then the
-/// number of headers, then that of query parameters. It says nothing about regular expressions; they
-/// come before prefixes here, because after them `/` would hide them all.
+/// The precedence of a match according to the Gateway API: the path, then a method, then the number of headers, then
+/// the number of query parameters. The specification leaves regular expressions open. Here they come before prefixes,
+/// because after them `/` would hide them all.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Precedence {
     path: Path,
@@ -30,7 +30,7 @@ enum Path {
 
 type Envoy = Map<String, Value>;
 
-/// All conditions of a rule; every request when there is none.
+/// Compiles all matches of a rule. A rule without matches applies to every request.
 pub(super) fn compile(
     matches: &[HttpRouteMatch],
     field: &str,
@@ -87,7 +87,7 @@ fn compile_path(path: &PathMatch, field: &str, report: &mut Report) -> (Path, En
         }
         PathMatchType::PathPrefix => {
             check_path(value, field, report);
-            // A slash at the end means nothing: /a/ and /a are the same prefix.
+            // A trailing slash has no meaning: /a/ and /a are the same prefix.
             match value.trim_end_matches('/') {
                 "" => (Path::Prefix(Reverse(1)), "prefix", json!("/")),
                 elements => {
@@ -100,7 +100,7 @@ fn compile_path(path: &PathMatch, field: &str, report: &mut Report) -> (Path, En
     (rank, Map::from_iter([(name.to_owned(), condition)]))
 }
 
-/// What Envoy, which puts paths into a normal form first, could never meet is a mistake.
+/// Reports a path that can never match, because Envoy normalizes the path of a request first.
 fn check_path(path: &str, field: &str, report: &mut Report) {
     let fits = path.starts_with('/')
         && !["//", "/./", "/../"].iter().any(|part| path.contains(part))
@@ -112,7 +112,7 @@ fn check_path(path: &str, field: &str, report: &mut Report) {
     if !fits {
         report.invalid(
             format!("{field}.value"),
-            format!("{path:?} is no path; write it as it stands in a URL, from the first / on, without // and /.."),
+            format!("{path:?} is not a valid path; write it as in a URL, starting with /, without // and /.."),
         );
     }
 }
@@ -129,10 +129,13 @@ fn values(values: &[ValueMatch], field: &str, headers: bool, report: &mut Report
         if !is_header_name(&value.name) {
             report.invalid(
                 &field,
-                format!("{:?} is no name of a header or parameter", value.name),
+                format!(
+                    "{:?} is not a valid name of a header or parameter",
+                    value.name
+                ),
             );
         }
-        // Of two for the same name the first counts.
+        // If a name appears twice, the first entry applies.
         if !seen.insert(name.clone()) {
             continue;
         }
@@ -170,7 +173,7 @@ mod tests {
     }
 
     #[test]
-    fn conditions_are_tried_in_the_order_of_the_gateway_api() {
+    fn matches_are_ordered_by_the_precedence_of_the_gateway_api() {
         let path = |kind: &str, value: &str| json!({ "path": { "type": kind, "value": value } });
         let header = |name: &str| json!({ "name": name, "value": "x" });
         let in_order = [
@@ -187,7 +190,11 @@ mod tests {
         ];
         let ranks: Vec<Precedence> = in_order.iter().cloned().map(rank).collect();
         for (index, pair) in ranks.windows(2).enumerate() {
-            assert!(pair[0] < pair[1], "{} and the next", in_order[index]);
+            assert!(
+                pair[0] < pair[1],
+                "{} must precede the next match",
+                in_order[index]
+            );
         }
     }
 }

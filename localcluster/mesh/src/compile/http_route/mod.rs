@@ -1,6 +1,6 @@
-//! Checks an `HTTPRoute` and turns its rules into parts of Envoy's routes.
+//! Validates an `HTTPRoute` and compiles its rules to parts of Envoy's routes.
 //!
-//! Routes of several objects are tried in one order, so each comes with its [`Precedence`].
+//! Routes of several objects are merged into one order, so each carries its [`Precedence`].
 
 mod backends;
 mod filters;
@@ -20,31 +20,31 @@ use crate::{
 
 pub use matches::Precedence;
 
-/// A checked `HTTPRoute`.
+/// A compiled `HTTPRoute`.
 #[derive(Clone, Debug, PartialEq)]
 pub struct HttpRoutes {
     /// The object.
     pub object: ObjectId,
-    /// When it was made.
+    /// Its creation time.
     pub created: Option<jiff::Timestamp>,
-    /// What it attaches to.
+    /// The parents that it attaches to.
     pub parents: Vec<ParentReference>,
-    /// Hosts, in lower case; none for all.
+    /// Host names in lower case. Empty for all hosts.
     pub hostnames: Vec<String>,
-    /// One route for each condition, in the order of the object.
+    /// One route per match, in the order of the object.
     pub routes: Vec<Ranked>,
 }
 
-/// A route and its place among others.
+/// A route with its precedence.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Ranked {
-    /// Smaller is tried first.
+    /// The smallest one is tried first.
     pub precedence: Precedence,
     /// The route.
     pub route: Route,
 }
 
-/// Check `object`. `None` when it is invalid; the problems say why.
+/// Compiles `object`. Returns `None` if it is invalid; the problems state the reason.
 pub fn compile(object: &HTTPRoute) -> (Option<HttpRoutes>, Vec<Problem>) {
     let id = ObjectId::of(object);
     let mut report = Report::new(id.clone());
@@ -54,7 +54,7 @@ pub fn compile(object: &HTTPRoute) -> (Option<HttpRoutes>, Vec<Problem>) {
         if host != "*" && super::is_host(host) {
             hostnames.push(host.to_ascii_lowercase());
         } else {
-            let message = format!("{host:?} is no host name; write a DNS name or *.domain");
+            let message = format!("{host:?} is not a host name; write a DNS name or *.domain");
             report.invalid(format!("spec.hostnames[{index}]"), message);
         }
     }
@@ -118,13 +118,13 @@ fn compile_action(
     let per_try_timeout = timeouts(rule.timeouts.as_ref(), field, report, &mut options);
     if let Some(redirect) = filters.redirect {
         if !destinations.is_empty() {
-            let message = "a rule that redirects forwards nothing; leave backendRefs out";
+            let message = "a rule that redirects cannot forward; remove backendRefs";
             report.invalid(format!("{field}.backendRefs"), message);
         }
         return Some(Action::Redirect(redirect));
     }
     if destinations.iter().all(|share| share.weight == 0) {
-        return Some(Action::Answer(json!({
+        return Some(Action::Respond(json!({
             "status": 500,
             "body": { "inline_string": format!(
                 "{field} of HTTPRoute {} has no backend with a weight\n", object.name
@@ -132,7 +132,7 @@ fn compile_action(
         })));
     }
     actions::join_only(&mut destinations, extras, &mut options);
-    // The share of a Service that does not exist.
+    // The response to requests for a Service that does not exist.
     options.insert(
         "cluster_not_found_response_code".into(),
         json!("INTERNAL_SERVER_ERROR"),
@@ -146,7 +146,7 @@ fn compile_action(
     })))
 }
 
-/// The timeout of the request goes to `options`, that of each try is returned.
+/// Adds the timeout of the request to `options`. Returns the timeout of each attempt.
 fn timeouts(
     timeouts: Option<&Timeouts>,
     field: &str,
@@ -168,10 +168,10 @@ fn timeouts(
     if each.is_some_and(|each| !request.is_zero() && each > request) {
         report.invalid(
             format!("{field}.timeouts.backendRequest"),
-            "a try cannot take longer than the request; make it shorter than timeouts.request",
+            "backendRequest must not be longer than timeouts.request",
         );
     }
-    // No timeout unless one is asked for, as in Istio. Envoy's own default would be 15 s.
+    // In Istio a route has no timeout by default. Envoy's own default is 15 s.
     options.insert("timeout".into(), json!(duration::protobuf(request)));
     each.map(duration::protobuf)
 }

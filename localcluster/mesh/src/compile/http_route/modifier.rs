@@ -1,11 +1,11 @@
-//! Header modifiers of the Gateway API in the form of Istio.
+//! Converts header modifiers of the Gateway API to Istio's.
 
 use crate::{
     gateway_api::{Header, HeaderModifier},
     istio::HeaderOperations,
 };
 
-/// Header changes in Istio's form. Of two changes to one header the first counts.
+/// Converts header changes. If a header appears twice, the first entry applies.
 pub(super) fn operations(modifier: &HeaderModifier) -> HeaderOperations {
     let first = |headers: &[Header]| {
         let headers = headers.iter().rev();

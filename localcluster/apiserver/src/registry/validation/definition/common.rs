@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use super::super::{Causes, items};
-use super::{columns, subresources, versions};
+use super::{columns, schema, subresources};
 
 /// The parts of versions that are the same in all of them. Upstream checks them once, as if they stood in
 /// `spec`.
@@ -31,10 +31,10 @@ impl<'a> Common<'a> {
 
     /// Checks the common parts.
     pub(super) fn check(&self, spec: &Value, causes: &mut Causes) {
-        if let Some(schema) = self.schema {
+        if let Some(shared) = self.schema {
             // The schema is checked for all versions, so that each must be able to write its status apart.
-            let status = items(&spec["versions"]).any(|(_, version)| versions::has_status(version));
-            versions::schema(schema, "spec.validation", status, causes);
+            let status = items(&spec["versions"]).any(|(_, version)| schema::has_status(version));
+            schema::check(shared, "spec.validation", status, causes);
         }
         if let Some(declared) = self.subresources {
             subresources::check(declared, "spec.subresources", causes);

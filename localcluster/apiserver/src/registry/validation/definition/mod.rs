@@ -15,6 +15,7 @@ mod approval;
 mod columns;
 mod common;
 mod names;
+mod schema;
 mod subresources;
 mod versions;
 

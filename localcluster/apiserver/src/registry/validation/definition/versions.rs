@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use super::super::{Causes, items};
 use super::common::Common;
-use super::{columns, names, subresources};
+use super::{columns, names, schema, subresources};
 use crate::object;
 use crate::schema::structural;
 
@@ -58,8 +58,8 @@ fn own(spec: &Value, version: &Value, common: &Common<'_>, path: &str, causes: &
         let named = items(&spec["versions"])
             .map(|(_, other)| other)
             .find(|other| other["name"] == version["name"]);
-        let status = named.is_some_and(has_status);
-        schema(
+        let status = named.is_some_and(schema::has_status);
+        schema::check(
             &version["schema"],
             &format!("{path}.schema"),
             status,
@@ -74,20 +74,6 @@ fn own(spec: &Value, version: &Value, common: &Common<'_>, path: &str, causes: &
         let path = format!("{path}.additionalPrinterColumns");
         columns::check(&version["additionalPrinterColumns"], &path, causes);
     }
-}
-
-/// Checks the schema of one version or of all.
-pub(super) fn schema(schema: &Value, path: &str, status: bool, causes: &mut Causes) {
-    let schema = &schema["openAPIV3Schema"];
-    if !schema.is_null() {
-        let path = format!("{path}.openAPIV3Schema");
-        causes.0.extend(structural::check(schema, &path, status));
-    }
-}
-
-/// Whether `status` is written apart.
-pub(super) fn has_status(version: &Value) -> bool {
-    !version["subresources"]["status"].is_null()
 }
 
 fn deprecation(version: &Value, path: &str, causes: &mut Causes) {

@@ -1,8 +1,8 @@
 //! The custom resources of `flagger.app/v1beta1`, as serde types with their schemas.
 //!
-//! They accept the same fields as Flagger's definitions, so existing manifests apply unchanged. Rules refuse only what
-//! neither controller can complete. Additions are optional and limited to `status`. Status fields written by others
-//! survive: the definition preserves unknown fields, and this controller patches only its own.
+//! They accept the same fields as Flagger's definitions, so existing manifests apply unchanged. Validation rules reject
+//! only settings that neither controller can complete. Additions are optional and limited to `status`. Status fields
+//! written by others survive: the definition preserves unknown fields, and this controller patches only its own.
 
 mod alert_provider;
 mod analysis;

@@ -1,8 +1,7 @@
-//! Validation rules of the definitions, in CEL: what no release could do anything with is refused by the API
-//! server, before it is stored.
+//! Validation rules of the definitions, in CEL. With them, the API server rejects settings that no release can use.
 //!
-//! A rule may refuse only what the controller's own validation refuses and Flagger cannot run either. A field that
-//! this controller does not support yet is no matter of a rule, and a canary that skips its analysis may have any.
+//! A rule may reject only settings that the controller's own validation refuses and that Flagger cannot run either. It
+//! must not reject fields that only this controller does not support yet, nor any analysis that is skipped.
 
 use serde_json::{Value, json};
 
@@ -12,12 +11,12 @@ pub(super) fn canary(spec: &mut Value) {
     spec["x-kubernetes-validations"] = json!([
         {
             "rule": analysed("!has(self.analysis.maxWeight) || self.analysis.maxWeight <= 100"),
-            "message": "is more than 100, a weight that is never reached; write a percentage from 1 to 100",
+            "message": "is more than 100, a weight that is never reached; use a percentage from 1 to 100",
             "fieldPath": ".analysis.maxWeight",
         },
         {
             "rule": analysed("!has(self.analysis.stepWeight) || self.analysis.stepWeight > 0"),
-            "message": "moves no traffic; write a percentage from 1 to 100",
+            "message": "shifts no traffic; use a percentage from 1 to 100",
             "fieldPath": ".analysis.stepWeight",
         },
         {
@@ -25,7 +24,7 @@ pub(super) fn canary(spec: &mut Value) {
                 "!has(self.analysis.stepWeights) || self.analysis.stepWeights.size() > 0 && \
                  self.analysis.stepWeights[0] > 0 && self.analysis.stepWeights.isSorted()"
             ),
-            "message": "does not ascend; list weights from 1 to 100, each larger than the one before",
+            "message": "is not in ascending order; use weights from 1 to 100, each larger than the one before",
             "fieldPath": ".analysis.stepWeights",
         },
         {
@@ -34,7 +33,7 @@ pub(super) fn canary(spec: &mut Value) {
                  !has(m.thresholdRange.min) || !has(m.thresholdRange.max) || \
                  m.thresholdRange.min <= m.thresholdRange.max)"
             ),
-            "message": "has a thresholdRange whose min is larger than its max; exchange the two",
+            "message": "has a thresholdRange whose min is larger than its max; swap min and max",
             "fieldPath": ".analysis.metrics",
         },
     ]);
@@ -42,13 +41,13 @@ pub(super) fn canary(spec: &mut Value) {
         add(
             &mut spec["properties"]["analysis"]["properties"][field],
             "self <= 100",
-            "is not a percentage; write a number from 0 to 100",
+            "is not a percentage; use a number from 0 to 100",
         );
     }
     add(
         &mut spec["properties"]["service"]["properties"]["port"],
         "1 <= self && self <= 65535",
-        "is not a port; write a number from 1 to 65535",
+        "is not a port; use a number from 1 to 65535",
     );
 }
 
@@ -56,7 +55,7 @@ pub(super) fn canary(spec: &mut Value) {
 pub(super) fn metric_template(spec: &mut Value) {
     spec["properties"]["provider"]["x-kubernetes-validations"] = json!([{
         "rule": "self.type != 'prometheus' || has(self.address) && self.address.contains(':')",
-        "message": "is not a URL; write http://HOST:PORT of a Prometheus server",
+        "message": "is not a URL; use http://HOST:PORT of a Prometheus server",
         "fieldPath": ".address",
     }]);
 }

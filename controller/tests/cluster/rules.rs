@@ -161,7 +161,9 @@ async fn a_refusal_names_the_field_and_the_fix() {
     let falling = changed(&json!({ "stepWeight": null, "stepWeights": [50, 20] }));
     let error = dry_run(&world, Kind::Canary, &falling).await.unwrap_err();
     assert!(
-        error.contains("spec.analysis.stepWeights: Invalid value: \"object\": does not ascend; list weights from 1 to 100"),
+        error.contains(
+            "spec.analysis.stepWeights: Invalid value: \"object\": is not in ascending order; use weights from 1 to 100"
+        ),
         "{error}"
     );
     // The schema refuses two strategies at once, like Flagger's definition.

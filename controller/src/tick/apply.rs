@@ -40,7 +40,7 @@ pub struct Executor<'a> {
     pub revision: &'a str,
     /// How traffic is split.
     pub router: &'a dyn Router,
-    /// What every reconciliation shares.
+    /// State that all ticks share.
     pub ctx: &'a Context,
     /// Where generated objects are written.
     pub cluster: &'a Cluster,
@@ -120,8 +120,8 @@ impl Executor<'_> {
         Ok(false)
     }
 
-    /// The key of an effect of this plan that no resource version guards: what the status said before it, as in the keys
-    /// of events.
+    /// The key of an effect of this plan that no resource version guards. Like the keys of events, it is made of the status
+    /// before the plan.
     fn key(&self, effect: &str) -> String {
         let Status {
             phase,

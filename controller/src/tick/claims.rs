@@ -105,7 +105,7 @@ pub(super) fn unowned(
     let owner = release.owner();
     let copy = |kind, name: &str| cluster.get(kind, namespace, name);
     let Some(target) = copy(Kind::Deployment, release.target()) else {
-        // What is generated depends on the target, so nothing can be said of it.
+        // The generated objects depend on the target.
         return Vec::new();
     };
     let target = json_of(&target);

@@ -1,4 +1,4 @@
-//! What every reconciliation shares.
+//! State that all ticks share.
 
 use std::{
     collections::{HashMap, HashSet, VecDeque},
@@ -23,7 +23,7 @@ use crate::{
     },
 };
 
-/// What every reconciliation shares.
+/// State that all ticks share.
 pub struct Context {
     /// Local copies and writes.
     pub cluster: Arc<Cluster>,
@@ -132,7 +132,7 @@ impl Repairs {
 pub struct Remarked(Mutex<HashSet<(String, String)>>);
 
 impl Remarked {
-    /// Whether the canary with this uid has not been told yet.
+    /// Whether this is the first remark with this key on the canary with this uid.
     pub fn is_new(&self, uid: &str, key: &str) -> bool {
         let mut made = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         made.insert((uid.to_owned(), key.to_owned()))

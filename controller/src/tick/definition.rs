@@ -22,7 +22,7 @@ pub(super) const PAUSE: Duration = Duration::from_secs(60);
 pub struct Dropped(Map<String, Value>);
 
 impl Dropped {
-    /// What is lost of a change of the status, given the object that the API server answered with.
+    /// The fields of a patch that are missing in the object that the API server returned.
     fn between(patch: &Map<String, Value>, answer: &Object) -> Option<Self> {
         let kept = &answer.data["status"];
         let lost = patch
@@ -33,7 +33,7 @@ impl Dropped {
         (!lost.is_empty()).then_some(Self(lost))
     }
 
-    /// What is kept of a change of the status.
+    /// The patch without the fields that are dropped.
     pub(super) fn spare(&self, mut patch: Map<String, Value>) -> Map<String, Value> {
         patch.retain(|field, value| value.is_null() || !self.0.contains_key(field));
         patch
@@ -55,7 +55,7 @@ impl fmt::Display for Dropped {
 
 impl std::error::Error for Dropped {}
 
-/// What this process knows of the definition.
+/// The knowledge of this process about the definition.
 #[derive(Debug, Default)]
 pub struct Definition(Mutex<Known>);
 
@@ -71,7 +71,7 @@ enum Known {
 }
 
 impl Definition {
-    /// What the definition drops of a status, as far as this canary has to know it before it is worked on. Canaries
+    /// The fields that the definition drops, as far as they matter before this canary is reconciled. Canaries
     /// that ask at the same time wait for one answer.
     ///
     /// # Errors
@@ -103,7 +103,7 @@ impl Definition {
             .await
         {
             Ok(answer) => Dropped::between(&fields, &answer),
-            // Where an admission webhook may have effects nothing can be tried. The first real write tells.
+            // Where an admission webhook may have effects nothing can be tried. The first real write shows it.
             Err(error) if error.is_refusal() && !error.is_not_found() => None,
             Err(error) => return Err(error),
         };

@@ -15,7 +15,7 @@ use canary_engine::{
 use super::{apply::Executor, claims, error::ApplyError, snapshot::Snapshot};
 use crate::{cluster::Cluster, objects::services::Role};
 
-/// What a plan is the first tick of, if objects will be created for it.
+/// The begin of an initialization or a release for which objects will be created.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Beginning<'a> {
     /// An initialization: its later ticks create objects too.
@@ -30,7 +30,7 @@ pub(super) enum Beginning<'a> {
 }
 
 impl<'a> Beginning<'a> {
-    /// What the actions begin; `None` means that nothing new will be created.
+    /// Reads the begin from the actions of a plan; `None` means that no object will be created.
     pub(super) fn of(
         snapshot: &Snapshot,
         actions: &'a [Action],

@@ -15,7 +15,7 @@ pub enum ApplyError {
     #[error("publish an event: {0}")]
     Event(ApiFailure),
     /// The target is no longer what the plan is about.
-    #[error("{what} of {target} changed meanwhile")]
+    #[error("{what} of {target} has changed since it was analysed")]
     Moved {
         /// The target.
         target: String,

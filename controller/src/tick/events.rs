@@ -1,4 +1,4 @@
-//! Events on the Canary. Their names follow from their keys, so that a plan that is carried out twice publishes
+//! Events on the Canary. Their names follow from their keys, so that a plan that is applied twice publishes
 //! each event once.
 
 use std::{collections::BTreeMap, time::Duration};
@@ -30,7 +30,7 @@ const LONGEST_MESSAGE: usize = 1024;
 /// A quota for events, or their own store being down, must not hold up a rollback for longer than this.
 const LONGEST_WAIT: Duration = Duration::from_secs(5);
 
-/// Publishes an event, and says whether it is new. One that this process has published, or that exists already, is not.
+/// Publishes an event, and returns whether it is new. One that this process has published, or that exists already, is not.
 /// One that is refused (a quota, a policy, the events' own store) is left to the log: events are for people, and what
 /// they report goes on.
 ///

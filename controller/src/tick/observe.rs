@@ -26,7 +26,7 @@ use crate::{
 /// Observes the world around one canary.
 ///
 /// # Errors
-/// When something mandatory is missing that validation does not look at: a ConfigMap or Secret of the target.
+/// When a mandatory ConfigMap or Secret of the target is missing.
 pub fn observe(
     release: &Release,
     status: &CanaryStatus,
@@ -41,7 +41,7 @@ pub fn observe(
     let route = router.observe(release, cluster);
     let status = status::read(status);
     let Some(target) = cluster.get(Kind::Deployment, namespace, release.target()) else {
-        // What is generated depends on the target's pods, so nothing can be said of it.
+        // The generated objects depend on the target's pods.
         return Ok(Observed {
             now,
             target: TargetState {

@@ -1,8 +1,8 @@
-//! What this process has done that no resource version guards: events, alerts, counts, calls of webhooks.
+//! Effects that no resource version guards: events, alerts, counts, calls of webhooks. Each happens once.
 //!
-//! A plan is carried out again when its status could not be written, because somebody else wrote the status meanwhile
-//! or the API server did not answer. Everything else in it is idempotent. What is not has a key, made of what the
-//! status said before the plan, and is done once for each key as long as this process lives.
+//! A plan is applied again when its status could not be written, because someone else wrote the status first
+//! or the API server did not answer. Everything else in it is idempotent. An effect that is not has a
+//! key, made of the status before the plan, and happens once for each key in the life of this process.
 
 use std::{
     collections::{HashMap, VecDeque},
@@ -12,8 +12,8 @@ use std::{
 
 use tokio::time::Instant;
 
-/// A plan that fails is carried out again within a minute or so. Events are kept by API servers for an hour, and a
-/// refusal that comes back after this long is said again.
+/// A plan that fails is applied again within a minute or so. Events are kept by API servers for an hour, and a
+/// refusal that comes back after this time is published again.
 const REMEMBERED_FOR: Duration = Duration::from_secs(30 * 60);
 
 /// Far more than what thousands of releases at once do within minutes.

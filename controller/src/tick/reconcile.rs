@@ -94,7 +94,7 @@ async fn tick(object: &Object, ctx: &Context) -> Result<Action, TickError> {
         // That took a while.
         return Ok(Action::requeue(Duration::ZERO));
     }
-    // Answers take seconds, and more with every question. Whatever happened meanwhile (a suspension, another revision,
+    // Answers take seconds, and more with every question. Whatever happened in between (a suspension, another revision,
     // pods that are gone) is seen before anything is done about them.
     let mut answers = Answers::default();
     loop {

@@ -1,4 +1,4 @@
-//! Reports, once, why a canary is not worked on, and what the API server refused.
+//! Reports, once, why a canary is skipped, and which request the API server refused.
 
 use canary_engine::{
     action::{Action as PlannedAction, Event},
@@ -24,7 +24,7 @@ use crate::{
     release::{Release, problem::Problems, status},
 };
 
-/// Reports why a canary is not worked on, and gives when it is checked again.
+/// Reports why a canary is skipped, and returns when it is checked again.
 ///
 /// # Errors
 /// When the report cannot be written.
@@ -71,7 +71,7 @@ async fn refuse(object: &Object, problems: &Problems, ctx: &Context) -> Result<A
 /// # Errors
 /// When the event cannot be written.
 pub async fn remark(object: &Object, release: &Release, ctx: &Context) -> Result<bool, TickError> {
-    let mut said = false;
+    let mut published = false;
     for remark in &release.remarks {
         let key = format!(
             "remark/{}/{remark}",
@@ -87,10 +87,10 @@ pub async fn remark(object: &Object, release: &Release, ctx: &Context) -> Result
             events::publish(object, &event, ctx)
                 .await
                 .map_err(ApplyError::Event)?;
-            said = true;
+            published = true;
         }
     }
-    Ok(said)
+    Ok(published)
 }
 
 /// Skips a canary whose status would not be kept, and reports so once. Only the revision that Flagger left there is
@@ -106,7 +106,7 @@ async fn incomplete_definition(
         && let Some(Value::Object(patch)) = noted(snapshot)
     {
         let kept = dropped.spare(patch);
-        // A phase says nothing without what is remembered of it.
+        // A phase alone, without the revision it belongs to, is of no use.
         if kept.contains_key("lastAppliedSpec") && !kept.contains_key("phase") {
             write_status(&snapshot.object, &snapshot.status, kept.into(), ctx).await?;
         }

@@ -52,7 +52,7 @@ impl Snapshot {
     }
 }
 
-/// Why a canary is not worked on now.
+/// Why a canary is skipped.
 pub enum Skip {
     /// A local copy is behind, or this process may not act. The canary is checked again after the pause.
     NotYet(Duration),
@@ -71,7 +71,7 @@ pub enum Skip {
     },
 }
 
-/// Takes the snapshot of a canary, or says why it is not worked on.
+/// Takes the snapshot of a canary, or returns why it is skipped.
 ///
 /// # Errors
 /// When the API server does not answer.
@@ -105,8 +105,8 @@ pub async fn take(
 /// The Canary, as new as every own write that concerns it, and what the definition drops of its status. The copies
 /// that are read after this returns show those writes too.
 ///
-/// The Canary says which writes concern it, and the checks may wait for the API server, so a watch may bring another
-/// Canary meanwhile. The copy is taken again after the checks, and they are good only if it is the one that they were
+/// The Canary decides which writes concern it, and the checks may wait for the API server, so a watch may bring a newer
+/// Canary in between. The copy is taken again after the checks, and they are good only if it is the one that they were
 /// made for. A copy from before them would be planned on although the checks have seen a newer one.
 async fn settled(
     namespace: &str,

@@ -17,7 +17,7 @@ use super::{
 };
 use crate::cluster::{Key, Kind, Object, Touched};
 
-/// Canaries that are worked on at the same time.
+/// The number of canaries that are reconciled at the same time.
 const CONCURRENCY: u16 = 64;
 
 /// Reconciles canaries until `shutdown`; the ticks under way are then finished.

@@ -18,6 +18,7 @@ use crate::{
         metrics::Metrics,
         settings::Settings,
     },
+    routing,
     tick::{context::Context, wake},
     views::page::{self, Feed},
 };
@@ -69,6 +70,7 @@ impl Controller {
         });
         let cluster = Arc::new(Cluster::watch(
             parts.client.clone(),
+            &routing::watched_kinds(),
             parts.namespace.as_deref(),
             &notify,
             &watches,

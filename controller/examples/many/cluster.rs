@@ -140,7 +140,7 @@ impl Cluster {
             let app = resource("apps/v1", "Deployment", "deployments");
             self.apply(&app, Some(NAMESPACE), deployment(&name, "1.0.0"))
                 .await;
-            let kind = Kind::Canary.resource();
+            let kind = Kind::CANARY.resource();
             let canary = canary(&name, self.interval, &self.web);
             self.apply(&kind, Some(NAMESPACE), canary).await;
         })
@@ -168,7 +168,7 @@ impl Cluster {
     /// Waits until all canaries are in a phase.
     pub(crate) async fn all_in_phase(&self, phase: &str, canaries: usize) {
         let api: Api<Object> =
-            Api::namespaced_with(self.client.clone(), NAMESPACE, &Kind::Canary.resource());
+            Api::namespaced_with(self.client.clone(), NAMESPACE, &Kind::CANARY.resource());
         let deadline = Instant::now() + TIMEOUT;
         loop {
             let list = api.list(&ListParams::default()).await.unwrap();
@@ -202,7 +202,7 @@ impl Cluster {
 
 /// Marks the pods of every Deployment as ready at once.
 async fn make_ready(client: Client) {
-    let api: Api<Object> = Api::all_with(client.clone(), &Kind::Deployment.resource());
+    let api: Api<Object> = Api::all_with(client.clone(), &Kind::DEPLOYMENT.resource());
     let changes = watcher(api, watcher::Config::default())
         .default_backoff()
         .applied_objects();
@@ -223,7 +223,7 @@ async fn make_ready(client: Client) {
             let api: Api<Object> = Api::namespaced_with(
                 client.clone(),
                 &deployment.namespace().unwrap(),
-                &Kind::Deployment.resource(),
+                &Kind::DEPLOYMENT.resource(),
             );
             let patch = Patch::Merge(json!({ "status": status }));
             // A failed patch is followed by another change, or by the end of the measurement.

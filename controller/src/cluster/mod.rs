@@ -23,7 +23,7 @@ use tokio_util::sync::CancellationToken;
 pub use client::client;
 use expectations::Expectations;
 pub use expectations::Freshness;
-pub use kind::Kind;
+pub use kind::{Kind, Names};
 use stores::Health;
 pub use stores::{CHECKSUM_ANNOTATION, Notify, Touched};
 pub use write::WriteError;
@@ -82,19 +82,20 @@ pub struct Cluster {
 }
 
 impl Cluster {
-    /// Starts a watch for every kind, in one namespace or in all. Changes are passed to `notify`. The watches end with
+    /// Starts a watch for each of `kinds`, in one namespace or in all. Changes are passed to `notify`. The watches end with
     /// `shutdown`.
     #[must_use]
     pub fn watch(
         client: Client,
+        kinds: &[Kind],
         namespace: Option<&str>,
         notify: &Notify,
         shutdown: &CancellationToken,
     ) -> Self {
-        let health = Arc::new(Health::default());
-        let stores = Kind::ALL
-            .into_iter()
-            .map(|kind| {
+        let health = Arc::new(Health::of(kinds));
+        let stores = kinds
+            .iter()
+            .map(|&kind| {
                 let api = match namespace {
                     Some(namespace) => {
                         Api::namespaced_with(client.clone(), namespace, &kind.resource())

@@ -66,14 +66,12 @@ enum State {
     Unavailable(String),
 }
 
-impl Default for Health {
-    fn default() -> Self {
-        let waiting = |kind| (kind, State::Listing("not listed yet".to_owned()));
-        Self(Mutex::new(Kind::ALL.into_iter().map(waiting).collect()))
-    }
-}
-
 impl Health {
+    pub(super) fn of(kinds: &[Kind]) -> Self {
+        let waiting = |kind: &Kind| (*kind, State::Listing("not listed yet".to_owned()));
+        Self(Mutex::new(kinds.iter().map(waiting).collect()))
+    }
+
     pub(super) fn unready(&self) -> Vec<(Kind, String)> {
         let states = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let unready = |(kind, state): (&Kind, &State)| match state {
@@ -170,7 +168,7 @@ pub(super) fn spawn(
                     } else if is_resumption {
                         warn!(kind = %kind.qualified(), why, "cannot resume watch");
                         health.interrupt(kind, why);
-                    } else if kind.is_of_a_router()
+                    } else if kind.is_optional()
                         && let Some(why) = doubt.resolve(kind, &failure, &client).await
                     {
                         if health.unavailable(kind).as_ref() == Some(&why) {
@@ -211,7 +209,7 @@ fn key_of(kind: Kind, object: &Object) -> Key {
 /// process does not keep secrets in memory.
 fn trim(kind: Kind, object: &mut Object) {
     object.meta_mut().managed_fields = None;
-    if matches!(kind, Kind::ConfigMap | Kind::Secret) {
+    if matches!(kind, Kind::CONFIG_MAP | Kind::SECRET) {
         let checksum = digest::config_checksum(&object.data);
         object
             .annotations_mut()

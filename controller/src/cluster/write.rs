@@ -52,7 +52,7 @@ impl WriteError {
     pub fn next_step(&self) -> Option<String> {
         let namespace = &self.namespace;
         Some(match (self.why.refusal()?, self.kind, self.verb) {
-            (Refusal::Permission { .. }, Kind::Secret, "create" | "update") => format!(
+            (Refusal::Permission { .. }, Kind::SECRET, "create" | "update") => format!(
                 "Role canary-controller-secret-copies is missing in this namespace: run kubectl apply --namespace \
                  {namespace} -k manifests/secret-copies, or annotate Secret {} with flagger.app/config-tracking: \
                  disabled to share it instead of copying it",
@@ -73,7 +73,7 @@ impl WriteError {
             (Refusal::BlockOwnerDeletion, ..) => format!(
                 "OwnerReferencesPermissionEnforcement is enabled, so setting the owner requires \"update\" on \
                  {}/finalizers in namespace {namespace}: grant it by RBAC",
-                Kind::Canary.qualified()
+                Kind::CANARY.qualified()
             ),
             (other, ..) => other.advice(),
         })

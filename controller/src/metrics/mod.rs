@@ -141,7 +141,7 @@ pub async fn read_secret(
     namespace: &str,
     name: &str,
 ) -> Result<BTreeMap<String, String>, String> {
-    let found = cluster.live(Kind::Secret, namespace, name).await;
+    let found = cluster.live(Kind::SECRET, namespace, name).await;
     let object = found.map_err(|error| format!("secret {name} error: {error}"))?;
     let object =
         object.ok_or_else(|| format!("secret {name} error: not found in namespace {namespace}"))?;

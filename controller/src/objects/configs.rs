@@ -22,7 +22,7 @@ impl ConfigRef {
     /// The key in `status.trackedConfigs`: `configmap/NAME` or `secret/NAME`.
     #[must_use]
     pub fn status_key(&self) -> String {
-        let kind = if self.kind == Kind::Secret {
+        let kind = if self.kind == Kind::SECRET {
             "secret"
         } else {
             "configmap"
@@ -53,7 +53,7 @@ pub fn is_trackable(kind: Kind, object: &Object) -> bool {
     if switch.is_some_and(|value| value.starts_with("disable")) {
         return false;
     }
-    kind != Kind::Secret
+    kind != Kind::SECRET
         || object.data["type"]
             .as_str()
             .is_none_or(|kind| SECRET_TYPES.contains(&kind))
@@ -94,12 +94,12 @@ pub fn point_to_copies(pod_spec: &mut Value, tracked: &BTreeMap<ConfigRef, Strin
 /// sources, and `env` and `envFrom` of containers and init containers, but not image pull secrets.
 fn each_reference(pod_spec: &mut Value, visit: &mut impl FnMut(Kind, &mut String, bool)) {
     for volume in items(pod_spec, "volumes") {
-        visit_at(volume, "configMap", "name", Kind::ConfigMap, visit);
-        visit_at(volume, "secret", "secretName", Kind::Secret, visit);
+        visit_at(volume, "configMap", "name", Kind::CONFIG_MAP, visit);
+        visit_at(volume, "secret", "secretName", Kind::SECRET, visit);
         if let Some(projected) = volume.get_mut("projected") {
             for source in items(projected, "sources") {
-                visit_at(source, "configMap", "name", Kind::ConfigMap, visit);
-                visit_at(source, "secret", "name", Kind::Secret, visit);
+                visit_at(source, "configMap", "name", Kind::CONFIG_MAP, visit);
+                visit_at(source, "secret", "name", Kind::SECRET, visit);
             }
         }
     }
@@ -107,13 +107,13 @@ fn each_reference(pod_spec: &mut Value, visit: &mut impl FnMut(Kind, &mut String
         for container in items(pod_spec, list) {
             for variable in items(container, "env") {
                 if let Some(from) = variable.get_mut("valueFrom") {
-                    visit_at(from, "configMapKeyRef", "name", Kind::ConfigMap, visit);
-                    visit_at(from, "secretKeyRef", "name", Kind::Secret, visit);
+                    visit_at(from, "configMapKeyRef", "name", Kind::CONFIG_MAP, visit);
+                    visit_at(from, "secretKeyRef", "name", Kind::SECRET, visit);
                 }
             }
             for source in items(container, "envFrom") {
-                visit_at(source, "configMapRef", "name", Kind::ConfigMap, visit);
-                visit_at(source, "secretRef", "name", Kind::Secret, visit);
+                visit_at(source, "configMapRef", "name", Kind::CONFIG_MAP, visit);
+                visit_at(source, "secretRef", "name", Kind::SECRET, visit);
             }
         }
     }
@@ -271,14 +271,14 @@ mod tests {
         let tracked = BTreeMap::from([
             (
                 ConfigRef {
-                    kind: Kind::ConfigMap,
+                    kind: Kind::CONFIG_MAP,
                     name: "settings".into(),
                 },
                 String::new(),
             ),
             (
                 ConfigRef {
-                    kind: Kind::Secret,
+                    kind: Kind::SECRET,
                     name: "tls".into(),
                 },
                 String::new(),
@@ -306,7 +306,7 @@ mod tests {
     #[test]
     fn a_copy_that_exists_keeps_its_owners() {
         let reference = ConfigRef {
-            kind: Kind::Secret,
+            kind: Kind::SECRET,
             name: "s".into(),
         };
         let source: Object = serde_json::from_value(json!({

@@ -2,8 +2,8 @@
 //!
 //! A new router needs its own module and one line in `ROUTERS`. Names that are not in `ROUTERS` are refused.
 
-mod gateway_api;
-mod istio;
+pub mod gateway_api;
+pub mod istio;
 mod merge;
 
 use canary_engine::observed::{Presence, Weights};
@@ -49,7 +49,7 @@ pub trait Router: Send + Sync {
     fn without_effect(&self, spec: &ServiceSpec) -> Vec<&'static str>;
 
     /// Kind and name of each route object of a canary.
-    fn names(&self, release: &Release) -> Vec<(Kind, String)>;
+    fn names(&self, service: &str) -> Vec<(Kind, String)>;
 
     /// The claim on an existing object with one of these names and without an owner, judged by its shape.
     fn claim(&self, release: &Release, kind: Kind, name: &str, existing: &Value) -> Claim;
@@ -96,6 +96,29 @@ pub fn is_known(name: &str) -> bool {
 #[must_use]
 pub fn names() -> Vec<&'static str> {
     ROUTERS.iter().map(|(name, _)| *name).collect()
+}
+
+/// The kinds that the controller watches: the required ones, and those of all routers.
+#[must_use]
+pub fn watched_kinds() -> Vec<Kind> {
+    let mut kinds = Kind::REQUIRED.to_vec();
+    for (_, router) in ROUTERS {
+        for kind in router.kinds() {
+            if !kinds.contains(kind) {
+                kinds.push(*kind);
+            }
+        }
+    }
+    kinds
+}
+
+/// The objects that any router makes for a Service, by kind and name.
+#[must_use]
+pub fn objects_of(service: &str) -> Vec<(Kind, String)> {
+    let routers = ROUTERS.iter();
+    routers
+        .flat_map(|(_, router)| router.names(service))
+        .collect()
 }
 
 /// The router of this name.

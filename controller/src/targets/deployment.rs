@@ -306,7 +306,7 @@ mod tests {
         let keys = keys();
         let selector = SelectorLabel::find(target, &keys).unwrap();
         let settings = ConfigRef {
-            kind: Kind::ConfigMap,
+            kind: Kind::CONFIG_MAP,
             name: "settings".into(),
         };
         let tracked = BTreeMap::from([(settings, checksum.to_owned())]);

@@ -136,7 +136,7 @@ impl Executor<'_> {
     pub(super) async fn ensure_service(&self, role: Role) -> Result<(), ApplyError> {
         let cluster = self.cluster;
         let target = cluster.get(
-            Kind::Deployment,
+            Kind::DEPLOYMENT,
             self.release.namespace(),
             self.release.target(),
         );
@@ -146,7 +146,7 @@ impl Executor<'_> {
         let name = role.name(&self.release.service_name);
         let build = |existing: Option<&Value>| wanted.build(role, existing);
         Ok(cluster
-            .ensure(Kind::Service, self.release.namespace(), &name, build)
+            .ensure(Kind::SERVICE, self.release.namespace(), &name, build)
             .await?)
     }
 
@@ -186,7 +186,7 @@ impl Executor<'_> {
             Some(existing) => source.promote(existing),
         };
         cluster
-            .ensure(Kind::Deployment, namespace, &self.release.primary(), build)
+            .ensure(Kind::DEPLOYMENT, namespace, &self.release.primary(), build)
             .await?;
         if taken {
             return Err(self.moved("primary"));
@@ -198,7 +198,7 @@ impl Executor<'_> {
     pub(super) async fn copy_configs(&self, sources: &Sources) -> Result<(), ApplyError> {
         let (cluster, namespace) = (self.cluster, self.release.namespace());
         let (owner, labels) = (self.release.owner(), &self.ctx.settings.label_prefixes);
-        let primary = cluster.get(Kind::Deployment, namespace, &self.release.primary());
+        let primary = cluster.get(Kind::DEPLOYMENT, namespace, &self.release.primary());
         for (reference, (source, _)) in sources {
             let name = reference.copy_name();
             let existing = cluster.live(reference.kind, namespace, &name).await?;
@@ -222,7 +222,7 @@ impl Executor<'_> {
     /// The target as it is now, if it still is of this revision.
     pub(super) async fn live_target(&self, revision: &str) -> Result<Value, ApplyError> {
         let (namespace, name) = (self.release.namespace(), self.release.target());
-        let live = self.cluster.live(Kind::Deployment, namespace, name).await?;
+        let live = self.cluster.live(Kind::DEPLOYMENT, namespace, name).await?;
         let target = live.map(|object| json_of(&object)).unwrap_or_default();
         if digest::revision(&target) == revision {
             Ok(target)
@@ -270,14 +270,14 @@ impl Executor<'_> {
     /// Scaling is a patch of one field: it must not collide with whoever else writes the Deployment.
     async fn scale_target(&self, replicas: u32) -> Result<(), ApplyError> {
         let (namespace, name) = (self.release.namespace(), self.release.target());
-        let copy = self.ctx.cluster.get(Kind::Deployment, namespace, name);
+        let copy = self.ctx.cluster.get(Kind::DEPLOYMENT, namespace, name);
         if copy.is_some_and(|object| object.data["spec"]["replicas"] == json!(replicas)) {
             return Ok(());
         }
         let patch = json!({ "spec": { "replicas": replicas } });
         self.ctx
             .cluster
-            .merge(Kind::Deployment, namespace, name, &patch)
+            .merge(Kind::DEPLOYMENT, namespace, name, &patch)
             .await?;
         Ok(())
     }

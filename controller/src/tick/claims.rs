@@ -37,7 +37,7 @@ pub(super) struct Existing {
 /// The field that names what the object is derived from.
 fn field(kind: Kind) -> &'static str {
     match kind {
-        Kind::Deployment | Kind::ConfigMap | Kind::Secret => "spec.targetRef.name",
+        Kind::DEPLOYMENT | Kind::CONFIG_MAP | Kind::SECRET => "spec.targetRef.name",
         _ => "spec.service.name",
     }
 }
@@ -53,9 +53,9 @@ enum Generated {
 impl Generated {
     fn kind(&self) -> Kind {
         match self {
-            Generated::Service(_) => Kind::Service,
+            Generated::Service(_) => Kind::SERVICE,
             Generated::Copy(reference) => reference.kind,
-            Generated::Primary => Kind::Deployment,
+            Generated::Primary => Kind::DEPLOYMENT,
             Generated::Route(kind, _) => *kind,
         }
     }
@@ -83,7 +83,7 @@ fn generated(
     ];
     all.extend(tracked(configs, target).map(Generated::Copy));
     all.extend([Generated::Primary, Generated::Service(Role::Apex)]);
-    let route = router.names(release).into_iter();
+    let route = router.names(&release.service_name).into_iter();
     all.extend(route.map(|(kind, name)| Generated::Route(kind, name)));
     all
 }
@@ -104,12 +104,12 @@ pub(super) fn unowned(
     let namespace = release.namespace();
     let owner = release.owner();
     let copy = |kind, name: &str| cluster.get(kind, namespace, name);
-    let Some(target) = copy(Kind::Deployment, release.target()) else {
+    let Some(target) = copy(Kind::DEPLOYMENT, release.target()) else {
         // The generated objects depend on the target.
         return Vec::new();
     };
     let target = json_of(&target);
-    let primary = copy(Kind::Deployment, &release.primary()).map(|object| json_of(&object));
+    let primary = copy(Kind::DEPLOYMENT, &release.primary()).map(|object| json_of(&object));
     let services = observe::services(release, &target, &owner);
     let claim = |one: &Generated, object: &Value| match one {
         Generated::Service(role) => services.claim(*role, object),
@@ -147,7 +147,7 @@ pub(super) fn lacks_copy(
     cluster: &Cluster,
 ) -> bool {
     let get = |kind, name: &str| cluster.get(kind, release.namespace(), name);
-    let target = get(Kind::Deployment, release.target());
+    let target = get(Kind::DEPLOYMENT, release.target());
     let target = target.map(|object| json_of(&object)).unwrap_or_default();
     tracked(configs, &target).any(|copy| get(copy.kind, &copy.copy_name()).is_none())
 }
@@ -199,7 +199,7 @@ pub(super) fn is_gone<'a>(
     namespace: &'a str,
 ) -> impl Fn(&str, &str) -> bool + 'a {
     move |name, uid| {
-        let canary = cluster.get(Kind::Canary, namespace, name);
+        let canary = cluster.get(Kind::CANARY, namespace, name);
         canary.is_none_or(|canary| canary.metadata.uid.as_deref() != Some(uid))
     }
 }
@@ -226,7 +226,7 @@ pub fn refuse_strangers(
     router: &dyn Router,
     cluster: &Cluster,
 ) -> Result<(), Problems> {
-    let is_copy = |one: &Existing| matches!(one.kind, Kind::ConfigMap | Kind::Secret);
+    let is_copy = |one: &Existing| matches!(one.kind, Kind::CONFIG_MAP | Kind::SECRET);
     let initializing = is_initializing(observed);
     let problem = |one: Existing| match one.standing {
         Standing::Foreign(why) => Some(Problem::new(
@@ -264,7 +264,7 @@ pub fn made_so_far(canary: &Object, ctx: &Context) -> Option<String> {
     let namespace = release.namespace();
     let target = ctx
         .cluster
-        .get(Kind::Deployment, namespace, release.target())?;
+        .get(Kind::DEPLOYMENT, namespace, release.target())?;
     let all = generated(
         &release,
         &observed.target.configs,

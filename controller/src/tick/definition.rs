@@ -99,7 +99,7 @@ impl Definition {
         let namespace = canary.namespace().unwrap_or_default();
         let patch = json!({ "status": fields });
         let found = match cluster
-            .try_status(Kind::Canary, &namespace, &canary.name_any(), &patch)
+            .try_status(Kind::CANARY, &namespace, &canary.name_any(), &patch)
             .await
         {
             Ok(answer) => Dropped::between(&fields, &answer),

@@ -11,8 +11,9 @@ use serde_json::Value;
 
 use crate::{
     cluster::{Cluster, Key, Kind, Object, Touched},
-    objects::configs,
+    objects::{configs, services::Role},
     release::status,
+    routing,
 };
 
 /// Finds the local copy of an object by kind, namespace and name.
@@ -37,7 +38,7 @@ impl Index {
     pub fn rebuild(&self, cluster: &Cluster) {
         let mut inner = self.lock();
         *inner = Inner::default();
-        for canary in cluster.list(Kind::Canary) {
+        for canary in cluster.list(Kind::CANARY) {
             inner.set(&key_of(&canary), Some(&canary), &|kind, namespace, name| {
                 cluster.get(kind, namespace, name)
             });
@@ -48,7 +49,7 @@ impl Index {
     pub fn note(&self, seen: &Touched, cluster: &Cluster) -> BTreeSet<Key> {
         match seen {
             Touched::All(kind) => {
-                if matches!(kind, Kind::Canary | Kind::Deployment) {
+                if matches!(*kind, Kind::CANARY | Kind::DEPLOYMENT) {
                     self.rebuild(cluster);
                 }
                 self.lock().reads.keys().cloned().collect()
@@ -65,8 +66,8 @@ impl Index {
     pub fn neighbours(&self, namespace: &str, target: &str, service: &str) -> BTreeSet<Key> {
         let inner = self.lock();
         let keys = [
-            Key::new(Kind::Deployment, namespace, target),
-            Key::new(Kind::Service, namespace, service),
+            Key::new(Kind::DEPLOYMENT, namespace, target),
+            Key::new(Kind::SERVICE, namespace, service),
         ];
         keys.iter().flat_map(|key| inner.readers_of(key)).collect()
     }
@@ -85,18 +86,18 @@ impl Index {
 impl Inner {
     fn note(&mut self, key: &Key, find: Find<'_>) -> BTreeSet<Key> {
         match key.kind {
-            Kind::Canary => {
-                let canary = find(Kind::Canary, &key.namespace, &key.name);
+            Kind::CANARY => {
+                let canary = find(Kind::CANARY, &key.namespace, &key.name);
                 let mut woken = self.refused_neighbours(key, find);
                 self.set(key, canary.as_deref(), find);
                 woken.extend(self.refused_neighbours(key, find));
                 woken.extend(canary.map(|_| key.clone()));
                 woken
             }
-            Kind::Deployment => {
+            Kind::DEPLOYMENT => {
                 let readers = self.readers_of(key);
                 for reader in &readers {
-                    let canary = find(Kind::Canary, &reader.namespace, &reader.name);
+                    let canary = find(Kind::CANARY, &reader.namespace, &reader.name);
                     self.set(reader, canary.as_deref(), find);
                 }
                 readers
@@ -138,12 +139,12 @@ impl Inner {
     /// The canaries that share an object with this one and are refused, perhaps because of it.
     fn refused_neighbours(&self, key: &Key, find: Find<'_>) -> BTreeSet<Key> {
         let own = self.reads.get(key).into_iter().flatten();
-        let shared = own.filter(|object| matches!(object.kind, Kind::Deployment | Kind::Service));
+        let shared = own.filter(|object| matches!(object.kind, Kind::DEPLOYMENT | Kind::SERVICE));
         let neighbours = shared.flat_map(|object| self.readers_of(object));
         neighbours
             .filter(|other| {
                 other != key
-                    && find(Kind::Canary, &other.namespace, &other.name)
+                    && find(Kind::CANARY, &other.namespace, &other.name)
                         .is_some_and(|canary| is_refused(&canary))
             })
             .collect()
@@ -152,7 +153,7 @@ impl Inner {
 
 fn key_of(canary: &Object) -> Key {
     let namespace = canary.namespace().unwrap_or_default();
-    Key::new(Kind::Canary, &namespace, &canary.name_any())
+    Key::new(Kind::CANARY, &namespace, &canary.name_any())
 }
 
 /// The objects that a canary reads, directly or through its target, whether they exist or not.
@@ -161,28 +162,26 @@ pub(super) fn objects_of(canary: &Object, find: Find<'_>) -> BTreeSet<Key> {
     let spec = &canary.data["spec"];
     let target = spec["targetRef"]["name"].as_str().unwrap_or_default();
     let service = spec["service"]["name"].as_str().unwrap_or(target);
-    let (primary, canary_service) = (format!("{service}-primary"), format!("{service}-canary"));
     let key = |kind, name: &str| Key::new(kind, &namespace, name);
     let mut objects = BTreeSet::from([
         key_of(canary),
-        key(Kind::Deployment, target),
-        key(Kind::Deployment, &format!("{target}-primary")),
-        key(Kind::VirtualService, service),
-        key(Kind::HttpRoute, service),
+        key(Kind::DEPLOYMENT, target),
+        key(Kind::DEPLOYMENT, &format!("{target}-primary")),
     ]);
-    for kind in [Kind::Service, Kind::DestinationRule] {
-        objects.extend([service, &primary, &canary_service].map(|name| key(kind, name)));
-    }
+    let services = [Role::Apex, Role::Primary, Role::Canary].map(|role| role.name(service));
+    objects.extend(services.map(|name| key(Kind::SERVICE, &name)));
+    let routes = routing::objects_of(service).into_iter();
+    objects.extend(routes.map(|(kind, name)| key(kind, &name)));
     let analysis = &spec["analysis"];
     let references = [
-        (Kind::MetricTemplate, &analysis["metrics"], "templateRef"),
-        (Kind::AlertProvider, &analysis["alerts"], "providerRef"),
+        (Kind::METRIC_TEMPLATE, &analysis["metrics"], "templateRef"),
+        (Kind::ALERT_PROVIDER, &analysis["alerts"], "providerRef"),
     ];
     for (kind, list, field) in references {
         let entries = list.as_array().into_iter().flatten();
         objects.extend(entries.filter_map(|entry| referred(kind, &entry[field], &namespace)));
     }
-    if let Some(target) = find(Kind::Deployment, &namespace, target) {
+    if let Some(target) = find(Kind::DEPLOYMENT, &namespace, target) {
         let configs = configs::references(&target.data["spec"]["template"]["spec"]);
         for reference in configs.keys() {
             objects.insert(key(reference.kind, &reference.name));
@@ -247,40 +246,40 @@ mod tests {
         let (mut world, mut inner) = (World::default(), Inner::default());
         for name in ["a", "b"] {
             world.put(
-                Kind::Deployment,
+                Kind::DEPLOYMENT,
                 name,
                 deployment(&format!("{name}-config")),
             );
-            let key = world.put(Kind::Canary, name, canary(name, "latency"));
+            let key = world.put(Kind::CANARY, name, canary(name, "latency"));
             assert_eq!(world.note(&mut inner, &key), [name]);
         }
         let mut woken = |key: &Key| world.note(&mut inner, key);
         for (kind, name) in [
-            (Kind::Deployment, "a"),
-            (Kind::Deployment, "a-primary"),
-            (Kind::Service, "a-canary"),
-            (Kind::VirtualService, "a"),
-            (Kind::ConfigMap, "a-config"),
-            (Kind::ConfigMap, "a-config-primary"),
+            (Kind::DEPLOYMENT, "a"),
+            (Kind::DEPLOYMENT, "a-primary"),
+            (Kind::SERVICE, "a-canary"),
+            (routing::istio::VIRTUAL_SERVICE, "a"),
+            (Kind::CONFIG_MAP, "a-config"),
+            (Kind::CONFIG_MAP, "a-config-primary"),
         ] {
             assert_eq!(woken(&Key::new(kind, "ns", name)), ["a"], "{kind} {name}");
             assert!(woken(&Key::new(kind, "elsewhere", name)).is_empty());
         }
-        let template = Key::new(Kind::MetricTemplate, "other", "latency");
+        let template = Key::new(Kind::METRIC_TEMPLATE, "other", "latency");
         assert_eq!(woken(&template), ["a", "b"]);
-        assert!(woken(&Key::new(Kind::Secret, "ns", "a-config")).is_empty());
+        assert!(woken(&Key::new(Kind::SECRET, "ns", "a-config")).is_empty());
     }
 
     #[test]
     fn a_target_that_refers_to_another_config_map_is_followed() {
         let (mut world, mut inner) = (World::default(), Inner::default());
-        let key = world.put(Kind::Canary, "a", canary("a", "latency"));
+        let key = world.put(Kind::CANARY, "a", canary("a", "latency"));
         world.note(&mut inner, &key);
-        let target = world.put(Kind::Deployment, "a", deployment("first"));
+        let target = world.put(Kind::DEPLOYMENT, "a", deployment("first"));
         world.note(&mut inner, &target);
-        world.put(Kind::Deployment, "a", deployment("second"));
+        world.put(Kind::DEPLOYMENT, "a", deployment("second"));
         world.note(&mut inner, &target);
-        let mut woken = |name| world.note(&mut inner, &Key::new(Kind::ConfigMap, "ns", name));
+        let mut woken = |name| world.note(&mut inner, &Key::new(Kind::CONFIG_MAP, "ns", name));
         assert!(woken("first").is_empty());
         assert_eq!(woken("second"), ["a"]);
     }
@@ -288,11 +287,11 @@ mod tests {
     #[test]
     fn a_refused_canary_is_woken_when_its_rival_goes() {
         let (mut world, mut inner) = (World::default(), Inner::default());
-        let older = world.put(Kind::Canary, "older", canary("app", "latency"));
+        let older = world.put(Kind::CANARY, "older", canary("app", "latency"));
         world.note(&mut inner, &older);
         let mut refused = canary("app", "latency");
         refused["status"]["waiting"]["reason"] = json!(status::INVALID);
-        let younger = world.put(Kind::Canary, "younger", refused);
+        let younger = world.put(Kind::CANARY, "younger", refused);
         world.note(&mut inner, &younger);
         assert_eq!(inner.counts["ns"], 2);
         world.0.remove(&older);

@@ -36,11 +36,11 @@ pub fn observe(
     now: Timestamp,
 ) -> Result<Observed, Problems> {
     let namespace = release.namespace();
-    let primary = cluster.get(Kind::Deployment, namespace, &release.primary());
+    let primary = cluster.get(Kind::DEPLOYMENT, namespace, &release.primary());
     let primary = primary.map(|object| primary_state(&object));
     let route = router.observe(release, cluster);
     let status = status::read(status);
-    let Some(target) = cluster.get(Kind::Deployment, namespace, release.target()) else {
+    let Some(target) = cluster.get(Kind::DEPLOYMENT, namespace, release.target()) else {
         // The generated objects depend on the target's pods.
         return Ok(Observed {
             now,
@@ -167,7 +167,7 @@ pub fn services<'a>(release: &'a Release, target: &'a Value, owner: &'a Value) -
 fn service_presence(wanted: &Wanted, role: Role, cluster: &Cluster) -> Presence {
     let name = role.name(wanted.service_name);
     match cluster
-        .get(Kind::Service, wanted.namespace, &name)
+        .get(Kind::SERVICE, wanted.namespace, &name)
         .map(|object| json_of(&object))
     {
         None => Presence::Missing,

@@ -66,7 +66,7 @@ async fn tick_or_complain(object: &Arc<Object>, ctx: &Context) -> Result<Action,
     if let Err(failure) = &result {
         // The tick took its time, and may have written the status itself.
         let (namespace, name) = (object.namespace().unwrap_or_default(), object.name_any());
-        let current = ctx.cluster.get(Kind::Canary, &namespace, &name);
+        let current = ctx.cluster.get(Kind::CANARY, &namespace, &name);
         let current = current.filter(|current| current.uid() == object.uid());
         report::complain(current.as_ref().unwrap_or(object), failure, ctx).await;
     }

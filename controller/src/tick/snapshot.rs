@@ -122,7 +122,7 @@ async fn settled(
     if unready().is_some() {
         return later(SHORTLY);
     }
-    let Some(object) = ctx.cluster.get(Kind::Canary, namespace, name) else {
+    let Some(object) = ctx.cluster.get(Kind::CANARY, namespace, name) else {
         return Ok(ControlFlow::Break(Skip::Deleted));
     };
     let find = |kind, namespace: &str, name: &str| ctx.cluster.get(kind, namespace, name);
@@ -140,7 +140,7 @@ async fn settled(
     if unready().is_some() {
         return later(SHORTLY);
     }
-    let current = ctx.cluster.get(Kind::Canary, namespace, name);
+    let current = ctx.cluster.get(Kind::CANARY, namespace, name);
     if current.is_some_and(|current| current.resource_version() == object.resource_version()) {
         return Ok(ControlFlow::Continue((object, dropped)));
     }
@@ -190,7 +190,7 @@ fn see(object: &Arc<Object>, ctx: &Context) -> Result<Snapshot, Problems> {
 fn note_lag(observed: &mut Observed, release: &Release, ctx: &Context) {
     let now = observed.now;
     let since = |workload: &Workload, name: &str| {
-        let observed = ctx.cluster.get(Kind::Deployment, release.namespace(), name);
+        let observed = ctx.cluster.get(Kind::DEPLOYMENT, release.namespace(), name);
         let observed = observed.and_then(|d| d.data["status"]["observedGeneration"].as_i64());
         let name = format!("{}/{name}", release.namespace());
         ctx.lags

@@ -26,7 +26,7 @@ pub async fn run(
     touched: mpsc::UnboundedReceiver<Touched>,
     shutdown: CancellationToken,
 ) {
-    let Some(store) = ctx.cluster.store(Kind::Canary) else {
+    let Some(store) = ctx.cluster.store(Kind::CANARY) else {
         return;
     };
     let wakes = {
@@ -45,7 +45,7 @@ pub async fn run(
         })
     };
     // Changes before this process was allowed to act were not followed, so every canary is reconciled once.
-    let all = ctx.index.note(&Touched::All(Kind::Canary), &ctx.cluster);
+    let all = ctx.index.note(&Touched::All(Kind::CANARY), &ctx.cluster);
     let first = stream::iter(
         all.into_iter()
             .map(|canary| Ok(ReconcileRequest::from(reference(&canary)))),
@@ -63,21 +63,21 @@ pub async fn run(
 }
 
 fn reference(canary: &Key) -> ObjectRef<Object> {
-    ObjectRef::new_with(&canary.name, Kind::Canary.resource()).within(&canary.namespace)
+    ObjectRef::new_with(&canary.name, Kind::CANARY.resource()).within(&canary.namespace)
 }
 
 /// Updates the series of a namespace or of all, and drops what is remembered of a canary that was deleted.
 fn count(seen: &Touched, ctx: &Context) {
     match seen {
-        Touched::One(key) if key.kind == Kind::Canary => {
+        Touched::One(key) if key.kind == Kind::CANARY => {
             let (namespace, name) = (key.namespace.as_str(), key.name.as_str());
-            if ctx.cluster.get(Kind::Canary, namespace, name).is_none() {
+            if ctx.cluster.get(Kind::CANARY, namespace, name).is_none() {
                 ctx.failures.clear(&format!("{name}.{namespace}"));
                 ctx.metrics.forget(namespace, name);
             }
             ctx.metrics.count(namespace, ctx.index.count(namespace));
         }
-        Touched::All(Kind::Canary) => ctx.metrics.known(&ctx.cluster.list(Kind::Canary)),
+        Touched::All(Kind::CANARY) => ctx.metrics.known(&ctx.cluster.list(Kind::CANARY)),
         _ => {}
     }
 }

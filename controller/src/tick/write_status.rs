@@ -36,17 +36,17 @@ async fn patch_status(
     let guarded = |version: Option<String>| json!({ "metadata": { "resourceVersion": version }, "status": patch });
     let first = guarded(object.resource_version());
     let conflict = match cluster
-        .merge_status(Kind::Canary, &namespace, &name, &first)
+        .merge_status(Kind::CANARY, &namespace, &name, &first)
         .await
     {
         Err(error) if error.is_conflict() => error,
         other => return other,
     };
-    match cluster.live(Kind::Canary, &namespace, &name).await? {
+    match cluster.live(Kind::CANARY, &namespace, &name).await? {
         Some(live) if live.uid() == object.uid() && status::of_object(&live) == *observed => {
             let again = guarded(live.resource_version());
             cluster
-                .merge_status(Kind::Canary, &namespace, &name, &again)
+                .merge_status(Kind::CANARY, &namespace, &name, &again)
                 .await
         }
         _ => Err(conflict),

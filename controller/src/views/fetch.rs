@@ -27,8 +27,8 @@ impl Fetch {
             plural: "events".to_owned(),
         };
         Self {
-            canaries: api(Kind::Canary),
-            deployments: api(Kind::Deployment),
+            canaries: api(Kind::CANARY),
+            deployments: api(Kind::DEPLOYMENT),
             events: Api::namespaced_with(client.clone(), namespace, &events),
         }
     }

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use controller::cluster::Kind;
+use controller::routing::istio;
 use kube::api::{Patch, PatchParams};
 use serde_json::{Value, json};
 
@@ -64,16 +65,16 @@ impl Left {
 
     /// Creates the objects and the status that Flagger leaves behind.
     pub async fn put_into(&self, world: &World, canary: &Value) {
-        world.apply(Kind::Canary, canary).await;
+        world.apply(Kind::CANARY, canary).await;
         let owner = json!([{ "apiVersion": "flagger.app/v1beta1", "kind": "Canary", "name": "simple-app",
-            "uid": world.get(Kind::Canary, "simple-app").await["metadata"]["uid"],
+            "uid": world.get(Kind::CANARY, "simple-app").await["metadata"]["uid"],
             "controller": true, "blockOwnerDeletion": true }]);
-        world.apply(Kind::MetricTemplate, &template()).await;
+        world.apply(Kind::METRIC_TEMPLATE, &template()).await;
         let mut target = deployment(self.target.0);
         target["spec"]["replicas"] = json!(self.target.1);
-        world.apply(Kind::Deployment, &target).await;
+        world.apply(Kind::DEPLOYMENT, &target).await;
         world
-            .apply(Kind::Deployment, &primary(self.primary, &owner))
+            .apply(Kind::DEPLOYMENT, &primary(self.primary, &owner))
             .await;
         for (name, app) in [
             ("simple-app", "simple-app-primary"),
@@ -81,7 +82,7 @@ impl Left {
             ("simple-app-canary", "simple-app"),
         ] {
             world
-                .apply(Kind::Service, &service(name, app, &owner))
+                .apply(Kind::SERVICE, &service(name, app, &owner))
                 .await;
         }
         for side in ["primary", "canary"] {
@@ -89,7 +90,7 @@ impl Left {
             let rule = json!({ "apiVersion": "networking.istio.io/v1beta1", "kind": "DestinationRule",
                 "metadata": { "name": name, "namespace": "default", "ownerReferences": owner },
                 "spec": { "host": name } });
-            world.apply(Kind::DestinationRule, &rule).await;
+            world.apply(istio::DESTINATION_RULE, &rule).await;
         }
         let route = json!({ "apiVersion": "networking.istio.io/v1beta1", "kind": "VirtualService",
             "metadata": { "name": "simple-app", "namespace": "default", "ownerReferences": owner,
@@ -97,7 +98,7 @@ impl Left {
             "spec": { "hosts": ["simple-app"], "gateways": ["mesh"], "http": [{ "route": [
                 { "destination": { "host": "simple-app-primary" }, "weight": 100 - self.weight },
                 { "destination": { "host": "simple-app-canary" }, "weight": self.weight } ] }] } });
-        world.apply(Kind::VirtualService, &route).await;
+        world.apply(istio::VIRTUAL_SERVICE, &route).await;
         let when = "2023-11-14T22:00:00Z";
         let status = json!({ "status": {
             "phase": self.phase, "canaryWeight": self.status_weight, "failedChecks": self.failed_checks,
@@ -106,14 +107,14 @@ impl Left {
             "conditions": [{ "type": "Promoted", "status": self.promoted.0, "reason": self.phase,
                 "message": self.promoted.1, "lastUpdateTime": when, "lastTransitionTime": when }] } });
         world
-            .api(Kind::Canary)
+            .api(Kind::CANARY)
             .patch_status("simple-app", &PatchParams::default(), &Patch::Merge(status))
             .await
             .unwrap();
         for name in ["simple-app", "simple-app-primary"] {
             world
                 .until(&format!("{name} is ready"), async || {
-                    let found = world.get(Kind::Deployment, name).await;
+                    let found = world.get(Kind::DEPLOYMENT, name).await;
                     found["status"]["observedGeneration"] == found["metadata"]["generation"]
                 })
                 .await;
@@ -150,7 +151,7 @@ fn not_for_flux() -> Value {
 pub async fn effects(world: &World) -> Value {
     let mut seen = json!({});
     for name in ["simple-app", "simple-app-primary"] {
-        let deployment = world.get(Kind::Deployment, name).await;
+        let deployment = world.get(Kind::DEPLOYMENT, name).await;
         seen[name] = json!([
             deployment["metadata"]["uid"],
             deployment["metadata"]["generation"],
@@ -158,9 +159,9 @@ pub async fn effects(world: &World) -> Value {
         ]);
     }
     for name in ["simple-app", "simple-app-primary", "simple-app-canary"] {
-        seen[format!("service {name}")] = world.get(Kind::Service, name).await["spec"].clone();
+        seen[format!("service {name}")] = world.get(Kind::SERVICE, name).await["spec"].clone();
     }
-    seen["route"] = world.get(Kind::VirtualService, "simple-app").await["spec"].clone();
+    seen["route"] = world.get(istio::VIRTUAL_SERVICE, "simple-app").await["spec"].clone();
     seen
 }
 
@@ -204,7 +205,7 @@ async fn adoption_between_releases_changes_only_the_status() {
         world.set_image("1.0.3").await;
         world.phase("simple-app", "Progressing").await;
         world.phase("simple-app", "Succeeded").await;
-        let primary = world.get(Kind::Deployment, "simple-app-primary").await;
+        let primary = world.get(Kind::DEPLOYMENT, "simple-app-primary").await;
         assert_eq!(image(&primary), "simple-app:1.0.3", "{}", left.phase);
     }
 }
@@ -256,7 +257,7 @@ async fn an_adopted_release_continues_from_the_live_weight() {
         world.phase("simple-app", "Succeeded").await;
         let events = world.events("simple-app").await;
         assert_eq!(events[0], first, "{}: {events:#?}", left.phase);
-        let primary = world.get(Kind::Deployment, "simple-app-primary").await;
+        let primary = world.get(Kind::DEPLOYMENT, "simple-app-primary").await;
         assert_eq!(image(&primary), "simple-app:1.0.1");
         if left.primary == "1.0.1" {
             let template = &primary["spec"]["template"];
@@ -266,7 +267,7 @@ async fn an_adopted_release_continues_from_the_live_weight() {
                 left.phase
             );
         }
-        let route = world.get(Kind::VirtualService, "simple-app").await;
+        let route = world.get(istio::VIRTUAL_SERVICE, "simple-app").await;
         assert_eq!(weights(&route), [100, 0]);
     }
 }
@@ -293,7 +294,7 @@ async fn an_adopted_release_waits_until_its_gate_opens() {
 
     world.web.measure(1.0);
     world.phase("simple-app", "Succeeded").await;
-    let primary = world.get(Kind::Deployment, "simple-app-primary").await;
+    let primary = world.get(Kind::DEPLOYMENT, "simple-app-primary").await;
     assert_eq!(image(&primary), "simple-app:1.0.1");
 }
 
@@ -313,8 +314,8 @@ async fn after_a_return_to_flagger_it_can_continue_the_release() {
     assert_eq!(status["phase"], "Progressing");
     assert_eq!(status["canaryWeight"], 40);
     assert_eq!(status["conditions"][0]["reason"], "Progressing");
-    let route = world.get(Kind::VirtualService, "simple-app").await;
+    let route = world.get(istio::VIRTUAL_SERVICE, "simple-app").await;
     assert_eq!(weights(&route), [60, 40]);
-    let target = world.get(Kind::Deployment, "simple-app").await;
+    let target = world.get(Kind::DEPLOYMENT, "simple-app").await;
     assert_eq!(image(&target), "simple-app:1.0.1");
 }

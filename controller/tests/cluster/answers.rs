@@ -10,6 +10,7 @@ use std::{
 };
 
 use controller::cluster::{Cluster, Kind, Notify};
+use controller::routing;
 use localcluster_apiserver::admission::{Answer, Denial, Failure, Quota, Refusal};
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
@@ -163,23 +164,29 @@ async fn enforced_owner_references_are_reported_with_the_permission_on_the_owner
 async fn a_404_in_plain_text_does_not_mean_that_the_object_is_missing() {
     let world = World::new().await;
     let (notify, end): (Notify, _) = (Arc::new(|_| {}), CancellationToken::new());
-    let cluster = Cluster::watch(world.client.clone(), None, &notify, &end);
+    let cluster = Cluster::watch(
+        world.client.clone(),
+        &routing::watched_kinds(),
+        None,
+        &notify,
+        &end,
+    );
     world
         .apply(
-            Kind::ConfigMap,
+            Kind::CONFIG_MAP,
             &json!({ "apiVersion": "v1", "kind": "ConfigMap", "metadata": { "name": "c" } }),
         )
         .await;
     let failing = Answer::failing("get", "configmaps", Failure::page_not_found());
     world.server.admission().set_answers([failing.times(1)]);
-    let failure = cluster.live(Kind::ConfigMap, "default", "c").await;
+    let failure = cluster.live(Kind::CONFIG_MAP, "default", "c").await;
     assert_eq!(
         failure.unwrap_err().to_string(),
         "get ConfigMap default/c: the API server or a proxy in front of it returned 404: page not found"
     );
-    let found = cluster.live(Kind::ConfigMap, "default", "c").await;
+    let found = cluster.live(Kind::CONFIG_MAP, "default", "c").await;
     assert!(found.unwrap().is_some());
-    let missing = cluster.live(Kind::ConfigMap, "default", "none").await;
+    let missing = cluster.live(Kind::CONFIG_MAP, "default", "none").await;
     assert!(missing.unwrap().is_none());
 }
 

@@ -1,6 +1,7 @@
 //! The controller is killed at each write of a release in turn, and restarted.
 
 use controller::process::settings::Settings;
+use controller::routing::istio;
 use std::time::Duration;
 
 use crate::{
@@ -58,11 +59,11 @@ async fn a_kill_at_any_write_changes_neither_the_result_nor_the_steps() {
         assert_eq!(events, undisturbed, "killed at write {cut}");
         assert!(events.ends_with(&TRANSCRIPT.map(String::from)));
         assert_eq!(
-            image(&world.get(Kind::Deployment, "simple-app-primary").await),
+            image(&world.get(Kind::DEPLOYMENT, "simple-app-primary").await),
             "simple-app:1.0.1"
         );
         assert_eq!(
-            weights(&world.get(Kind::VirtualService, "simple-app").await),
+            weights(&world.get(istio::VIRTUAL_SERVICE, "simple-app").await),
             [100, 0]
         );
     }

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use controller::cluster::Kind;
+use controller::routing::istio;
 use kube::api::{Patch, PatchParams};
 use serde_json::{Value, json};
 
@@ -40,8 +41,8 @@ async fn deploy_another(world: &World) {
     let mut object = canary();
     object["metadata"]["name"] = json!("other");
     object["spec"]["targetRef"]["name"] = json!("other");
-    world.apply(Kind::Deployment, &target).await;
-    world.apply(Kind::Canary, &object).await;
+    world.apply(Kind::DEPLOYMENT, &target).await;
+    world.apply(Kind::CANARY, &object).await;
 }
 
 /// Waits for the event that reports the wrong definition and its fix.
@@ -65,7 +66,7 @@ async fn definition_is_reported(world: &World, name: &str) {
 }
 
 async fn route(world: &World) -> Vec<u64> {
-    weights(&world.get(Kind::VirtualService, "simple-app").await)
+    weights(&world.get(istio::VIRTUAL_SERVICE, "simple-app").await)
 }
 
 #[tokio::test(start_paused = true)]
@@ -76,7 +77,7 @@ async fn releases_wait_until_flaggers_definition_is_replaced() {
     let addition = Patch::Merge(json!({ "status": { "phaseSince": "2023-11-14T22:00:00Z" } }));
     let params = PatchParams::default();
     let answer = world
-        .api(Kind::Canary)
+        .api(Kind::CANARY)
         .patch_status("simple-app", &params, &addition)
         .await
         .unwrap();
@@ -87,12 +88,12 @@ async fn releases_wait_until_flaggers_definition_is_replaced() {
     let annotation = "helm.toolkit.fluxcd.io/driftDetection";
     let drift = json!({ "metadata": { "annotations": { (annotation): null } } });
     let repaired = async || {
-        let service = world.get(Kind::Service, "simple-app-canary").await;
+        let service = world.get(Kind::SERVICE, "simple-app-canary").await;
         service["metadata"]["annotations"][annotation].is_string()
     };
     assert!(repaired().await);
     world
-        .merge(Kind::Service, "simple-app-canary", &drift)
+        .merge(Kind::SERVICE, "simple-app-canary", &drift)
         .await;
     assert!(!repaired().await);
 
@@ -121,16 +122,16 @@ async fn releases_wait_until_flaggers_definition_is_replaced() {
     assert_eq!(world.events("simple-app").await.len(), 1);
     assert_eq!(world.status("simple-app").await["phase"], "Succeeded");
     assert_eq!(
-        world.get(Kind::Deployment, "simple-app").await["spec"]["replicas"],
+        world.get(Kind::DEPLOYMENT, "simple-app").await["spec"]["replicas"],
         0
     );
-    assert!(world.get(Kind::Service, "other").await.is_null());
+    assert!(world.get(Kind::SERVICE, "other").await.is_null());
     assert!(!repaired().await);
 
     world.define(&own()).await;
     world.phase("simple-app", "Progressing").await;
     world.phase("simple-app", "Succeeded").await;
-    let primary = world.get(Kind::Deployment, "simple-app-primary").await;
+    let primary = world.get(Kind::DEPLOYMENT, "simple-app-primary").await;
     assert_eq!(image(&primary), "simple-app:1.0.1");
     assert!(repaired().await);
     world.phase("other", "Initialized").await;
@@ -152,7 +153,7 @@ async fn a_release_pauses_while_flaggers_definition_is_installed() {
 
     world.define(&own()).await;
     world.phase("simple-app", "Succeeded").await;
-    let primary = world.get(Kind::Deployment, "simple-app-primary").await;
+    let primary = world.get(Kind::DEPLOYMENT, "simple-app-primary").await;
     assert_eq!(image(&primary), "simple-app:1.0.1");
     let events = world.events("simple-app").await;
     let starts = |event: &&String| event.contains("New revision detected");
@@ -169,7 +170,7 @@ async fn a_refused_canary_does_not_keep_writing_dropped_fields() {
     let running = world.start_unchecked();
     let mut wrong = canary();
     wrong["spec"]["targetRef"]["name"] = json!("missing");
-    world.apply(Kind::Canary, &wrong).await;
+    world.apply(Kind::CANARY, &wrong).await;
     definition_is_reported(&world, "simple-app").await;
     let (asked, tried) = (running.recorder.writes(), running.recorder.tried());
     tokio::time::sleep(Duration::from_secs(600)).await;

@@ -9,6 +9,7 @@ use std::{
 };
 
 use controller::cluster::{Kind, Object};
+use controller::routing::{gateway_api, istio};
 use futures::StreamExt;
 use kube::{
     Api, ResourceExt,
@@ -40,7 +41,8 @@ impl Gateways {
         let accept = Arc::new(AtomicBool::new(true));
         let (client, accepts) = (world.client.clone(), Arc::clone(&accept));
         let task = tokio::spawn(async move {
-            let api: Api<Object> = Api::all_with(client.clone(), &Kind::HttpRoute.resource());
+            let api: Api<Object> =
+                Api::all_with(client.clone(), &gateway_api::HTTP_ROUTE.resource());
             let routes = watcher(api, watcher::Config::default());
             let mut seen = routes.default_backoff().applied_objects().boxed();
             while let Some(event) = seen.next().await {
@@ -51,7 +53,7 @@ impl Gateways {
                     continue;
                 }
                 let (namespace, name) = (route.namespace().unwrap(), route.name_any());
-                let kind = Kind::HttpRoute.resource();
+                let kind = gateway_api::HTTP_ROUTE.resource();
                 let api: Api<Object> = Api::namespaced_with(client.clone(), &namespace, &kind);
                 let patch = Patch::Merge(json!({ "status": status }));
                 api.patch_status(&name, &PatchParams::default(), &patch)
@@ -66,7 +68,9 @@ impl Gateways {
     async fn accept(&self, world: &World, accept: bool) {
         self.accept.store(accept, Ordering::Relaxed);
         let note = json!({ "metadata": { "annotations": { "accept": accept.to_string() } } });
-        world.merge(Kind::HttpRoute, "simple-app", &note).await;
+        world
+            .merge(gateway_api::HTTP_ROUTE, "simple-app", &note)
+            .await;
     }
 }
 
@@ -97,15 +101,15 @@ pub fn gateway_canary() -> Value {
 pub async fn deploy_other(world: &World) {
     let mut target = deployment("1.0.0");
     target["metadata"]["name"] = json!("other");
-    world.apply(Kind::Deployment, &target).await;
+    world.apply(Kind::DEPLOYMENT, &target).await;
     let mut other = gateway_canary();
     other["metadata"]["name"] = json!("other");
     other["spec"]["targetRef"]["name"] = json!("other");
-    world.apply(Kind::Canary, &other).await;
+    world.apply(Kind::CANARY, &other).await;
 }
 
 async fn weights(world: &World) -> Vec<u64> {
-    let route = world.get(Kind::HttpRoute, "simple-app").await;
+    let route = world.get(gateway_api::HTTP_ROUTE, "simple-app").await;
     let backends = route["spec"]["rules"][0]["backendRefs"].as_array().unwrap();
     let weights = backends
         .iter()
@@ -128,10 +132,10 @@ async fn a_release_shifts_the_weights_of_one_http_route_with_the_same_events() {
 
     assert_eq!(world.events("simple-app").await[before..], TRANSCRIPT);
     assert_eq!(weights(&world).await, [100, 0]);
-    let route = world.get(Kind::HttpRoute, "simple-app").await;
-    let uid = world.get(Kind::Canary, "simple-app").await["metadata"]["uid"].clone();
+    let route = world.get(gateway_api::HTTP_ROUTE, "simple-app").await;
+    let uid = world.get(Kind::CANARY, "simple-app").await["metadata"]["uid"].clone();
     assert_eq!(route["metadata"]["ownerReferences"][0]["uid"], uid);
-    let virtual_service = world.get(Kind::VirtualService, "simple-app").await;
+    let virtual_service = world.get(istio::VIRTUAL_SERVICE, "simple-app").await;
     assert_eq!(virtual_service, Value::Null);
 
     // Fields that the server adds to the route must not cause another write.
@@ -203,7 +207,7 @@ async fn a_route_that_is_accepted_at_once_publishes_no_event_even_if_the_primary
     "none".clone_into(&mut world.broken_image.lock().unwrap());
     let note = json!({ "metadata": { "annotations": { "image": "built" } } });
     world
-        .merge(Kind::Deployment, "simple-app-primary", &note)
+        .merge(Kind::DEPLOYMENT, "simple-app-primary", &note)
         .await;
     world.phase("simple-app", "Initialized").await;
     let events = world.events("simple-app").await;
@@ -225,7 +229,7 @@ async fn the_target_keeps_serving_until_its_route_is_accepted() {
     let events = world.events("simple-app").await;
     let reports = |event: &&String| event.contains("no parent has reported a status");
     assert_eq!(events.iter().filter(reports).count(), 1, "{events:#?}");
-    let target = world.get(Kind::Deployment, "simple-app").await;
+    let target = world.get(Kind::DEPLOYMENT, "simple-app").await;
     assert_eq!(target["spec"]["replicas"], 1);
     let _gateways = Gateways::start(&world);
     world.phase("simple-app", "Initialized").await;
@@ -243,9 +247,9 @@ async fn an_existing_route_is_adopted_and_a_repair_keeps_its_weights() {
             { "matches": [{ "path": { "type": "Exact", "value": "/admin" } }],
               "backendRefs": [{ "name": "admin", "port": 80 }] },
             { "backendRefs": [{ "name": "simple-app", "port": 80 }] } ] } });
-    world.apply(Kind::HttpRoute, &route).await;
+    world.apply(gateway_api::HTTP_ROUTE, &route).await;
     world.initialize(&gateway_canary()).await;
-    let adopted = world.get(Kind::HttpRoute, "simple-app").await;
+    let adopted = world.get(gateway_api::HTTP_ROUTE, "simple-app").await;
     let rules = &adopted["spec"]["rules"];
     assert_eq!(rules[0]["backendRefs"][0]["name"], "admin");
     assert_eq!(rules[1]["backendRefs"][1]["name"], "simple-app-canary");
@@ -253,13 +257,16 @@ async fn an_existing_route_is_adopted_and_a_repair_keeps_its_weights() {
 
     world.set_image("1.0.1").await;
     world.weight(20).await;
-    let mut drifted = world.get(Kind::HttpRoute, "simple-app").await["spec"]["rules"].clone();
+    let mut drifted =
+        world.get(gateway_api::HTTP_ROUTE, "simple-app").await["spec"]["rules"].clone();
     drifted[1]["matches"][0]["path"]["value"] = json!("/elsewhere");
     let patch = json!({ "spec": { "rules": drifted } });
-    world.merge(Kind::HttpRoute, "simple-app", &patch).await;
+    world
+        .merge(gateway_api::HTTP_ROUTE, "simple-app", &patch)
+        .await;
     world
         .until("the repair", async || {
-            let route = world.get(Kind::HttpRoute, "simple-app").await;
+            let route = world.get(gateway_api::HTTP_ROUTE, "simple-app").await;
             let rule = &route["spec"]["rules"][1];
             assert_ne!(rule["backendRefs"][1]["weight"], 0, "the weight was lost");
             rule["matches"][0]["path"]["value"] == "/"
@@ -320,7 +327,7 @@ async fn istio_only_fields_are_refused_or_reported_by_name() {
     let parents = gateway_canary()["spec"]["service"]["gatewayRefs"].clone();
     let fixed = json!({ "spec": { "service": {
         "gatewayRefs": parents, "match": null, "retries": { "attempts": 3 } } } });
-    world.merge(Kind::Canary, "simple-app", &fixed).await;
+    world.merge(Kind::CANARY, "simple-app", &fixed).await;
     world.phase("simple-app", "Initialized").await;
     let events = world.events("simple-app").await;
     let warning =

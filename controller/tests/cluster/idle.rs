@@ -38,7 +38,7 @@ async fn a_refused_canary_sends_no_requests() {
     let running = world.start();
     let mut wrong = canary();
     wrong["spec"]["targetRef"]["name"] = "missing".into();
-    world.apply(controller::cluster::Kind::Canary, &wrong).await;
+    world.apply(controller::cluster::Kind::CANARY, &wrong).await;
     world
         .until("the refusal", async || {
             !world.events("simple-app").await.is_empty()

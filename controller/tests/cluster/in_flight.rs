@@ -4,6 +4,7 @@
 use std::sync::Arc;
 
 use controller::cluster::{Cluster, Freshness, Key, Kind, Notify};
+use controller::routing::{self, istio};
 use kube::api::{Patch, PatchParams};
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
@@ -40,7 +41,7 @@ async fn checked_at_10(world: &World, part: &'static str) -> Running {
 }
 
 async fn route(world: &World) -> Vec<u64> {
-    weights(&world.get(Kind::VirtualService, "simple-app").await)
+    weights(&world.get(istio::VIRTUAL_SERVICE, "simple-app").await)
 }
 
 #[tokio::test(start_paused = true)]
@@ -49,7 +50,7 @@ async fn a_canary_that_is_suspended_during_a_check_keeps_its_weight() {
         let world = World::new().await;
         let running = checked_at_10(&world, part).await;
         let suspend = json!({ "spec": { "suspend": true } });
-        world.merge(Kind::Canary, "simple-app", &suspend).await;
+        world.merge(Kind::CANARY, "simple-app", &suspend).await;
         seen(&world, &running, "the suspension", |page| {
             page["suspended"] == true
         })
@@ -64,7 +65,7 @@ async fn a_canary_that_is_suspended_during_a_check_keeps_its_weight() {
         assert_eq!(world.status("simple-app").await["canaryWeight"], 10);
 
         let resume = json!({ "spec": { "suspend": false } });
-        world.merge(Kind::Canary, "simple-app", &resume).await;
+        world.merge(Kind::CANARY, "simple-app", &resume).await;
         world.phase("simple-app", "Succeeded").await;
     }
 }
@@ -96,7 +97,7 @@ async fn an_approval_of_one_revision_does_not_start_another() {
         })
         .await;
     world.phase("simple-app", "Waiting").await;
-    let target = world.get(Kind::Deployment, "simple-app").await;
+    let target = world.get(Kind::DEPLOYMENT, "simple-app").await;
     assert_eq!(target["spec"]["replicas"], 0);
     let events = world.events("simple-app").await;
     let started = |event: &String| event.contains("New revision detected");
@@ -113,13 +114,13 @@ async fn a_canary_whose_pods_fail_during_a_check_gets_no_more_traffic() {
     *world.broken_image.lock().unwrap() = "simple-app:1.0.1".to_owned();
     let dead = json!({ "status": { "availableReplicas": 0, "readyReplicas": 0 } });
     world
-        .api(Kind::Deployment)
+        .api(Kind::DEPLOYMENT)
         .patch_status("simple-app", &PatchParams::default(), &Patch::Merge(dead))
         .await
         .unwrap();
     world
         .until("the progress deadline passes", async || {
-            let target = world.get(Kind::Deployment, "simple-app").await;
+            let target = world.get(Kind::DEPLOYMENT, "simple-app").await;
             target["status"]["conditions"][0]["status"] == "False"
         })
         .await;
@@ -136,7 +137,13 @@ async fn a_tick_does_not_wait_for_writes_of_another_canary() {
     let world = World::new().await;
     let watches = CancellationToken::new();
     let notify: Notify = Arc::new(|_| {});
-    let cluster = Cluster::watch(world.client.clone(), None, &notify, &watches);
+    let cluster = Cluster::watch(
+        world.client.clone(),
+        &routing::watched_kinds(),
+        None,
+        &notify,
+        &watches,
+    );
     world
         .until("the initial lists", async || cluster.unready().is_empty())
         .await;
@@ -144,7 +151,7 @@ async fn a_tick_does_not_wait_for_writes_of_another_canary() {
     watches.cancel();
     let settings = json!({ "metadata": { "name": "settings" } });
     let settings = serde_json::from_value(settings).unwrap();
-    let kind = Kind::ConfigMap;
+    let kind = Kind::CONFIG_MAP;
     cluster.create(kind, "default", &settings).await.unwrap();
     let mine = cluster.freshness("default", |key| key.name == "settings");
     let key = Key::new(kind, "default", "settings");

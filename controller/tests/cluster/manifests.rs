@@ -6,6 +6,7 @@ use std::{
     time::Duration,
 };
 
+use controller::routing::{gateway_api, istio};
 use controller::{
     cluster::Kind,
     process::{lease::Times, settings::Settings},
@@ -96,20 +97,20 @@ async fn the_committed_rules_allow_exactly_the_requests_of_the_controller() {
         json!({ "apiVersion": "v1", "kind": "Secret", "metadata": { "name": "keys" },
             "type": "Opaque", "stringData": { "key": value, "token": "t" } })
     };
-    world.apply(Kind::ConfigMap, &config("one")).await;
-    world.apply(Kind::Secret, &secret("one")).await;
+    world.apply(Kind::CONFIG_MAP, &config("one")).await;
+    world.apply(Kind::SECRET, &secret("one")).await;
     let mut target = deployment("1.0.0");
     target["spec"]["template"]["spec"]["containers"][0]["envFrom"] =
         json!([{ "configMapRef": { "name": "settings" } }, { "secretRef": { "name": "keys" } }]);
-    world.apply(Kind::Deployment, &target).await;
+    world.apply(Kind::DEPLOYMENT, &target).await;
     let mut with_secret = template();
     with_secret["spec"]["provider"]["secretRef"] = json!({ "name": "keys" });
-    world.apply(Kind::MetricTemplate, &with_secret).await;
-    world.apply(Kind::Canary, &canary()).await;
+    world.apply(Kind::METRIC_TEMPLATE, &with_secret).await;
+    world.apply(Kind::CANARY, &canary()).await;
     world.phase("simple-app", "Initialized").await;
     for (kind, name) in [
-        (Kind::Service, "simple-app"),
-        (Kind::Service, "simple-app-canary"),
+        (Kind::SERVICE, "simple-app"),
+        (Kind::SERVICE, "simple-app-canary"),
     ] {
         world
             .merge(
@@ -121,13 +122,13 @@ async fn the_committed_rules_allow_exactly_the_requests_of_the_controller() {
     }
     let rule = json!({ "spec": { "host": "wrong" } });
     world
-        .merge(Kind::DestinationRule, "simple-app-canary", &rule)
+        .merge(istio::DESTINATION_RULE, "simple-app-canary", &rule)
         .await;
     let before = world.events("simple-app").await.len();
-    world.apply(Kind::ConfigMap, &config("two")).await;
-    world.apply(Kind::Secret, &secret("two")).await;
+    world.apply(Kind::CONFIG_MAP, &config("two")).await;
+    world.apply(Kind::SECRET, &secret("two")).await;
     // Change the Canary during every tick, so that status writes conflict.
-    let (api, number) = (world.api(Kind::Canary), AtomicU32::new(0));
+    let (api, number) = (world.api(Kind::CANARY), AtomicU32::new(0));
     world.web.answer_with(move |request| {
         let note = number.fetch_add(1, Ordering::Relaxed).to_string();
         let patch = Patch::Merge(json!({ "metadata": { "annotations": { "note": note } } }));
@@ -152,10 +153,10 @@ async fn the_committed_rules_allow_exactly_the_requests_of_the_controller() {
     deploy_other(&world).await;
     world.phase("other", "Initialized").await;
     let patch = json!({ "spec": { "hostnames": ["drifted.example.com"] } });
-    world.merge(Kind::HttpRoute, "other", &patch).await;
+    world.merge(gateway_api::HTTP_ROUTE, "other", &patch).await;
     world
         .until("the repair", async || {
-            world.get(Kind::HttpRoute, "other").await["spec"]["hostnames"].is_null()
+            world.get(gateway_api::HTTP_ROUTE, "other").await["spec"]["hostnames"].is_null()
         })
         .await;
     first.shutdown.cancel();
@@ -210,13 +211,13 @@ async fn a_secret_that_may_not_be_copied_is_reported_with_the_role_to_apply() {
     let running = world.start();
     let secret = json!({ "apiVersion": "v1", "kind": "Secret", "metadata": { "name": "keys" },
         "type": "Opaque", "stringData": { "key": "one" } });
-    world.apply(Kind::Secret, &secret).await;
+    world.apply(Kind::SECRET, &secret).await;
     let mut target = deployment("1.0.0");
     target["spec"]["template"]["spec"]["containers"][0]["envFrom"] =
         json!([{ "secretRef": { "name": "keys" } }]);
-    world.apply(Kind::Deployment, &target).await;
-    world.apply(Kind::MetricTemplate, &template()).await;
-    world.apply(Kind::Canary, &canary()).await;
+    world.apply(Kind::DEPLOYMENT, &target).await;
+    world.apply(Kind::METRIC_TEMPLATE, &template()).await;
+    world.apply(Kind::CANARY, &canary()).await;
     world
         .until("the refusal", async || {
             world.status("simple-app").await["waiting"]["reason"] == "Refused"
@@ -241,14 +242,14 @@ async fn a_secret_that_may_not_be_copied_is_reported_with_the_role_to_apply() {
     ] {
         assert!(reports[0].contains(words), "{words}: {reports:?}");
     }
-    for kind in [Kind::Deployment, Kind::Service] {
+    for kind in [Kind::DEPLOYMENT, Kind::SERVICE] {
         let made = world.get(kind, "simple-app-primary").await;
         assert_eq!(made, Value::Null, "{kind}");
     }
     world.apply_rules().await;
     world.phase("simple-app", "Initialized").await;
     assert_eq!(world.status("simple-app").await["waiting"], Value::Null);
-    assert!(!world.get(Kind::Secret, "keys-primary").await.is_null());
+    assert!(!world.get(Kind::SECRET, "keys-primary").await.is_null());
 }
 
 fn manifest(name: &str) -> String {

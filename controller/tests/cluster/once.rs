@@ -6,6 +6,7 @@ use std::sync::{
 };
 
 use controller::cluster::Kind;
+use controller::routing::istio;
 use http::{Method, Request};
 use kube::{
     Client,
@@ -71,7 +72,7 @@ async fn a_canary_that_changes_at_the_start_of_a_tick_is_not_planned_on_a_stale_
     world.deploy(&canary()).await;
     is_asked.wait_for(|asked| *asked).await.unwrap();
     let suspend = json!({ "spec": { "suspend": true } });
-    world.merge(Kind::Canary, "simple-app", &suspend).await;
+    world.merge(Kind::CANARY, "simple-app", &suspend).await;
     let path = "/api/canaries/default/simple-app";
     world
         .until("the controller sees the suspension", async || {
@@ -85,8 +86,8 @@ async fn a_canary_that_changes_at_the_start_of_a_tick_is_not_planned_on_a_stale_
         })
         .await;
     for (kind, name) in [
-        (Kind::Service, "simple-app-primary"),
-        (Kind::Deployment, "simple-app-primary"),
+        (Kind::SERVICE, "simple-app-primary"),
+        (Kind::DEPLOYMENT, "simple-app-primary"),
     ] {
         assert_eq!(world.get(kind, name).await, Value::Null, "{name}");
     }
@@ -113,8 +114,8 @@ async fn webhooks_alerts_and_events_are_sent_once_even_if_the_plan_is_applied_tw
             "apiVersion": "flagger.app/v1beta1", "kind": "AlertProvider",
             "metadata": { "name": "chat", "namespace": "default" },
             "spec": { "type": "slack", "address": "http://chat/" } });
-        world.apply(Kind::AlertProvider, &provider).await;
-        let (api, web) = (world.api(Kind::Canary), Arc::clone(&world.web));
+        world.apply(Kind::ALERT_PROVIDER, &provider).await;
+        let (api, web) = (world.api(Kind::CANARY), Arc::clone(&world.web));
         let marker = if end == "Succeeded" {
             "after/"
         } else {
@@ -183,12 +184,14 @@ async fn webhooks_alerts_and_events_are_sent_once_even_if_the_plan_is_applied_tw
 /// workload that increment its generation.
 async fn annotate(world: &World, number: u32) {
     let note = json!({ "metadata": { "annotations": { "example.com/seen": number.to_string() } } });
-    world.merge(Kind::Canary, "simple-app", &note).await;
-    world.merge(Kind::VirtualService, "simple-app", &note).await;
+    world.merge(Kind::CANARY, "simple-app", &note).await;
+    world
+        .merge(istio::VIRTUAL_SERVICE, "simple-app", &note)
+        .await;
     let mut counted = note;
     counted["spec"] = json!({ "revisionHistoryLimit": number });
     for name in ["simple-app-primary", "simple-app"] {
-        world.merge(Kind::Deployment, name, &counted).await;
+        world.merge(Kind::DEPLOYMENT, name, &counted).await;
     }
 }
 

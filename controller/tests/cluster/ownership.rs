@@ -2,6 +2,7 @@
 //! plugin `OwnerReferencesPermissionEnforcement`.
 
 use controller::cluster::Kind;
+use controller::routing::{gateway_api, istio};
 use kube::{
     Api,
     api::{DynamicObject, PostParams},
@@ -19,15 +20,15 @@ use crate::{
 
 /// The objects that a canary generates with Istio.
 const GENERATED: [(Kind, &str); 7] = [
-    (Kind::Service, "simple-app-canary"),
-    (Kind::Service, "simple-app-primary"),
-    (Kind::Service, "simple-app"),
-    (Kind::Deployment, "simple-app-primary"),
-    (Kind::DestinationRule, "simple-app-canary"),
-    (Kind::DestinationRule, "simple-app-primary"),
-    (Kind::VirtualService, "simple-app"),
+    (Kind::SERVICE, "simple-app-canary"),
+    (Kind::SERVICE, "simple-app-primary"),
+    (Kind::SERVICE, "simple-app"),
+    (Kind::DEPLOYMENT, "simple-app-primary"),
+    (istio::DESTINATION_RULE, "simple-app-canary"),
+    (istio::DESTINATION_RULE, "simple-app-primary"),
+    (istio::VIRTUAL_SERVICE, "simple-app"),
 ];
-const COPY: (Kind, &str) = (Kind::ConfigMap, "settings-primary");
+const COPY: (Kind, &str) = (Kind::CONFIG_MAP, "settings-primary");
 
 fn settings(value: &str) -> Value {
     json!({ "apiVersion": "v1", "kind": "ConfigMap", "metadata": { "name": "settings" }, "data": { "key": value } })
@@ -42,10 +43,10 @@ fn configured() -> Value {
 }
 
 async fn initialize(world: &World) {
-    world.apply(Kind::ConfigMap, &settings("one")).await;
-    world.apply(Kind::MetricTemplate, &template()).await;
-    world.apply(Kind::Deployment, &configured()).await;
-    world.apply(Kind::Canary, &canary()).await;
+    world.apply(Kind::CONFIG_MAP, &settings("one")).await;
+    world.apply(Kind::METRIC_TEMPLATE, &template()).await;
+    world.apply(Kind::DEPLOYMENT, &configured()).await;
+    world.apply(Kind::CANARY, &canary()).await;
     world.phase("simple-app", "Initialized").await;
 }
 
@@ -56,10 +57,10 @@ async fn orphan(world: &World, running: Running, objects: &[(Kind, &str)], canar
         let nobody = json!({ "metadata": { "ownerReferences": null } });
         world.merge(*kind, name, &nobody).await;
     }
-    let canaries = world.api(Kind::Canary);
+    let canaries = world.api(Kind::CANARY);
     let name = canary["metadata"]["name"].as_str().unwrap();
     canaries.delete(name, &Default::default()).await.unwrap();
-    world.apply(Kind::Canary, canary).await;
+    world.apply(Kind::CANARY, canary).await;
 }
 
 async fn owners(world: &World, (kind, name): (Kind, &str)) -> Value {
@@ -67,7 +68,7 @@ async fn owners(world: &World, (kind, name): (Kind, &str)) -> Value {
 }
 
 async fn is_owned(world: &World, object: (Kind, &str)) -> bool {
-    let uid = world.get(Kind::Canary, "simple-app").await["metadata"]["uid"].clone();
+    let uid = world.get(Kind::CANARY, "simple-app").await["metadata"]["uid"].clone();
     owners(world, object).await[0]["uid"] == uid
 }
 
@@ -89,14 +90,14 @@ async fn allow_owning(world: &World) {
 
 /// Releases code and configuration, then code alone.
 async fn release_twice(world: &World, content: &str) {
-    world.apply(Kind::ConfigMap, &settings(content)).await;
+    world.apply(Kind::CONFIG_MAP, &settings(content)).await;
     world.set_image("1.0.1").await;
     world.phase("simple-app", "Progressing").await;
     world.phase("simple-app", "Succeeded").await;
     world.set_image("1.0.2").await;
     world.phase("simple-app", "Progressing").await;
     world.phase("simple-app", "Succeeded").await;
-    let primary = world.get(Kind::Deployment, "simple-app-primary").await;
+    let primary = world.get(Kind::DEPLOYMENT, "simple-app-primary").await;
     assert_eq!(image(&primary), "simple-app:1.0.2");
     let copy = world.get(COPY.0, COPY.1).await;
     assert_eq!(copy["data"]["key"], content);
@@ -178,12 +179,12 @@ async fn a_shared_copy_is_owned_by_both_canaries_or_its_deletion_is_announced() 
                 *name = json!("other");
             }
         }
-        world.apply(Kind::Deployment, &target).await;
+        world.apply(Kind::DEPLOYMENT, &target).await;
         let mut second = canary();
         second["metadata"]["name"] = json!("other");
         second["spec"]["targetRef"]["name"] = json!("other");
         second["spec"]["service"]["hosts"] = Value::Null;
-        world.apply(Kind::Canary, &second).await;
+        world.apply(Kind::CANARY, &second).await;
         world.phase("other", "Initialized").await;
         let owners = owners(&world, COPY).await;
         let names: Vec<_> = owners
@@ -279,7 +280,7 @@ async fn an_orphaned_http_route_is_owned_again() {
     let _gateways = Gateways::start(&world);
     let running = world.start();
     world.initialize(&gateway_canary()).await;
-    let route = (Kind::HttpRoute, "simple-app");
+    let route = (gateway_api::HTTP_ROUTE, "simple-app");
     orphan(&world, running, &[route], &gateway_canary()).await;
     let _running = world.start();
     world
@@ -297,13 +298,13 @@ async fn an_existing_service_and_route_are_used_but_not_owned() {
     let route = json!({ "apiVersion": "networking.istio.io/v1beta1", "kind": "VirtualService",
         "metadata": { "name": "simple-app" },
         "spec": { "hosts": ["simple-app"], "http": [{ "route": [{ "destination": { "host": "simple-app" } }] }] } });
-    world.apply(Kind::Service, &service).await;
-    world.apply(Kind::VirtualService, &route).await;
+    world.apply(Kind::SERVICE, &service).await;
+    world.apply(istio::VIRTUAL_SERVICE, &route).await;
     world.initialize(&canary()).await;
     world.set_image("1.0.1").await;
     world.phase("simple-app", "Succeeded").await;
     for (kind, name) in GENERATED {
-        let users = [Kind::Service, Kind::VirtualService].contains(&kind) && name == "simple-app";
+        let users = [Kind::SERVICE, istio::VIRTUAL_SERVICE].contains(&kind) && name == "simple-app";
         assert_eq!(
             is_owned(&world, (kind, name)).await,
             !users,
@@ -325,7 +326,7 @@ async fn an_existing_service_and_route_are_used_but_not_owned() {
             })
             .await;
     }
-    for kind in [Kind::Service, Kind::VirtualService] {
+    for kind in [Kind::SERVICE, istio::VIRTUAL_SERVICE] {
         assert_eq!(owners(&world, (kind, "simple-app")).await, Value::Null);
     }
 }
@@ -352,68 +353,68 @@ fn strangers() -> Vec<(Kind, &'static str, Value, &'static str)> {
     json_patch::merge(&mut service_of_another, &owned);
     vec![
         (
-            Kind::Deployment,
+            Kind::DEPLOYMENT,
             "simple-app-primary",
             other(json!({ "app": "db" })),
             "its selector is app=db, not app=simple-app-primary",
         ),
         (
-            Kind::Deployment,
+            Kind::DEPLOYMENT,
             "simple-app-primary",
             other(json!({ "app": "simple-app-primary" })),
             "its pod template lacks the annotation flagger-id",
         ),
         (
-            Kind::Service,
+            Kind::SERVICE,
             "simple-app-primary",
             named(
-                Kind::Service,
+                Kind::SERVICE,
                 "simple-app-primary",
                 selecting(json!({ "app": "db" })),
             ),
             r#"its selector is {"app":"db"}, not {"app":"simple-app-primary"}"#,
         ),
         (
-            Kind::Service,
+            Kind::SERVICE,
             "simple-app-canary",
             named(
-                Kind::Service,
+                Kind::SERVICE,
                 "simple-app-canary",
                 selecting(json!({ "app": "simple-app" })),
             ),
             "it lacks the label app or the annotation kustomize.toolkit.fluxcd.io/reconcile",
         ),
         (
-            Kind::Service,
+            Kind::SERVICE,
             "simple-app-canary",
-            named(Kind::Service, "simple-app-canary", service_of_another),
+            named(Kind::SERVICE, "simple-app-canary", service_of_another),
             "it is owned by Shop shop",
         ),
         (
-            Kind::DestinationRule,
+            istio::DESTINATION_RULE,
             "simple-app-canary",
             named(
-                Kind::DestinationRule,
+                istio::DESTINATION_RULE,
                 "simple-app-canary",
                 json!({ "spec": { "host": "other" } }),
             ),
             r#"its host is "other", not "simple-app-canary""#,
         ),
         (
-            Kind::DestinationRule,
+            istio::DESTINATION_RULE,
             "simple-app-primary",
             named(
-                Kind::DestinationRule,
+                istio::DESTINATION_RULE,
                 "simple-app-primary",
                 json!({ "spec": { "host": "simple-app-primary", "subsets": [{ "name": "v1", "labels": { "v": "1" } }] } }),
             ),
             "it sets spec.subsets, which generated DestinationRules do not",
         ),
         (
-            Kind::ConfigMap,
+            Kind::CONFIG_MAP,
             "settings-primary",
             named(
-                Kind::ConfigMap,
+                Kind::CONFIG_MAP,
                 "settings-primary",
                 json!({ "data": { "key": "theirs" } }),
             ),
@@ -427,12 +428,12 @@ async fn an_object_of_others_is_refused_by_name_and_nothing_is_written() {
     for (kind, name, stranger, why) in strangers() {
         let world = World::new().await;
         let running = world.start();
-        world.apply(Kind::ConfigMap, &settings("one")).await;
-        world.apply(Kind::MetricTemplate, &template()).await;
-        world.apply(Kind::Deployment, &configured()).await;
+        world.apply(Kind::CONFIG_MAP, &settings("one")).await;
+        world.apply(Kind::METRIC_TEMPLATE, &template()).await;
+        world.apply(Kind::DEPLOYMENT, &configured()).await;
         world.apply(kind, &stranger).await;
         let before = world.get(kind, name).await;
-        world.apply(Kind::Canary, &canary()).await;
+        world.apply(Kind::CANARY, &canary()).await;
         world
             .until("the refusal", async || {
                 world.status("simple-app").await["waiting"]["reason"] == "Invalid"
@@ -465,7 +466,7 @@ async fn an_object_of_others_is_refused_by_name_and_nothing_is_written() {
                 );
             }
         }
-        let target = world.get(Kind::Deployment, "simple-app").await;
+        let target = world.get(Kind::DEPLOYMENT, "simple-app").await;
         assert_eq!(target["spec"]["replicas"], 1);
         // One event and one status.
         assert_eq!(running.recorder.writes() - running.recorder.tried(), 2);
@@ -488,11 +489,11 @@ async fn a_new_config_map_does_not_overwrite_an_object_of_others() {
     world.initialize(&canary()).await;
     let theirs = json!({ "apiVersion": "v1", "kind": "ConfigMap", "metadata": { "name": "settings-primary" },
         "data": { "key": "theirs" } });
-    world.apply(Kind::ConfigMap, &theirs).await;
-    world.apply(Kind::ConfigMap, &settings("one")).await;
+    world.apply(Kind::CONFIG_MAP, &theirs).await;
+    world.apply(Kind::CONFIG_MAP, &settings("one")).await;
     let mut target = configured();
     target["spec"]["replicas"] = Value::Null;
-    world.merge(Kind::Deployment, "simple-app", &target).await;
+    world.merge(Kind::DEPLOYMENT, "simple-app", &target).await;
     world
         .until("the refusal", async || {
             let waiting = world.status("simple-app").await["waiting"].clone();
@@ -501,7 +502,7 @@ async fn a_new_config_map_does_not_overwrite_an_object_of_others() {
         })
         .await;
     assert_eq!(world.get(COPY.0, COPY.1).await["data"]["key"], "theirs");
-    let api = world.api(Kind::ConfigMap);
+    let api = world.api(Kind::CONFIG_MAP);
     api.delete("settings-primary", &Default::default())
         .await
         .unwrap();

@@ -118,7 +118,7 @@ async fn every_stream_shows_the_progress_of_a_release() {
     let mut other = canary();
     other["metadata"]["name"] = "other".into();
     other["spec"]["targetRef"]["name"] = "missing".into();
-    world.apply(Kind::Canary, &other).await;
+    world.apply(Kind::CANARY, &other).await;
     world
         .until("the other canary is refused", async || {
             world.status("other").await["waiting"]["reason"] == "Invalid"
@@ -212,7 +212,7 @@ async fn a_live_view_shows_canaries_that_are_created_and_deleted() {
         .await;
     let params = Default::default();
     world
-        .api(Kind::Canary)
+        .api(Kind::CANARY)
         .delete("simple-app", &params)
         .await
         .unwrap();

@@ -176,7 +176,7 @@ async fn the_program_serves_leads_shows_the_status_and_shuts_down() {
     let lease = leases.get(controller::process::lease::NAME).await.unwrap();
     assert_eq!(lease.spec.unwrap().holder_identity.as_deref(), Some(""));
     assert_eq!(
-        world.get(Kind::Deployment, "simple-app").await["spec"]["replicas"],
+        world.get(Kind::DEPLOYMENT, "simple-app").await["spec"]["replicas"],
         0
     );
 }

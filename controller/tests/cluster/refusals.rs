@@ -2,6 +2,7 @@
 //! objects that it has created so far.
 
 use controller::cluster::Kind;
+use controller::routing::istio;
 use localcluster_apiserver::admission::{Denial, Quota, Refusal};
 use serde_json::{Value, json};
 
@@ -33,10 +34,10 @@ async fn refused(world: &World) -> String {
 async fn made(world: &World) -> Vec<String> {
     let mut made = Vec::new();
     for kind in [
-        Kind::Deployment,
-        Kind::Service,
-        Kind::DestinationRule,
-        Kind::VirtualService,
+        Kind::DEPLOYMENT,
+        Kind::SERVICE,
+        istio::DESTINATION_RULE,
+        istio::VIRTUAL_SERVICE,
     ] {
         for object in world.api(kind).list(&Default::default()).await.unwrap() {
             made.push(format!("{kind} {}", object.metadata.name.unwrap()));
@@ -103,7 +104,7 @@ async fn dry_runs_find_refusals_before_the_first_write() {
         tokio::time::sleep(std::time::Duration::from_secs(300)).await;
         assert_eq!(made(&world).await, [""; 0], "{words}");
         assert_eq!(
-            world.get(Kind::Deployment, "simple-app").await["spec"]["replicas"],
+            world.get(Kind::DEPLOYMENT, "simple-app").await["spec"]["replicas"],
             1
         );
 
@@ -134,7 +135,7 @@ async fn a_quota_that_dry_runs_cannot_detect_is_reported_with_the_created_object
     let so_far = "; made so far: Service simple-app-canary, Service simple-app-primary, Deployment simple-app-primary; still missing: Service simple-app, \
         DestinationRule simple-app-canary, DestinationRule simple-app-primary, VirtualService simple-app";
     assert!(message.ends_with(so_far), "{message}");
-    let target = world.get(Kind::Deployment, "simple-app").await;
+    let target = world.get(Kind::DEPLOYMENT, "simple-app").await;
     assert_eq!(target["spec"]["replicas"], 1, "the target keeps serving");
     world.server.admission().set_quotas([]);
     world.phase("simple-app", "Initialized").await;
@@ -185,11 +186,11 @@ async fn a_copy_that_cannot_be_created_is_refused_before_the_release_starts() {
     let denial = Denial::by_webhook("configmaps", "no copies").named("settings-primary");
     admission.set_denials([denial]);
     let settings = json!({ "apiVersion": "v1", "kind": "ConfigMap", "metadata": { "name": "settings" }, "data": { "key": "one" } });
-    world.apply(Kind::ConfigMap, &settings).await;
+    world.apply(Kind::CONFIG_MAP, &settings).await;
     let tried = running.recorder.tried();
     let target = json!({ "spec": { "template": { "spec": { "containers": [{ "name": "simple-app", "image": "simple-app:1.0.1",
         "envFrom": [{ "configMapRef": { "name": "settings" } }] }] } } } });
-    world.merge(Kind::Deployment, "simple-app", &target).await;
+    world.merge(Kind::DEPLOYMENT, "simple-app", &target).await;
     let message = refused(&world).await;
     assert!(
         message.contains("denied the request: no copies") && !message.contains("made so far"),
@@ -197,14 +198,14 @@ async fn a_copy_that_cannot_be_created_is_refused_before_the_release_starts() {
     );
     tokio::time::sleep(std::time::Duration::from_secs(300)).await;
     assert_eq!(world.status("simple-app").await["phase"], "Initialized");
-    let target = world.get(Kind::Deployment, "simple-app").await;
+    let target = world.get(Kind::DEPLOYMENT, "simple-app").await;
     assert_eq!(target["spec"]["replicas"], 0, "the target was scaled up");
     assert!(running.recorder.tried() > tried);
 
     admission.set_denials([]);
     world.phase("simple-app", "Succeeded").await;
     assert_eq!(world.status("simple-app").await["waiting"], Value::Null);
-    let copy = world.get(Kind::ConfigMap, "settings-primary").await;
+    let copy = world.get(Kind::CONFIG_MAP, "settings-primary").await;
     assert_eq!(copy["data"]["key"], "one");
     // A release that creates no object makes no dry runs.
     let tried = running.recorder.tried();

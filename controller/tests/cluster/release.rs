@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use controller::cluster::Kind;
+use controller::routing::istio;
 use kube::api::{Patch, PatchParams};
 use serde_json::{Value, json};
 
@@ -46,11 +47,11 @@ async fn a_new_revision_is_released_with_the_events_of_the_transcript() {
     world.initialize(&canary()).await;
     let before = world.events("simple-app").await.len();
     assert_eq!(
-        weights(&world.get(Kind::VirtualService, "simple-app").await),
+        weights(&world.get(istio::VIRTUAL_SERVICE, "simple-app").await),
         [100, 0]
     );
     assert_eq!(
-        world.get(Kind::Deployment, "simple-app").await["spec"]["replicas"],
+        world.get(Kind::DEPLOYMENT, "simple-app").await["spec"]["replicas"],
         0
     );
 
@@ -58,14 +59,14 @@ async fn a_new_revision_is_released_with_the_events_of_the_transcript() {
     world.phase("simple-app", "Succeeded").await;
 
     assert_eq!(world.events("simple-app").await[before..], TRANSCRIPT);
-    let primary = world.get(Kind::Deployment, "simple-app-primary").await;
+    let primary = world.get(Kind::DEPLOYMENT, "simple-app-primary").await;
     assert_eq!(image(&primary), "simple-app:1.0.1");
     assert_eq!(
-        weights(&world.get(Kind::VirtualService, "simple-app").await),
+        weights(&world.get(istio::VIRTUAL_SERVICE, "simple-app").await),
         [100, 0]
     );
     assert_eq!(
-        world.get(Kind::Deployment, "simple-app").await["spec"]["replicas"],
+        world.get(Kind::DEPLOYMENT, "simple-app").await["spec"]["replicas"],
         0
     );
     let status = world.status("simple-app").await;
@@ -97,15 +98,15 @@ async fn the_generated_objects_are_owned_by_the_canary_and_select_the_right_pods
     let world = World::new().await;
     let _running = world.start();
     world.initialize(&canary()).await;
-    let uid = world.get(Kind::Canary, "simple-app").await["metadata"]["uid"].clone();
+    let uid = world.get(Kind::CANARY, "simple-app").await["metadata"]["uid"].clone();
     for (kind, name) in [
-        (Kind::Deployment, "simple-app-primary"),
-        (Kind::Service, "simple-app"),
-        (Kind::Service, "simple-app-primary"),
-        (Kind::Service, "simple-app-canary"),
-        (Kind::VirtualService, "simple-app"),
-        (Kind::DestinationRule, "simple-app-primary"),
-        (Kind::DestinationRule, "simple-app-canary"),
+        (Kind::DEPLOYMENT, "simple-app-primary"),
+        (Kind::SERVICE, "simple-app"),
+        (Kind::SERVICE, "simple-app-primary"),
+        (Kind::SERVICE, "simple-app-canary"),
+        (istio::VIRTUAL_SERVICE, "simple-app"),
+        (istio::DESTINATION_RULE, "simple-app-primary"),
+        (istio::DESTINATION_RULE, "simple-app-canary"),
     ] {
         let object = world.get(kind, name).await;
         assert_eq!(
@@ -114,7 +115,7 @@ async fn the_generated_objects_are_owned_by_the_canary_and_select_the_right_pods
         );
     }
     let selector =
-        async |name: &str| world.get(Kind::Service, name).await["spec"]["selector"]["app"].clone();
+        async |name: &str| world.get(Kind::SERVICE, name).await["spec"]["selector"]["app"].clone();
     assert_eq!(selector("simple-app").await, "simple-app-primary");
     assert_eq!(selector("simple-app-primary").await, "simple-app-primary");
     assert_eq!(selector("simple-app-canary").await, "simple-app");
@@ -146,15 +147,15 @@ async fn a_rollback_reports_metric_value_and_threshold() {
         ]
     );
     assert_eq!(
-        image(&world.get(Kind::Deployment, "simple-app-primary").await),
+        image(&world.get(Kind::DEPLOYMENT, "simple-app-primary").await),
         "simple-app:1.0.0"
     );
     assert_eq!(
-        weights(&world.get(Kind::VirtualService, "simple-app").await),
+        weights(&world.get(istio::VIRTUAL_SERVICE, "simple-app").await),
         [100, 0]
     );
     assert_eq!(
-        world.get(Kind::Deployment, "simple-app").await["spec"]["replicas"],
+        world.get(Kind::DEPLOYMENT, "simple-app").await["spec"]["replicas"],
         0
     );
     let check = world.status("simple-app").await["checks"]
@@ -231,7 +232,7 @@ async fn a_change_during_a_run_restarts_it_and_only_the_last_revision_is_promote
         "{events:#?}"
     );
     assert_eq!(
-        image(&world.get(Kind::Deployment, "simple-app-primary").await),
+        image(&world.get(Kind::DEPLOYMENT, "simple-app-primary").await),
         "simple-app:1.0.2"
     );
 }
@@ -245,7 +246,7 @@ async fn a_pod_that_restarts_in_the_middle_of_a_run_is_not_worth_an_event() {
     world.weight(30).await;
     let restarts = json!({ "status": { "availableReplicas": 0, "readyReplicas": 0 } });
     world
-        .api(Kind::Deployment)
+        .api(Kind::DEPLOYMENT)
         .patch_status(
             "simple-app-primary",
             &PatchParams::default(),
@@ -273,7 +274,7 @@ async fn pods_that_never_become_ready_are_rolled_back_without_traffic() {
         "{events:#?}"
     );
     assert_eq!(
-        image(&world.get(Kind::Deployment, "simple-app-primary").await),
+        image(&world.get(Kind::DEPLOYMENT, "simple-app-primary").await),
         "simple-app:1.0.0"
     );
 }
@@ -311,13 +312,13 @@ async fn gates_pause_a_release_and_a_rollback_webhook_rolls_it_back() {
     world.set_image("1.0.1").await;
     world.phase("simple-app", "Waiting").await;
     assert_eq!(
-        world.get(Kind::Deployment, "simple-app").await["spec"]["replicas"],
+        world.get(Kind::DEPLOYMENT, "simple-app").await["spec"]["replicas"],
         0
     );
     world.web.answer_with(gate("start"));
     world.phase("simple-app", "WaitingPromotion").await;
     assert_eq!(
-        weights(&world.get(Kind::VirtualService, "simple-app").await),
+        weights(&world.get(istio::VIRTUAL_SERVICE, "simple-app").await),
         [50, 50]
     );
     world.web.answer_with(gate("start undo"));
@@ -351,39 +352,39 @@ async fn a_changed_config_map_is_released_and_copied() {
     };
     let secret = json!({ "apiVersion": "v1", "kind": "Secret", "metadata": { "name": "keys" },
         "type": "Opaque", "stringData": { "key": "s3cret" } });
-    world.apply(Kind::ConfigMap, &config("one")).await;
-    world.apply(Kind::Secret, &secret).await;
+    world.apply(Kind::CONFIG_MAP, &config("one")).await;
+    world.apply(Kind::SECRET, &secret).await;
     let mut deployment = crate::world::deployment("1.0.0");
     deployment["spec"]["template"]["spec"]["containers"][0]["envFrom"] =
         json!([{ "configMapRef": { "name": "settings" } }, { "secretRef": { "name": "keys" } }]);
-    world.apply(Kind::Deployment, &deployment).await;
+    world.apply(Kind::DEPLOYMENT, &deployment).await;
     world
-        .apply(Kind::MetricTemplate, &crate::world::template())
+        .apply(Kind::METRIC_TEMPLATE, &crate::world::template())
         .await;
-    world.apply(Kind::Canary, &canary()).await;
+    world.apply(Kind::CANARY, &canary()).await;
     world.phase("simple-app", "Initialized").await;
     assert_eq!(
-        world.get(Kind::ConfigMap, "settings-primary").await["data"]["key"],
+        world.get(Kind::CONFIG_MAP, "settings-primary").await["data"]["key"],
         "one"
     );
     assert_eq!(
-        world.get(Kind::Secret, "keys-primary").await["data"]["key"],
+        world.get(Kind::SECRET, "keys-primary").await["data"]["key"],
         "czNjcmV0"
     );
 
     world
         .merge(
-            Kind::ConfigMap,
+            Kind::CONFIG_MAP,
             "settings",
             &json!({ "data": { "key": "two" } }),
         )
         .await;
     world.phase("simple-app", "Succeeded").await;
     assert_eq!(
-        world.get(Kind::ConfigMap, "settings-primary").await["data"]["key"],
+        world.get(Kind::CONFIG_MAP, "settings-primary").await["data"]["key"],
         "two"
     );
-    let primary = world.get(Kind::Deployment, "simple-app-primary").await;
+    let primary = world.get(Kind::DEPLOYMENT, "simple-app-primary").await;
     let from = &primary["spec"]["template"]["spec"]["containers"][0]["envFrom"];
     assert_eq!(from[0]["configMapRef"]["name"], "settings-primary");
     assert_eq!(from[1]["secretRef"]["name"], "keys-primary");
@@ -398,18 +399,18 @@ async fn a_repair_during_a_run_keeps_the_weights() {
     world.weight(20).await;
     world
         .merge(
-            Kind::VirtualService,
+            istio::VIRTUAL_SERVICE,
             "simple-app",
             &json!({ "spec": { "gateways": ["other"] } }),
         )
         .await;
     world
         .until("the gateways repaired", async || {
-            world.get(Kind::VirtualService, "simple-app").await["spec"]["gateways"]
+            world.get(istio::VIRTUAL_SERVICE, "simple-app").await["spec"]["gateways"]
                 == json!(["mesh"])
         })
         .await;
-    let canary_weight = weights(&world.get(Kind::VirtualService, "simple-app").await)[1];
+    let canary_weight = weights(&world.get(istio::VIRTUAL_SERVICE, "simple-app").await)[1];
     assert!(canary_weight >= 20, "{canary_weight}");
     world.phase("simple-app", "Succeeded").await;
 }
@@ -422,7 +423,7 @@ async fn unknown_status_fields_survive_a_release() {
     let patch = Patch::Merge(json!({ "status": { "lastTrackedRevision": "v2:abc" } }));
     let params = PatchParams::default();
     world
-        .api(Kind::Canary)
+        .api(Kind::CANARY)
         .patch_status("simple-app", &params, &patch)
         .await
         .unwrap();
@@ -446,7 +447,7 @@ async fn a_status_written_by_flagger_starts_no_release() {
     let patch = Patch::Merge(foreign);
     let params = PatchParams::default();
     world
-        .api(Kind::Canary)
+        .api(Kind::CANARY)
         .patch_status("simple-app", &params, &patch)
         .await
         .unwrap();

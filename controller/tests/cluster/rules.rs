@@ -37,8 +37,8 @@ struct Referred(Value);
 impl Lookup for Referred {
     fn find(&self, kind: Kind, _: &str, _: &str) -> Option<Arc<Object>> {
         let object = match kind {
-            Kind::Deployment => deployment("1.0.0"),
-            Kind::MetricTemplate => self.0.clone(),
+            Kind::DEPLOYMENT => deployment("1.0.0"),
+            Kind::METRIC_TEMPLATE => self.0.clone(),
             _ => return None,
         };
         Some(Arc::new(serde_json::from_value(object).unwrap()))
@@ -144,7 +144,7 @@ async fn the_server_refuses_only_canaries_that_the_controller_refuses_too() {
     let world = World::new().await;
     for (change, refused_by) in cases() {
         let object = changed(&change);
-        let result = dry_run(&world, Kind::Canary, &object).await;
+        let result = dry_run(&world, Kind::CANARY, &object).await;
         let found = match (controller_accepts(&object, &template()), &result) {
             (true, Ok(())) => By::Nobody,
             (false, Ok(())) => By::Controller,
@@ -159,7 +159,7 @@ async fn the_server_refuses_only_canaries_that_the_controller_refuses_too() {
 async fn a_refusal_names_the_field_and_the_fix() {
     let world = World::new().await;
     let falling = changed(&json!({ "stepWeight": null, "stepWeights": [50, 20] }));
-    let error = dry_run(&world, Kind::Canary, &falling).await.unwrap_err();
+    let error = dry_run(&world, Kind::CANARY, &falling).await.unwrap_err();
     assert!(
         error.contains(
             "spec.analysis.stepWeights: Invalid value: \"object\": is not in ascending order; use weights from 1 to 100"
@@ -168,7 +168,7 @@ async fn a_refusal_names_the_field_and_the_fix() {
     );
     // The schema refuses two strategies at once, like Flagger's definition.
     let both = changed(&json!({ "stepWeights": [10, 20] }));
-    assert!(dry_run(&world, Kind::Canary, &both).await.is_err());
+    assert!(dry_run(&world, Kind::CANARY, &both).await.is_err());
 }
 
 #[tokio::test(start_paused = true)]
@@ -188,7 +188,7 @@ async fn the_server_refuses_only_templates_that_no_canary_can_use() {
     ] {
         let mut object = template();
         object["spec"]["provider"] = provider.clone();
-        let result = dry_run(&world, Kind::MetricTemplate, &object).await;
+        let result = dry_run(&world, Kind::METRIC_TEMPLATE, &object).await;
         assert_eq!(result.is_ok(), accepted, "{provider}: {result:?}");
         assert_eq!(
             controller_accepts(&canary(), &object),
@@ -198,6 +198,6 @@ async fn the_server_refuses_only_templates_that_no_canary_can_use() {
     }
     let mut other = template();
     other["spec"]["provider"] = json!({ "type": "cloudwatch", "region": "eu" });
-    let result = dry_run(&world, Kind::MetricTemplate, &other).await;
+    let result = dry_run(&world, Kind::METRIC_TEMPLATE, &other).await;
     assert!(result.is_ok(), "{result:?}");
 }

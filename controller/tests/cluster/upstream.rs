@@ -8,7 +8,7 @@ use std::{
     time::Duration,
 };
 
-use controller::cluster::Kind;
+use controller::routing::{gateway_api, istio};
 use kube::{
     Api,
     api::{ApiResource, DynamicObject, Patch, PatchParams},
@@ -108,9 +108,9 @@ async fn generated_objects_are_valid_for_the_upstream_definitions() {
     world.set_image("1.0.1").await;
     world.phase("simple-app", "Succeeded").await;
     for (kind, name) in [
-        (Kind::VirtualService, "simple-app"),
-        (Kind::DestinationRule, "simple-app-canary"),
-        (Kind::DestinationRule, "simple-app-primary"),
+        (istio::VIRTUAL_SERVICE, "simple-app"),
+        (istio::DESTINATION_RULE, "simple-app-canary"),
+        (istio::DESTINATION_RULE, "simple-app-primary"),
     ] {
         assert!(!world.get(kind, name).await.is_null(), "{kind} {name}");
     }
@@ -136,7 +136,10 @@ async fn a_generated_http_route_is_valid_for_the_upstream_definition_and_is_not_
     world.deploy(&canary).await;
     world
         .until("the route", async || {
-            !world.get(Kind::HttpRoute, "simple-app").await.is_null()
+            !world
+                .get(gateway_api::HTTP_ROUTE, "simple-app")
+                .await
+                .is_null()
         })
         .await;
     // No gateway accepts the route here. Fields that the server adds must not cause another write.

@@ -209,9 +209,9 @@ impl World {
 
     /// Creates the app, its metric template and its canary.
     pub async fn deploy(&self, canary: &Value) {
-        self.apply(Kind::Deployment, &deployment("1.0.0")).await;
-        self.apply(Kind::MetricTemplate, &template()).await;
-        self.apply(Kind::Canary, canary).await;
+        self.apply(Kind::DEPLOYMENT, &deployment("1.0.0")).await;
+        self.apply(Kind::METRIC_TEMPLATE, &template()).await;
+        self.apply(Kind::CANARY, canary).await;
     }
 
     /// [`World::deploy`], then waits until the canary is initialized.
@@ -233,7 +233,7 @@ impl World {
         let patch = json!({ "spec": { "template": { "spec": { "containers": [
             { "name": "simple-app", "image": format!("simple-app:{version}") } ] } } } });
         let params = PatchParams::default();
-        self.api(Kind::Deployment)
+        self.api(Kind::DEPLOYMENT)
             .patch("simple-app", &params, &Patch::Strategic(patch))
             .await
             .unwrap();
@@ -303,7 +303,7 @@ impl World {
 
     /// The status of the canary.
     pub async fn status(&self, canary: &str) -> Value {
-        self.get(Kind::Canary, canary).await["status"].clone()
+        self.get(Kind::CANARY, canary).await["status"].clone()
     }
 
     /// The events of a canary in the order of publication, as `Type Message`.
@@ -354,7 +354,7 @@ impl World {
 /// Writes the status of Deployments like the Deployment controller and kubelets. Pods become ready after one second,
 /// unless their image is broken.
 async fn make_ready(client: Client, broken_image: Arc<std::sync::Mutex<String>>) {
-    let api: Api<Object> = Api::all_with(client.clone(), &Kind::Deployment.resource());
+    let api: Api<Object> = Api::all_with(client.clone(), &Kind::DEPLOYMENT.resource());
     let mut seen = watcher(api, watcher::Config::default())
         .default_backoff()
         .applied_objects()
@@ -365,7 +365,7 @@ async fn make_ready(client: Client, broken_image: Arc<std::sync::Mutex<String>>)
         let api: Api<Object> = Api::namespaced_with(
             client.clone(),
             &deployment.namespace().unwrap(),
-            &Kind::Deployment.resource(),
+            &Kind::DEPLOYMENT.resource(),
         );
         let Ok(Some(live)) = api.get_opt(&deployment.name_any()).await else {
             continue;

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use controller::cluster::Kind;
+use controller::routing::istio;
 use kube::api::DeleteParams;
 use serde_json::{Value, json};
 
@@ -140,16 +141,16 @@ async fn every_invalid_canary_is_refused_with_one_event_that_names_field_and_fix
     world.define(&without_rules()).await;
     // Each invalid canary has its own target, so that it has only one error.
     let running = world.start_with(Default::default(), Default::default(), None);
-    world.apply(Kind::MetricTemplate, &template()).await;
+    world.apply(Kind::METRIC_TEMPLATE, &template()).await;
     for (number, (path, value, _, _)) in cases().into_iter().enumerate() {
         let name = format!("app-{number}");
         let mut target = deployment("1.0.0");
         target["metadata"]["name"] = json!(name);
-        world.apply(Kind::Deployment, &target).await;
+        world.apply(Kind::DEPLOYMENT, &target).await;
         let mut object = canary();
         object["metadata"]["name"] = json!(name);
         object["spec"]["targetRef"]["name"] = json!(name);
-        world.apply(Kind::Canary, &with(object, path, value)).await;
+        world.apply(Kind::CANARY, &with(object, path, value)).await;
     }
     world.initialize(&canary()).await;
     world.set_image("1.0.1").await;
@@ -167,7 +168,7 @@ async fn every_invalid_canary_is_refused_with_one_event_that_names_field_and_fix
         let status = world.status(&name).await;
         assert_eq!(status["waiting"]["reason"], "Invalid", "{path}");
         assert_eq!(status["conditions"], Value::Null);
-        assert!(world.get(Kind::Service, &name).await.is_null(), "{path}");
+        assert!(world.get(Kind::SERVICE, &name).await.is_null(), "{path}");
     }
     drop(running);
 }
@@ -176,14 +177,14 @@ async fn every_invalid_canary_is_refused_with_one_event_that_names_field_and_fix
 async fn a_refused_canary_starts_when_what_it_refers_to_appears() {
     let world = World::new().await;
     let _running = world.start();
-    world.apply(Kind::Canary, &canary()).await;
+    world.apply(Kind::CANARY, &canary()).await;
     world
         .until("the refusal", async || {
             world.status("simple-app").await["waiting"]["reason"] == "Invalid"
         })
         .await;
-    world.apply(Kind::Deployment, &deployment("1.0.0")).await;
-    world.apply(Kind::MetricTemplate, &template()).await;
+    world.apply(Kind::DEPLOYMENT, &deployment("1.0.0")).await;
+    world.apply(Kind::METRIC_TEMPLATE, &template()).await;
     world.phase("simple-app", "Initialized").await;
     assert_eq!(world.status("simple-app").await["waiting"], Value::Null);
 }
@@ -195,7 +196,7 @@ async fn a_second_canary_of_the_same_target_is_refused() {
     world.initialize(&canary()).await;
     let mut rival = canary();
     rival["metadata"]["name"] = json!("rival");
-    world.apply(Kind::Canary, &rival).await;
+    world.apply(Kind::CANARY, &rival).await;
     world
         .until("the refusal", async || {
             world.status("rival").await["waiting"]["reason"] == "Invalid"
@@ -203,7 +204,7 @@ async fn a_second_canary_of_the_same_target_is_refused() {
         .await;
     assert!(world.events("rival").await[0].contains("already belongs to Canary \"simple-app\""));
     world
-        .api(Kind::Canary)
+        .api(Kind::CANARY)
         .delete("simple-app", &Default::default())
         .await
         .unwrap();
@@ -219,7 +220,7 @@ async fn a_template_that_is_deleted_during_a_run_does_not_block_it() {
     world.weight(20).await;
     let name = "request-processing-seconds-avg";
     world
-        .api(Kind::MetricTemplate)
+        .api(Kind::METRIC_TEMPLATE)
         .delete(name, &Default::default())
         .await
         .unwrap();
@@ -231,7 +232,7 @@ async fn a_template_that_is_deleted_during_a_run_does_not_block_it() {
             })
         })
         .await;
-    world.apply(Kind::MetricTemplate, &template()).await;
+    world.apply(Kind::METRIC_TEMPLATE, &template()).await;
     world.phase("simple-app", "Succeeded").await;
 }
 
@@ -242,12 +243,12 @@ async fn a_panic_in_a_tick_stops_no_canary() {
     world.deploy(&canary()).await;
     let mut target = deployment("1.0.0");
     target["metadata"]["name"] = json!("other");
-    world.apply(Kind::Deployment, &target).await;
+    world.apply(Kind::DEPLOYMENT, &target).await;
     let mut other = canary();
     other["metadata"]["name"] = json!("other");
     other["spec"]["targetRef"]["name"] = json!("other");
     other["spec"]["analysis"]["webhooks"] = json!([{ "name": "trap", "url": "http://trap/" }]);
-    world.apply(Kind::Canary, &other).await;
+    world.apply(Kind::CANARY, &other).await;
     world.phase("simple-app", "Initialized").await;
     world.phase("other", "Initialized").await;
     world.web.answer_with(|request| {
@@ -259,7 +260,7 @@ async fn a_panic_in_a_tick_stops_no_canary() {
         }
     });
     let patch = json!({ "spec": { "template": { "metadata": { "annotations": { "a": "b" } } } } });
-    world.merge(Kind::Deployment, "other", &patch).await;
+    world.merge(Kind::DEPLOYMENT, "other", &patch).await;
     world
         .until("the tick with the trap", async || {
             world.status("other").await["phase"] == "Progressing"
@@ -283,7 +284,7 @@ async fn a_rival_controller_causes_no_endless_repairs() {
         let patch = json!({ "metadata": { "annotations": { "rival": "was here" } } });
         let end = tokio::time::Instant::now() + Duration::from_secs(60);
         while tokio::time::Instant::now() < end {
-            world.merge(Kind::Service, "simple-app", &patch).await;
+            world.merge(Kind::SERVICE, "simple-app", &patch).await;
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     };
@@ -320,14 +321,14 @@ async fn a_canary_whose_deployment_is_deleted_gets_no_traffic_until_it_is_recrea
     world.initialize(&canary()).await;
     world.set_image("1.0.1").await;
     world.weight(10).await;
-    let deployments = world.api(Kind::Deployment);
+    let deployments = world.api(Kind::DEPLOYMENT);
     deployments
         .delete("simple-app", &DeleteParams::default())
         .await
         .unwrap();
     world
         .until("the primary has all traffic", async || {
-            weights(&world.get(Kind::VirtualService, "simple-app").await) == [100, 0]
+            weights(&world.get(istio::VIRTUAL_SERVICE, "simple-app").await) == [100, 0]
         })
         .await;
     world
@@ -339,9 +340,9 @@ async fn a_canary_whose_deployment_is_deleted_gets_no_traffic_until_it_is_recrea
         .await;
     assert_eq!(world.status("simple-app").await["phase"], "Progressing");
 
-    world.apply(Kind::Deployment, &deployment("1.0.1")).await;
+    world.apply(Kind::DEPLOYMENT, &deployment("1.0.1")).await;
     world.phase("simple-app", "Succeeded").await;
-    let primary = world.get(Kind::Deployment, "simple-app-primary").await;
+    let primary = world.get(Kind::DEPLOYMENT, "simple-app-primary").await;
     let image = &primary["spec"]["template"]["spec"]["containers"][0]["image"];
     assert_eq!(image, "simple-app:1.0.1");
 }

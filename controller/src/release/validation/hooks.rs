@@ -124,7 +124,7 @@ impl Check<'_> {
         namespace: &str,
         name: &str,
     ) -> Option<AlertProviderSpec> {
-        let Some(object) = self.lookup.find(Kind::AlertProvider, namespace, name) else {
+        let Some(object) = self.lookup.find(Kind::ALERT_PROVIDER, namespace, name) else {
             // A missing AlertProvider must not stop a run in progress.
             if !self.running {
                 self.problem(

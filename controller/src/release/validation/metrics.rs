@@ -107,7 +107,7 @@ impl Check<'_> {
     }
 
     fn template(&self, namespace: &str, name: &str) -> Result<MetricTemplateSpec, Problem> {
-        let Some(object) = self.lookup.find(Kind::MetricTemplate, namespace, name) else {
+        let Some(object) = self.lookup.find(Kind::METRIC_TEMPLATE, namespace, name) else {
             return Err(Problem {
                 message: format!("MetricTemplate {name}.{namespace} not found"),
                 fix: "create it or correct the reference; the Canary is checked again when it appears".to_owned(),

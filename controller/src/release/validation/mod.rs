@@ -253,7 +253,7 @@ impl Check<'_> {
         }
         let Some(found) = self
             .lookup
-            .find(Kind::Deployment, &self.namespace, &target.name)
+            .find(Kind::DEPLOYMENT, &self.namespace, &target.name)
         else {
             let primary = self.own_primary(object, &target.name);
             if primary.is_some() {
@@ -286,7 +286,7 @@ impl Check<'_> {
     /// The target's selector label, derived from the primary that this Canary owns.
     fn own_primary(&self, object: &Object, target: &str) -> Option<SelectorLabel> {
         let name = format!("{target}-primary");
-        let primary = self.lookup.find(Kind::Deployment, &self.namespace, &name)?;
+        let primary = self.lookup.find(Kind::DEPLOYMENT, &self.namespace, &name)?;
         let uid = object.uid()?;
         let owners = primary.metadata.owner_references.as_ref()?;
         if !owners.iter().any(|owner| owner.uid == uid) {

@@ -32,7 +32,7 @@ impl Lookup for World {
 
     fn rivals(&self, namespace: &str, _: &str, _: &str) -> Vec<Arc<Object>> {
         let canaries = self.0.iter().filter(|(kind, object)| {
-            *kind == Kind::Canary && object.namespace().as_deref() == Some(namespace)
+            *kind == Kind::CANARY && object.namespace().as_deref() == Some(namespace)
         });
         canaries
             .map(|(_, object)| Arc::new(object.clone()))
@@ -43,12 +43,12 @@ impl Lookup for World {
 fn world() -> World {
     World::default()
         .with(
-            Kind::Deployment,
+            Kind::DEPLOYMENT,
             json!({ "metadata": { "name": "app", "namespace": "ns" },
                 "spec": { "selector": { "matchLabels": { "app": "app" } } } }),
         )
         .with(
-            Kind::MetricTemplate,
+            Kind::METRIC_TEMPLATE,
             json!({ "metadata": { "name": "latency", "namespace": "other" },
                 "spec": { "provider": { "type": "prometheus", "address": "http://p:9090" },
                     "query": "x{v=\"{{ variables.v }}\"}" } }),

@@ -15,7 +15,7 @@ use serde_json::Value;
 use super::{Queries, Route, Router, given, has_any};
 use crate::{
     api::ServiceSpec,
-    cluster::{Cluster, Kind, WriteError, json_of},
+    cluster::{Cluster, Kind, Names, WriteError, json_of},
     objects::ownership::Claim,
     release::{Release, problem::Problem},
 };
@@ -23,12 +23,21 @@ use crate::{
 use self::objects::{Wanted, pending, weights};
 use self::rule::Rule;
 
+/// `httproutes.gateway.networking.k8s.io`
+pub const HTTP_ROUTE: Kind = Kind::of(&Names {
+    group: "gateway.networking.k8s.io",
+    version: "v1",
+    kind: "HTTPRoute",
+    plural: "httproutes",
+    is_optional: true,
+});
+
 /// The router for the Gateway API.
 pub(super) struct GatewayApi;
 
 impl Router for GatewayApi {
     fn kinds(&self) -> &'static [Kind] {
-        &[Kind::HttpRoute]
+        &[HTTP_ROUTE]
     }
 
     fn problems(&self, spec: &ServiceSpec) -> Vec<Problem> {
@@ -81,8 +90,8 @@ impl Router for GatewayApi {
         ])
     }
 
-    fn names(&self, release: &Release) -> Vec<(Kind, String)> {
-        vec![(Kind::HttpRoute, release.service_name.clone())]
+    fn names(&self, service: &str) -> Vec<(Kind, String)> {
+        vec![(HTTP_ROUTE, service.to_owned())]
     }
 
     fn claim(&self, release: &Release, _: Kind, _: &str, existing: &Value) -> Claim {
@@ -96,7 +105,7 @@ impl Router for GatewayApi {
 
     fn observe(&self, release: &Release, cluster: &Cluster) -> Route {
         let name = &release.service_name;
-        let copy = cluster.get(Kind::HttpRoute, release.namespace(), name);
+        let copy = cluster.get(HTTP_ROUTE, release.namespace(), name);
         let Some(route) = copy.map(|object| json_of(&object)) else {
             let id = format!("{name}.{}", release.namespace());
             return Route {
@@ -136,7 +145,7 @@ impl Router for GatewayApi {
             let build = |existing: Option<&Value>| wanted.http_route(existing, weights);
             let name = &release.service_name;
             cluster
-                .ensure(Kind::HttpRoute, release.namespace(), name, build)
+                .ensure(HTTP_ROUTE, release.namespace(), name, build)
                 .await
         })
     }

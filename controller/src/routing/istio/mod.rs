@@ -11,17 +11,35 @@ use self::objects::{Wanted, weights};
 use super::{Queries, Route, Router, given, has_any};
 use crate::{
     api::ServiceSpec,
-    cluster::{Cluster, Kind, WriteError, json_of},
+    cluster::{Cluster, Kind, Names, WriteError, json_of},
     objects::{ownership::Claim, services::Role},
     release::{Release, problem::Problem},
 };
+
+/// `virtualservices.networking.istio.io`
+pub const VIRTUAL_SERVICE: Kind = Kind::of(&Names {
+    group: "networking.istio.io",
+    version: "v1beta1",
+    kind: "VirtualService",
+    plural: "virtualservices",
+    is_optional: true,
+});
+
+/// `destinationrules.networking.istio.io`
+pub const DESTINATION_RULE: Kind = Kind::of(&Names {
+    group: "networking.istio.io",
+    version: "v1beta1",
+    kind: "DestinationRule",
+    plural: "destinationrules",
+    is_optional: true,
+});
 
 /// The router for Istio.
 pub(super) struct Istio;
 
 impl Router for Istio {
     fn kinds(&self) -> &'static [Kind] {
-        &[Kind::VirtualService, Kind::DestinationRule]
+        &[VIRTUAL_SERVICE, DESTINATION_RULE]
     }
 
     fn problems(&self, spec: &ServiceSpec) -> Vec<Problem> {
@@ -54,13 +72,12 @@ impl Router for Istio {
         ])
     }
 
-    fn names(&self, release: &Release) -> Vec<(Kind, String)> {
-        let service = &release.service_name;
-        let rule = |role: Role| (Kind::DestinationRule, role.name(service));
+    fn names(&self, service: &str) -> Vec<(Kind, String)> {
+        let rule = |role: Role| (DESTINATION_RULE, role.name(service));
         vec![
             rule(Role::Canary),
             rule(Role::Primary),
-            (Kind::VirtualService, service.clone()),
+            (VIRTUAL_SERVICE, service.to_owned()),
         ]
     }
 
@@ -69,7 +86,7 @@ impl Router for Istio {
         let wanted = wanted(release, &owner);
         let of_role = |role: &Role| role.name(&release.service_name) == name;
         let role = [Role::Canary, Role::Primary].into_iter().find(of_role);
-        match role.filter(|_| kind == Kind::DestinationRule) {
+        match role.filter(|_| kind == DESTINATION_RULE) {
             Some(role) => wanted.claim_rule(role, existing),
             None => wanted.claim_service(existing),
         }
@@ -87,7 +104,7 @@ impl Router for Istio {
                 .get(kind, release.namespace(), name)
                 .map(|object| json_of(&object))
         };
-        let Some(service) = copy(Kind::VirtualService, &release.service_name) else {
+        let Some(service) = copy(VIRTUAL_SERVICE, &release.service_name) else {
             return Route {
                 presence: Presence::Missing,
                 weights: None,
@@ -96,7 +113,7 @@ impl Router for Istio {
         };
         let live = weights(&release.service_name, &service);
         let rules_are_current = [Role::Canary, Role::Primary].into_iter().all(|role| {
-            let rule = copy(Kind::DestinationRule, &role.name(&release.service_name));
+            let rule = copy(DESTINATION_RULE, &role.name(&release.service_name));
             rule.is_some() && rule == Some(wanted.destination_rule(role, rule.as_ref()))
         });
         // A VirtualService without the canary's route has not been adopted yet.
@@ -128,7 +145,7 @@ impl Router for Istio {
                 let name = role.name(&release.service_name);
                 let build = |existing: Option<&Value>| wanted.destination_rule(role, existing);
                 cluster
-                    .ensure(Kind::DestinationRule, release.namespace(), &name, build)
+                    .ensure(DESTINATION_RULE, release.namespace(), &name, build)
                     .await?;
             }
             self.set_weights(release, cluster, weights).await
@@ -147,7 +164,7 @@ impl Router for Istio {
             let build = |existing: Option<&Value>| wanted.virtual_service(existing, weights);
             let name = &release.service_name;
             cluster
-                .ensure(Kind::VirtualService, release.namespace(), name, build)
+                .ensure(VIRTUAL_SERVICE, release.namespace(), name, build)
                 .await
         })
     }

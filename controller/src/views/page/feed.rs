@@ -136,20 +136,20 @@ impl Feed {
             .lock()
             .unwrap_or_else(PoisonError::into_inner);
         match seen {
-            Touched::One(key) if key.kind == Kind::Canary => {
-                match cluster.get(Kind::Canary, &key.namespace, &key.name) {
+            Touched::One(key) if key.kind == Kind::CANARY => {
+                match cluster.get(Kind::CANARY, &key.namespace, &key.name) {
                     Some(canary) => history.note(&canary),
                     None => history.forget(&key.namespace, &key.name),
                 }
                 true
             }
-            Touched::All(Kind::Canary) => {
-                let all = cluster.list(Kind::Canary);
+            Touched::All(Kind::CANARY) => {
+                let all = cluster.list(Kind::CANARY);
                 history.keep_only(all.iter().map(AsRef::as_ref));
                 all.iter().for_each(|canary| history.note(canary));
                 true
             }
-            Touched::One(key) => key.kind == Kind::Deployment,
+            Touched::One(key) => key.kind == Kind::DEPLOYMENT,
             // A relist may have cleared a problem.
             Touched::All(_) => true,
         }
@@ -169,7 +169,7 @@ impl Feed {
         let Inner { cluster, .. } = &*self.0;
         let history = self.0.history.lock();
         let history = history.unwrap_or_else(PoisonError::into_inner);
-        let mut canaries = cluster.list(Kind::Canary);
+        let mut canaries = cluster.list(Kind::CANARY);
         canaries.sort_by_cached_key(|canary| (canary.namespace(), canary.name_any()));
         let entries = canaries
             .iter()
@@ -186,7 +186,7 @@ impl Feed {
     fn entry(&self, canary: &Object, history: &History, before: &Listing) -> (Arc<Entry>, Source) {
         let (namespace, name) = (canary.namespace().unwrap_or_default(), canary.name_any());
         let (target, primary) = View::workloads(canary);
-        let deployment = |name: &str| self.0.cluster.get(Kind::Deployment, &namespace, name);
+        let deployment = |name: &str| self.0.cluster.get(Kind::DEPLOYMENT, &namespace, name);
         let (target, primary) = (deployment(&target), deployment(&primary));
         let version = |object: Option<&Object>| object?.resource_version();
         let objects = [Some(canary), target.as_deref(), primary.as_deref()];

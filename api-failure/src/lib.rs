@@ -4,6 +4,7 @@
 //! prints it once: the server's message if there is one, or else a short sentence with the root cause.
 //! It also classifies responses. For example, a `404` in plain text is not evidence that an object is missing.
 
+mod cause;
 mod refusal;
 mod sentence;
 
@@ -15,6 +16,7 @@ use kube::{
     runtime::{wait, watcher},
 };
 
+pub use cause::root_cause;
 pub use refusal::Refusal;
 
 /// A failed request: the API server refused it or did not respond.

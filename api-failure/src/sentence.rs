@@ -1,8 +1,8 @@
 //! The message of a failure, in one sentence.
 
-use std::error::Error;
+use kube::{config::KubeconfigError, core::Status};
 
-use kube::core::Status;
+use crate::cause::root_cause;
 
 /// Maximum length of the sentence, in characters. An event message is limited to 1024 and also contains the object and
 /// the next step.
@@ -20,15 +20,24 @@ pub(crate) fn of(error: &kube::Error) -> String {
         kube::Error::FromUtf8(_) => "the response of the API server is not valid UTF-8".to_owned(),
         kube::Error::Discovery(why) => cut(&format!("discovery: {why}")),
         kube::Error::BuildRequest(_) | kube::Error::HttpError(_) => {
-            cut(&format!("cannot build the request: {}", root(error)))
+            cut(&format!("cannot build the request: {}", root_cause(error)))
         }
         kube::Error::InferConfig(why) => cut(&why.to_string()),
+        // kube prints the path with two pairs of quotes.
+        kube::Error::InferKubeconfig(KubeconfigError::ReadConfig(why, path)) => cut(&format!(
+            "cannot read kubeconfig {}: {}",
+            path.display(),
+            root_cause(why)
+        )),
         kube::Error::InferKubeconfig(why) => cut(&why.to_string()),
         kube::Error::Auth(_) => cut(&format!(
             "cannot authenticate to the API server: {}",
-            root(error)
+            root_cause(error)
         )),
-        _ => cut(&format!("cannot reach the API server: {}", root(error))),
+        _ => cut(&format!(
+            "cannot reach the API server: {}",
+            root_cause(error)
+        )),
     }
 }
 
@@ -62,25 +71,6 @@ fn no_status(code: u16, text: &str) -> String {
     format!("the API server or a proxy in front of it returned {code}: {text}")
 }
 
-/// The root cause. The errors above it only name layers of the client.
-fn root(error: &kube::Error) -> String {
-    let mut cause: &dyn Error = error;
-    while let Some(inner) = cause.source() {
-        cause = inner;
-    }
-    let text = cause.to_string();
-    // The standard library formats it as `Connection refused (os error 111)`.
-    let text = text.split(" (os error ").next().unwrap_or_default();
-    let mut letters = text.chars();
-    match (letters.next(), letters.next()) {
-        (Some(first), Some(second)) if second.is_lowercase() => {
-            let rest = letters.as_str();
-            format!("{}{second}{rest}", first.to_lowercase())
-        }
-        _ => text.to_owned(),
-    }
-}
-
 /// Joins the lines of a text and truncates it at a word boundary.
 fn cut(text: &str) -> String {
     let text = text.split_whitespace().collect::<Vec<_>>().join(" ");
@@ -94,6 +84,8 @@ fn cut(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::error::Error;
+
     use super::*;
 
     fn status(code: u16, reason: &str, message: &str) -> kube::Error {

@@ -102,10 +102,10 @@ pub struct RunArgs {
     /// Namespace of the Lease; overridden by --namespace
     #[arg(long, value_name = "NAMESPACE", default_value = "kube-system")]
     pub leader_election_namespace: String,
-    /// Duration of the Lease, in whole seconds
+    /// Duration of the Lease, in whole seconds from 3s to 60s
     ///
-    /// If the leader dies, another replica takes over after two thirds to nine eighths of this duration. The leader
-    /// renews the Lease three times per duration.
+    /// If the leader dies, another replica takes over at most half a second after the Lease has expired (with the default).
+    /// The leader renews the Lease three times per duration.
     #[arg(long, value_name = "DURATION", default_value = "4s", value_parser = lease_duration)]
     pub leader_election_duration: Duration,
     /// Port of the rollout page, /metrics, /healthz and /readyz
@@ -192,10 +192,14 @@ impl LogLevel {
             LogLevel::Debug => {
                 "debug,hyper=info,hyper_util=info,tower=info,kube_client=info,rustls=info,reqwest=info"
             }
-            // `cluster` logs failed watches. kube-runtime would log them again, as a dump of the response.
-            LogLevel::Info => "info,kube_runtime::watcher=error",
-            LogLevel::Warn => "warn,kube_runtime::watcher=error",
-            LogLevel::Error => "error",
+            // The controller logs failed requests and watches. The libraries would log them again, as dumps.
+            LogLevel::Info => {
+                "info,kube_runtime::watcher=error,kube_client=off,rustls_platform_verifier=off"
+            }
+            LogLevel::Warn => {
+                "warn,kube_runtime::watcher=error,kube_client=off,rustls_platform_verifier=off"
+            }
+            LogLevel::Error => "error,kube_client=off,rustls_platform_verifier=off",
         }
     }
 }

@@ -1,8 +1,9 @@
 //! Outgoing HTTP requests: webhooks, queries, alerts. [`Transport`] lets tests respond in-process, under a paused
 //! clock.
 
-use std::{collections::HashMap, error::Error, sync::Mutex, sync::PoisonError, time::Duration};
+use std::{collections::HashMap, sync::Mutex, sync::PoisonError, time::Duration};
 
+use api_failure::root_cause;
 use futures::future::BoxFuture;
 
 /// Maximum size of a response body. A longer one is an error, so that a server cannot exhaust the memory.
@@ -71,7 +72,7 @@ impl Response {
     }
 }
 
-/// A request without a response. The message includes all causes.
+/// A request without a response. The message names the root cause.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
 pub struct HttpError(pub String);
@@ -150,19 +151,10 @@ impl Transport for Network {
     }
 }
 
-/// Formats an error with its causes, which reqwest's own message leaves out.
+/// Describes an error by its root cause. It never contains the URL, which may contain a token: the message is logged.
 fn describe(error: reqwest::Error) -> HttpError {
-    // The URL may contain a token, and the message is logged.
-    let error = error.without_url();
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(deeper) = cause {
-        let message = deeper.to_string();
-        if !text.contains(&message) {
-            text.push_str(": ");
-            text.push_str(&message);
-        }
-        cause = deeper.source();
+    if error.is_timeout() {
+        return HttpError("no response in time".to_owned());
     }
-    HttpError(text)
+    HttpError(root_cause(&error.without_url()))
 }

@@ -56,11 +56,17 @@ async fn a_failed_connection_reports_its_cause() {
         .send(request(format!("http://{address}/")))
         .await
         .unwrap_err();
+    assert_eq!(error.to_string(), "connection refused");
+}
+
+#[tokio::test]
+async fn a_server_without_tls_is_reported_without_layers_of_the_client() {
+    use_ring();
+    let base = serve(Router::new()).await.replace("http:", "https:");
+    let error = Network::default().send(request(base)).await.unwrap_err();
+    let error = error.to_string();
     assert!(
-        error
-            .to_string()
-            .to_lowercase()
-            .contains("connection refused"),
+        !error.contains("client error") && !error.contains('('),
         "{error}"
     );
 }

@@ -22,7 +22,7 @@ impl Check<'_> {
                 self.problem(
                     field,
                     format!("\"{text}\" is not a duration"),
-                    "use a number and a unit (s, m or h), such as 30s",
+                    "use a number and a unit (s or m), such as 30s",
                 );
                 default
             }

@@ -17,8 +17,7 @@
 //! # Example
 //!
 //! ```no_run
-//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
-//! # let tls: std::sync::Arc<rustls::ClientConfig> = todo!();
+//! # fn example(tls: std::sync::Arc<rustls::ClientConfig>) -> Result<(), Box<dyn std::error::Error>> {
 //! use std::time::Instant;
 //!
 //! use http::{HeaderMap, Method, Uri};

@@ -91,7 +91,7 @@ impl ApiFailure {
         self.has_reason("NotFound")
     }
 
-    /// Whether the path is currently not served: a `404` that is not about an object.
+    /// Returns whether the path is currently not served: a `404` that is not about an object.
     #[must_use]
     pub fn is_unserved_path(&self) -> bool {
         self.code() == Some(404) && !self.is_not_found()
@@ -103,13 +103,13 @@ impl ApiFailure {
         self.code() == Some(409)
     }
 
-    /// Whether an object of this name already exists.
+    /// Returns whether an object of this name already exists.
     #[must_use]
     pub fn is_already_exists(&self) -> bool {
         self.has_reason("AlreadyExists")
     }
 
-    /// Whether the object cannot be created because its namespace is being deleted.
+    /// Returns whether the object cannot be created because its namespace is being deleted.
     #[must_use]
     pub fn is_namespace_terminating(&self) -> bool {
         let details = self.status().and_then(|status| status.details.as_ref());

@@ -67,7 +67,7 @@ const PRINT_OTHER_ERRORS: [&str; 5] = [
     "localcluster/shared/src/reflect.rs",
 ];
 
-/// Whether a file that sends requests prints an `error`. An `ApiFailure` must be named `failure`.
+/// Returns whether a file that sends requests prints an `error`. An `ApiFailure` must be named `failure`.
 fn prints_an_error(code: &str) -> bool {
     let sends = ["Api::", "Api<", "watcher("]
         .iter()

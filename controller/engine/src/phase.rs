@@ -102,7 +102,7 @@ pub const TRANSITIONS: [(Phase, Phase); 22] = [
 ];
 
 impl Phase {
-    /// Whether the phase may change from `self` to `next`.
+    /// Returns whether the phase may change from `self` to `next`.
     #[must_use]
     pub fn may_become(self, next: Phase) -> bool {
         self == next || next == Phase::Terminating || TRANSITIONS.contains(&(self, next))

@@ -98,7 +98,7 @@ impl Kind {
         Self(names)
     }
 
-    /// Whether a cluster may lack the kind.
+    /// Returns whether a cluster may lack the kind.
     #[must_use]
     pub fn is_optional(self) -> bool {
         self.0.is_optional

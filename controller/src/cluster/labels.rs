@@ -53,7 +53,7 @@ impl LabelPrefixes {
         )
     }
 
-    /// Whether a label or annotation with this key is copied.
+    /// Returns whether a label or annotation with this key is copied.
     #[must_use]
     pub fn includes(&self, key: &str) -> bool {
         !is_flux(key)
@@ -64,7 +64,7 @@ impl LabelPrefixes {
     }
 }
 
-/// Whether a label or annotation belongs to Flux.
+/// Returns whether a label or annotation belongs to Flux.
 #[must_use]
 pub fn is_flux(key: &str) -> bool {
     key.contains(FLUX_KEY)

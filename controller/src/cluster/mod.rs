@@ -130,7 +130,7 @@ impl Cluster {
         }
     }
 
-    /// Whether the object is in the local copy or was just written by this process.
+    /// Returns whether the object is in the local copy or was just written by this process.
     #[must_use]
     pub fn knows(&self, key: &Key) -> bool {
         self.get(key.kind, &key.namespace, &key.name).is_some() || self.expectations.has(key)

@@ -88,7 +88,7 @@ fn not_served(kind: Kind) -> String {
     )
 }
 
-/// Whether discovery succeeded and does not list the kind.
+/// Returns whether discovery succeeded and does not list the kind.
 async fn discovery_lacks(kind: Kind, client: &Client) -> bool {
     let resource = kind.resource();
     let Ok(groups) = answered(client.list_api_groups()).await else {

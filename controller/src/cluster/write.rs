@@ -24,24 +24,24 @@ pub struct WriteError {
 }
 
 impl WriteError {
-    /// Whether another client changed the object first. The next tick then plans with the new state.
+    /// Returns whether another client changed the object first. The next tick then plans with the new state.
     #[must_use]
     pub fn is_conflict(&self) -> bool {
         self.why.is_conflict()
     }
 
-    /// Whether a retry is pointless until somebody changes the cluster.
+    /// Returns whether a retry is pointless until somebody changes the cluster.
     #[must_use]
     pub fn is_refusal(&self) -> bool {
         self.why.is_refusal()
     }
 
-    /// Whether an admission webhook with side effects rejects dry runs.
+    /// Returns whether an admission webhook with side effects rejects dry runs.
     fn is_dry_run_unsupported(&self) -> bool {
         self.why.code() == Some(400) && self.why.to_string().contains("dry run")
     }
 
-    /// Whether the object does not exist.
+    /// Returns whether the object does not exist.
     #[must_use]
     pub fn is_not_found(&self) -> bool {
         self.why.is_not_found()

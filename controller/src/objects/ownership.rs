@@ -113,7 +113,7 @@ pub fn owners(object: &Value) -> &[Value] {
     owners.map(Vec::as_slice).unwrap_or_default()
 }
 
-/// Whether a reference points to a Canary that no longer exists.
+/// Returns whether a reference points to a Canary that no longer exists.
 fn is_stale(reference: &Value, is_gone: impl Fn(&str, &str) -> bool) -> bool {
     is_canary(reference) && is_gone(text(reference, "name"), text(reference, "uid"))
 }

@@ -273,7 +273,7 @@ fn texts(map: Option<BTreeMap<String, String>>) -> Map<String, Value> {
         .collect()
 }
 
-/// Whether two lists contain the same ports, in any order.
+/// Returns whether two lists contain the same ports, in any order.
 fn same_ports(one: &Value, other: &Value) -> bool {
     let sorted = |ports: &Value| {
         let mut ports = ports.as_array().cloned().unwrap_or_default();

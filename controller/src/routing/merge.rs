@@ -26,7 +26,7 @@ pub(super) fn describe(object: &mut Value, apex: Option<&CustomMetadata>, adopte
     drop_empty(object, "labels");
 }
 
-/// Whether the labels, annotations and spec of a route object equal those of the generated one.
+/// Returns whether the labels, annotations and spec of a route object equal those of the generated one.
 pub(super) fn is_generated(generated: &Value, existing: &Value) -> bool {
     let (metadata, existing_metadata) = (&generated["metadata"], &existing["metadata"]);
     let annotations = metadata["annotations"]

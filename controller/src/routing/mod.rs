@@ -86,7 +86,7 @@ const ROUTERS: [(&str, &dyn Router); 3] = [
     ("gatewayapi:v1beta1", &gateway_api::GatewayApi),
 ];
 
-/// Whether a router of this name exists.
+/// Returns whether a router of this name exists.
 #[must_use]
 pub fn is_known(name: &str) -> bool {
     find(name).is_some()
@@ -136,7 +136,7 @@ fn given(fields: &[(&'static str, bool)]) -> Vec<&'static str> {
     given.map(|(field, _)| *field).collect()
 }
 
-/// Whether an optional list has entries.
+/// Returns whether an optional list has entries.
 fn has_any<T>(list: Option<&Vec<T>>) -> bool {
     list.is_some_and(|list| !list.is_empty())
 }

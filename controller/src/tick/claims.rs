@@ -140,7 +140,7 @@ pub(super) fn unowned(
     .collect()
 }
 
-/// Whether a copy of tracked configuration does not exist yet.
+/// Returns whether a copy of tracked configuration does not exist yet.
 pub(super) fn lacks_copy(
     release: &Release,
     configs: &BTreeMap<String, String>,
@@ -152,7 +152,7 @@ pub(super) fn lacks_copy(
     tracked(configs, &target).any(|copy| get(copy.kind, &copy.copy_name()).is_none())
 }
 
-/// Whether a copy that exists now is a stranger's, who made it since the canary was last observed.
+/// Returns whether a copy that exists now is a stranger's, who made it since the canary was last observed.
 pub(crate) fn is_foreign_copy(
     reference: &ConfigRef,
     source: &Object,
@@ -167,7 +167,7 @@ pub(crate) fn is_foreign_copy(
     is_strangers(&copy, owner, true, cluster, claim)
 }
 
-/// Whether a Deployment of the primary's name is a stranger's.
+/// Returns whether a Deployment of the primary's name is a stranger's.
 pub(crate) fn is_foreign(
     existing: &Value,
     selector: &SelectorLabel,
@@ -193,7 +193,7 @@ fn is_strangers(
     )
 }
 
-/// Whether no Canary has this name and uid in the namespace.
+/// Returns whether no Canary has this name and uid in the namespace.
 pub(super) fn is_gone<'a>(
     cluster: &'a Cluster,
     namespace: &'a str,

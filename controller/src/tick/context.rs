@@ -132,7 +132,7 @@ impl Repairs {
 pub struct Remarked(Mutex<HashSet<(String, String)>>);
 
 impl Remarked {
-    /// Whether this is the first remark with this key on the canary with this uid.
+    /// Returns whether this is the first remark with this key on the canary with this uid.
     pub fn is_new(&self, uid: &str, key: &str) -> bool {
         let mut made = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         made.insert((uid.to_owned(), key.to_owned()))

@@ -54,7 +54,7 @@ impl<'a> Beginning<'a> {
     }
 }
 
-/// Whether a release starts, and the canary has no traffic that would have to be taken from it.
+/// Returns whether a release starts, and the canary has no traffic that would have to be taken from it.
 fn starts_release(observed: &Observed, actions: &[Action]) -> bool {
     let rests = |phase| {
         matches!(

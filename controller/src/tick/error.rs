@@ -31,7 +31,7 @@ pub enum ApplyError {
 }
 
 impl ApplyError {
-    /// Whether someone else changed something first, which the next tick simply observes.
+    /// Returns whether someone else changed something first, which the next tick simply observes.
     #[must_use]
     pub fn is_race(&self) -> bool {
         match self {

@@ -33,7 +33,7 @@ pub(crate) fn resource_version(object: &Value) -> &str {
     text(object, "/metadata/resourceVersion")
 }
 
-/// Whether deletion has begun.
+/// Returns whether deletion has begun.
 pub(crate) fn is_deleting(object: &Value) -> bool {
     object
         .pointer("/metadata/deletionTimestamp")

@@ -77,7 +77,7 @@ impl Tokens {
         &self.admin
     }
 
-    /// Whether a token is the administrator's, compared in constant time.
+    /// Returns whether a token is the administrator's, compared in constant time.
     pub(crate) fn is_admin(&self, token: &str) -> bool {
         let tag = hmac::sign(&self.key, self.admin.as_bytes());
         hmac::verify(&self.key, token.as_bytes(), tag.as_ref()).is_ok()

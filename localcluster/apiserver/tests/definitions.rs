@@ -120,7 +120,7 @@ async fn create(client: &Client, definition: &Value) -> Answer {
     Answer { messages, warnings }
 }
 
-/// Whether a message is the expected one, in which a value may be left out.
+/// Returns whether a message is the expected one, in which a value may be left out.
 fn fits(expected: &str, message: &str) -> bool {
     match expected.split_once('…') {
         None => expected == message,

@@ -82,7 +82,7 @@ pub(super) fn retire_target(tick: &mut Tick<'_>) {
     }
 }
 
-/// Whether the cleanup waits for the primary or for the route.
+/// Returns whether the cleanup waits for the primary or for the route.
 pub(super) fn is_held_up(tick: &Tick<'_>) -> bool {
     let waits_for_primary = tick.live.canary > 0 && !tick.primary.is_ready();
     tick.status.cleanup == Some(Cleanup::ScaleDown)

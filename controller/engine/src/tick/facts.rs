@@ -4,7 +4,7 @@ use super::Tick;
 use crate::{observed::Weights, readiness::Readiness, strategy::Position};
 
 impl Tick<'_> {
-    /// Whether the target differs from the run in progress, or from the last one.
+    /// Returns whether the target differs from the run in progress, or from the last one.
     pub(crate) fn target_changed(&self) -> bool {
         let target = &self.observed.target;
         self.status.last_applied.as_ref() != Some(&target.revision)
@@ -34,7 +34,7 @@ impl Tick<'_> {
         }
     }
 
-    /// Whether the revision of this run has been copied to the primary; `None` if the primary does not show it.
+    /// Returns whether the revision of this run has been copied to the primary; `None` if the primary does not show it.
     pub(crate) fn run_is_copied(&self) -> Option<bool> {
         let primary = self.observed.primary.as_ref()?;
         let revision = primary.copied_revision.as_ref()?;
@@ -44,7 +44,7 @@ impl Tick<'_> {
         )
     }
 
-    /// Whether the run, or the last one, is about the promoted revision, because the target was set back to it.
+    /// Returns whether the run, or the last one, is about the promoted revision, because the target was set back to it.
     pub(crate) fn run_is_promoted(&self) -> bool {
         let status = &self.status;
         status.last_applied == status.last_promoted
@@ -54,12 +54,12 @@ impl Tick<'_> {
                 .is_none_or(|configs| *configs == status.tracked_configs)
     }
 
-    /// Whether the canary has no available replica.
+    /// Returns whether the canary has no available replica.
     pub(crate) fn canary_is_down(&self) -> bool {
         self.observed.target.workload.available == 0
     }
 
-    /// Whether the primary has an available replica.
+    /// Returns whether the primary has an available replica.
     pub(crate) fn primary_answers(&self) -> bool {
         let primary = self.observed.primary.as_ref();
         primary.is_some_and(|primary| primary.workload.available > 0)
@@ -72,7 +72,7 @@ impl Tick<'_> {
         (self.primary_answers() && !stuck) || self.canary_is_down()
     }
 
-    /// Whether requests do not follow the route yet. Until they do, nothing moves that depends on it.
+    /// Returns whether requests do not follow the route yet. Until they do, nothing moves that depends on it.
     pub(crate) fn route_is_pending(&self) -> bool {
         self.observed.route_pending.is_some()
     }

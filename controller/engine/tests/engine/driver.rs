@@ -203,7 +203,7 @@ impl Driver {
     }
 }
 
-/// Whether two snapshots differ only in the time.
+/// Returns whether two snapshots differ only in the time.
 fn unchanged(seen: &(Canary, Observed), canary: &Canary, now: &Observed) -> bool {
     let (seen_canary, seen) = seen;
     seen_canary == canary

@@ -232,7 +232,7 @@ impl Checker<'_> {
         }
     }
 
-    /// Whether the target still has the revision of the run in the status.
+    /// Returns whether the target still has the revision of the run in the status.
     fn run_is_current(&self) -> bool {
         let (status, target) = (&self.observed.status, &self.observed.target);
         status.last_applied.as_ref() == Some(&target.revision)
@@ -391,7 +391,7 @@ impl Checker<'_> {
         }
     }
 
-    /// Whether the canary is idle and complete, and the primary has all the traffic.
+    /// Returns whether the canary is idle and complete, and the primary has all the traffic.
     fn satisfied(&self) -> bool {
         let Observed {
             status,
@@ -437,7 +437,7 @@ fn written(plan: &Plan) -> Option<&Status> {
     }
 }
 
-/// Whether no old replica is left and no new one is missing.
+/// Returns whether no old replica is left and no new one is missing.
 fn rolled_out(workload: &Workload) -> bool {
     workload.generation_observed
         && workload.updated >= workload.replicas_wanted

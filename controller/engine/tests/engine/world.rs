@@ -344,7 +344,7 @@ impl World {
         self.log.push(line);
     }
 
-    /// Whether no release, initialization or cleanup is in progress.
+    /// Returns whether no release, initialization or cleanup is in progress.
     pub(crate) fn is_idle(&self) -> bool {
         let ended = matches!(
             self.status.phase,

@@ -326,7 +326,7 @@ impl Check<'_> {
     }
 }
 
-/// Whether `other` was created before `object`. The name decides between two created in the same second.
+/// Returns whether `other` was created before `object`. The name decides between two created in the same second.
 fn is_older(other: &Object, object: &Object) -> bool {
     let age = |o: &Object| (o.creation_timestamp().map(|time| time.0), o.name_any());
     other.uid() != object.uid() && age(other) < age(object)

@@ -171,7 +171,7 @@ pub(super) fn pending(http_route: &Value) -> Option<String> {
     })
 }
 
-/// Whether a rule is this canary's, or one to the apex Service, which the canary's replaces.
+/// Returns whether a rule is this canary's, or one to the apex Service, which the canary's replaces.
 fn is_ours(service_name: &str, namespace: &str, rule: &Value) -> bool {
     let roles = [Role::Apex, Role::Primary, Role::Canary];
     let mut backends = backends(rule).peekable();
@@ -192,7 +192,7 @@ fn backends(rule: &Value) -> impl Iterator<Item = &Value> {
     rule["backendRefs"].as_array().into_iter().flatten()
 }
 
-/// Whether a reference points to the Service `name` in the route's namespace.
+/// Returns whether a reference points to the Service `name` in the route's namespace.
 fn is_service(backend: &Value, name: &str, namespace: &str) -> bool {
     let is_or_absent = |field: &str, value: &str| backend[field].as_str().unwrap_or(value) == value;
     backend["name"] == name

@@ -143,7 +143,7 @@ impl Wanted<'_> {
         }
     }
 
-    /// Whether a route is this canary's, or one to the apex Service, which the canary's replaces.
+    /// Returns whether a route is this canary's, or one to the apex Service, which the canary's replaces.
     fn is_ours(&self, route: &Value) -> bool {
         let mut hosts = destinations(route).peekable();
         hosts.peek().is_some()

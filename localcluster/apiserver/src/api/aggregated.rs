@@ -10,7 +10,7 @@ use crate::registry::{Catalog, Kind};
 pub(crate) const MEDIA_TYPE: &str =
     "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList";
 
-/// Whether the client would rather have this than a list of groups.
+/// Returns whether the client would rather have this than a list of groups.
 pub(crate) fn is_wanted(headers: &HeaderMap) -> bool {
     let accept = headers
         .get(ACCEPT)

@@ -51,7 +51,7 @@ impl Action {
         }
     }
 
-    /// Whether a rule of a role allows this.
+    /// Returns whether a rule of a role allows this.
     fn is_allowed_by(&self, rule: &Value) -> bool {
         let lists = |field: &str, wanted: &str| {
             rule[field]
@@ -114,7 +114,7 @@ fn lists_any_parent(rule: &Value, resource: &str) -> bool {
 }
 
 impl Server {
-    /// Whether the user may do this.
+    /// Returns whether the user may do this.
     pub(crate) fn allows(&self, user: &User, action: &Action) -> bool {
         user.groups.iter().any(|group| group == MASTERS)
             || self
@@ -164,7 +164,7 @@ impl Server {
     }
 }
 
-/// Whether a binding names the user, one of their groups or their service account.
+/// Returns whether a binding names the user, one of their groups or their service account.
 fn binds(binding: &Value, user: &User, namespace: &str) -> bool {
     binding["subjects"]
         .as_array()

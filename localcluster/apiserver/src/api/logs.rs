@@ -287,7 +287,7 @@ impl Reader {
         }
     }
 
-    /// Whether nothing will be added to the file: the container ended, runs anew, or its pod is gone.
+    /// Returns whether nothing will be added to the file: the container ended, runs anew, or its pod is gone.
     fn run_is_over(&self, path: &Path) -> bool {
         let Some(record) = self.server.store.get(&self.key) else {
             return true;

@@ -168,7 +168,7 @@ impl Query {
             .transpose()
     }
 
-    /// Whether to go through with the change; an error for anything but `All`.
+    /// Returns whether to go through with the change; an error for anything but `All`.
     pub(crate) fn dry_run(&self) -> Result<bool, ApiError> {
         for value in self.all("dryRun") {
             if value != "All" {

@@ -123,7 +123,7 @@ impl WriteError {
         }
     }
 
-    /// Whether somebody else wrote the object since it was read.
+    /// Returns whether somebody else wrote the object since it was read.
     pub(crate) fn is_conflict(&self) -> bool {
         matches!(self, Self::Log(LogError::Conflict { .. }))
     }

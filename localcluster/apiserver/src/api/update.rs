@@ -36,7 +36,7 @@ pub(crate) async fn update(
     Ok(render::json(StatusCode::OK, &kind.present(&updated)))
 }
 
-/// Whether `PUT` of an object that does not exist creates it.
+/// Returns whether `PUT` of an object that does not exist creates it.
 fn creates_on_update(kind: &Kind) -> bool {
     kind.is("coordination.k8s.io", "leases") || kind.is("", "events")
 }
@@ -191,7 +191,7 @@ fn unchanged(old: &Value, new: &Value) -> bool {
         .eq(new.iter().filter(|(key, _)| relevant(key)))
 }
 
-/// Whether nothing holds back an object that is being deleted.
+/// Returns whether nothing holds back an object that is being deleted.
 pub(crate) fn may_go(object: &Value) -> bool {
     let grace = object
         .pointer("/metadata/deletionGracePeriodSeconds")

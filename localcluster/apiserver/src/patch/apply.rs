@@ -65,7 +65,7 @@ pub(crate) fn remove(schema: &Schema, object: &mut Value, gone: &FieldSet, kept:
     }
 }
 
-/// Whether the path leads to a key of a list's item, which goes only with the item.
+/// Returns whether the path leads to a key of a list's item, which goes only with the item.
 fn identifies_item(path: &[Element]) -> bool {
     match path {
         [.., Element::Key(keys), Element::Field(field)] => {
@@ -76,7 +76,7 @@ fn identifies_item(path: &[Element]) -> bool {
     }
 }
 
-/// Whether the value is empty now and may go as well.
+/// Returns whether the value is empty now and may go as well.
 fn remove_path(
     schema: Option<&Schema>,
     value: &mut Value,

@@ -111,7 +111,7 @@ fn at(path: &Path, why: &str) -> PatchError {
     PatchError::Malformed(format!("{}: {why}", show(path)))
 }
 
-/// Whether a list is more than one value.
+/// Returns whether a list is more than one value.
 pub(super) fn merges(schema: &Schema) -> bool {
     schema.list != ListType::Atomic
 }
@@ -152,7 +152,7 @@ impl FieldSet {
         self.0.retain(|path| !other.0.contains(path));
     }
 
-    /// Whether the set has the path or something below it.
+    /// Returns whether the set has the path or something below it.
     pub(crate) fn has_within(&self, path: &Path) -> bool {
         self.0
             .range(path.clone()..)

@@ -29,7 +29,7 @@ pub(crate) fn apply(object: &Value, patch: &[u8]) -> Result<Value, PatchError> {
     Ok(patched)
 }
 
-/// Whether an operation tests for null what is not there. RFC 6902 lets that fail; in Kubernetes it
+/// Returns whether an operation tests for null what is not there. RFC 6902 lets that fail; in Kubernetes it
 /// holds, and clients rely on it.
 fn expects_nothing(object: &Value, operation: &PatchOperation) -> bool {
     match operation {

@@ -16,7 +16,7 @@ const RENAMED: [(&str, &str); 7] = [
     ("deprecatedCount", "count"),
 ];
 
-/// Whether the kind is the newer view of events.
+/// Returns whether the kind is the newer view of events.
 pub(crate) fn is_view(kind: &Kind) -> bool {
     kind.is("events.k8s.io", "events")
 }

@@ -126,7 +126,7 @@ impl Kind {
         format!("{}{name}", self.prefix(namespace))
     }
 
-    /// Whether objects have a `spec` whose changes `metadata.generation` counts.
+    /// Returns whether objects have a `spec` whose changes `metadata.generation` counts.
     pub(crate) fn counts_generations(&self) -> bool {
         match &self.behaviour {
             Behaviour::Builtin(builtin) => builtin.generation,
@@ -134,7 +134,7 @@ impl Kind {
         }
     }
 
-    /// Whether a subresource of its own is served.
+    /// Returns whether a subresource of its own is served.
     pub(crate) fn has_subresource(&self, name: &str) -> bool {
         match &self.behaviour {
             Behaviour::Builtin(builtin) => builtin.extra.iter().any(|(extra, ..)| *extra == name),
@@ -142,7 +142,7 @@ impl Kind {
         }
     }
 
-    /// Whether its objects are questions, which are answered and not stored.
+    /// Returns whether its objects are questions, which are answered and not stored.
     pub(crate) fn is_review(&self) -> bool {
         matches!(self.behaviour, Behaviour::Builtin(builtin) if builtin.review)
     }
@@ -155,7 +155,7 @@ impl Kind {
         }
     }
 
-    /// Whether this is the built-in resource `group/plural`.
+    /// Returns whether this is the built-in resource `group/plural`.
     pub(crate) fn is(&self, group: &str, plural: &str) -> bool {
         self.group == group && self.plural == plural
     }

@@ -54,7 +54,7 @@ impl Selection {
         });
     }
 
-    /// Whether an object is selected.
+    /// Returns whether an object is selected.
     pub(crate) fn matches(&self, kind: &Kind, object: &Value) -> bool {
         self.labels
             .iter()
@@ -65,7 +65,7 @@ impl Selection {
                 .all(|requirement| requirement.matches(kind, object))
     }
 
-    /// Whether everything is selected.
+    /// Returns whether everything is selected.
     pub(crate) fn is_everything(&self) -> bool {
         self.labels.is_empty() && self.fields.is_empty()
     }
@@ -223,7 +223,7 @@ fn parse_label(term: &str) -> Result<LabelRequirement, String> {
     })
 }
 
-/// Whether a label selector selects the labels.
+/// Returns whether a label selector selects the labels.
 pub(crate) fn selects(selector: &Value, labels: &Value) -> bool {
     let label = |key: &Value| key.as_str().and_then(|key| labels.get(key));
     let equal = selector["matchLabels"]

@@ -36,7 +36,7 @@ pub(crate) fn apply(schema: &Schema, value: &mut Value) {
     }
 }
 
-/// Whether a null is kept: it is allowed, is replaced by a default, or its field may hold anything.
+/// Returns whether a null is kept: it is allowed, is replaced by a default, or its field may hold anything.
 fn may_be_null(schema: &Schema) -> bool {
     let free = schema.kind == Type::Any && !schema.preserve_unknown;
     schema.nullable || schema.default.is_some() || free

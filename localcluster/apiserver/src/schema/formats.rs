@@ -37,12 +37,12 @@ const KNOWN: [&str; 24] = [
     "uuid5",
 ];
 
-/// Whether a format is one of Kubernetes.
+/// Returns whether a format is one of Kubernetes.
 pub(super) fn is_known(format: &str) -> bool {
     KNOWN.contains(&format.replace('-', "").as_str())
 }
 
-/// Whether a text has a format. Every text has a format that is not known.
+/// Returns whether a text has a format. Every text has a format that is not known.
 pub(super) fn fits(format: &str, text: &str) -> bool {
     match format.replace('-', "").as_str() {
         "byte" => matches(&BASE64, text),
@@ -196,7 +196,7 @@ fn is_request_uri(text: &str) -> bool {
     scheme && !host.contains(' ') && port.bytes().all(|byte| byte.is_ascii_digit())
 }
 
-/// Whether two hexadecimal digits follow each percent sign.
+/// Returns whether two hexadecimal digits follow each percent sign.
 fn escapes_are_whole(text: &str) -> bool {
     text.split('%').skip(1).all(|after| {
         let digits = after.as_bytes().get(..2);

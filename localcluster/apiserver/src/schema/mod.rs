@@ -193,7 +193,7 @@ impl Schema {
         }
     }
 
-    /// Whether the object merges as one value, said here or at the definition referred to.
+    /// Returns whether the object merges as one value, said here or at the definition referred to.
     pub(crate) fn is_atomic(&self) -> bool {
         self.atomic || self.resolve().atomic
     }

@@ -54,7 +54,7 @@ spec:
           status: {type: object, x-kubernetes-preserve-unknown-fields: true}
 "#;
 
-/// Whether a line of a table has these cells in front, whatever lies between them.
+/// Returns whether a line of a table has these cells in front, whatever lies between them.
 pub fn has_row(table: &str, cells: &str) -> bool {
     let cells: Vec<&str> = cells.split_whitespace().collect();
     table.lines().any(|line| {

@@ -132,7 +132,7 @@ fn volume(volume: &mut Fields) {
     }
 }
 
-/// Whether an image names no tag or digest, or the tag `latest`.
+/// Returns whether an image names no tag or digest, or the tag `latest`.
 fn is_latest(image: &str) -> bool {
     let last = image.rsplit('/').next().unwrap_or_default();
     !image.contains('@') && last.rsplit_once(':').is_none_or(|(_, tag)| tag == "latest")

@@ -177,7 +177,7 @@ fn stated(schema: &Value, declared: &Value, path: &str, causes: &mut Vec<Cause>)
     }
 }
 
-/// Whether a path such as `.spec.x` or `.labels['a']` leads to a field of the schema.
+/// Returns whether a path such as `.spec.x` or `.labels['a']` leads to a field of the schema.
 fn leads_to_a_field(mut schema: &Value, path: &str) -> bool {
     let mut rest = path;
     while !rest.is_empty() {

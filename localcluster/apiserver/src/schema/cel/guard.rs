@@ -47,7 +47,7 @@ thread_local! {
     static LEFT: Cell<usize> = const { Cell::new(BUDGET) };
 }
 
-/// Whether an evaluation on this thread was stopped.
+/// Returns whether an evaluation on this thread was stopped.
 pub(super) fn is_spent() -> bool {
     LEFT.get() == 0
 }

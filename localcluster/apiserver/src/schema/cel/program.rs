@@ -62,7 +62,7 @@ pub(super) fn converted(function: &str, text: &str) -> Option<Box<dyn Val>> {
     convert(argument).ok().map(CowVal::into_owned)
 }
 
-/// Whether rules have a function of this name. The crate refuses to have one added again.
+/// Returns whether rules have a function of this name. The crate refuses to have one added again.
 fn is_declared(name: &str) -> bool {
     let mut context = Context::with_env(Arc::clone(&ENVIRONMENT));
     context.add_function(name, || true).is_err()

@@ -187,7 +187,7 @@ pub(crate) fn unrecognized_formats(schema: &Value) -> Vec<String> {
     found
 }
 
-/// Whether some schema in a schema has a default.
+/// Returns whether some schema in a schema has a default.
 pub(crate) fn has_defaults(schema: &Value) -> bool {
     let node = Node(schema);
     node.get("default").is_some() || children(node).any(|child| has_defaults(child.0))

@@ -48,7 +48,7 @@ impl<'a> Node<'a> {
             .map(move |(index, schema)| (format!("{path}[{index}]"), Self(schema)))
     }
 
-    /// Whether a map or list has something in it.
+    /// Returns whether a map or list has something in it.
     pub(super) fn filled(self, key: &str) -> bool {
         self.get(key).is_some_and(|value| match value {
             Value::Object(fields) => !fields.is_empty(),
@@ -85,13 +85,13 @@ impl<'a> Node<'a> {
             .map(|(key, _)| key.as_str())
     }
 
-    /// Whether only these keywords are set.
+    /// Returns whether only these keywords are set.
     fn is_only(self, wanted: &[(&str, &str)]) -> bool {
         self.keywords().count() == wanted.len()
             && wanted.iter().all(|(key, value)| self.text(key) == *value)
     }
 
-    /// Whether the list is `[{type: integer}, {type: string}]`, which may stand beside
+    /// Returns whether the list is `[{type: integer}, {type: string}]`, which may stand beside
     /// `x-kubernetes-int-or-string`.
     pub(super) fn is_int_or_string(self, key: &str) -> bool {
         let mut list = self.list(key).map(Self);
@@ -104,7 +104,7 @@ impl<'a> Node<'a> {
     }
 }
 
-/// Whether a keyword has a value other than the empty one, and is no documentation.
+/// Returns whether a keyword has a value other than the empty one, and is no documentation.
 fn is_set(key: &str, value: &Value) -> bool {
     match (key, value) {
         ("externalDocs" | "example", _) | (_, Value::Null | Value::Bool(false)) => {

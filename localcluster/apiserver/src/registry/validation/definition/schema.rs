@@ -15,7 +15,7 @@ pub(super) fn check(schema: &Value, path: &str, status: bool, causes: &mut Cause
     }
 }
 
-/// Whether the status of a version is written by requests of its own.
+/// Returns whether the status of a version is written by requests of its own.
 pub(super) fn has_status(version: &Value) -> bool {
     !version["subresources"]["status"].is_null()
 }
